@@ -1,0 +1,279 @@
+"""A fitted skorch net as pure functions of its parameters: the only door to skorch's internals.
+
+Nothing here trains, and nothing here changes the user's net: the module is copied as a *shell* that
+shares the tensors (no second copy of the weights) but has its own train/eval flags and hooks.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+import torch
+from skorch.dataset import Dataset as SkorchDataset
+from skorch.dataset import unpack_data
+from skorch.utils import to_tensor
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+Params = dict[str, Tensor]
+Rows = Any  # what skorch takes as X: an array, a tensor, a dict of either
+
+
+class FunctionalNet:
+    """Outputs and per-row losses of a fitted skorch net, as functions of a dict of parameters.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Initialized (normally fitted) net. It is read, never written.
+    parameters : str or sequence of str, default="*"
+        Globs over parameter names; those that match *and* require a gradient become `params`.
+    state : dict of str to Tensor, default=None
+        A snapshot of ``module_.state_dict()`` to work at, instead of the present weights.
+    """
+
+    def __init__(
+        self, net: Any, parameters: str | Sequence[str] = "*", state: Params | None = None
+    ) -> None:
+        # torch.compile wraps the module and prefixes every name with "_orig_mod."
+        module = getattr(net.module_, "_orig_mod", net.module_)
+        self._net, self._parameters = net, parameters
+        _refuse_parameters_elsewhere(net)
+        self.shell = _shell(module)
+        self.shell.eval()
+        self._twin = _twin(net, self.shell)
+        self._inference = _Inference(self._twin, self.shell)
+        self.device = torch.device(net.device or "cpu")
+        # Buffers are cloned: a forward pass that writes into one must not write into the user's.
+        self._state: Params = {name: p.detach() for name, p in module.named_parameters()}
+        self._state |= {name: b.detach().clone() for name, b in module.named_buffers()}
+        if state is not None:
+            self._state |= {n: t.to(self.device) for n, t in state.items() if n in self._state}
+        names = _matching(module, parameters)
+        self.params: Params = {name: self._state[name] for name in names}
+        self.dtype = next(iter(self.params.values())).dtype
+        # How tangents are computed is found out at the first batch (see _gradients.pushforward).
+        self.tangent_engine: Any = None
+        self._kinds: dict[type, bool] = {}
+
+    def at(self, state: Params) -> FunctionalNet:
+        """Return the same net at another snapshot of its weights and buffers."""
+        other = FunctionalNet(self._net, self._parameters, state)
+        other.tangent_engine = self.tangent_engine
+        return other
+
+    def outputs(self, params: Params, X: Rows) -> Tensor:
+        """f(X; params): (n, ...); entries absent from `params` keep the net's own value."""
+        state = {f"module.{name}": t for name, t in (self._state | params).items()}
+        return _one_tensor(torch.func.functional_call(self._inference, state, (X,)))
+
+    def plain_outputs(self, X: Rows) -> tuple[Tensor, list[Tensor]]:
+        """f(X) by the shell's own call, with the parameters to differentiate: an oracle."""
+        own = dict(self.shell.named_parameters())
+        return _one_tensor(self._twin.infer(X)), [own[name] for name in self.params]
+
+    def losses(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
+        """Loss of each row, (n,): what the net's own `get_loss` would add up or average."""
+        raw = self.raw_loss(outputs, X, y)
+        n = outputs.shape[0]
+        if raw.ndim == 0:  # `get_loss` reduces by itself: each row is a batch of one
+            rows = [
+                self.raw_loss(outputs[i : i + 1], slice_rows(X, slice(i, i + 1)), y[i : i + 1])
+                for i in range(n)
+            ]
+            return torch.stack([r.reshape(()) for r in rows])
+        if raw.shape[0] != n or raw.numel() > outputs.numel():
+            raise ValueError(
+                f"criterion {type(self._net.criterion_).__name__} turned outputs of shape "
+                f"{tuple(outputs.shape)} and y of shape {tuple(y.shape)} into losses of shape "
+                f"{tuple(raw.shape)}, but one loss a row was expected: give y the shape of the "
+                "outputs (a regressor that returns (n, 1) needs y of shape (n, 1))."
+            )
+        summed = getattr(self._net.criterion_, "reduction", "mean") in ("sum", "batchmean")
+        flat = raw.reshape(n, -1)
+        return flat.sum(1) if summed else flat.mean(1)
+
+    def raw_loss(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
+        """`net.get_loss` with the criterion's reduction taken off where it has one."""
+        # Never criterion_(outputs, y): for NLLLoss the classifier takes the log in get_loss.
+        return self._twin.get_loss(outputs, y, X=X, training=False)
+
+    def cotangents(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
+        """Gradient of each row's loss by that row's outputs, the shape of `outputs`."""
+        with torch.enable_grad():
+            f = outputs.detach().requires_grad_()
+            total = self.losses(f, X, y).sum()
+            grad = torch.autograd.grad(total, f, allow_unused=True)[0] if total.grad_fn else None
+        if grad is None:
+            raise ValueError(
+                f"criterion {type(self._net.criterion_).__name__} returns a loss that does not "
+                "depend differentiably on the net's outputs; influence needs a differentiable loss."
+            )
+        return grad
+
+    def contains(self, kind: type[nn.Module]) -> bool:
+        """Whether a module of this kind is anywhere in the net."""
+        if kind not in self._kinds:
+            self._kinds[kind] = any(isinstance(m, kind) for m in self.shell.modules())
+        return self._kinds[kind]
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Class probabilities as the net's own `predict_proba` makes them, (n, n_classes)."""
+        return self._twin._get_predict_nonlinearity()(outputs)
+
+    def batches(self, X: Rows, y: Any = None) -> Iterator[tuple[Rows, Tensor]]:
+        """Batches of rows in their given order, on the net's device."""
+        if self._can_be_sliced(X):
+            size, n = self.batch_size, n_rows(X)
+            size = n if size == -1 else size
+            for start in range(0, n, size):
+                rows = slice(start, start + size)
+                yield self._enter(slice_rows(X, rows)), self._enter(None if y is None else y[rows])
+        else:
+            for batch in self._twin.get_iterator(self._twin.get_dataset(X, y), training=False):
+                Xb, yb = unpack_data(batch)
+                yield self._enter(Xb), self._enter(yb)
+
+    @property
+    def batch_size(self) -> int:
+        """Rows a batch: what the user set for the net's validation iterator."""
+        valid = self._net.get_params_for("iterator_valid")
+        return valid.get("batch_size", self._net.batch_size)
+
+    def _can_be_sliced(self, X: Rows) -> bool:
+        # skorch's DataLoader collates row by row, which takes longer than scoring the batch does.
+        own = getattr(self._net, "dataset", None)
+        plain = (
+            isinstance(own, type)
+            and issubclass(own, SkorchDataset)
+            and own.transform is SkorchDataset.transform
+            and own.__getitem__ is SkorchDataset.__getitem__
+            and not self._net.get_params_for("dataset")
+            and type(self._net).get_dataset.__module__.startswith("skorch.")
+            and type(self._net).get_iterator.__module__.startswith("skorch.")
+        )
+        custom = set(self._net.get_params_for("iterator_valid")) - _HARMLESS_ITERATOR_PARAMS
+        return (
+            plain and not custom and self._net.iterator_valid is DataLoader and is_sliceable(X)
+        )
+
+    def _enter(self, data: Any) -> Any:
+        """Move a batch to the device; floats get the dtype of the parameters, integers stay."""
+        if data is None:
+            return torch.zeros(0, device=self.device)
+        if isinstance(data, Mapping):
+            return {key: self._enter(value) for key, value in data.items()}
+        if isinstance(data, np.ndarray) and not data.flags.writeable:
+            data = data.copy()  # torch warns of tensors over read-only memory (memmaps, joblib)
+        tensor = to_tensor(data, device=self.device)
+        if isinstance(tensor, Tensor) and tensor.is_floating_point():
+            tensor = tensor.to(self.dtype)
+        return tensor
+
+
+_HARMLESS_ITERATOR_PARAMS = {"batch_size", "num_workers", "pin_memory", "shuffle", "drop_last"}
+
+
+class _Inference(nn.Module):
+    """`net.infer` as a module, so that `functional_call` can swap the parameters under it."""
+
+    def __init__(self, twin: Any, shell: nn.Module) -> None:
+        super().__init__()
+        self.module = shell
+        self._infer = twin.infer
+
+    def forward(self, X: Rows) -> Any:
+        return self._infer(X)
+
+
+def _shell(module: nn.Module) -> nn.Module:
+    """Copy a module's structure; its parameters and buffers are shared with the original."""
+    shared = [*module.parameters(), *module.buffers()]
+    return copy.deepcopy(module, memo={id(t): t for t in shared})
+
+
+def _twin(net: Any, shell: nn.Module) -> Any:
+    """Return a net that runs `shell` and has a per-row criterion, sharing all else with `net`."""
+    # Not copy.copy(net): that pickles the module through skorch's __getstate__.
+    twin = object.__new__(type(net))
+    twin.__dict__.update(vars(net))
+    criterion = net.criterion_
+    if isinstance(criterion, nn.Module):
+        criterion = _shell(criterion)
+        if hasattr(criterion, "reduction"):
+            criterion.reduction = "none"
+    twin.__dict__.update(module_=shell, criterion_=criterion)
+    for key in ("sampler", "batch_sampler"):
+        if vars(net).get(f"iterator_valid__{key}") is not None:
+            raise ValueError(
+                f"iterator_valid__{key} is set on the net, so rows may come out in another order "
+                "than they went in; influence needs them in order: remove that parameter."
+            )
+    twin.__dict__.update({k: False for k in _REORDERING if k in vars(net)})
+    return twin
+
+
+_REORDERING = ("iterator_valid__shuffle", "iterator_valid__drop_last")
+
+
+def _matching(module: nn.Module, parameters: str | Sequence[str]) -> list[str]:
+    globs = [parameters] if isinstance(parameters, str) else list(parameters)
+    named = list(module.named_parameters())
+    trainable = [name for name, p in named if p.requires_grad]
+    chosen = [name for name in trainable if any(fnmatchcase(name, g) for g in globs)]
+    if not chosen:
+        have = ", ".join(trainable) or f"none (all {len(named)} are frozen)"
+        raise ValueError(
+            f"parameters={parameters!r} matches no trainable parameter of the module; "
+            f"it has: {have}."
+        )
+    return chosen
+
+
+def _refuse_parameters_elsewhere(net: Any) -> None:
+    inside = {id(p) for p in net.module_.parameters()}
+    outside = [name for name, p in net.get_all_learnable_params() if id(p) not in inside]
+    if outside:
+        raise ValueError(
+            f"the net learns parameters outside its module ({', '.join(outside)}); influence is "
+            "defined over one module: move them into it."
+        )
+
+
+def _one_tensor(outputs: Any) -> Tensor:
+    if not isinstance(outputs, Tensor):
+        raise TypeError(
+            f"the net's module returns a {type(outputs).__name__}, a single tensor was expected: "
+            "wrap the module so that it returns the tensor that the loss is computed from."
+        )
+    return outputs
+
+
+def map_tensors(function: Callable[[Tensor], Tensor], X: Rows) -> Rows:
+    """Apply a function to a tensor, or to each tensor of a dict."""
+    if isinstance(X, Mapping):
+        return {key: function(value) for key, value in X.items()}
+    return function(X)
+
+
+def is_sliceable(X: Rows) -> bool:
+    """Whether rows can be taken by a slice or an index array."""
+    if isinstance(X, Mapping):
+        return all(isinstance(value, np.ndarray | Tensor) for value in X.values())
+    return isinstance(X, np.ndarray | Tensor) and not isinstance(X, Dataset)
+
+
+def slice_rows(X: Rows, rows: Any) -> Rows:
+    """Take rows of an array, a tensor, or a dict of either."""
+    if isinstance(X, Mapping):
+        return {key: value[rows] for key, value in X.items()}
+    return X[rows]
+
+
+def n_rows(X: Rows) -> int:
+    """Count the rows of an array, a tensor, a dataset, or a dict of arrays."""
+    return len(next(iter(X.values()))) if isinstance(X, Mapping) else len(X)

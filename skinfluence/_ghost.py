@@ -1,0 +1,318 @@
+"""Norms and inner products of per-row gradients, layer by layer, without forming the gradients.
+
+The gradient of a row by a layer's weight is a sum of outer products Σ_t d_t ⊗ a_t of what entered
+the layer (a) and the gradient by what left it (d), so its norm follows from a and d alone [1]_.
+A layer is trusted only after its rule has given the plain gradient of two rows; parameters of any
+other layer (attention, recurrent, tied, reparametrised, ...) are done row by row with vmap.
+
+References
+----------
+.. [1] Goodfellow, "Efficient per-example gradient computations", arXiv 1510.01799.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import singledispatch
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from skinfluence._functional import FunctionalNet, Params, Rows, slice_rows
+from skinfluence._gradients import forward, plain_kernels, pullback, row_gradients
+
+_ELEMENTS = 2**24  # explicit per-row gradients are made in pieces of at most this many numbers
+
+
+@dataclass
+class Outer:
+    """Row gradients Σ_t d_t ⊗ a_t of a weight: a (n, T, g, in), d (n, T, g, out), g groups."""
+
+    a: Tensor
+    d: Tensor
+
+    def dense(self) -> Tensor:
+        return torch.einsum("ntgo,ntgi->ngoi", self.d, self.a)
+
+    def square_norms(self) -> Tensor:
+        steps, width = self.a.shape[1], self.a.shape[3] * self.d.shape[3]
+        if steps == 1:
+            return (self.a.square().sum(3) * self.d.square().sum(3)).sum((1, 2))
+        if steps * (self.a.shape[3] + self.d.shape[3]) < width:
+            both = torch.einsum("ntgi,nsgi->ngts", self.a, self.a)
+            return (both * torch.einsum("ntgo,nsgo->ngts", self.d, self.d)).sum((1, 2, 3))
+        return _in_pieces(self, lambda piece: piece.dense().square().flatten(1).sum(1))
+
+    def gram(self, other: Outer) -> Tensor:
+        if self.a.shape[1] == other.a.shape[1] == 1:
+            a = torch.einsum("ngi,mgi->gnm", self.a[:, 0], other.a[:, 0])
+            return (a * torch.einsum("ngo,mgo->gnm", self.d[:, 0], other.d[:, 0])).sum(0)
+        right = other.dense().flatten(1).T
+        return _in_pieces(self, lambda piece: piece.dense().flatten(1) @ right)
+
+    def join(self, other: Outer) -> Outer:
+        """Gradient of a layer that was called twice."""
+        return Outer(torch.cat([self.a, other.a], 1), torch.cat([self.d, other.d], 1))
+
+
+@dataclass
+class Lookup:
+    """Row gradients of an embedding: d (n, T, out) lands in the rows `index` (n, T)."""
+
+    index: Tensor
+    d: Tensor
+    size: int
+
+    def dense(self) -> Tensor:
+        out = self.d.new_zeros(len(self.d), self.size, self.d.shape[2])
+        return out.scatter_add_(1, self.index.unsqueeze(2).expand_as(self.d), self.d)
+
+    def square_norms(self) -> Tensor:
+        same = self.index.unsqueeze(2) == self.index.unsqueeze(1)
+        return (torch.einsum("nto,nso->nts", self.d, self.d) * same).sum((1, 2))
+
+    def gram(self, other: Lookup) -> Tensor:
+        def block(piece: Lookup) -> Tensor:
+            same = piece.index[:, :, None, None] == other.index[None, None]
+            return (torch.einsum("nto,mso->ntms", piece.d, other.d) * same).sum((1, 3))
+
+        return _in_pieces(self, block, other.index.numel() * self.index.shape[1])
+
+    def join(self, other: Lookup) -> Lookup:
+        index = torch.cat([self.index, other.index], 1)
+        return Lookup(index, torch.cat([self.d, other.d], 1), self.size)
+
+
+@dataclass
+class Dense:
+    """Row gradients as they are, (n, ...): biases and the vectors of normalisation layers."""
+
+    g: Tensor
+
+    def dense(self) -> Tensor:
+        return self.g
+
+    def square_norms(self) -> Tensor:
+        return self.g.square().flatten(1).sum(1)
+
+    def gram(self, other: Dense) -> Tensor:
+        return self.g.flatten(1) @ other.g.flatten(1).T
+
+    def join(self, other: Dense) -> Dense:
+        return Dense(self.g + other.g)
+
+
+Factor = Outer | Lookup | Dense
+
+
+@singledispatch
+def factors(layer: nn.Module, a: Tensor, d: Tensor) -> dict[str, Factor]:
+    """Row gradients of a layer's own parameters, from what entered it and the gradient after it."""
+    return {}
+
+
+@factors.register
+def _(layer: nn.Linear, a: Tensor, d: Tensor) -> dict[str, Factor]:
+    n = len(a)
+    d = d.reshape(n, -1, d.shape[-1])
+    outer = Outer(a.reshape(n, -1, 1, a.shape[-1]), d.unsqueeze(2))
+    return {"weight": outer, "bias": Dense(d.sum(1))}
+
+
+@factors.register(nn.Conv1d)
+@factors.register(nn.Conv2d)
+def _(layer: _ConvNd, a: Tensor, d: Tensor) -> dict[str, Factor]:
+    n, groups = len(a), layer.groups
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    a = F.pad(a, layer._reversed_padding_repeated_twice, mode=mode)
+    hyper = (layer.kernel_size, layer.dilation, layer.stride)
+    if a.ndim == 3:
+        a, hyper = a.unsqueeze(2), tuple((1, *h) for h in hyper)
+    kernel, dilation, stride = hyper
+    patches = F.unfold(a, kernel, dilation=dilation, stride=stride).reshape(
+        n, groups, -1, d[0, 0].numel()
+    )
+    d = d.reshape(n, groups, -1, patches.shape[3])
+    outer = Outer(patches.permute(0, 3, 1, 2), d.permute(0, 3, 1, 2))
+    return {"weight": outer, "bias": Dense(d.sum(3).flatten(1))}
+
+
+@factors.register
+def _(layer: nn.Embedding, a: Tensor, d: Tensor) -> dict[str, Factor]:
+    n = len(a)
+    index, d = a.reshape(n, -1), d.reshape(n, -1, d.shape[-1])
+    if layer.padding_idx is not None:
+        d = d * (index != layer.padding_idx).unsqueeze(2)
+    return {"weight": Lookup(index, d, layer.num_embeddings)}
+
+
+@factors.register
+def _(layer: nn.LayerNorm, a: Tensor, d: Tensor) -> dict[str, Factor]:
+    shape = (len(a), -1, *layer.normalized_shape)
+    return {
+        "weight": Dense((a * d).reshape(shape).sum(1)),
+        "bias": Dense(d.reshape(shape).sum(1)),
+    }
+
+
+@factors.register
+def _(layer: _BatchNorm, a: Tensor, d: Tensor) -> dict[str, Factor]:
+    d = d.reshape(*d.shape[:2], -1)
+    return {"weight": Dense((a.reshape(d.shape) * d).sum(2)), "bias": Dense(d.sum(2))}
+
+
+@singledispatch
+def _entering(layer: nn.Module, x: Tensor) -> Tensor:
+    """Return what the layer's parameters multiply: its input, standardised by the normalisers."""
+    return x.detach()
+
+
+@_entering.register
+def _(layer: nn.LayerNorm, x: Tensor) -> Tensor:
+    return F.layer_norm(x.detach(), layer.normalized_shape, eps=layer.eps)
+
+
+@_entering.register
+def _(layer: _BatchNorm, x: Tensor) -> Tensor:
+    # Done while the forward pass runs: a snapshot's statistics are in the layer only then.
+    return F.batch_norm(x.detach(), layer.running_mean, layer.running_var, eps=layer.eps)
+
+
+class Ghost:
+    """Norms and Gram of row gradients g_i = J_i^T G_i of one net.
+
+    Parameters
+    ----------
+    fnet : FunctionalNet
+    X : rows
+        At least one; the first four decide which layers' rules can be trusted.
+    """
+
+    def __init__(self, fnet: FunctionalNet, X: Rows) -> None:
+        self.fnet = fnet
+        self._layers = _owners(fnet)
+        X = slice_rows(X, slice(0, 4))
+        # Random cotangents: the rows' own may be zero (a perfect fit), and would prove nothing.
+        f = forward(fnet, X)
+        G = torch.randn(f.shape, generator=torch.Generator().manual_seed(0)).to(f)
+        truth = [
+            pullback(fnet, slice_rows(X, slice(i, i + 1)), G[i : i + 1]) for i in range(len(G))
+        ]
+        found = self._factors(X, G)
+        self.trusted = {name for name, factor in found.items() if _agrees(factor, name, truth)}
+        self.by_vmap = [name for name in fnet.params if name not in self.trusted]
+        kept = {name.rpartition(".")[0] for name in self.trusted}
+        self._layers = {name: layer for name, layer in self._layers.items() if name in kept}
+
+    def factors(self, X: Rows, G: Tensor) -> dict[str, Factor]:
+        """Every parameter's row gradients, in the smallest form known for it."""
+        found = {n: f for n, f in self._factors(X, G).items() if n in self.trusted}
+        rest = row_gradients(self.fnet, X, G, self.by_vmap) if self.by_vmap else {}
+        return found | {name: Dense(g) for name, g in rest.items()}
+
+    def square_norms(self, X: Rows, G: Tensor) -> Tensor:
+        """‖g_i‖², (n,)."""
+        found = {n: f for n, f in self._factors(X, G).items() if n in self.trusted}
+        total = sum((f.square_norms() for f in found.values()), G.new_zeros(len(G)))
+        if not self.by_vmap:
+            return total
+        width = sum(self.fnet.params[name].numel() for name in self.by_vmap)
+        step = max(1, _ELEMENTS // width)
+        pieces = []
+        for start in range(0, len(G), step):
+            rows = slice(start, start + step)
+            rest = row_gradients(self.fnet, slice_rows(X, rows), G[rows], self.by_vmap)
+            pieces.append(sum(g.square().flatten(1).sum(1) for g in rest.values()))
+        return total + torch.cat(pieces)
+
+    def gram(self, X: Rows, G: Tensor, X_other: Rows, G_other: Tensor) -> Tensor:
+        """<g_i, g_j> of two batches, (n, m)."""
+        left, right = self.factors(X, G), self.factors(X_other, G_other)
+        return sum(
+            (factor.gram(right[name]) for name, factor in left.items()),  # type: ignore[arg-type]
+            G.new_zeros(len(G), len(G_other)),
+        )
+
+    def _factors(self, X: Rows, G: Tensor) -> dict[str, Factor]:
+        calls: list[tuple[str, Tensor, Tensor]] = []
+
+        def record(name: str) -> Callable[..., Tensor | None]:
+            def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor | None:
+                if not isinstance(output, Tensor) or not output.requires_grad:
+                    return None
+                calls.append((name, _entering(layer, inputs[0]), output))
+                return output.clone()  # an in-place activation must not overwrite what we keep
+
+            return hook
+
+        fnet = self.fnet
+        leaves = {name: p.detach().requires_grad_() for name, p in fnet.params.items()}
+        hooks = [layer.register_forward_hook(record(n)) for n, layer in self._layers.items()]
+        try:
+            with torch.enable_grad(), plain_kernels(fnet):
+                outputs = fnet.outputs(leaves, X)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if not calls:
+            return {}
+        grads = torch.autograd.grad(
+            outputs, [c[2] for c in calls], G, allow_unused=True, materialize_grads=True
+        )
+        found: dict[str, Factor] = {}
+        with torch.no_grad():
+            for (name, a, _), d in zip(calls, grads, strict=True):
+                if len(a) != len(G) or len(d) != len(G):
+                    continue  # rows are not the first axis here: left to vmap by the probe
+                for own, factor in factors(self._layers[name], a, d).items():
+                    full = f"{name}.{own}" if name else own
+                    if full in fnet.params:
+                        found[full] = found[full].join(factor) if full in found else factor  # type: ignore[arg-type]
+        return found
+
+
+def _owners(fnet: FunctionalNet) -> dict[str, nn.Module]:
+    """Layers that have a rule and a parameter of interest."""
+    ruled = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding, nn.LayerNorm, _BatchNorm)
+    return {
+        name: layer
+        for name, layer in fnet.shell.named_modules()
+        if isinstance(layer, ruled)
+        and any(
+            (f"{name}.{own}" if name else own) in fnet.params for own in ("weight", "bias")
+        )
+        and not (isinstance(layer, _BatchNorm) and layer.running_mean is None)
+    }
+
+
+def _agrees(factor: Factor, name: str, truth: list[Params]) -> bool:
+    got = factor.dense().flatten(1)
+    want = torch.stack([row[name].flatten() for row in truth])
+    scale = want.abs().max()
+    if got.shape != want.shape or scale == 0:
+        return False
+    return bool((got - want).abs().max() <= 100 * torch.finfo(want.dtype).eps ** 0.75 * scale)
+
+
+def _in_pieces(
+    factor: Any, function: Callable[[Any], Tensor], numbers_a_row: int | None = None
+) -> Tensor:
+    """Apply `function` to pieces of rows, so that what it forms stays below `_ELEMENTS`."""
+    tensors = {k: v for k, v in vars(factor).items() if isinstance(v, Tensor)}
+    n = len(factor.d)
+    if numbers_a_row is None:
+        numbers_a_row = factor.a.shape[2] * factor.a.shape[3] * factor.d.shape[3]
+    step = max(1, _ELEMENTS // numbers_a_row)
+    if step >= n:
+        return function(factor)
+    return torch.cat(
+        [
+            function(replace(factor, **{k: v[i : i + step] for k, v in tensors.items()}))
+            for i in range(0, n, step)
+        ]
+    )

@@ -1,0 +1,222 @@
+"""Derivatives of a FunctionalNet over batches, each in the memory of one batch.
+
+Letters: f outputs (n, ...), G cotangents (gradients by the outputs, shape of f), u a direction in
+parameter space, t = J u the tangent of the outputs. A row's gradient is g_i = J_i^T G_i, and
+<g_i, u> = <G_i, t_i>: rows times parameters never has to exist.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from skinfluence._functional import FunctionalNet, Params, Rows, map_tensors
+
+Directions = Params  # each entry (d, *shape of the parameter)
+
+
+def forward(fnet: FunctionalNet, X: Rows) -> Tensor:
+    """f(X), (n, ...), without a graph."""
+    with torch.no_grad(), plain_kernels(fnet):
+        return fnet.outputs(fnet.params, X)
+
+
+def pullback(fnet: FunctionalNet, X: Rows, G: Tensor) -> Params:
+    """Σ_i J_i^T G_i over the rows of one batch: a dict of the parameters' shapes."""
+    params = _leaves(fnet)
+    with torch.enable_grad(), plain_kernels(fnet):
+        outputs = fnet.outputs(params, X)
+        if not outputs.requires_grad:
+            return {name: torch.zeros_like(p) for name, p in params.items()}
+        grads = torch.autograd.grad(
+            outputs, list(params.values()), G, allow_unused=True, materialize_grads=True
+        )
+    return dict(zip(params, grads, strict=True))
+
+
+def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
+    """f (n, ...) and t = J u for each direction, (d, n, ...), in one forward pass.
+
+    Forward mode where every operation has a rule for it; otherwise the double-backward trick,
+    which is exact and costs about twice as much. Found out once a net, and said once.
+    """
+    _load_forward_mode()
+    engines = [_forward_mode, _forward_mode_one_by_one, _double_backward]
+    if fnet.tangent_engine is not None:
+        return fnet.tangent_engine(fnet, X, U)
+    if _count(U) == 1:
+        engines = engines[1:]
+    for engine in engines:
+        try:
+            result = engine(fnet, X, U)
+        except (NotImplementedError, RuntimeError) as error:
+            if engine is _double_backward:
+                raise
+            reason = str(error).splitlines()[0][:200]
+            continue
+        break
+    if engine is _double_backward:
+        warnings.warn(
+            f"no forward-mode derivative for this net ({reason}); using the double-backward trick: "
+            "the same numbers at about twice the time.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        fnet.tangent_engine = engine
+    elif engine is _forward_mode_one_by_one and len(engines) == 3:
+        fnet.tangent_engine = engine
+    return result
+
+
+def row_gradients(
+    fnet: FunctionalNet, X: Rows, G: Tensor, names: list[str] | None = None
+) -> Params:
+    """g_i = J_i^T G_i of every row, entries (n, *shape): rows x parameters, for small things."""
+    params = fnet.params if names is None else {name: fnet.params[name] for name in names}
+
+    def one(x: Rows, g: Tensor) -> Params:
+        batch = map_tensors(lambda t: t.unsqueeze(0), x)
+        return torch.func.grad(lambda p: (fnet.outputs(p, batch) * g.unsqueeze(0)).sum())(params)
+
+    with plain_kernels(fnet):
+        try:
+            return torch.vmap(one)(X, G)
+        except RuntimeError:  # an operation that vmap cannot batch (data-dependent control flow)
+            rows = [pullback(fnet, _row(X, i), G[i : i + 1]) for i in range(len(G))]
+    return {name: torch.stack([row[name] for row in rows]) for name in params}
+
+
+def hvp(fnet: FunctionalNet, batches: Any, u: Params) -> Params:
+    """H u, H the Hessian of the mean loss over `batches` of (X, y), one batch in memory."""
+    total = {name: torch.zeros_like(p) for name, p in fnet.params.items()}
+    n = 0
+    for X, y in batches:
+        params = _leaves(fnet)
+        with torch.enable_grad(), plain_kernels(fnet):
+            loss = fnet.losses(fnet.outputs(params, X), X, y).sum()
+            leaves = list(params.values())
+            grads = torch.autograd.grad(loss, leaves, create_graph=True, materialize_grads=True)
+            inner = sum((g * u[name]).sum() for name, g in zip(params, grads, strict=True))
+            if not isinstance(inner, Tensor) or not inner.requires_grad:
+                products = [torch.zeros_like(p) for p in leaves]
+            else:
+                products = list(torch.autograd.grad(inner, leaves, materialize_grads=True))
+        for name, product in zip(params, products, strict=True):
+            total[name] += product
+        n += len(y)
+    return {name: value / n for name, value in total.items()}
+
+
+def _forward_mode(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
+    """All directions at once: the primal pass is shared."""
+
+    def along(u: Params) -> tuple[Tensor, Tensor]:
+        return torch.func.jvp(lambda p: fnet.outputs(p, X), (fnet.params,), (u,))
+
+    with torch.no_grad(), plain_kernels(fnet):
+        return torch.vmap(along, out_dims=(None, 0))(U)
+
+
+def _forward_mode_one_by_one(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
+    """A forward-mode pass for each direction, by dual numbers without functorch in between."""
+    tangents = []
+    with torch.no_grad(), plain_kernels(fnet):
+        for k in range(_count(U)):
+            with forward_ad.dual_level():
+                dual = {n: forward_ad.make_dual(p, U[n][k]) for n, p in fnet.params.items()}
+                f, t = forward_ad.unpack_dual(fnet.outputs(dual, X))
+                tangents.append(torch.zeros_like(f) if t is None else t)
+    return f, torch.stack(tangents)
+
+
+def _double_backward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
+    """J u by differentiating <J^T w, u> by w: two backward passes, no forward-mode rule needed."""
+    params = _leaves(fnet)
+    with torch.enable_grad(), plain_kernels(fnet):
+        f = fnet.outputs(params, X)
+        w = torch.zeros_like(f, requires_grad=True)
+        leaves = list(params.values())
+        grads = torch.autograd.grad(f, leaves, w, create_graph=True, materialize_grads=True)
+        tangents = []
+        for k in range(_count(U)):
+            inner = sum((g * U[n][k]).sum() for n, g in zip(params, grads, strict=True))
+            tangents.append(torch.autograd.grad(inner, w, retain_graph=True)[0])
+    return f.detach(), torch.stack(tangents)
+
+
+class _Switch:
+    """A process-wide torch flag that is off while anybody is inside: the last one out restores."""
+
+    def __init__(self, read: Callable[[], bool], write: Callable[[bool], None]) -> None:
+        self._read, self._write = read, write
+        self._lock, self._inside, self._before = threading.Lock(), 0, True
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        with self._lock:
+            if self._inside == 0:
+                self._before = self._read()
+                self._write(False)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    self._write(self._before)
+
+
+def _flag(backend: Any) -> _Switch:
+    # Not backend.flags(): on a CPU build that warns of TF32, whatever is asked of it.
+    return _Switch(lambda: backend.enabled, lambda value: setattr(backend, "enabled", value))
+
+
+_MKLDNN, _CUDNN = _flag(torch.backends.mkldnn), _flag(torch.backends.cudnn)
+_ATTENTION_FASTPATH = _Switch(
+    torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled
+)
+
+
+@contextmanager
+def plain_kernels(fnet: FunctionalNet) -> Iterator[None]:
+    """Switch off, for the while, the fused kernels that have no rule for forward mode or vmap."""
+    with ExitStack() as stack:
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if fnet.contains(nn.RNNBase):
+            stack.enter_context(_MKLDNN.off())
+            stack.enter_context(_CUDNN.off())
+        if fnet.contains(nn.MultiheadAttention):
+            stack.enter_context(_ATTENTION_FASTPATH.off())
+        yield
+
+
+@functools.cache
+def _load_forward_mode() -> None:
+    # torch registers its forward-mode decompositions at the first dual number, with a
+    # DeprecationWarning about its own use of torch.jit that is none of the user's business.
+    with warnings.catch_warnings(), forward_ad.dual_level():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
+
+
+def _leaves(fnet: FunctionalNet) -> Params:
+    """Return the parameters as fresh leaves over the same memory."""
+    return {name: p.detach().requires_grad_() for name, p in fnet.params.items()}
+
+
+def _count(U: Directions) -> int:
+    return len(next(iter(U.values())))
+
+
+def _row(X: Rows, i: int) -> Rows:
+    return map_tensors(lambda t: t[i : i + 1], X)

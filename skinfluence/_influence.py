@@ -1,0 +1,230 @@
+"""Scores from a net: directions out of the reference rows, inner products with the other rows.
+
+score_i = <g_i, u>, g_i the gradient of row i's loss, u = v = grad of the target (or P v). Every
+differentiable target splits over the reference rows, v = Σ_j v_j with v_j = J_j^T ∂T/∂f_j, so
+normalising the reference rows, or keeping one direction a class, works for all of them alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skinfluence._functional import FunctionalNet, Rows, slice_rows
+from skinfluence._ghost import Ghost
+from skinfluence._gradients import Directions, forward, pullback, pushforward
+from skinfluence.targets import Reference, Target, evaluate
+
+
+def directions(
+    fnet: FunctionalNet,
+    target: Target | Callable[..., Tensor],
+    X: Rows,
+    y: Any,
+    *,
+    is_classification: bool,
+    groups: np.ndarray | None = None,
+    normalize: bool = False,
+    metadata: dict[str, Any] | None = None,
+) -> Directions:
+    """Gradient of the target by the parameters, one direction a group: entries (d, *shape).
+
+    Two passes over the reference rows in the memory of one batch, exact also for targets that are
+    no sum over rows. With `normalize`, Σ_j v_j/‖v_j‖ instead of Σ_j v_j; sums are taken as means
+    over each group's rows, so that groups of any size speak equally loud.
+    """
+    cotangents = reference_cotangents(
+        fnet, target, X, y, is_classification=is_classification, metadata=metadata
+    )
+    m = sum(len(G) for G in cotangents)
+    groups = np.zeros(m, dtype=int) if groups is None else groups
+    ids = np.unique(groups)
+    sums = [{n: torch.zeros_like(p) for n, p in fnet.params.items()} for _ in ids]
+    counts = np.zeros(len(ids))
+    ghost, start = None, 0
+    for (Xb, _), G in zip(fnet.batches(X, y), cotangents, strict=True):
+        if normalize:
+            ghost = ghost or Ghost(fnet, Xb)
+            norms = ghost.square_norms(Xb, G).sqrt()
+            G = _scale_rows(G, torch.where(norms > 0, 1 / norms, 0))
+        of_batch = groups[start : start + len(G)]
+        start += len(G)
+        for k in np.unique(of_batch):
+            at = int(np.searchsorted(ids, k))
+            rows = torch.as_tensor(np.flatnonzero(of_batch == k), device=fnet.device)
+            Gk = G[rows]
+            counts[at] += int((Gk != 0).reshape(len(Gk), -1).any(1).sum())
+            part = (Xb, G) if len(rows) == len(G) else (slice_rows(Xb, rows), Gk)
+            for name, value in pullback(fnet, *part).items():
+                sums[at][name] += value
+    if normalize:
+        scales = 1 / np.maximum(counts, 1)
+    else:  # the target's own scale as a whole; a group's direction as if it were all there is
+        scales = m / np.array([np.sum(groups == k) for k in ids])
+    return {
+        name: torch.stack([s[name] * float(c) for s, c in zip(sums, scales, strict=True)])
+        for name in fnet.params
+    }
+
+
+def reference_cotangents(
+    fnet: FunctionalNet,
+    target: Target | Callable[..., Tensor],
+    X: Rows,
+    y: Any,
+    *,
+    is_classification: bool,
+    metadata: dict[str, Any] | None = None,
+) -> list[Tensor]:
+    """∂T/∂f of the reference rows, a tensor a batch."""
+    leaves, losses, ys = [], [], []
+    with torch.enable_grad():
+        for Xb, yb in fnet.batches(X, y):
+            leaves.append(forward(fnet, Xb).requires_grad_())
+            losses.append(fnet.losses(leaves[-1], Xb, yb))
+            ys.append(yb)
+        reference = Reference(
+            torch.cat(leaves),
+            torch.cat(ys),
+            torch.cat(losses),
+            fnet.probabilities,
+            is_classification,
+            metadata or {},
+        )
+        grads = torch.autograd.grad(evaluate(target, reference), leaves, materialize_grads=True)
+    return list(grads)
+
+
+def row_scores(
+    fnet: FunctionalNet,
+    U: Directions,
+    X: Rows,
+    y: Any,
+    *,
+    normalize: bool = False,
+    progress: Callable[[Iterator[Any]], Iterator[Any]] = iter,
+) -> np.ndarray:
+    """<g_i, u> (over ‖g_i‖ with `normalize`), the worst over the directions: (n,) float64."""
+    scores, norms = [], _Norms() if normalize else None
+    for Xb, yb in progress(fnet.batches(X, y)):
+        f, t = pushforward(fnet, Xb, U)
+        scores.append(_contract(fnet, f, t, Xb, yb, norms))
+    return _finite(torch.cat(scores).cpu().numpy())
+
+
+def label_scores(
+    fnet: FunctionalNet,
+    U: Directions,
+    X: Rows,
+    labels: np.ndarray,
+    *,
+    normalize: bool = False,
+) -> np.ndarray:
+    """Score of each row under each label, (n, n_labels), from the same single pass.
+
+    The tangent of the outputs does not depend on the label: score_i(c) = <∂ℓ/∂f(f_i, c), t_i>.
+    """
+    candidates = torch.as_tensor(labels, device=fnet.device)
+    scores, norms = [], _Norms() if normalize else None
+    for Xb, _ in fnet.batches(X):
+        f, t = pushforward(fnet, Xb, U)
+        columns = [_contract(fnet, f, t, Xb, y.expand(len(f)), norms) for y in candidates]
+        scores.append(torch.stack(columns, 1))
+    return _finite(torch.cat(scores).cpu().numpy())
+
+
+def predictions(fnet: FunctionalNet, X: Rows) -> np.ndarray:
+    """Index of each row's most probable class, (n,)."""
+    return predicted_outputs(fnet, X, is_classification=True).argmax(1)
+
+
+def predicted_outputs(fnet: FunctionalNet, X: Rows, is_classification: bool) -> np.ndarray:
+    """Class probabilities, or a regressor's predictions, (n, ...) float64."""
+    readable = fnet.probabilities if is_classification else (lambda f: f)
+    found = [readable(forward(fnet, Xb)) for Xb, _ in fnet.batches(X)]
+    return torch.cat(found).double().cpu().numpy()
+
+
+def row_losses(fnet: FunctionalNet, X: Rows, y: Any) -> np.ndarray:
+    """Loss of each row, (n,) float64."""
+    return _each_row(fnet, X, y, _losses)
+
+
+def label_losses(fnet: FunctionalNet, X: Rows, labels: np.ndarray) -> np.ndarray:
+    """Loss of each row under each label, (n, n_labels)."""
+    return _each_label(fnet, X, labels, _losses)
+
+
+def row_norms(fnet: FunctionalNet, X: Rows, y: Any) -> np.ndarray:
+    """‖g_i‖ of each row, (n,) float64."""
+    return _each_row(fnet, X, y, _Norms())
+
+
+def label_norms(fnet: FunctionalNet, X: Rows, labels: np.ndarray) -> np.ndarray:
+    """‖g_i‖ of each row under each label, (n, n_labels)."""
+    return _each_label(fnet, X, labels, _Norms())
+
+
+OfBatch = Callable[[FunctionalNet, Tensor, Rows, Tensor], Tensor]  # (fnet, f, X, y) -> (n,)
+
+
+def _each_row(fnet: FunctionalNet, X: Rows, y: Any, of_batch: OfBatch) -> np.ndarray:
+    found = [of_batch(fnet, forward(fnet, Xb), Xb, yb) for Xb, yb in fnet.batches(X, y)]
+    return _finite(torch.cat(found).double().cpu().numpy())
+
+
+def _each_label(fnet: FunctionalNet, X: Rows, labels: np.ndarray, of_batch: OfBatch) -> np.ndarray:
+    candidates, found = torch.as_tensor(labels, device=fnet.device), []
+    for Xb, _ in fnet.batches(X):
+        f = forward(fnet, Xb)
+        columns = [of_batch(fnet, f, Xb, label.expand(len(f))) for label in candidates]
+        found.append(torch.stack(columns, 1))
+    return _finite(torch.cat(found).double().cpu().numpy())
+
+
+def _losses(fnet: FunctionalNet, f: Tensor, X: Rows, y: Tensor) -> Tensor:
+    with torch.no_grad():
+        return fnet.losses(f, X, y)
+
+
+class _Norms:
+    """‖g_i‖ of a batch; which layers' rules hold is found out at the first one."""
+
+    def __init__(self) -> None:
+        self.ghost: Ghost | None = None
+
+    def __call__(self, fnet: FunctionalNet, f: Tensor, X: Rows, y: Tensor) -> Tensor:
+        self.ghost = self.ghost or Ghost(fnet, X)
+        return self.ghost.square_norms(X, fnet.cotangents(f, X, y)).sqrt()
+
+
+def _contract(
+    fnet: FunctionalNet, f: Tensor, t: Tensor, X: Rows, y: Tensor, norms: _Norms | None
+) -> Tensor:
+    """min over directions of <G_i, t_i> [/ ‖g_i‖], (n,) float64."""
+    G = fnet.cotangents(f, X, y)
+    inner = (t.double() * G.double()).reshape(*t.shape[:2], -1).sum(2).amin(0)
+    if norms is None:
+        return inner
+    length = norms(fnet, f, X, y).double()
+    return torch.where(length > 0, inner / length, 0)
+
+
+def _scale_rows(G: Tensor, weights: Tensor) -> Tensor:
+    return G * weights.reshape(-1, *[1] * (G.ndim - 1))
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    bad = int((~np.isfinite(values)).sum())
+    if bad:
+        raise ValueError(
+            f"{bad} of {len(values)} rows have a NaN or infinite loss, gradient or score; the net's "
+            "weights or outputs are not finite there: did training diverge (try a smaller lr, or "
+            "scale X), or does the loss take the log of 0?"
+        )
+    return values
+

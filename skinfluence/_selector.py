@@ -1,0 +1,247 @@
+"""InfluenceSampleSelector: a scorer and a rule, as a resampler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from joblib import Memory
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import check_is_fitted, check_memory
+from torch.utils.data import Dataset
+
+from skinfluence import _validation as check
+from skinfluence._detector import NoisyLabelDetector
+from skinfluence._functional import n_rows
+from skinfluence._scorer import InfluenceScorer
+from skinfluence.rules import Decision, check_rule
+
+
+class InfluenceSampleSelector(MetaEstimatorMixin, BaseEstimator):
+    """Keep the rows that help: a scorer says how good each row is, a rule what follows from it.
+
+    Use it in an :class:`imblearn.pipeline.Pipeline` (``fit_resample``), or inside
+    :class:`FilteredEstimator` in a plain scikit-learn Pipeline. It is no transformer: rows leave
+    while fitting only, never at prediction.
+
+    Parameters
+    ----------
+    scorer : InfluenceScorer or NoisyLabelDetector, default=None
+        None is ``InfluenceScorer(normalize="both")``, which unlike the plain inner product does
+        not collapse when the reference rows have wrong labels too. Any estimator with
+        ``fit(X, y, X_val=, y_val=)`` that then has ``scores_`` will do.
+    rule : rule of :mod:`skinfluence.rules`, default=None
+        None is ``Budget(0.05)``: drop the lowest twentieth.
+    cv : int, default=5
+        Folds when no ``X_val`` is given: in turn each fold is the reference that scores the other
+        rows, so no row judges itself and all are judged. Scores are means over the folds. The cost
+        is `cv` fits of the scorer.
+    memory : None, str or joblib.Memory, default=None
+        Caches the scores. They do not depend on the rule, so a grid search over the rule's
+        parameters fits the scorer once a split.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the folds, and the scorer when it has no seed of its own.
+
+    Attributes
+    ----------
+    scores_ : ndarray of shape (n_samples,)
+        Higher is more helpful.
+    support_ : ndarray of shape (n_samples,), bool
+        The rows that are kept.
+    sample_indices_ : ndarray of shape (n_kept,)
+        Their positions, ascending.
+    sample_weight_ : ndarray of shape (n_kept,) or None
+        Weights of the kept rows, when the rule reweights.
+    suggested_labels_ : ndarray of shape (n_samples,) or None
+        Best label of each row by the scorer, when the rule relabels.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Only when X has string column names.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skinfluence import InfluenceSampleSelector
+    >>> from skinfluence.rules import Budget
+    >>> X, y = load_iris(return_X_y=True)
+    >>> selector = InfluenceSampleSelector(rule=Budget(0.1), cv=2, random_state=0)
+    >>> X_kept, y_kept = selector.fit_resample(X, y)
+    >>> X_kept.shape
+    (135, 4)
+    """
+
+    def __init__(
+        self,
+        scorer: Any = None,
+        rule: Any = None,
+        *,
+        cv: int = 5,
+        memory: Any = None,
+        random_state: Any = None,
+    ) -> None:
+        self.scorer = scorer
+        self.rule = rule
+        self.cv = cv
+        self.memory = memory
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None, *, X_val: Any = None, y_val: Any = None) -> Any:
+        """Score the rows and decide; see `fit_resample` for the rows themselves.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, Tensor, dict of arrays or Dataset of n_samples rows
+        y : array-like of shape (n_samples,)
+        X_val, y_val : like X and y, default=None
+            Trusted reference rows, none of them in X; 1-tuples are accepted.
+
+        Returns
+        -------
+        self : InfluenceSampleSelector
+        """
+        self._fit(X, y, X_val, y_val)
+        return self
+
+    def fit_resample(
+        self, X: Any, y: Any = None, *, X_val: Any = None, y_val: Any = None
+    ) -> tuple[Any, Any]:
+        """Score the rows, decide, and return those that are kept.
+
+        Parameters
+        ----------
+        X, y, X_val, y_val : see `fit`
+
+        Returns
+        -------
+        X_resampled, y_resampled : of the types of X and y
+            The kept rows in their order; labels as the rule leaves them.
+        """
+        decision = self._fit(X, y, X_val, y_val)
+        if decision.sample_weight is not None:
+            raise ValueError(
+                f"rule={self.rule!r} gives weights, which fit_resample cannot hand on: use "
+                "FilteredEstimator, or fit(X, y) and sample_weight_."
+            )
+        if y is None:
+            y = self._given
+        if decision.y is not None:
+            y = like(decision.y, y)
+        return rows_of(X, self.sample_indices_), rows_of(y, self.sample_indices_)
+
+    def get_support(self, indices: bool = False) -> np.ndarray:
+        """Return the mask of the kept rows, or their positions."""
+        check_is_fitted(self)
+        return self.sample_indices_ if indices else self.support_
+
+    def _fit(self, X: Any, y: Any, X_val: Any, y_val: Any) -> Decision:
+        rule = check_rule(self.rule)
+        if not isinstance(self.cv, int | np.integer) or self.cv < 2:
+            raise ValueError(f"cv={self.cv!r}: expected an integer, 2 or more.")
+        checked = check.check_rows(self, X, reset=True)
+        labels = check.labels_of(X) if y is None and isinstance(X, Dataset) else y
+        self._given = labels = check.check_labels(labels, n_rows(checked))
+        scorer = clone(self.scorer) if self.scorer is not None else _default_scorer()
+        check.pass_seed(self.random_state, scorer)
+        memory: Memory = check_memory(self.memory)
+        reference = check.check_reference(X_val, y_val)
+        self.scores_, self.suggested_labels_ = memory.cache(score_rows)(
+            scorer, X, labels, reference, self.cv, self.random_state, rule.relabels
+        )
+        decision = rule.decide(self.scores_, labels, self.suggested_labels_)
+        self._check_decision(decision, labels)
+        self.support_ = decision.keep
+        self.sample_indices_ = np.flatnonzero(decision.keep)
+        weight = decision.sample_weight
+        self.sample_weight_ = None if weight is None else weight[decision.keep]
+        self.labels_ = labels if decision.y is None else decision.y
+        return decision
+
+    def _check_decision(self, decision: Decision, y: np.ndarray) -> None:
+        if not decision.keep.any():
+            raise ValueError(f"rule={self.rule!r} keeps no row; loosen it.")
+        if y.ndim > 1 or check.default_task(y) == "regression":
+            return
+        lost = np.setdiff1d(y, (y if decision.y is None else decision.y)[decision.keep])
+        if len(lost):
+            raise ValueError(
+                f"rule={self.rule!r} leaves no row of class {lost[0].item()!r}; loosen it, or use "
+                "Budget(per_class=True), which takes its share from each class."
+            )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+
+def score_rows(
+    scorer: Any,
+    X: Any,
+    y: np.ndarray,
+    reference: tuple[Any, Any] | None,
+    cv: int,
+    random_state: Any,
+    suggest: bool,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Scores (n,) of rows by references that they are no part of, and suggested labels if asked."""
+    by_itself = isinstance(scorer, NoisyLabelDetector)
+    if reference is not None:
+        fitted = scorer.fit(X, y, X_val=reference[0], y_val=reference[1])
+    elif by_itself:  # it folds the rows on its own
+        fitted = scorer.set_params(cv=cv).fit(X, y)
+    else:
+        return _cross_fit(scorer, X, y, cv, random_state, suggest)
+    if not suggest:
+        return fitted.scores_, None
+    if by_itself:
+        return fitted.scores_, fitted.suggested_labels_
+    return fitted.scores_, fitted.classes_[fitted.transform(X).argmax(1)]
+
+
+def _cross_fit(
+    scorer: Any, X: Any, y: np.ndarray, cv: int, random_state: Any, suggest: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    n = len(y)
+    stratify = y.ndim == 1 and check.default_task(y) == "classification"
+    rng = np.random.RandomState(check.draw_seed(random_state))
+    fold = check.folds(y, cv, rng, stratify=stratify)
+    classes = np.unique(y)
+    scores, counts = np.zeros(n), np.zeros(n)
+    by_label = np.zeros((n, len(classes))) if suggest else None
+    for k in range(cv):
+        held, rest = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
+        X_rest = rows_of(X, rest)
+        fitted = clone(scorer).fit(X_rest, y[rest], X_val=(rows_of(X, held),), y_val=(y[held],))
+        scores[rest] += fitted.scores_
+        counts[rest] += 1
+        if by_label is not None:
+            by_label[rest] += fitted.transform(X_rest)
+    suggested = None if by_label is None else classes[by_label.argmax(1)]
+    return scores / counts, suggested
+
+
+def rows_of(data: Any, index: np.ndarray) -> Any:
+    """Rows by index array, in the container they came in."""
+    if isinstance(data, Dataset | Mapping | torch.Tensor):
+        return check.take(data, index)
+    if not hasattr(data, "__getitem__"):
+        data = np.asarray(data)
+    return _safe_indexing(data, index)
+
+
+def _default_scorer() -> InfluenceScorer:
+    return InfluenceScorer(normalize="both")
+
+
+def like(new: np.ndarray, y: Any) -> Any:
+    """Return labels in the container of y."""
+    if isinstance(y, torch.Tensor):
+        return torch.as_tensor(new)
+    if hasattr(y, "iloc"):
+        return type(y)(new, index=y.index, name=y.name, dtype=y.dtype)
+    if hasattr(y, "to_numpy"):  # polars
+        return type(y)(y.name, new.tolist(), dtype=y.dtype)
+    return new.tolist() if isinstance(y, list) else new

@@ -1,0 +1,103 @@
+"""A few rows of the user's own net, checked against plain autograd before any score is believed.
+
+Each check fails with a sentence that names the likely cause. The oracle calls the module itself
+and differentiates row by row: it shares no engine with the scores it guards.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from skinfluence._functional import FunctionalNet, Rows, slice_rows
+from skinfluence._gradients import Directions, forward, plain_kernels, pushforward
+
+
+def check_net(fnet: FunctionalNet, U: Directions, X: Rows, y: Any, rows: int = 6) -> None:
+    """Raise ValueError where the net's scores cannot be what they claim to be."""
+    X, y = next(iter(fnet.batches(X, y)))
+    X, y = slice_rows(X, slice(0, rows)), y[:rows]
+    f = forward(fnet, X)
+    _check_outputs(fnet, X, f)
+    _check_losses(fnet, X, y, f)
+    _check_scores(fnet, U, X, y)
+
+
+def _check_outputs(fnet: FunctionalNet, X: Rows, f: Tensor) -> None:
+    if not torch.isfinite(f).all():
+        raise ValueError(
+            "the fitted net's outputs are NaN or infinite: training diverged (try a smaller lr, or "
+            "scale X), or the module takes a log or a division at 0."
+        )
+    if not _close(forward(fnet, X), f):
+        raise ValueError(
+            "the net gives another output for the same rows each time, though it is in eval mode: "
+            "a random operation in forward ignores self.training (F.dropout without "
+            "training=self.training?), or forward changes a buffer."
+        )
+    if not _close(_in_halves(X, len(f), lambda Xh, _: forward(fnet, Xh)), f):
+        raise ValueError(
+            "a row's output depends on the other rows of its batch (BatchNorm with "
+            "track_running_stats=False, a softmax or a mean over the batch axis?); a row has no "
+            "influence of its own there. Use a layer that treats rows one by one."
+        )
+
+
+def _check_losses(fnet: FunctionalNet, X: Rows, y: Tensor, f: Tensor) -> None:
+    losses = fnet.losses(f, X, y)
+    halves = _in_halves(
+        X, len(f), lambda Xh, rows: fnet.losses(f[rows], Xh, y[rows])
+    )
+    raw = fnet.raw_loss(f, X, y)
+    whole = losses.mean() if raw.ndim == 0 else None
+    additive = whole is None or _close(raw, whole) or _close(raw, losses.sum())
+    if not _close(halves, losses) or not additive:
+        raise ValueError(
+            "the net's loss is not a function of single rows: the loss of a batch is neither the "
+            "sum nor the mean of its rows' losses (a contrastive or ranking loss, statistics over "
+            "the batch, or a weighted mean made by hand?). Give a criterion that has a `reduction` "
+            "attribute and honours reduction='none'."
+        )
+
+
+def _check_scores(fnet: FunctionalNet, U: Directions, X: Rows, y: Tensor) -> None:
+    f, t = pushforward(fnet, X, U)
+    G = fnet.cotangents(f, X, y)
+    got = (t[0].double() * G.double()).reshape(len(f), -1).sum(1)
+    want, scale = [], torch.zeros((), dtype=torch.float64, device=got.device)
+    length = sum(u[0].double().square().sum() for u in U.values()) ** 0.5
+    for i in range(len(f)):
+        row = slice(i, i + 1)
+        Xi = slice_rows(X, row)
+        with torch.enable_grad(), plain_kernels(fnet):
+            outputs, parameters = fnet.plain_outputs(Xi)
+            loss = fnet.losses(outputs, Xi, y[row]).sum()
+            grads = torch.autograd.grad(
+                loss, parameters, allow_unused=True, materialize_grads=True
+            )
+        want.append(sum((g.double() * u[0].double()).sum() for g, u in zip(grads, U.values(), strict=True)))
+        size = sum(g.double().square().sum() for g in grads) ** 0.5
+        scale = torch.maximum(scale, size * length)
+    error = (got - torch.stack(want)).abs().max()
+    tolerance = torch.finfo(fnet.dtype).eps ** 0.5 * scale
+    if error > tolerance:
+        raise ValueError(
+            f"the scores of {len(f)} rows differ from plain autograd by {error:.3g} (scale "
+            f"{scale:.3g}); scores of this net cannot be trusted. Likely causes: the module uses "
+            "tensors that it took from its parameters earlier (a cached weight, .data, .detach()), "
+            "or an autograd.Function whose derivatives disagree."
+        )
+
+
+def _in_halves(X: Rows, n: int, function: Any) -> Tensor:
+    halves = [slice(0, n // 2), slice(n // 2, n)] if n > 1 else [slice(0, n)]
+    return torch.cat([function(slice_rows(X, rows), rows) for rows in halves])
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    # Batched kernels round differently for other batch sizes: a fraction of the precision is lost.
+    eps = torch.finfo(b.dtype).eps if b.is_floating_point() else 0.0
+    scale = b.abs().max().clamp_min(1e-30) if b.numel() else 1.0
+    return bool(((a - b).abs() <= eps**0.6 * scale).all())

@@ -1,0 +1,92 @@
+"""A user's rows and labels, checked and written for one net: the first step of every fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from skinfluence import _validation as check
+from skinfluence._functional import n_rows
+from skinfluence._training import check_net, peek
+from skinfluence.nets import TabularClassifier, TabularRegressor
+
+
+@dataclass
+class Table:
+    """Rows in the form that `net` takes.
+
+    Attributes
+    ----------
+    net : the user's net, or the ready-made one that y asks for
+    X : rows; floats have the net's dtype
+    given : ndarray (n,), the labels as the user gave them
+    y : ndarray, the labels as the net's criterion takes them
+    labels : Labels, how to write and read them
+    dtype : torch dtype of the net's parameters
+    reference : (X, y) in the same form, or None where the user gave no reference rows
+    seed : int
+    """
+
+    net: Any
+    X: Any
+    given: np.ndarray
+    y: np.ndarray
+    labels: check.Labels
+    dtype: torch.dtype
+    reference: tuple[Any, np.ndarray] | None
+    seed: int
+
+    @property
+    def stratify(self) -> bool:
+        """Whether splits keep the shares of the classes."""
+        return self.labels.is_classification
+
+    def split(self, held: np.ndarray) -> tuple[Any, np.ndarray, tuple[Any, np.ndarray]]:
+        """Return training rows, their labels, and the held rows as the reference."""
+        rest = np.setdiff1d(np.arange(len(self.y)), held)
+        reference = check.take(self.X, held), self.y[held]
+        return check.take(self.X, rest), self.y[rest], reference
+
+
+def read_table(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -> Table:
+    """Check what was given to the `fit` of one of our estimators; raise where it cannot serve."""
+    if estimator.estimator is not None:
+        check_net(estimator.estimator)
+    X = check.check_rows(estimator, X, reset=True)
+    n = n_rows(X)
+    given = check.check_labels(_labels(X, y), n)
+    net = estimator.estimator
+    if net is None:
+        regression = check.default_task(given) == "regression"
+        net = TabularRegressor() if regression else TabularClassifier()
+    seed = check.draw_seed(estimator.random_state)
+    dtype, output_ndim = torch.float32, None
+    if check.has_floats(X) or given.dtype.kind == "f":
+        dtype, output_ndim = peek(net, check.cast(check.first_rows(X), torch.float32), seed)
+    labels = check.Labels(net, given, dtype=dtype, output_ndim=output_ndim)
+    reference = check.check_reference(X_val, y_val)
+    if reference is not None:
+        X_ref = check.check_rows(estimator, reference[0], reset=False, name="X_val")
+        y_ref = check.check_labels(_labels(X_ref, reference[1]), n_rows(X_ref), "y_val")
+        check.check_reference_size(y_ref, labels.classes_)
+        reference = check.cast(X_ref, dtype), labels.encode(y_ref, "y_val")
+    return Table(
+        net, check.cast(X, dtype), given, labels.encode(given), labels, dtype, reference, seed
+    )
+
+
+def read_rows(
+    estimator: Any, X: Any, y: Any, labels: check.Labels, dtype: torch.dtype
+) -> tuple[Any, np.ndarray | None]:
+    """Check rows to be scored; y None stays None (unless a Dataset carries the labels)."""
+    X = check.cast(check.check_rows(estimator, X, reset=False), dtype)
+    y = _labels(X, y)
+    return X, None if y is None else labels.encode(check.check_labels(y, n_rows(X)))
+
+
+def _labels(X: Any, y: Any) -> Any:
+    return check.labels_of(X) if y is None and isinstance(X, Dataset) else y

@@ -1,0 +1,153 @@
+"""Fitting the user's net: a clone of it, under a seed, on every training row, with snapshots."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from skorch.helper import predefined_split
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from skinfluence._functional import FunctionalNet
+from skinfluence._gradients import forward
+
+State = dict[str, torch.Tensor]
+
+
+class Snapshots(Callback):
+    """Keep copies of the module's state at epochs that are spaced geometrically.
+
+    Early epochs tell wrong labels from right ones best, before the net has memorised them.
+
+    Parameters
+    ----------
+    number : int
+        How many to keep at most; the last epoch is always one of them.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Choose the epochs."""
+        spaced = np.geomspace(1, max(net.max_epochs, 1), self.number)
+        self.epochs_ = {int(e) for e in np.round(spaced)} - {net.max_epochs}
+        self.states_: list[State] = []
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Copy the state if the epoch is one of them."""
+        if len(net.history) in self.epochs_:
+            self.states_.append(_state(net))
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Copy the final state (also where training stopped early)."""
+        if len(net.history) in self.epochs_ and self.states_:
+            self.states_.pop()
+        self.states_.append(_state(net))
+
+
+def fit_net(
+    estimator: Any, X: Any, y: Any, reference: tuple[Any, Any], seed: int, snapshots: int = 1
+) -> tuple[NeuralNet, list[State]]:
+    """Return a fitted clone of `estimator` and its states, the last of which is the final one.
+
+    A net with a ``train_split`` watches the reference rows instead (early stopping works), so that
+    it trains on every row it is given: scores of rows that it never saw would mean little.
+    A frozen net is returned as it is.
+    """
+    if isinstance(estimator, FrozenEstimator):
+        return estimator.estimator, [_state(estimator.estimator)]
+    net = clone(estimator)
+    split, callbacks = net.train_split, net.callbacks
+    recorder = Snapshots(snapshots)
+    net.set_params(callbacks=[*_as_list(callbacks), ("snapshots", recorder)])
+    if callbacks == "disable":
+        net.set_params(callbacks__print_log=None)
+    if split is not None:
+        net.set_params(train_split=predefined_split(net.get_dataset(*reference)))
+    with seeded(seed, net.device):
+        try:
+            net.fit(X, y)
+        except RuntimeError as error:
+            raise _explained(error, X) from error
+    # The fitted net should not carry the reference rows or the snapshots into every pickle of it.
+    net.train_split, net.callbacks = split, callbacks
+    net.callbacks_ = [(name, cb) for name, cb in net.callbacks_ if cb is not recorder]
+    return net, recorder.states_
+
+
+def check_net(estimator: Any) -> None:
+    """Raise unless `estimator` is a skorch net, or a fitted one that is frozen."""
+    net = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
+    if not isinstance(net, NeuralNet):
+        hint = ""
+        if isinstance(estimator, torch.nn.Module) or isinstance(estimator, type):
+            hint = " Wrap the module: skorch.NeuralNetClassifier(Module, ...)."
+        raise TypeError(
+            f"estimator={estimator!r}: expected a skorch net (NeuralNetClassifier, "
+            f"NeuralNetBinaryClassifier, NeuralNetRegressor, ...), or FrozenEstimator of a fitted "
+            f"one, or None for a ready-made net.{hint}"
+        )
+    if net is not estimator:
+        check_is_fitted(net)
+    elif isinstance(net.module, torch.nn.Module) and getattr(net, "initialized_", False):
+        warnings.warn(
+            "the net's module is an instance that has been trained already; a clone of the net "
+            "goes on from its weights and leaks what they have seen. Pass the module's class (with "
+            "module__... parameters), or FrozenEstimator(net) to score the net as it is.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+@contextmanager
+def seeded(seed: int, device: Any = "cpu") -> Iterator[None]:
+    """Run under a seed of torch's own; the caller's random state is put back."""
+    cuda = [torch.device(device)] if device and torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(seed)
+        yield
+
+
+def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype, int | None]:
+    """Return the dtype of the net's parameters and the number of axes of its outputs, untrained.
+
+    X is a few rows. The width of some nets is known at fit only: they answer None for the axes.
+    """
+    net = estimator.estimator if isinstance(estimator, FrozenEstimator) else clone(estimator)
+    with seeded(seed, net.device):
+        if net is not getattr(estimator, "estimator", None):
+            net.initialize()
+        dtype = torch.float32
+        try:
+            fnet = FunctionalNet(net)
+            dtype = fnet.dtype
+            return dtype, forward(fnet, next(iter(fnet.batches(X)))[0]).ndim
+        except (RuntimeError, TypeError, ValueError, IndexError):
+            return dtype, None
+
+
+def _explained(error: RuntimeError, X: Any) -> Exception:
+    kind = getattr(getattr(X, "dtype", None), "kind", "")
+    if kind == "i" and "dtype" in str(error):
+        return ValueError(
+            f"X is of dtype {X.dtype} and the net's module wants floats ({error}). Integers are "
+            "passed on as they are, since embeddings need them: give X.astype('float32')."
+        )
+    return error
+
+
+def _state(net: NeuralNet) -> State:
+    return {name: t.detach().clone() for name, t in net.module_.state_dict().items()}
+
+
+def _as_list(callbacks: Any) -> list[Any]:
+    return list(callbacks) if isinstance(callbacks, list | tuple) else []

@@ -1,0 +1,366 @@
+"""What users hand in, checked once and put into the form that nets take; rows keep their order.
+
+Everything that is refused is refused here, with what was given, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import issparse
+from sklearn.base import is_classifier, is_regressor
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_array, column_or_1d, validate_data
+from skorch import NeuralNetBinaryClassifier
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset, Subset
+
+from skinfluence._functional import n_rows, slice_rows
+
+
+def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
+    """Return X as arrays, tensors or a Dataset: finite, numeric, of the width seen in fit."""
+    if isinstance(X, Dataset):
+        if isinstance(X, IterableDataset) or not hasattr(X, "__len__"):
+            raise TypeError(
+                f"{name} is a {type(X).__name__}, which has no length and no order to index; "
+                "give a Dataset with __len__ and __getitem__."
+            )
+        _check_some(len(X), name)
+        return X
+    if isinstance(X, Mapping) and not issparse(X):  # scipy's dok format is a dict
+        checked = {key: _check_entry(value, f"{name}[{key!r}]") for key, value in X.items()}
+        lengths = {key: len(value) for key, value in checked.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"{name} is a dict whose entries differ in their rows: {lengths}.")
+        _check_some(next(iter(lengths.values())), name)
+        return checked
+    if isinstance(X, Tensor):
+        X = X.detach()
+        if X.ndim >= 2 and X.device.type == "cpu" and X.dtype != torch.bfloat16:
+            X = X.numpy()
+        else:
+            _check_width(estimator, X, reset=reset, name=name)
+            return _check_entry(X, name)
+    X = validate_data(estimator, X, reset=reset, dtype="numeric", allow_nd=True)
+    return X.astype(np.float32) if X.dtype.kind == "b" else X
+
+
+def check_labels(y: Any, n: int, name: str = "y") -> np.ndarray:
+    """Return y as an array with one entry (or one row of outputs) for each of n rows."""
+    if y is None:
+        raise ValueError(
+            f"requires {name} to be passed, but the target {name} is None. "
+            "Influence is defined for labelled rows."
+        )
+    if isinstance(y, Tensor):
+        y = y.detach().cpu().numpy()
+    y = check_array(
+        y, ensure_2d=False, dtype=None, ensure_all_finite=False, input_name=name, allow_nd=False
+    )
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    if len(y) != n:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: {n} rows, but {name} "
+            f"has {len(y)}."
+        )
+    missing = _is_missing(y)
+    if missing.any():
+        raise ValueError(
+            f"{name} contains NaN or infinity in {int(missing.sum())} of {n} rows; drop or fill "
+            "those rows first."
+        )
+    return _of_one_type(y, name) if y.dtype.kind == "O" else y
+
+
+def labels_of(dataset: Dataset) -> np.ndarray:
+    """Targets of a Dataset of (x, y) items, in order."""
+    first = dataset[0]
+    if not isinstance(first, tuple | list) or len(first) != 2:
+        raise ValueError(
+            f"y is None and the Dataset's items are no (x, y) pairs but {type(first).__name__}; "
+            "give y, or a Dataset whose items are pairs."
+        )
+    return np.stack([np.asarray(dataset[i][1]) for i in range(len(dataset))])
+
+
+def check_reference(X_val: Any, y_val: Any) -> tuple[Any, Any] | None:
+    """Return (X_val, y_val) or None; 1-tuples, which a grid search does not slice, are opened."""
+    X_val, y_val = (v[0] if isinstance(v, tuple) and len(v) == 1 else v for v in (X_val, y_val))
+    if X_val is None and y_val is None:
+        return None
+    if X_val is None:
+        raise ValueError("y_val was provided, but X_val was not: give both, or neither.")
+    if y_val is None and not isinstance(X_val, Dataset):
+        raise ValueError("X_val was provided, but y_val was not: give both, or neither.")
+    return X_val, y_val
+
+
+class Labels:
+    """How the user's labels are written for the net, and back.
+
+    Attributes
+    ----------
+    classes_ : ndarray or None
+        The user's labels in the order of the net's classes; None for a regressor.
+    codes_ : ndarray or None
+        What the net calls them: 0, 1, ... or, for a frozen net, the labels it was fitted on.
+    """
+
+    def __init__(self, net: Any, y: np.ndarray, *, dtype: Any, output_ndim: int | None) -> None:
+        frozen = isinstance(net, FrozenEstimator)
+        net = net.estimator if frozen else net
+        self.is_classification = is_classifier(net)
+        self.is_regression = is_regressor(net)
+        self.classes_ = self.codes_ = None
+        self._float = np.float64 if dtype is torch.float64 else np.float32
+        self._binary = isinstance(net, NeuralNetBinaryClassifier)
+        self._column = output_ndim != 1
+        if self.is_classification:
+            self._learn_classes(net, y, frozen)
+
+    def _learn_classes(self, net: Any, y: np.ndarray, frozen: bool) -> None:
+        y = column_or_1d(y)
+        check_classification_targets(y)
+        known = np.asarray(net.classes_) if frozen else np.unique(y)
+        if len(known) < 2:
+            raise ValueError(
+                f"y has one class only ({known[0]!r}); at least two classes are needed to tell a "
+                "right label from a wrong one."
+            )
+        if self._binary and len(known) != 2:
+            raise ValueError(
+                f"a NeuralNetBinaryClassifier needs two classes, y has {len(known)}: {_some(known)}."
+            )
+        self.classes_ = known
+        own_codes = frozen and known.dtype.kind in "iufb"
+        self.codes_ = known.astype(np.int64) if own_codes else np.arange(len(known))
+
+    def encode(self, y: np.ndarray, name: str = "y") -> np.ndarray:
+        """Return y as the net's criterion takes it."""
+        if self.is_classification:
+            y = column_or_1d(y)
+            position = np.searchsorted(self.classes_, y) if _comparable(self.classes_, y) else None
+            if position is not None:
+                position = np.minimum(position, len(self.classes_) - 1)
+            if position is None or (self.classes_[position] != y).any():
+                unseen = sorted({str(v) for v in y} - {str(c) for c in self.classes_})
+                raise ValueError(
+                    f"{name} contains labels that the net was not fitted on: "
+                    f"{', '.join(unseen[:5]) or f'dtype {y.dtype}'}; it knows "
+                    f"{_some(self.classes_)}."
+                )
+            codes = self.codes_[position]
+            return codes.astype(self._float) if self._binary else codes
+        if y.dtype.kind not in "fiub":
+            raise ValueError(
+                f"Unknown label type: {name} has dtype {y.dtype}; a regressor needs numbers."
+            )
+        if self.is_regression or y.dtype.kind == "f":
+            y = y.astype(self._float)
+        if self.is_regression and y.ndim == 1 and self._column:
+            y = y.reshape(-1, 1)  # against outputs (n, 1), y (n,) would broadcast to n x n
+        return y
+
+    def decode(self, index: np.ndarray) -> np.ndarray:
+        """Return the user's labels for positions in `classes_`."""
+        return self.classes_[index]
+
+
+def default_task(y: np.ndarray) -> str:
+    """Return "classification" or "regression", as y asks.
+
+    Whole numbers are labels, unless there are more than 20 different ones and either y is of a
+    float dtype or they are more than a tenth of the rows.
+    """
+    kind = type_of_target(y, input_name="y")
+    if kind == "multiclass" and y.dtype.kind in "iuf":
+        distinct = len(np.unique(y))
+        if distinct > 20 and (y.dtype.kind == "f" or distinct > len(y) / 10):
+            return "regression"
+    if kind in ("binary", "multiclass"):
+        return "classification"
+    if kind in ("continuous", "continuous-multioutput", "multiclass-multioutput"):
+        return "regression"
+    raise ValueError(
+        f"Unknown label type: y is {kind!r}; the ready-made nets take class labels or numbers. "
+        "Give a net of your own for anything else."
+    )
+
+
+def cast(X: Any, dtype: torch.dtype) -> Any:
+    """Floats to the net's dtype, integers as they are (embeddings need them)."""
+    if isinstance(X, Mapping):
+        return {key: cast(value, dtype) for key, value in X.items()}
+    if isinstance(X, Tensor):
+        return X.to(dtype) if X.is_floating_point() else X
+    if isinstance(X, np.ndarray) and X.dtype.kind == "f":
+        wanted = np.float64 if dtype is torch.float64 else np.float32
+        with np.errstate(over="ignore"):
+            result = X.astype(wanted, copy=False)
+        if not np.isfinite(result).all():
+            raise ValueError(
+                f"X has values beyond the range of {result.dtype} (largest "
+                f"{np.abs(X).max():.3g}); scale the columns first, e.g. with StandardScaler."
+            )
+        return result
+    return X
+
+
+def has_floats(X: Any) -> bool:
+    """Whether any entry would be cast."""
+    values = X.values() if isinstance(X, Mapping) else [X]
+    return any(
+        (isinstance(v, Tensor) and v.is_floating_point())
+        or (isinstance(v, np.ndarray) and v.dtype.kind == "f")
+        for v in values
+    )
+
+
+def take(X: Any, index: np.ndarray) -> Any:
+    """Rows by index array, of anything that `check_rows` returns."""
+    if isinstance(X, Dataset):
+        return Subset(X, index.tolist())
+    if isinstance(X, Tensor):
+        return X[torch.as_tensor(index, device=X.device)]
+    return slice_rows(X, index)
+
+
+def hold_out(
+    y: np.ndarray, fraction: float, rng: np.random.RandomState, *, stratify: bool
+) -> np.ndarray:
+    """Sorted indices of about `fraction` of the rows; of each class alike, but never all of one."""
+    if not 0 < fraction < 1:
+        raise ValueError(f"validation_fraction={fraction!r}: expected a number between 0 and 1.")
+    chosen = []
+    for rows in _groups(y, stratify):
+        size = min(max(1, round(fraction * len(rows))), len(rows) - 1)
+        chosen.append(rng.permutation(rows)[:size])
+    held = np.sort(np.concatenate(chosen))
+    if not len(held):
+        raise ValueError(
+            f"no reference rows can be split off {len(y)} rows (n_samples={len(y)}) without taking "
+            "the last row of a class; give more rows, or X_val and y_val."
+        )
+    return held
+
+
+def folds(
+    y: np.ndarray, number: int, rng: np.random.RandomState, *, stratify: bool
+) -> np.ndarray:
+    """Fold of each row, (n,); -1 for the only row of its class, which every fit must see."""
+    fold = np.full(len(y), -1)
+    start = 0
+    for rows in _groups(y, stratify):
+        if len(rows) > 1:
+            fold[rng.permutation(rows)] = (start + np.arange(len(rows))) % number
+            start += len(rows)
+    if len(np.unique(fold[fold >= 0])) < number:
+        raise ValueError(
+            f"cv={number} needs at least {number} rows to fold, in classes of two or more; "
+            f"got n_samples={len(y)}. Give more rows, a smaller cv, or X_val and y_val."
+        )
+    return fold
+
+
+def check_reference_size(y_val: np.ndarray, classes: np.ndarray | None) -> None:
+    """Raise where there are fewer reference rows than classes."""
+    if classes is not None and len(y_val) < len(classes):
+        raise ValueError(
+            f"{len(y_val)} reference rows for {len(classes)} classes; at least one a class is "
+            "needed: give more X_val, or a larger validation_fraction."
+        )
+
+
+def draw_seed(random_state: Any) -> int:
+    """One seed for torch out of a scikit-learn `random_state`."""
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
+def pass_seed(random_state: Any, *estimators: Any) -> None:
+    """Seed estimators that have a `random_state` of None; without a seed to pass, do nothing."""
+    if random_state is None:
+        return
+    seed = draw_seed(random_state)
+    for estimator in estimators:
+        if estimator.get_params(deep=False).get("random_state", 0) is None:
+            estimator.set_params(random_state=seed)
+
+
+def first_rows(X: Any, number: int = 2) -> Any:
+    """Return the first few rows."""
+    return take(X, np.arange(min(number, n_rows(X))))
+
+
+def _groups(y: np.ndarray, stratify: bool) -> list[np.ndarray]:
+    if not stratify:
+        return [np.arange(len(y))]
+    return [np.flatnonzero(y == label) for label in np.unique(y)]
+
+
+def _check_entry(value: Any, name: str) -> Any:
+    if isinstance(value, Tensor):
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise ValueError(f"{name} contains NaN or infinity; impute or drop those rows first.")
+        return value.detach()
+    return check_array(value, ensure_2d=False, allow_nd=True, dtype="numeric", input_name=name)
+
+
+def _check_width(estimator: Any, X: Tensor, *, reset: bool, name: str) -> None:
+    if X.ndim < 2:
+        raise ValueError(
+            f"Expected 2D array, got {name} of shape {tuple(X.shape)} instead. Reshape your data."
+        )
+    if reset:
+        estimator.n_features_in_ = X.shape[1]
+    elif X.shape[1] != estimator.n_features_in_:
+        raise ValueError(
+            f"{name} has {X.shape[1]} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input."
+        )
+
+
+def _check_some(n: int, name: str) -> None:
+    if n == 0:
+        raise ValueError(f"{name} has 0 sample(s); at least one row is needed.")
+
+
+def _is_missing(y: np.ndarray) -> np.ndarray:
+    if y.dtype.kind == "f":
+        missing = ~np.isfinite(y)
+    elif y.dtype.kind == "O":
+        # None, NaN and pandas' NA: what does not equal itself, or cannot say that it does
+        missing = np.vectorize(_is_na, otypes=[bool])(y)
+    else:
+        missing = np.zeros(y.shape, dtype=bool)
+    return missing.reshape(len(y), -1).any(1)
+
+
+def _is_na(value: Any) -> bool:
+    try:
+        return value is None or bool(value != value)
+    except TypeError:
+        return True
+
+
+def _of_one_type(y: np.ndarray, name: str) -> np.ndarray:
+    kinds = {"text" if isinstance(v, str) else "number" for v in y.ravel()}
+    if len(kinds) > 1:
+        raise ValueError(f"{name} mixes text and numbers; make its labels all of one type.")
+    return np.array(y.tolist())
+
+
+def _comparable(classes: np.ndarray, y: np.ndarray) -> bool:
+    numeric = "iufb"
+    return (classes.dtype.kind in numeric) == (y.dtype.kind in numeric)
+
+
+def _some(values: np.ndarray, most: int = 10) -> str:
+    shown = ", ".join(repr(v.item() if hasattr(v, "item") else v) for v in values[:most])
+    return shown + (f", ... ({len(values)} in all)" if len(values) > most else "")

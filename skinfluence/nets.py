@@ -1,0 +1,278 @@
+"""Ready-made skorch nets for tables: they learn the widths, the scales and the classes at fit.
+
+They are skorch nets like any other: clone them, grid-search ``lr`` or ``module__hidden``, put
+them into a Pipeline, or subclass them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNetClassifier, NeuralNetRegressor
+from skorch.callbacks import Callback, EarlyStopping
+from skorch.dataset import ValidSplit
+from sklearn.utils.class_weight import compute_class_weight
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+
+
+class MLP(nn.Module):
+    """Multi-layer perceptron over standardised columns.
+
+    The columns' means and scales are buffers that the ready-made nets fill from the training rows,
+    so that a table need not be scaled first (and a scaled one is not hurt).
+
+    Parameters
+    ----------
+    n_inputs, n_outputs : int, default=1
+        Widths; the ready-made nets set them at fit.
+    hidden : sequence of int, default=(128, 64)
+        Widths of the hidden layers; empty gives a linear model.
+    dropout : float, default=0.0
+        Dropout rate after each hidden layer.
+
+    Attributes
+    ----------
+    body : torch.nn.Sequential
+        Hidden layers.
+    head : torch.nn.Linear
+        Last layer; ``parameters="head.*"`` restricts influence to it.
+    """
+
+    def __init__(
+        self,
+        n_inputs: int = 1,
+        n_outputs: int = 1,
+        hidden: Sequence[int] = (128, 64),
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        for name, width, value in (
+            ("x_mean", n_inputs, 0.0),
+            ("x_scale", n_inputs, 1.0),
+            ("y_mean", n_outputs, 0.0),
+            ("y_scale", n_outputs, 1.0),
+        ):
+            self.register_buffer(name, torch.full((width,), value))
+        layers: list[nn.Module] = []
+        for width in hidden:
+            layers += [nn.Linear(n_inputs, width), nn.ReLU()]
+            layers += [nn.Dropout(dropout)] if dropout else []
+            n_inputs = width
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(n_inputs, n_outputs)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return logits or predictions, (n, n_outputs)."""
+        X = (X.to(self.x_mean.dtype) - self.x_mean) / self.x_scale
+        return self.head(self.body(X)) * self.y_scale + self.y_mean
+
+
+class _Batches:
+    """Batches of an array's rows, cut whole: a DataLoader would collate a table row by row."""
+
+    def __init__(self, X: Tensor, y: Tensor, batch_size: int, shuffle: bool) -> None:
+        self.X, self.y, self.batch_size, self.shuffle = X, y, batch_size, shuffle
+
+    def __len__(self) -> int:
+        return -(-len(self.X) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        n = len(self.X)
+        order = torch.randperm(n) if self.shuffle else torch.arange(n)
+        for index in order.split(self.batch_size):
+            yield self.X[index], self.y[index]
+
+
+def table_batches(dataset: Any, batch_size: int, shuffle: bool = False, **kwargs: Any) -> Any:
+    """Iterator over a dataset for ``iterator_train``: fast for arrays, a DataLoader for the rest."""
+    base, rows = dataset, slice(None)
+    if isinstance(dataset, Subset):
+        base, rows = dataset.dataset, np.asarray(dataset.indices)
+    whole = isinstance(getattr(base, "X", None), np.ndarray | Tensor) and base.y is not None
+    if not whole or kwargs:
+        return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, **kwargs)
+    return _Batches(torch.tensor(base.X[rows]), torch.tensor(base.y[rows]), batch_size, shuffle)
+
+
+class _FitToTable(Callback):
+    """When training begins, give the module its widths and scales, and the criterion its weights."""
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        if len(net.history) > 0:  # a warm start goes on with the module as it is
+            return
+        X, y = np.asarray(X), np.asarray(y)
+        verbose, net.verbose = net.verbose, 0  # "Re-initializing module" would be no news
+        net.set_params(module__n_inputs=X.shape[1], **net._params_for_targets(y))
+        net.verbose = verbose
+        _fill(net.module_.x_mean, net.module_.x_scale, X)
+        net._fit_to_targets(y)
+
+
+_DEFAULTS: dict[str, Any] = {
+    "optimizer": torch.optim.Adam,
+    "lr": 1e-3,
+    "max_epochs": 30,
+    "batch_size": 64,
+    "iterator_train": table_batches,
+    "iterator_train__shuffle": True,
+    "train_split": None,
+    "verbose": 0,
+}
+
+
+class TabularClassifier(NeuralNetClassifier):
+    """Ready-made classifier for tables: an `MLP` on logits, Adam, every row trained on.
+
+    Parameters
+    ----------
+    module : class, default=MLP
+        Takes ``n_inputs`` and ``n_outputs``.
+    class_weight : None or "balanced", default=None
+        "balanced" weighs the loss of a row by ``n / (n_classes * rows of its class)``.
+    early_stopping : bool, default=False
+        Stop when the loss on validation rows has not improved for five epochs. Inside this
+        library's estimators the reference rows are those rows; used alone, a fifth is split off.
+    **kwargs
+        Any parameter of :class:`skorch.NeuralNetClassifier`, such as ``lr`` (default 1e-3),
+        ``max_epochs`` (30), ``batch_size`` (64), ``module__hidden`` ((128, 64)).
+
+    Notes
+    -----
+    As for any skorch net, X is an array and labels are 0, 1, ..., n_classes - 1. The estimators of
+    this library take any labels and encode them.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skinfluence.nets import TabularClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> net = TabularClassifier(max_epochs=20, module__hidden=(32,)).fit(X, y)
+    >>> net.predict_proba(X).shape
+    (150, 3)
+    """
+
+    def __init__(
+        self,
+        module: Any = MLP,
+        *args: Any,
+        criterion: Any = nn.CrossEntropyLoss,
+        class_weight: str | None = None,
+        early_stopping: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(module, *args, criterion=criterion, **(_DEFAULTS | kwargs))
+        self.class_weight = class_weight
+        self.early_stopping = early_stopping
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        return _callbacks(super()._default_callbacks, self.early_stopping)
+
+    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Split off validation rows where early stopping has none to watch."""
+        return _split(super(), self, X, y, fit_params, stratified=True)
+
+    def _params_for_targets(self, y: np.ndarray) -> dict[str, Any]:
+        if y.dtype.kind not in "iu" or y.min() < 0:
+            raise ValueError(
+                f"y has dtype {y.dtype}; TabularClassifier alone takes labels 0, 1, ..., "
+                "n_classes - 1: encode them with sklearn.preprocessing.LabelEncoder."
+            )
+        if self.class_weight not in (None, "balanced"):
+            raise ValueError(f"class_weight={self.class_weight!r}: expected None or 'balanced'.")
+        n_outputs = int(y.max()) + 1
+        params: dict[str, Any] = {"module__n_outputs": n_outputs}
+        if self.class_weight == "balanced":
+            weight = np.zeros(n_outputs, dtype=np.float32)
+            present = np.unique(y)
+            weight[present] = compute_class_weight("balanced", classes=present, y=y)
+            params["criterion__weight"] = torch.from_numpy(weight)
+        return params
+
+    def _fit_to_targets(self, y: np.ndarray) -> None:
+        """Logits are on a scale of their own."""
+
+
+class TabularRegressor(NeuralNetRegressor):
+    """Ready-made regressor for tables: an `MLP` with squared loss, Adam, every row trained on.
+
+    The targets' mean and scale are part of the module, so targets need not be scaled.
+
+    Parameters
+    ----------
+    module : class, default=MLP
+        Takes ``n_inputs`` and ``n_outputs`` and has buffers ``y_mean`` and ``y_scale``.
+    early_stopping : bool, default=False
+        As in `TabularClassifier`.
+    **kwargs
+        Any parameter of :class:`skorch.NeuralNetRegressor`, such as ``lr`` (default 1e-3),
+        ``max_epochs`` (30), ``batch_size`` (64), ``module__hidden`` ((128, 64)).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skinfluence.nets import TabularRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> TabularRegressor(max_epochs=5).fit(X, y).predict(X).shape
+    (442,)
+    """
+
+    def __init__(
+        self, module: Any = MLP, *args: Any, early_stopping: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(module, *args, **(_DEFAULTS | kwargs))
+        self.early_stopping = early_stopping
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        return _callbacks(super()._default_callbacks, self.early_stopping)
+
+    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Split off validation rows where early stopping has none to watch."""
+        return _split(super(), self, X, y, fit_params, stratified=False)
+
+    def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Any:
+        """Fit without re-initializing; y of shape (n,) is taken as one column."""
+        y = np.asarray(y, dtype=np.float32)
+        return super().partial_fit(X, y.reshape(len(y), -1), classes, **fit_params)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return predictions, (n,) or (n, n_outputs)."""
+        predicted = super().predict(X)
+        return predicted[:, 0] if predicted.shape[1] == 1 else predicted
+
+    def _params_for_targets(self, y: np.ndarray) -> dict[str, Any]:
+        return {"module__n_outputs": y.shape[1]}
+
+    def _fit_to_targets(self, y: np.ndarray) -> None:
+        _fill(self.module_.y_mean, self.module_.y_scale, y)
+
+
+def _fill(mean: Tensor, scale: Tensor, values: np.ndarray) -> None:
+    spread = values.std(axis=0, dtype=np.float64)
+    centre = values.mean(axis=0, dtype=np.float64)
+    # A constant column stays a column of zeros, whatever rounding its mean has had.
+    spread[spread <= 1e-7 * np.abs(centre)] = 1.0
+    mean.copy_(torch.as_tensor(centre))
+    scale.copy_(torch.as_tensor(np.where(spread > 0, spread, 1.0)))
+
+
+def _callbacks(default: list[Any], early_stopping: bool) -> list[tuple[str, Callback]]:
+    stop = [("early_stopping", EarlyStopping(patience=5))] if early_stopping else []
+    # Accuracy each epoch would cost more than the epoch.
+    kept = [(name, callback) for name, callback in default if name != "valid_acc"]
+    return [("fit_to_table", _FitToTable()), *kept, *stop]
+
+
+def _split(parent: Any, net: Any, X: Any, y: Any, params: Any, *, stratified: bool) -> Any:
+    if not net.early_stopping or net.train_split is not None:
+        return parent.get_split_datasets(X, y, **params)
+    net.train_split = ValidSplit(0.2, stratified=stratified, random_state=0)
+    try:
+        return parent.get_split_datasets(X, y, **params)
+    finally:
+        net.train_split = None

@@ -1,0 +1,217 @@
+"""Rules: scores in, a decision about the rows out. NumPy only; nothing here knows of nets.
+
+A rule is an object with ``decide(scores, y, suggested) -> Decision``; a grid search reaches its
+parameters. Rules pick rows by their scores (the lower, the worse); their ``action`` says what
+happens to the picked rows.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+_ACTIONS = ("drop", "relabel")
+
+
+@dataclass
+class Decision:
+    """What is to become of n rows.
+
+    Attributes
+    ----------
+    keep : ndarray of shape (n,), bool
+        Rows that stay.
+    y : ndarray of shape (n,) or None
+        New labels, where the rule relabels.
+    sample_weight : ndarray of shape (n,) or None
+        Weights, where the rule reweights.
+    """
+
+    keep: np.ndarray
+    y: np.ndarray | None = None
+    sample_weight: np.ndarray | None = None
+
+
+class Rule(ABC, BaseEstimator):
+    """Base of the rules."""
+
+    @property
+    def relabels(self) -> bool:
+        """Whether `decide` needs suggested labels."""
+        return getattr(self, "action", "drop") == "relabel"
+
+    @abstractmethod
+    def decide(
+        self, scores: np.ndarray, y: np.ndarray, suggested: np.ndarray | None = None
+    ) -> Decision:
+        """Decide about rows from their scores (n,), labels and, to relabel, suggested labels."""
+
+
+class _Picking(Rule):
+    """A rule that picks bad rows and drops or relabels them."""
+
+    @abstractmethod
+    def pick(self, scores: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return a mask of the bad rows."""
+
+    def decide(
+        self, scores: np.ndarray, y: np.ndarray, suggested: np.ndarray | None = None
+    ) -> Decision:
+        """Drop or relabel the rows that `pick` finds."""
+        action = self.action  # type: ignore[attr-defined]
+        if action not in _ACTIONS:
+            raise ValueError(f"action={action!r}: expected 'drop' or 'relabel'.")
+        bad = self.pick(np.asarray(scores), y)
+        if action == "drop":
+            return Decision(~bad)
+        if suggested is None:
+            raise ValueError("action='relabel' needs suggested labels, which this scorer has not.")
+        return Decision(np.ones(len(bad), dtype=bool), np.where(bad, suggested, y))
+
+
+class Budget(_Picking):
+    """Pick the rows with the lowest scores, a set number of them.
+
+    Parameters
+    ----------
+    fraction : float, default=0.05
+        Share of the rows, in [0, 1); 0 picks none, so that a grid search can compare.
+    count : int, default=None
+        Number of rows instead of `fraction`.
+    per_class : bool, default=False
+        Spend the budget in each class alike (`fraction` of every class, or `count` in
+        proportion), so that a small class is not emptied.
+    action : {"drop", "relabel"}, default="drop"
+        What becomes of the picked rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skinfluence.rules import Budget
+    >>> Budget(count=1).decide(np.array([0.3, -1.0, 0.2]), np.array([0, 0, 1])).keep
+    array([ True, False,  True])
+    """
+
+    def __init__(
+        self,
+        fraction: float = 0.05,
+        *,
+        count: int | None = None,
+        per_class: bool = False,
+        action: str = "drop",
+    ) -> None:
+        self.fraction = fraction
+        self.count = count
+        self.per_class = per_class
+        self.action = action
+
+    def pick(self, scores: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return a mask of the lowest scores; of equal ones, those that come first."""
+        n = len(scores)
+        share = self._share(n)
+        bad = np.zeros(n, dtype=bool)
+        for rows in _classes(y) if self.per_class else [np.arange(n)]:
+            lowest = np.argsort(scores[rows], kind="stable")[: round(share * len(rows))]
+            bad[rows[lowest]] = True
+        return bad
+
+    def _share(self, n: int) -> float:
+        if self.count is not None:
+            if not isinstance(self.count, int | np.integer) or not 0 <= self.count < n:
+                raise ValueError(
+                    f"Budget(count={self.count!r}): expected an integer from 0 to {n - 1}, fewer "
+                    f"than the {n} rows."
+                )
+            return self.count / n
+        if not isinstance(self.fraction, float | int) or not 0 <= self.fraction < 1:
+            raise ValueError(
+                f"Budget(fraction={self.fraction!r}): expected a share of the rows in [0, 1); for "
+                "a number of rows use count=."
+            )
+        return self.fraction
+
+
+class Threshold(_Picking):
+    """Pick the rows whose score is below a threshold.
+
+    Beware of 0: that every row with a negative score should go is true of one row at a time and to
+    first order; dropping them all can cost more than it brings. Choose the threshold by a search.
+
+    Parameters
+    ----------
+    threshold : float, default=0.0
+    action : {"drop", "relabel"}, default="drop"
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skinfluence.rules import Threshold
+    >>> Threshold(0.0).decide(np.array([0.3, -1.0, 0.2]), np.array([0, 0, 1])).keep
+    array([ True, False,  True])
+    """
+
+    def __init__(self, threshold: float = 0.0, *, action: str = "drop") -> None:
+        self.threshold = threshold
+        self.action = action
+
+    def pick(self, scores: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return a mask of the scores below the threshold."""
+        return scores < self.threshold
+
+
+class Reweight(Rule):
+    """Keep every row, with a weight that grows with its score [1]_.
+
+    Weights are ``4 n softmax(z)``, z the standardised scores, clipped to [0, 2].
+
+    Parameters
+    ----------
+    strength : float, default=1.0
+        Factor on z: 0 gives all rows the same weight.
+
+    References
+    ----------
+    .. [1] Yang, Yue, Chen, Liu, arXiv 2405.17490.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skinfluence.rules import Reweight
+    >>> decision = Reweight().decide(np.array([0.3, -1.0, 0.2]), np.array([0, 0, 1]))
+    >>> bool(decision.sample_weight[1] < decision.sample_weight[0])
+    True
+    """
+
+    def __init__(self, strength: float = 1.0) -> None:
+        self.strength = strength
+
+    def decide(
+        self, scores: np.ndarray, y: np.ndarray, suggested: np.ndarray | None = None
+    ) -> Decision:
+        """Return the weights."""
+        scores = np.asarray(scores, dtype=np.float64)
+        spread = scores.std()
+        z = self.strength * (scores - scores.mean()) / (spread if spread > 0 else 1.0)
+        raised = np.exp(z - z.max())
+        weights = np.clip(4 * len(z) * raised / raised.sum(), 0, 2)
+        return Decision(np.ones(len(z), dtype=bool), sample_weight=weights)
+
+
+def check_rule(rule: Any) -> Rule:
+    """Return the rule to use for a `rule=` argument; None is `Budget()`."""
+    if rule is None:
+        return Budget()
+    if not hasattr(rule, "decide") or isinstance(rule, type):
+        raise TypeError(
+            f"rule={rule!r}: expected an instance from skinfluence.rules, such as Budget(0.05), or "
+            "any object with decide(scores, y, suggested)."
+        )
+    return rule
+
+
+def _classes(y: np.ndarray) -> list[np.ndarray]:
+    return [np.flatnonzero(y == label) for label in np.unique(y)]
