@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skinfluence import _validation as check
-from skinfluence._evidence import METHODS, Trusted, reference_direction
+from skinfluence._evidence import METHODS, Trusted, evidences, reference_direction
 from skinfluence._functional import FunctionalNet
 from skinfluence._influence import predicted_outputs
 from skinfluence._selfcheck import check_net
@@ -28,8 +29,8 @@ class NoisyLabelDetector(BaseEstimator):
     Each row is judged by nets that were trained with it and by reference rows that it is no part
     of: the rows are split into `cv` folds, and in turn each fold is the reference for the others
     (or trusted ``X_val, y_val`` are, for all). A judge looks at the row at several epochs of the
-    training, early ones included, before the net has memorised wrong labels; ranks of its class-wise
-    influence [1]_ and of its training loss are averaged.
+    training, early ones included, before the net has memorised wrong labels; the ranks of its
+    class-wise influence [1]_ and of its training loss are averaged.
 
     Conventions are those of :class:`sklearn.neighbors.LocalOutlierFactor` with ``novelty=False``:
     the lower the score, the more abnormal; +1 is clean, -1 is suspect.
@@ -44,7 +45,7 @@ class NoisyLabelDetector(BaseEstimator):
         Share of the rows to call suspect, in (0, 0.5].
     method : {"auto", "influence", "inner_product", "loss", "self_influence"}, default="auto"
         "auto" adds the ranks of "influence" (class-wise, with unit reference gradients) and
-        "loss". "inner_product" is the plain score of the paper, which needs trusted reference
+        "loss"; for a regressor those of "loss" and "self_influence". "inner_product" is the plain score of the paper, which needs trusted reference
         rows: without them a warning says so.
     cv : int, default=5
         Number of folds; not used with ``X_val``. The cost is that of training `cv` nets.
@@ -92,6 +93,9 @@ class NoisyLabelDetector(BaseEstimator):
     >>> int((flags[is_noisy] == -1).sum()) > 10  # of 15 wrong labels
     True
     """
+
+    # With metadata routing enabled, reference rows come without having to be asked for.
+    __metadata_request__fit = {"X_val": True, "y_val": True}
 
     def __init__(
         self,
@@ -264,14 +268,14 @@ class NoisyLabelDetector(BaseEstimator):
         """Turn mean outputs into the user's labels."""
         if self._labels.is_classification:
             return self._labels.decode(belief[:, self._labels.codes_].argmax(1))
-        return belief.reshape(self._given.shape)
+        return belief.reshape(len(belief), *self._given.shape[1:])
 
     def _progress(self, judges: Iterator[Any]) -> Iterator[Any]:
         number = 1 if self._single else self.cv
         return tqdm(judges, desc="judges", total=number, disable=not self.verbose)
 
     def _check_parameters(self) -> None:
-        if not (isinstance(self.contamination, float | int) and 0 < self.contamination <= 0.5):
+        if not (isinstance(self.contamination, Real) and 0 < self.contamination <= 0.5):
             raise ValueError(
                 f"contamination={self.contamination!r}: expected a share of the rows in (0, 0.5]."
             )
@@ -327,10 +331,11 @@ class _Judge:
     def evidence(self, X: Any, y: Any, labels: np.ndarray | None = None) -> list[np.ndarray]:
         """Each evidence, mean over the snapshots."""
         fnet = FunctionalNet(self.net, self.parameters)
-        sums = [np.float64(0.0)] * len(METHODS[self.method])
+        kinds = evidences(self.method, is_classification=self.reference.is_classification)
+        sums = [np.float64(0.0)] * len(kinds)
         for state in self.states:
             at = fnet.at(state)
-            for k, evidence in enumerate(METHODS[self.method]):
+            for k, evidence in enumerate(kinds):
                 sums[k] = sums[k] + evidence(at, self.reference, X, y, labels)
         return [total / len(self.states) for total in sums]
 
@@ -342,7 +347,9 @@ class _Judge:
     def belief(self, X: Any) -> np.ndarray:
         """Return class probabilities or predictions, mean over the snapshots: (n, n_outputs)."""
         fnet = FunctionalNet(self.net, self.parameters)
-        found = [predicted_outputs(fnet.at(s), X, self.reference.is_classification) for s in self.states]
+        found = [
+            predicted_outputs(fnet.at(s), X, self.reference.is_classification) for s in self.states
+        ]
         return np.mean(found, axis=0)
 
 

@@ -80,6 +80,15 @@ METHODS: dict[str, tuple[Evidence, ...]] = {
 }
 
 
+def evidences(method: str, *, is_classification: bool) -> tuple[Evidence, ...]:
+    """Return what `method` adds up; numbers have no classes to keep apart."""
+    if method == "auto" and not is_classification:
+        # The unit gradients of rows above and below their prediction cancel in a single direction:
+        # AUC .60 for influence against .91 for the loss (diabetes, a tenth of the targets moved).
+        return (loss, self_influence)
+    return METHODS[method]
+
+
 def reference_direction(fnet: FunctionalNet, reference: Trusted, **options: Any) -> Directions:
     """Direction of the mean reference loss; options as for `directions`."""
     return directions(

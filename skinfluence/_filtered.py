@@ -13,6 +13,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from torch.utils.data import Dataset
 
 from skinfluence import _validation as check
 from skinfluence._functional import n_rows
@@ -40,7 +41,8 @@ class FilteredEstimator(MetaEstimatorMixin, BaseEstimator):
     ----------
     estimator : estimator, default=None
         Any classifier or regressor; a clone of it is fitted. None:
-        :class:`~sklearn.ensemble.HistGradientBoostingClassifier` or its regressor, as y asks.
+        :class:`~sklearn.ensemble.HistGradientBoostingClassifier` or its regressor, as y asks; what
+        it will be is not known before `fit`, so a cross-validation does not stratify its folds.
     selector : InfluenceSampleSelector, default=None
         None is ``InfluenceSampleSelector()``. Any resampler with ``fit_resample`` and
         ``sample_indices_`` will do.
@@ -101,8 +103,11 @@ class FilteredEstimator(MetaEstimatorMixin, BaseEstimator):
         -------
         self : FilteredEstimator
         """
+        if self.estimator is not None and not hasattr(self.estimator, "fit"):
+            raise TypeError(f"estimator={self.estimator!r}: expected a classifier or a regressor.")
         checked = check.check_rows(self, X, reset=True)
-        labels = check.check_labels(y, n_rows(checked))
+        labels = check.labels_of(X) if y is None and isinstance(X, Dataset) else y
+        labels = check.check_labels(labels, n_rows(checked))
         for_selector, for_estimator = self._route(params)
         estimator = self._estimator_for(labels)
         selector = InfluenceSampleSelector() if self.selector is None else clone(self.selector)
@@ -116,6 +121,8 @@ class FilteredEstimator(MetaEstimatorMixin, BaseEstimator):
         if isinstance(selector, InfluenceSampleSelector):
             self.selector_ = selector.fit(X, y, **for_selector)
             kept, weight = selector.sample_indices_, selector.sample_weight_
+            if isinstance(X, Dataset):  # a net looks at its items' labels only
+                X = check.Relabelled(X, selector.labels_)
             X_kept, y_kept = rows_of(X, kept), rows_of(like(selector.labels_, y), kept)
         else:
             X_kept, y_kept = selector.fit_resample(X, y, **for_selector)
@@ -197,8 +204,9 @@ class FilteredEstimator(MetaEstimatorMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
-        if self.estimator is not None:
-            inner = get_tags(self.estimator)
+        inner = getattr(self, "estimator_", self.estimator)
+        if inner is not None:
+            inner = get_tags(inner)
             tags.estimator_type = inner.estimator_type
             tags.classifier_tags = inner.classifier_tags
             tags.regressor_tags = inner.regressor_tags

@@ -1,15 +1,16 @@
 """A fitted skorch net as pure functions of its parameters: the only door to skorch's internals.
 
 Nothing here trains, and nothing here changes the user's net: the module is copied as a *shell* that
-shares the tensors (no second copy of the weights) but has its own train/eval flags and hooks.
+shares the weights (no second copy of them) but has its own buffers, train/eval flags and hooks.
 """
 
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -42,18 +43,24 @@ class FunctionalNet:
         # torch.compile wraps the module and prefixes every name with "_orig_mod."
         module = getattr(net.module_, "_orig_mod", net.module_)
         self._net, self._parameters = net, parameters
+        names = _matching(module, parameters)
         _refuse_parameters_elsewhere(net)
         self.shell = _shell(module)
         self.shell.eval()
+        for layer in self.shell.modules():
+            if isinstance(layer, nn.Embedding | nn.EmbeddingBag):
+                layer.scale_grad_by_freq = False  # a row's gradient does not depend on its batch
+                layer.sparse = False
+            if isinstance(layer, nn.Embedding) and layer.padding_idx is not None:
+                layer.register_forward_hook(_hold_padding)
         self._twin = _twin(net, self.shell)
         self._inference = _Inference(self._twin, self.shell)
-        self.device = torch.device(net.device or "cpu")
-        # Buffers are cloned: a forward pass that writes into one must not write into the user's.
-        self._state: Params = {name: p.detach() for name, p in module.named_parameters()}
-        self._state |= {name: b.detach().clone() for name, b in module.named_buffers()}
+        # Not net.device, which may be None: "leave it where it is".
+        self.device = next(module.parameters()).device
+        self._state: Params = {name: p.detach() for name, p in self.shell.named_parameters()}
+        self._state |= dict(self.shell.named_buffers())
         if state is not None:
             self._state |= {n: t.to(self.device) for n, t in state.items() if n in self._state}
-        names = _matching(module, parameters)
         self.params: Params = {name: self._state[name] for name in names}
         self.dtype = next(iter(self.params.values())).dtype
         # How tangents are computed is found out at the first batch (see _gradients.pushforward).
@@ -134,7 +141,11 @@ class FunctionalNet:
                 rows = slice(start, start + size)
                 yield self._enter(slice_rows(X, rows)), self._enter(None if y is None else y[rows])
         else:
-            for batch in self._twin.get_iterator(self._twin.get_dataset(X, y), training=False):
+            loader = self._twin.get_iterator(self._twin.get_dataset(X, y), training=False)
+            # A DataLoader draws a seed as it starts, also where nothing is shuffled.
+            with torch.random.fork_rng(devices=[]):
+                loaded = iter(loader)
+            for batch in loaded:
                 Xb, yb = unpack_data(batch)
                 yield self._enter(Xb), self._enter(yb)
 
@@ -146,20 +157,18 @@ class FunctionalNet:
 
     def _can_be_sliced(self, X: Rows) -> bool:
         # skorch's DataLoader collates row by row, which takes longer than scoring the batch does.
-        own = getattr(self._net, "dataset", None)
-        plain = (
-            isinstance(own, type)
+        own: Any = getattr(self._net, "dataset", None)
+        reading = ("transform", "__getitem__")
+        plain = bool(
+            inspect.isclass(own)
             and issubclass(own, SkorchDataset)
-            and own.transform is SkorchDataset.transform
-            and own.__getitem__ is SkorchDataset.__getitem__
+            and all(getattr(own, name) is getattr(SkorchDataset, name) for name in reading)
             and not self._net.get_params_for("dataset")
             and type(self._net).get_dataset.__module__.startswith("skorch.")
             and type(self._net).get_iterator.__module__.startswith("skorch.")
         )
         custom = set(self._net.get_params_for("iterator_valid")) - _HARMLESS_ITERATOR_PARAMS
-        return (
-            plain and not custom and self._net.iterator_valid is DataLoader and is_sliceable(X)
-        )
+        return plain and not custom and self._net.iterator_valid is DataLoader and is_sliceable(X)
 
     def _enter(self, data: Any) -> Any:
         """Move a batch to the device; floats get the dtype of the parameters, integers stay."""
@@ -191,9 +200,25 @@ class _Inference(nn.Module):
 
 
 def _shell(module: nn.Module) -> nn.Module:
-    """Copy a module's structure; its parameters and buffers are shared with the original."""
-    shared = [*module.parameters(), *module.buffers()]
-    return copy.deepcopy(module, memo={id(t): t for t in shared})
+    """Copy a module's structure and buffers; its parameters are shared with the original."""
+    memo = {id(p): p for p in module.parameters()}
+    # A forward pass that writes into a buffer must not write into the user's.
+    memo |= {id(b): b.detach().clone() for b in module.buffers()}
+    for layer in module.modules():
+        # An embedding with max_norm rewrites its weight in forward: it gets one of its own.
+        if isinstance(layer, nn.Embedding | nn.EmbeddingBag) and layer.max_norm is not None:
+            memo.pop(id(layer.weight), None)
+        # What forward has left behind (attention weights, say) cannot be copied with its graph.
+        # Not detached: were it part of the function, the self-check would not see that it is.
+        kept = [t for t in vars(layer).values() if isinstance(t, Tensor) and not t.is_leaf]
+        memo |= {id(t): t for t in kept}
+    return copy.deepcopy(module, memo=memo)
+
+
+def _hold_padding(layer: nn.Embedding, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    # Backward leaves the padding row alone; torch's forward mode forgets to.
+    padding = inputs[0].eq(cast(int, layer.padding_idx)).unsqueeze(-1)
+    return torch.where(padding, output.detach(), output)
 
 
 def _twin(net: Any, shell: nn.Module) -> Any:
@@ -205,7 +230,7 @@ def _twin(net: Any, shell: nn.Module) -> Any:
     if isinstance(criterion, nn.Module):
         criterion = _shell(criterion)
         if hasattr(criterion, "reduction"):
-            criterion.reduction = "none"
+            setattr(criterion, "reduction", "none")  # noqa: B010
     twin.__dict__.update(module_=shell, criterion_=criterion)
     for key in ("sampler", "batch_sampler"):
         if vars(net).get(f"iterator_valid__{key}") is not None:

@@ -130,10 +130,9 @@ def _(layer: _ConvNd, a: Tensor, d: Tensor) -> dict[str, Factor]:
     n, groups = len(a), layer.groups
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
     a = F.pad(a, layer._reversed_padding_repeated_twice, mode=mode)
-    hyper = (layer.kernel_size, layer.dilation, layer.stride)
+    kernel, dilation, stride = layer.kernel_size, layer.dilation, layer.stride
     if a.ndim == 3:
-        a, hyper = a.unsqueeze(2), tuple((1, *h) for h in hyper)
-    kernel, dilation, stride = hyper
+        a, kernel, dilation, stride = a.unsqueeze(2), (1, *kernel), (1, *dilation), (1, *stride)
     patches = F.unfold(a, kernel, dilation=dilation, stride=stride).reshape(
         n, groups, -1, d[0, 0].numel()
     )
@@ -227,7 +226,7 @@ class Ghost:
         for start in range(0, len(G), step):
             rows = slice(start, start + step)
             rest = row_gradients(self.fnet, slice_rows(X, rows), G[rows], self.by_vmap)
-            pieces.append(sum(g.square().flatten(1).sum(1) for g in rest.values()))
+            pieces.append(torch.cat([g.flatten(1) for g in rest.values()], 1).square().sum(1))
         return total + torch.cat(pieces)
 
     def gram(self, X: Rows, G: Tensor, X_other: Rows, G_other: Tensor) -> Tensor:
@@ -283,9 +282,7 @@ def _owners(fnet: FunctionalNet) -> dict[str, nn.Module]:
         name: layer
         for name, layer in fnet.shell.named_modules()
         if isinstance(layer, ruled)
-        and any(
-            (f"{name}.{own}" if name else own) in fnet.params for own in ("weight", "bias")
-        )
+        and any((f"{name}.{own}" if name else own) in fnet.params for own in ("weight", "bias"))
         and not (isinstance(layer, _BatchNorm) and layer.running_mean is None)
     }
 

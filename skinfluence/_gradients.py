@@ -17,15 +17,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from skinfluence._functional import FunctionalNet, Params, Rows, map_tensors
 
 Directions = Params  # each entry (d, *shape of the parameter)
 
+_TURN = threading.RLock()  # torch has one level of dual numbers in a process: threads take turns
+
 
 def forward(fnet: FunctionalNet, X: Rows) -> Tensor:
-    """f(X), (n, ...), without a graph."""
+    """Outputs f(X), (n, ...), without a graph."""
     with torch.no_grad(), plain_kernels(fnet):
         return fnet.outputs(fnet.params, X)
 
@@ -44,7 +45,7 @@ def pullback(fnet: FunctionalNet, X: Rows, G: Tensor) -> Params:
 
 
 def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
-    """f (n, ...) and t = J u for each direction, (d, n, ...), in one forward pass.
+    """Outputs f (n, ...) and t = J u for each direction, (d, n, ...), in one forward pass.
 
     Forward mode where every operation has a rule for it; otherwise the double-backward trick,
     which is exact and costs about twice as much. Found out once a net, and said once.
@@ -120,16 +121,19 @@ def _forward_mode(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, 
     """All directions at once: the primal pass is shared."""
 
     def along(u: Params) -> tuple[Tensor, Tensor]:
-        return torch.func.jvp(lambda p: fnet.outputs(p, X), (fnet.params,), (u,))
+        f, t = torch.func.jvp(  # type: ignore[misc]
+            lambda p: fnet.outputs(p, X), (fnet.params,), (u,)
+        )
+        return f, t
 
-    with torch.no_grad(), plain_kernels(fnet):
-        return torch.vmap(along, out_dims=(None, 0))(U)
+    with _TURN, torch.no_grad(), plain_kernels(fnet):
+        return torch.vmap(along, out_dims=(None, 0))(U)  # type: ignore[arg-type]
 
 
 def _forward_mode_one_by_one(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
     """A forward-mode pass for each direction, by dual numbers without functorch in between."""
     tangents = []
-    with torch.no_grad(), plain_kernels(fnet):
+    with _TURN, torch.no_grad(), plain_kernels(fnet):
         for k in range(_count(U)):
             with forward_ad.dual_level():
                 dual = {n: forward_ad.make_dual(p, U[n][k]) for n, p in fnet.params.items()}
@@ -148,8 +152,8 @@ def _double_backward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tenso
         grads = torch.autograd.grad(f, leaves, w, create_graph=True, materialize_grads=True)
         tangents = []
         for k in range(_count(U)):
-            inner = sum((g * U[n][k]).sum() for n, g in zip(params, grads, strict=True))
-            tangents.append(torch.autograd.grad(inner, w, retain_graph=True)[0])
+            inner = torch.stack([(g * U[n][k]).sum() for n, g in zip(params, grads, strict=True)])
+            tangents.append(torch.autograd.grad(inner.sum(), w, retain_graph=True)[0])
     return f.detach(), torch.stack(tangents)
 
 
@@ -185,13 +189,22 @@ _MKLDNN, _CUDNN = _flag(torch.backends.mkldnn), _flag(torch.backends.cudnn)
 _ATTENTION_FASTPATH = _Switch(
     torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled
 )
+# Not sdpa_kernel(MATH): two threads that leave it in another order than they came spoil the flags.
+_FUSED_ATTENTION = [
+    _Switch(torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
+    _Switch(
+        torch.backends.cuda.mem_efficient_sdp_enabled, torch.backends.cuda.enable_mem_efficient_sdp
+    ),
+    _Switch(torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.enable_cudnn_sdp),
+]
 
 
 @contextmanager
 def plain_kernels(fnet: FunctionalNet) -> Iterator[None]:
     """Switch off, for the while, the fused kernels that have no rule for forward mode or vmap."""
     with ExitStack() as stack:
-        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        for kernel in _FUSED_ATTENTION:
+            stack.enter_context(kernel.off())
         if fnet.contains(nn.RNNBase):
             stack.enter_context(_MKLDNN.off())
             stack.enter_context(_CUDNN.off())
@@ -204,7 +217,7 @@ def plain_kernels(fnet: FunctionalNet) -> Iterator[None]:
 def _load_forward_mode() -> None:
     # torch registers its forward-mode decompositions at the first dual number, with a
     # DeprecationWarning about its own use of torch.jit that is none of the user's business.
-    with warnings.catch_warnings(), forward_ad.dual_level():
+    with _TURN, warnings.catch_warnings(), forward_ad.dual_level():
         warnings.simplefilter("ignore", DeprecationWarning)
         forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
 

@@ -205,7 +205,7 @@ class _Norms:
 def _contract(
     fnet: FunctionalNet, f: Tensor, t: Tensor, X: Rows, y: Tensor, norms: _Norms | None
 ) -> Tensor:
-    """min over directions of <G_i, t_i> [/ ‖g_i‖], (n,) float64."""
+    """Least over the directions of <G_i, t_i> [/ ‖g_i‖], (n,) float64."""
     G = fnet.cotangents(f, X, y)
     inner = (t.double() * G.double()).reshape(*t.shape[:2], -1).sum(2).amin(0)
     if norms is None:
@@ -219,12 +219,11 @@ def _scale_rows(G: Tensor, weights: Tensor) -> Tensor:
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
-    bad = int((~np.isfinite(values)).sum())
+    bad = int((~np.isfinite(values)).reshape(len(values), -1).any(1).sum())
     if bad:
         raise ValueError(
-            f"{bad} of {len(values)} rows have a NaN or infinite loss, gradient or score; the net's "
-            "weights or outputs are not finite there: did training diverge (try a smaller lr, or "
-            "scale X), or does the loss take the log of 0?"
+            f"{bad} of {len(values)} rows have a NaN or infinite loss, gradient or score; the "
+            "net's weights or outputs are not finite there: did training diverge (try a smaller "
+            "lr, or scale X), or does the loss take the log of 0?"
         )
     return values
-

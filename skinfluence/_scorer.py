@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
     -----
     Reference rows decide the sign. With wrong labels among them as often as among the rest, plain
     inner products find wrong labels worse than chance does; give trusted ``X_val, y_val``, or use
-    ``normalize="both"``, or :class:`NoisyLabelDetector`, which is made for that case.
+    ``normalize="reference", classwise=True``, or :class:`NoisyLabelDetector`, which is made for it.
 
     References
     ----------
@@ -104,6 +105,9 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
     >>> scorer.transform(X[:2]).shape  # the score under each of the three labels
     (2, 3)
     """
+
+    # With metadata routing enabled, reference rows come without having to be asked for.
+    __metadata_request__fit = {"X_val": True, "y_val": True}
 
     def __init__(
         self,
@@ -153,9 +157,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
             self.classes_ = table.labels.classes_
         if table.reference is None:
             rng = np.random.RandomState(table.seed)
-            held = check.hold_out(
-                table.y, self.validation_fraction, rng, stratify=table.stratify
-            )
+            held = check.hold_out(table.y, self.validation_fraction, rng, stratify=table.stratify)
             X_fit, y_fit, reference = table.split(held)
             check.check_reference_size(reference[1], table.labels.classes_)
             self.reference_indices_ = held
@@ -219,12 +221,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         -------
         scores : ndarray of shape (n_samples, n_classes), float64
         """
-        check_is_fitted(self)
-        if not self._labels.is_classification:
-            raise ValueError(
-                "transform gives the score under each class label; this scorer was fitted with a "
-                "regressor: use score_samples(X, y)."
-            )
+        self._check_has_classes()
         X, _ = read_rows(self, X, None, self._labels, self._dtype)
         fnet = self._functional_net()
         return label_scores(
@@ -237,7 +234,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return names of the columns of `transform`: ``influence_<label>``."""
-        check_is_fitted(self)
+        self._check_has_classes()
         return np.array([f"influence_{label}" for label in self.classes_], dtype=object)
 
     def _score(self, fnet: FunctionalNet, X: Any, y: np.ndarray) -> np.ndarray:
@@ -249,6 +246,14 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
             normalize=self.normalize in ("rows", "both"),
             progress=self._progress(fnet, n_rows(X)),
         )
+
+    def _check_has_classes(self) -> None:
+        check_is_fitted(self)
+        if not self._labels.is_classification:
+            raise ValueError(
+                "transform gives the score under each class label; this scorer was fitted with a "
+                "regressor: use score_samples(X, y)."
+            )
 
     def _functional_net(self) -> FunctionalNet:
         return FunctionalNet(self.estimator_, self.parameters)
@@ -270,10 +275,10 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"normalize={self.normalize!r}: expected None, 'rows', 'reference' or 'both'."
             )
-        if not 0 < self.validation_fraction < 1:
+        fraction = self.validation_fraction
+        if not (isinstance(fraction, Real) and 0 < fraction < 1):
             raise ValueError(
-                f"validation_fraction={self.validation_fraction!r}: expected a number between 0 "
-                "and 1."
+                f"validation_fraction={fraction!r}: expected a number between 0 and 1."
             )
 
     def __sklearn_tags__(self) -> Any:

@@ -10,7 +10,7 @@ import torch
 from joblib import Memory
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import check_is_fitted, check_memory
+from sklearn.utils.validation import check_is_fitted, check_memory, has_fit_parameter
 from torch.utils.data import Dataset
 
 from skinfluence import _validation as check
@@ -30,9 +30,9 @@ class InfluenceSampleSelector(MetaEstimatorMixin, BaseEstimator):
     Parameters
     ----------
     scorer : InfluenceScorer or NoisyLabelDetector, default=None
-        None is ``InfluenceScorer(normalize="both")``, which unlike the plain inner product does
-        not collapse when the reference rows have wrong labels too. Any estimator with
-        ``fit(X, y, X_val=, y_val=)`` that then has ``scores_`` will do.
+        None is ``InfluenceScorer(normalize="reference", classwise=True)``, which unlike the plain
+        inner product does not collapse when the reference rows have wrong labels too. Any estimator
+        with ``fit(X, y, X_val=, y_val=)`` that then has ``scores_`` will do.
     rule : rule of :mod:`skinfluence.rules`, default=None
         None is ``Budget(0.05)``: drop the lowest twentieth.
     cv : int, default=5
@@ -72,6 +72,9 @@ class InfluenceSampleSelector(MetaEstimatorMixin, BaseEstimator):
     >>> X_kept.shape
     (135, 4)
     """
+
+    # With metadata routing enabled, reference rows come without having to be asked for.
+    __metadata_request__fit = {"X_val": True, "y_val": True}
 
     def __init__(
         self,
@@ -129,6 +132,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, BaseEstimator):
             y = self._given
         if decision.y is not None:
             y = like(decision.y, y)
+            X = check.Relabelled(X, decision.y) if isinstance(X, Dataset) else X
         return rows_of(X, self.sample_indices_), rows_of(y, self.sample_indices_)
 
     def get_support(self, indices: bool = False) -> np.ndarray:
@@ -143,7 +147,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, BaseEstimator):
         checked = check.check_rows(self, X, reset=True)
         labels = check.labels_of(X) if y is None and isinstance(X, Dataset) else y
         self._given = labels = check.check_labels(labels, n_rows(checked))
-        scorer = clone(self.scorer) if self.scorer is not None else _default_scorer()
+        scorer = _default_scorer() if self.scorer is None else clone(_check_scorer(self.scorer))
         check.pass_seed(self.random_state, scorer)
         memory: Memory = check_memory(self.memory)
         reference = check.check_reference(X_val, y_val)
@@ -198,7 +202,7 @@ def score_rows(
         return fitted.scores_, None
     if by_itself:
         return fitted.scores_, fitted.suggested_labels_
-    return fitted.scores_, fitted.classes_[fitted.transform(X).argmax(1)]
+    return fitted.scores_, _classes_of(fitted)[fitted.transform(X).argmax(1)]
 
 
 def _cross_fit(
@@ -218,6 +222,7 @@ def _cross_fit(
         scores[rest] += fitted.scores_
         counts[rest] += 1
         if by_label is not None:
+            _classes_of(fitted)
             by_label[rest] += fitted.transform(X_rest)
     suggested = None if by_label is None else classes[by_label.argmax(1)]
     return scores / counts, suggested
@@ -225,15 +230,35 @@ def _cross_fit(
 
 def rows_of(data: Any, index: np.ndarray) -> Any:
     """Rows by index array, in the container they came in."""
-    if isinstance(data, Dataset | Mapping | torch.Tensor):
+    if isinstance(data, Mapping):
+        return {key: rows_of(value, index) for key, value in data.items()}
+    if isinstance(data, Dataset | torch.Tensor):
         return check.take(data, index)
     if not hasattr(data, "__getitem__"):
         data = np.asarray(data)
     return _safe_indexing(data, index)
 
 
+def _check_scorer(scorer: Any) -> Any:
+    if not has_fit_parameter(scorer, "X_val") or isinstance(scorer, type):
+        raise TypeError(
+            f"scorer={scorer!r}: expected an InfluenceScorer (around your net, if it is a net), a "
+            "NoisyLabelDetector, or an estimator with fit(X, y, X_val=, y_val=) and scores_."
+        )
+    return scorer
+
+
+def _classes_of(fitted: Any) -> np.ndarray:
+    if not hasattr(fitted, "classes_"):
+        raise ValueError(
+            f"the rule relabels, but {type(fitted).__name__} suggests labels for classes only; for "
+            "numbers use NoisyLabelDetector as the scorer, or a rule that drops."
+        )
+    return fitted.classes_
+
+
 def _default_scorer() -> InfluenceScorer:
-    return InfluenceScorer(normalize="both")
+    return InfluenceScorer(normalize="reference", classwise=True)
 
 
 def like(new: np.ndarray, y: Any) -> Any:

@@ -6,6 +6,7 @@ and differentiates row by row: it shares no engine with the scores it guards.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -47,9 +48,7 @@ def _check_outputs(fnet: FunctionalNet, X: Rows, f: Tensor) -> None:
 
 def _check_losses(fnet: FunctionalNet, X: Rows, y: Tensor, f: Tensor) -> None:
     losses = fnet.losses(f, X, y)
-    halves = _in_halves(
-        X, len(f), lambda Xh, rows: fnet.losses(f[rows], Xh, y[rows])
-    )
+    halves = _in_halves(X, len(f), lambda Xh, rows: fnet.losses(f[rows], Xh, y[rows]))
     raw = fnet.raw_loss(f, X, y)
     whole = losses.mean() if raw.ndim == 0 else None
     additive = whole is None or _close(raw, whole) or _close(raw, losses.sum())
@@ -66,7 +65,8 @@ def _check_scores(fnet: FunctionalNet, U: Directions, X: Rows, y: Tensor) -> Non
     f, t = pushforward(fnet, X, U)
     G = fnet.cotangents(f, X, y)
     got = (t[0].double() * G.double()).reshape(len(f), -1).sum(1)
-    want, scale = [], torch.zeros((), dtype=torch.float64, device=got.device)
+    want, besides = [], []
+    scale = torch.zeros((), dtype=torch.float64, device=got.device)
     length = sum(u[0].double().square().sum() for u in U.values()) ** 0.5
     for i in range(len(f)):
         row = slice(i, i + 1)
@@ -74,14 +74,21 @@ def _check_scores(fnet: FunctionalNet, U: Directions, X: Rows, y: Tensor) -> Non
         with torch.enable_grad(), plain_kernels(fnet):
             outputs, parameters = fnet.plain_outputs(Xi)
             loss = fnet.losses(outputs, Xi, y[row]).sum()
-            grads = torch.autograd.grad(
-                loss, parameters, allow_unused=True, materialize_grads=True
-            )
-        want.append(sum((g.double() * u[0].double()).sum() for g, u in zip(grads, U.values(), strict=True)))
-        size = sum(g.double().square().sum() for g in grads) ** 0.5
+            # What get_loss adds that is no function of the outputs: a penalty on the weights.
+            penalty = fnet.losses(outputs.detach(), Xi, y[row]).sum()
+            whole, fixed = (_gradient(value, parameters) for value in (loss, penalty))
+        want.append(_along(U, [g - h for g, h in zip(whole, fixed, strict=True)]))
+        besides.append(_along(U, fixed))
+        size = sum(g.double().square().sum() for g in whole) ** 0.5
         scale = torch.maximum(scale, size * length)
-    error = (got - torch.stack(want)).abs().max()
     tolerance = torch.finfo(fnet.dtype).eps ** 0.5 * scale
+    if (torch.stack(besides) - besides[0]).abs().max() > tolerance:
+        raise ValueError(
+            "the net's get_loss depends on the parameters other than through the outputs that it "
+            "is given, and not alike for every row; only a penalty on the weights, the same for "
+            "all rows, may be added there. Have the module return what the loss is computed from."
+        )
+    error = (got - torch.stack(want)).abs().max()
     if error > tolerance:
         raise ValueError(
             f"the scores of {len(f)} rows differ from plain autograd by {error:.3g} (scale "
@@ -89,6 +96,17 @@ def _check_scores(fnet: FunctionalNet, U: Directions, X: Rows, y: Tensor) -> Non
             "tensors that it took from its parameters earlier (a cached weight, .data, .detach()), "
             "or an autograd.Function whose derivatives disagree."
         )
+
+
+def _gradient(value: Tensor, parameters: list[Tensor]) -> tuple[Tensor, ...]:
+    if not value.requires_grad:
+        return tuple(torch.zeros_like(p) for p in parameters)
+    return torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
+
+
+def _along(U: Directions, gradient: Sequence[Tensor]) -> Tensor:
+    pairs = zip(gradient, U.values(), strict=True)
+    return torch.stack([(g.double() * u[0].double()).sum() for g, u in pairs]).sum()
 
 
 def _in_halves(X: Rows, n: int, function: Any) -> Tensor:

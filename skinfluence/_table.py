@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import is_classifier
 from torch.utils.data import Dataset
 
 from skinfluence import _validation as check
@@ -65,27 +66,33 @@ def read_table(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -> Table:
         net = TabularRegressor() if regression else TabularClassifier()
     seed = check.draw_seed(estimator.random_state)
     dtype, output_ndim = torch.float32, None
-    if check.has_floats(X) or given.dtype.kind == "f":
-        dtype, output_ndim = peek(net, check.cast(check.first_rows(X), torch.float32), seed)
+    if check.has_floats(X) or given.dtype.kind == "f" or not is_classifier(net):
+        few = check.first_rows(X)
+        few = check.with_labels(few, np.zeros(n_rows(few)), torch.float32)
+        dtype, output_ndim = peek(net, few, seed)
     labels = check.Labels(net, given, dtype=dtype, output_ndim=output_ndim)
     reference = check.check_reference(X_val, y_val)
     if reference is not None:
         X_ref = check.check_rows(estimator, reference[0], reset=False, name="X_val")
         y_ref = check.check_labels(_labels(X_ref, reference[1]), n_rows(X_ref), "y_val")
         check.check_reference_size(y_ref, labels.classes_)
-        reference = check.cast(X_ref, dtype), labels.encode(y_ref, "y_val")
-    return Table(
-        net, check.cast(X, dtype), given, labels.encode(given), labels, dtype, reference, seed
-    )
+        y_ref = labels.encode(y_ref, "y_val")
+        reference = check.with_labels(X_ref, y_ref, dtype), y_ref
+    encoded = labels.encode(given)
+    X = check.with_labels(X, encoded, dtype)
+    return Table(net, X, given, encoded, labels, dtype, reference, seed)
 
 
 def read_rows(
     estimator: Any, X: Any, y: Any, labels: check.Labels, dtype: torch.dtype
 ) -> tuple[Any, np.ndarray | None]:
     """Check rows to be scored; y None stays None (unless a Dataset carries the labels)."""
-    X = check.cast(check.check_rows(estimator, X, reset=False), dtype)
+    X = check.check_rows(estimator, X, reset=False)
     y = _labels(X, y)
-    return X, None if y is None else labels.encode(check.check_labels(y, n_rows(X)))
+    if y is None:
+        return check.cast(X, dtype), None
+    y = labels.encode(check.check_labels(y, n_rows(X)))
+    return check.with_labels(X, y, dtype), y
 
 
 def _labels(X: Any, y: Any) -> Any:

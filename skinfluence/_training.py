@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from skorch import NeuralNet
-from skorch.callbacks import Callback
-from skorch.helper import predefined_split
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from skorch.helper import predefined_split
 
 from skinfluence._functional import FunctionalNet
 from skinfluence._gradients import forward
@@ -38,20 +38,24 @@ class Snapshots(Callback):
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Choose the epochs."""
-        spaced = np.geomspace(1, max(net.max_epochs, 1), self.number)
-        self.epochs_ = {int(e) for e in np.round(spaced)} - {net.max_epochs}
-        self.states_: list[State] = []
+        # From the last to the first, so that a number of one means the last.
+        spaced = np.geomspace(max(net.max_epochs, 1), 1, self.number)
+        self.epochs_ = {int(e) for e in np.round(spaced)}
+        self._by_epoch: dict[int, State] = {}
+
+    @property
+    def states_(self) -> list[State]:
+        """Copies kept so far, oldest first."""
+        return list(self._by_epoch.values())
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Copy the state if the epoch is one of them."""
         if len(net.history) in self.epochs_:
-            self.states_.append(_state(net))
+            self._by_epoch[len(net.history)] = _state(net)
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Copy the final state (also where training stopped early)."""
-        if len(net.history) in self.epochs_ and self.states_:
-            self.states_.pop()
-        self.states_.append(_state(net))
+        self._by_epoch[len(net.history)] = _state(net)
 
 
 def fit_net(
@@ -67,11 +71,14 @@ def fit_net(
         return estimator.estimator, [_state(estimator.estimator)]
     net = clone(estimator)
     split, callbacks = net.train_split, net.callbacks
+    watches = split is not None or getattr(net, "early_stopping", False)  # of the ready-made nets
     recorder = Snapshots(snapshots)
-    net.set_params(callbacks=[*_as_list(callbacks), ("snapshots", recorder)])
-    if callbacks == "disable":
-        net.set_params(callbacks__print_log=None)
-    if split is not None:
+    # Not set_params, which cannot replace "disable".
+    net.callbacks = [*_as_list(callbacks), ("snapshots", recorder)]
+    default = [name for name, _ in net.get_default_callbacks()] if callbacks == "disable" else []
+    for name in default:
+        setattr(net, f"callbacks__{name}", None)
+    if watches:
         net.set_params(train_split=predefined_split(net.get_dataset(*reference)))
     with seeded(seed, net.device):
         try:
@@ -81,6 +88,8 @@ def fit_net(
     # The fitted net should not carry the reference rows or the snapshots into every pickle of it.
     net.train_split, net.callbacks = split, callbacks
     net.callbacks_ = [(name, cb) for name, cb in net.callbacks_ if cb is not recorder]
+    for name in default:
+        delattr(net, f"callbacks__{name}")
     return net, recorder.states_
 
 
@@ -89,7 +98,7 @@ def check_net(estimator: Any) -> None:
     net = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
     if not isinstance(net, NeuralNet):
         hint = ""
-        if isinstance(estimator, torch.nn.Module) or isinstance(estimator, type):
+        if isinstance(estimator, torch.nn.Module | type):
             hint = " Wrap the module: skorch.NeuralNetClassifier(Module, ...)."
         raise TypeError(
             f"estimator={estimator!r}: expected a skorch net (NeuralNetClassifier, "
@@ -146,7 +155,8 @@ def _explained(error: RuntimeError, X: Any) -> Exception:
 
 
 def _state(net: NeuralNet) -> State:
-    return {name: t.detach().clone() for name, t in net.module_.state_dict().items()}
+    module = getattr(net.module_, "_orig_mod", net.module_)  # torch.compile prefixes the names
+    return {name: t.detach().clone() for name, t in module.state_dict().items()}
 
 
 def _as_list(callbacks: Any) -> list[Any]:

@@ -34,6 +34,8 @@ def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
         _check_some(len(X), name)
         return X
     if isinstance(X, Mapping) and not issparse(X):  # scipy's dok format is a dict
+        if not X:
+            raise ValueError(f"{name} is a dict without entries; at least one array is needed.")
         checked = {key: _check_entry(value, f"{name}[{key!r}]") for key, value in X.items()}
         lengths = {key: len(value) for key, value in checked.items()}
         if len(set(lengths.values())) != 1:
@@ -47,7 +49,12 @@ def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
         else:
             _check_width(estimator, X, reset=reset, name=name)
             return _check_entry(X, name)
-    X = validate_data(estimator, X, reset=reset, dtype="numeric", allow_nd=True)
+    try:
+        X = validate_data(estimator, X, reset=reset, dtype="numeric", allow_nd=True)
+    except (TypeError, ValueError) as error:
+        if name == "X":
+            raise
+        raise type(error)(f"{name}: {error}") from error
     return X.astype(np.float32) if X.dtype.kind == "b" else X
 
 
@@ -60,6 +67,8 @@ def check_labels(y: Any, n: int, name: str = "y") -> np.ndarray:
         )
     if isinstance(y, Tensor):
         y = y.detach().cpu().numpy()
+    elif hasattr(y, "to_numpy") and len(np.shape(y)) == 1:
+        y = np.asarray(y)  # check_array would turn pandas' nullable integers into floats
     y = check_array(
         y, ensure_2d=False, dtype=None, ensure_all_finite=False, input_name=name, allow_nd=False
     )
@@ -88,6 +97,25 @@ def labels_of(dataset: Dataset) -> np.ndarray:
             "give y, or a Dataset whose items are pairs."
         )
     return np.stack([np.asarray(dataset[i][1]) for i in range(len(dataset))])
+
+
+class Relabelled(Dataset):
+    """The items of a Dataset with other labels: as the net's criterion takes them, or a rule's."""
+
+    def __init__(self, items: Any, y: Any, dtype: torch.dtype | None = None) -> None:
+        self.items, self.y, self.dtype = items, y, dtype
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        x = _without_label(self.items[index])
+        return x if self.dtype is None else cast(x, self.dtype), self.y[index]
+
+
+def with_labels(X: Any, y: np.ndarray, dtype: torch.dtype) -> Any:
+    """Return X, cast; a Dataset's items get the labels y, since skorch looks at no others."""
+    return Relabelled(X, y, dtype) if isinstance(X, Dataset) else cast(X, dtype)
 
 
 def check_reference(X_val: Any, y_val: Any) -> tuple[Any, Any] | None:
@@ -131,12 +159,13 @@ class Labels:
         known = np.asarray(net.classes_) if frozen else np.unique(y)
         if len(known) < 2:
             raise ValueError(
-                f"y has one class only ({known[0]!r}); at least two classes are needed to tell a "
+                f"y has one class only ({_some(known)}); at least two classes are needed to tell a "
                 "right label from a wrong one."
             )
         if self._binary and len(known) != 2:
             raise ValueError(
-                f"a NeuralNetBinaryClassifier needs two classes, y has {len(known)}: {_some(known)}."
+                "a NeuralNetBinaryClassifier needs two classes, y has "
+                f"{len(known)}: {_some(known)}."
             )
         self.classes_ = known
         own_codes = frozen and known.dtype.kind in "iufb"
@@ -215,6 +244,8 @@ def cast(X: Any, dtype: torch.dtype) -> Any:
 
 def has_floats(X: Any) -> bool:
     """Whether any entry would be cast."""
+    if isinstance(X, Dataset):
+        return has_floats(_without_label(X[0]))
     values = X.values() if isinstance(X, Mapping) else [X]
     return any(
         (isinstance(v, Tensor) and v.is_floating_point())
@@ -251,9 +282,7 @@ def hold_out(
     return held
 
 
-def folds(
-    y: np.ndarray, number: int, rng: np.random.RandomState, *, stratify: bool
-) -> np.ndarray:
+def folds(y: np.ndarray, number: int, rng: np.random.RandomState, *, stratify: bool) -> np.ndarray:
     """Fold of each row, (n,); -1 for the only row of its class, which every fit must see."""
     fold = np.full(len(y), -1)
     start = 0
@@ -274,7 +303,7 @@ def check_reference_size(y_val: np.ndarray, classes: np.ndarray | None) -> None:
     if classes is not None and len(y_val) < len(classes):
         raise ValueError(
             f"{len(y_val)} reference rows for {len(classes)} classes; at least one a class is "
-            "needed: give more X_val, or a larger validation_fraction."
+            "needed: give more X_val, a larger validation_fraction, or a smaller cv."
         )
 
 
@@ -296,6 +325,10 @@ def pass_seed(random_state: Any, *estimators: Any) -> None:
 def first_rows(X: Any, number: int = 2) -> Any:
     """Return the first few rows."""
     return take(X, np.arange(min(number, n_rows(X))))
+
+
+def _without_label(item: Any) -> Any:
+    return item[0] if isinstance(item, tuple | list) and len(item) == 2 else item
 
 
 def _groups(y: np.ndarray, stratify: bool) -> list[np.ndarray]:

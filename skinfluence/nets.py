@@ -6,17 +6,17 @@ them into a Pipeline, or subclass them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import ValidSplit
-from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 
 class MLP(nn.Module):
@@ -88,7 +88,7 @@ class _Batches:
 
 
 def table_batches(dataset: Any, batch_size: int, shuffle: bool = False, **kwargs: Any) -> Any:
-    """Iterator over a dataset for ``iterator_train``: fast for arrays, a DataLoader for the rest."""
+    """Batches for ``iterator_train``: cut whole from arrays, by a DataLoader from the rest."""
     base, rows = dataset, slice(None)
     if isinstance(dataset, Subset):
         base, rows = dataset.dataset, np.asarray(dataset.indices)
@@ -99,11 +99,17 @@ def table_batches(dataset: Any, batch_size: int, shuffle: bool = False, **kwargs
 
 
 class _FitToTable(Callback):
-    """When training begins, give the module its widths and scales, and the criterion its weights."""
+    """At the start of training: the module's widths and scales, and the criterion's weights."""
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         if len(net.history) > 0:  # a warm start goes on with the module as it is
             return
+        if isinstance(X, Dataset | Mapping) or np.ndim(X) != 2:
+            given = f"shape {np.shape(X)}" if hasattr(X, "shape") else f"type {type(X).__name__}"
+            raise ValueError(
+                "the ready-made nets take a table, an array of shape (n_samples, n_features); got "
+                f"X of {given}. Flatten it, or give a net of your own."
+            )
         X, y = np.asarray(X), np.asarray(y)
         verbose, net.verbose = net.verbose, 0  # "Re-initializing module" would be no news
         net.set_params(module__n_inputs=X.shape[1], **net._params_for_targets(y))
@@ -119,6 +125,7 @@ _DEFAULTS: dict[str, Any] = {
     "batch_size": 64,
     "iterator_train": table_batches,
     "iterator_train__shuffle": True,
+    "iterator_valid__batch_size": 1024,  # also what scores are computed in
     "train_split": None,
     "verbose": 0,
 }
@@ -237,8 +244,10 @@ class TabularRegressor(NeuralNetRegressor):
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Any:
         """Fit without re-initializing; y of shape (n,) is taken as one column."""
-        y = np.asarray(y, dtype=np.float32)
-        return super().partial_fit(X, y.reshape(len(y), -1), classes, **fit_params)
+        if y is not None:
+            y = np.asarray(y, dtype=np.float32)
+            y = y.reshape(len(y), -1)
+        return super().partial_fit(X, y, classes, **fit_params)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return predictions, (n,) or (n, n_outputs)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,8 @@ class Rule(ABC, BaseEstimator):
 class _Picking(Rule):
     """A rule that picks bad rows and drops or relabels them."""
 
+    action: str
+
     @abstractmethod
     def pick(self, scores: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return a mask of the bad rows."""
@@ -62,7 +65,7 @@ class _Picking(Rule):
         self, scores: np.ndarray, y: np.ndarray, suggested: np.ndarray | None = None
     ) -> Decision:
         """Drop or relabel the rows that `pick` finds."""
-        action = self.action  # type: ignore[attr-defined]
+        action = self.action
         if action not in _ACTIONS:
             raise ValueError(f"action={action!r}: expected 'drop' or 'relabel'.")
         bad = self.pick(np.asarray(scores), y)
@@ -127,7 +130,7 @@ class Budget(_Picking):
                     f"than the {n} rows."
                 )
             return self.count / n
-        if not isinstance(self.fraction, float | int) or not 0 <= self.fraction < 1:
+        if not isinstance(self.fraction, Real) or not 0 <= self.fraction < 1:
             raise ValueError(
                 f"Budget(fraction={self.fraction!r}): expected a share of the rows in [0, 1); for "
                 "a number of rows use count=."

@@ -94,6 +94,7 @@ class Utility(Target):
         self.rows = rows
 
     def __call__(self, reference: Reference) -> Tensor:
+        """Return the mean loss of the rows that count."""
         if self.rows == "all":
             return reference.losses.mean()
         if self.rows != "correct":
@@ -115,7 +116,8 @@ def evaluate(target: Target | Callable[..., Tensor], reference: Reference) -> Te
         value = target(reference.outputs, reference.y, **reference.metadata)
     if not isinstance(value, Tensor) or value.numel() != 1:
         raise TypeError(
-            f"target {target!r} returned {_brief(value)}; expected a scalar tensor (larger is worse)."
+            f"target {target!r} returned {_brief(value)}; expected a scalar tensor (larger is "
+            "worse)."
         )
     if not value.requires_grad:
         raise ValueError(

@@ -1,0 +1,219 @@
+"""What does scoring every row cost, in plain forward+backward passes over the same rows?
+
+    python benchmarks/scoring_cost.py [--rows 16384] [--repeats 7] [--device cpu]
+
+For each net: the time of one plain pass (forward, loss, backward; the training step without the
+optimizer), of scoring by one forward-mode pass, of scoring with normalised rows, and of per-row
+gradients by vmap (of 256 rows, times their number). Passes alternate in one process; the median of
+their ratios to the plain pass beside them is reported. Memory is what the process's peak rises by
+in a plain pass, in scoring (the direction included), and in scoring four times as many rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import statistics
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from skorch import NeuralNetClassifier
+from torch import nn
+
+from skinfluence._functional import FunctionalNet
+from skinfluence._gradients import forward, row_gradients
+from skinfluence._influence import directions, row_scores
+from skinfluence.targets import Utility
+
+
+class Block(nn.Module):
+    """Two convolutions with BatchNorm and a shortcut."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.path = nn.Sequential(
+            nn.Conv2d(before, after, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+            nn.Conv2d(after, after, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(after),
+        )
+        self.shortcut = nn.Conv2d(before, after, 1, stride, bias=False)
+
+    def forward(self, X):
+        return torch.relu(self.path(X) + self.shortcut(X))
+
+
+class Encoder(nn.Module):
+    """Transformer encoder over token ids."""
+
+    def __init__(self, width: int = 128, layers: int = 2) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(1000, width)
+        layer = nn.TransformerEncoderLayer(width, 4, 4 * width, batch_first=True)
+        self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.head = nn.Linear(width, 10)
+
+    def forward(self, X):
+        return self.head(self.layers(self.embed(X)).mean(1))
+
+
+def mlp(*widths: int) -> nn.Module:
+    layers = [m for a, b in pairwise(widths) for m in (nn.Linear(a, b), nn.ReLU())]
+    return nn.Sequential(*layers[:-1])
+
+
+def table(n: int, rng) -> np.ndarray:
+    return rng.standard_normal((n, 64), dtype=np.float32)
+
+
+def images(n: int, rng) -> np.ndarray:
+    return rng.standard_normal((n, 3, 16, 16), dtype=np.float32)
+
+
+NETS = {
+    "MLP 0.1M": (lambda: mlp(64, 256, 256, 64, 10), table, 1),
+    "MLP 1M": (lambda: mlp(64, 1024, 896, 64, 10), table, 1),
+    "ResNet-like CNN": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 16, 3, 1, 1), Block(16, 16, 1), Block(16, 32, 2), Block(32, 64, 2),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10),
+        ),
+        images,
+        8,
+    ),
+    "transformer encoder": (Encoder, lambda n, r: r.integers(0, 1000, (n, 32)), 8),
+}  # fmt: skip
+
+
+def problem(name: str, rows: int, batch_size: int, device: str):
+    module, make_rows, shrink = NETS[name]
+    rng = np.random.default_rng(0)
+    torch.manual_seed(0)
+    n = max(batch_size, rows // shrink)
+    net = NeuralNetClassifier(
+        module(),
+        criterion=nn.CrossEntropyLoss,
+        train_split=None,
+        batch_size=batch_size,
+        device=device,
+    ).initialize()
+    return net, make_rows(n, rng), rng.integers(0, 10, n)
+
+
+def plain_pass(net, X, y) -> None:
+    """Forward, loss and backward over all rows, in eval mode like the scores."""
+    module = net.module_.eval()
+    for start in range(0, len(y), net.batch_size):
+        rows = slice(start, start + net.batch_size)
+        Xb = torch.as_tensor(X[rows], device=net.device)
+        yb = torch.as_tensor(y[rows], device=net.device)
+        nn.functional.cross_entropy(module(Xb), yb).backward()
+        module.zero_grad()
+    if "cuda" in str(net.device):
+        torch.cuda.synchronize()
+
+
+def tasks(net, X, y):
+    fnet = FunctionalNet(net)
+    m = min(len(y), 512)
+    u = directions(fnet, Utility(), X[:m], y[:m], is_classification=True)
+
+    def vmap() -> None:
+        Xb, yb = next(iter(fnet.batches(X[:256], y[:256])))
+        row_gradients(fnet, Xb, fnet.cotangents(forward(fnet, Xb), Xb, yb))
+
+    return {
+        "plain": lambda: plain_pass(net, X, y),
+        "scores": lambda: row_scores(fnet, u, X, y),
+        "normalised scores": lambda: row_scores(fnet, u, X, y, normalize=True),
+        "vmap (256 rows)": vmap,
+    }
+
+
+def timed(function) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def ratios(name: str, rows: int, repeats: int, batch_size: int, device: str) -> dict[str, float]:
+    net, X, y = problem(name, rows, batch_size, device)
+    work = tasks(net, X, y)
+    for function in work.values():
+        function()
+    times = {key: [] for key in work}
+    for _ in range(repeats):
+        for key, function in work.items():
+            times[key].append(timed(function))
+    scale = {"vmap (256 rows)": len(y) / min(256, len(y))}
+    plain = times["plain"]
+    found = {
+        key: scale.get(key, 1) * statistics.median(t / p for t, p in zip(ts, plain, strict=True))
+        for key, ts in times.items()
+    }
+    parameters = sum(p.numel() for p in net.module_.parameters())
+    return {"parameters": parameters, "rows": len(y), "seconds": statistics.median(plain)} | found
+
+
+def peak(name: str, rows: int, batch_size: int, device: str, queue) -> None:
+    net, X, y = problem(name, rows, batch_size, device)
+    tasks(net, X[:batch_size], y[:batch_size])["scores"]()  # what torch loads once is loaded
+    queue.put([grown(lambda: plain_pass(net, X, y)), grown(lambda: tasks(net, X, y)["scores"]())])
+
+
+def grown(function) -> float:
+    """What the process's peak rises by while the function runs, in MB (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is held now
+    before = held("VmRSS")
+    function()
+    return (held("VmHWM") - before) / 1e6
+
+
+def held(what: str) -> int:
+    """Bytes of this process (Linux): VmRSS now, VmHWM at the peak."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split(what + ":")[1].split()[0])
+
+
+def measured_peak(*args) -> list[float]:
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=peak, args=(*args, queue))
+    process.start()
+    result = queue.get()
+    process.join()
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=16384)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    print(f"torch {torch.__version__}, {args.device}, {torch.get_num_threads()} threads")
+    columns = ["plain", "scores", "normalised scores", "vmap (256 rows)"]
+    print(
+        "| net | parameters | rows | plain pass, s | scores | normalised scores | vmap | "
+        "MB: plain | scores | scores, 4x rows |"
+    )
+    print("|" + "---|" * 10)
+    for name in NETS:
+        r = ratios(name, args.rows, args.repeats, args.batch_size, args.device)
+        plain, scores = measured_peak(name, args.rows, args.batch_size, args.device)
+        _, scores_4x = measured_peak(name, 4 * args.rows, args.batch_size, args.device)
+        cells = " | ".join(f"{r[c]:.2f}" for c in columns[1:])
+        print(
+            f"| {name} | {r['parameters']:,} | {r['rows']:,} | {r['seconds']:.3f} | {cells} | "
+            f"{plain:.1f} | {scores:.1f} | {scores_4x:.1f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

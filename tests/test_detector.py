@@ -1,0 +1,475 @@
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import roc_auc_score
+from skorch import NeuralNetRegressor
+from small import (
+    Flat,
+    RecordingNet,
+    as_dict,
+    binary_net,
+    blobs,
+    dict_net,
+    line,
+    linear_regressor,
+    logits_net,
+    own_net,
+    quick,
+    quick_regressor,
+)
+
+from skinfluence import NoisyLabelDetector
+from skinfluence.datasets import flip_labels
+from skinfluence.nets import TabularClassifier, TabularRegressor
+
+X, Y = blobs()
+NAMES = np.array(["ash", "beech", "cedar"])
+METHODS = ["auto", "influence", "inner_product", "loss", "self_influence"]
+WITHOUT_WARNING = [m for m in METHODS if m != "inner_product"]
+
+
+def detector(**params):
+    return NoisyLabelDetector(
+        **{"estimator": quick(), "cv": 2, "checkpoints": 2, "random_state": 0} | params
+    )
+
+
+# Planted wrong labels in real data
+
+LOADERS = {
+    "breast cancer": load_breast_cancer,
+    "wine": load_wine,
+    "digits": load_digits,
+}
+
+
+def planted(name, fraction=0.15, n=500):
+    rows, y = LOADERS[name](return_X_y=True)
+    rows, y = rows[:n], y[:n]
+    return rows, y, *flip_labels(y, fraction, random_state=0)
+
+
+@pytest.fixture(scope="module", params=LOADERS)
+def found(request):
+    rows, y, noisy, is_noisy = planted(request.param)
+    net = TabularClassifier(max_epochs=15)
+    fitted = NoisyLabelDetector(net, cv=3, checkpoints=4, contamination=0.15, random_state=0)
+    return fitted.fit(rows, noisy), y, is_noisy
+
+
+def test_planted_wrong_labels_have_low_scores(found):
+    fitted, _, is_noisy = found
+    assert roc_auc_score(is_noisy, -fitted.scores_) > 0.95  # 0.988 to 0.998 measured over seeds
+
+
+def test_most_suspects_are_planted(found):
+    fitted, _, is_noisy = found
+    assert (
+        is_noisy[~fitted.inlier_mask_].mean() > 0.75
+    )  # 0.88 to 0.96 measured over seeds; 0.15 by chance
+
+
+def test_most_planted_rows_get_their_true_label_suggested(found):
+    fitted, y, is_noisy = found
+    assert (fitted.suggested_labels_ == y)[
+        is_noisy
+    ].mean() > 0.7  # 0.85 to 0.99 measured over seeds
+
+
+@pytest.mark.parametrize(
+    ("method", "least"),  # measured over seeds:
+    [
+        ("auto", 0.95),  # 0.986 to 0.994
+        ("influence", 0.95),  # 0.983 to 0.994
+        ("loss", 0.95),  # 0.987 to 0.992
+        ("self_influence", 0.9),  # 0.966 to 0.979
+        ("inner_product", 0.7),  # 0.81 to 0.85
+    ],
+)
+def test_with_trusted_rows_every_method_finds_planted_labels(method, least):
+    rows, y, noisy, is_noisy = planted("breast cancer")
+    train, trusted = np.arange(400), np.arange(400, 500)
+    net = TabularClassifier(max_epochs=10)
+    fitted = NoisyLabelDetector(net, method=method, checkpoints=3, random_state=0)
+    fitted.fit(rows[train], noisy[train], X_val=rows[trusted], y_val=y[trusted])
+    auc = roc_auc_score(is_noisy[train], -fitted.scores_)
+    assert auc > least
+
+
+@pytest.mark.parametrize("method", WITHOUT_WARNING)
+def test_without_trusted_rows_robust_methods_find_planted_labels(method):
+    rows, _, noisy, is_noisy = planted("wine")
+    net = TabularClassifier(max_epochs=15)
+    fitted = NoisyLabelDetector(net, method=method, cv=3, checkpoints=3, random_state=0)
+    assert (
+        roc_auc_score(is_noisy, -fitted.fit(rows, noisy).scores_) > 0.93
+    )  # 0.98 to 0.998 measured over seeds
+
+
+def test_wrong_numbers_in_diabetes_are_found():
+    rows, y = load_diabetes(return_X_y=True)
+    rng = np.random.RandomState(0)
+    is_noisy = rng.rand(len(y)) < 0.1
+    wrong = np.where(is_noisy, y + rng.choice([-300, 300], len(y)), y)
+    net = TabularRegressor(max_epochs=10, module__hidden=(16,))
+    fitted = NoisyLabelDetector(net, cv=3, checkpoints=3, random_state=0).fit(rows, wrong)
+    assert roc_auc_score(is_noisy, -fitted.scores_) > 0.95  # 0.995 to 0.999 measured over seeds
+
+
+def test_suggested_numbers_are_nearer_to_the_truth_than_wrong_ones():
+    rows, y = load_diabetes(return_X_y=True)
+    wrong = y.copy()
+    wrong[:40] += 300
+    net = TabularRegressor(max_epochs=10, module__hidden=(16,))
+    fitted = NoisyLabelDetector(net, cv=3, checkpoints=3, random_state=0).fit(rows, wrong)
+    assert (
+        np.abs(fitted.suggested_labels_ - y)[:40].mean() < 120
+    )  # 66 to 77 measured; 300 was added
+
+
+# Conventions
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return detector(contamination=0.2).fit(X, Y)
+
+
+def test_fit_predict_says_plus_one_and_minus_one():
+    flags = detector(contamination=0.2).fit_predict(X, Y)
+    assert set(flags.tolist()) == {1, -1}
+    assert flags.dtype.kind == "i"
+
+
+def test_minus_one_goes_to_the_rows_that_are_not_inliers(fitted):
+    flags = detector(contamination=0.2).fit_predict(X, Y)
+    assert_array_equal(flags == -1, ~fitted.inlier_mask_)
+
+
+def test_rows_below_the_offset_are_the_suspects(fitted):
+    assert_array_equal(fitted.scores_ < fitted.offset_, ~fitted.inlier_mask_)
+
+
+@pytest.mark.parametrize(("contamination", "number"), [(0.1, 9), (0.2, 18), (0.5, 45), (0.3, 27)])
+def test_contamination_is_the_exact_share_of_suspects(contamination, number):
+    flags = detector(contamination=contamination).fit_predict(X, Y)
+    assert (flags == -1).sum() == number
+
+
+def test_numpy_contamination_is_taken():
+    assert (detector(contamination=np.float32(0.2)).fit_predict(X, Y) == -1).sum() == 18
+
+
+def test_decision_function_is_the_score_less_the_offset(fitted):
+    assert_array_equal(fitted.decision_function(X, Y), fitted.score_samples(X, Y) - fitted.offset_)
+
+
+def test_scores_are_mean_ranks(fitted):
+    assert (fitted.scores_ > 0).all()
+    assert (fitted.scores_ < 1).all()
+    assert abs(fitted.scores_.mean() - 0.5) < 0.02
+
+
+def test_there_is_no_predict():
+    # as in LocalOutlierFactor(novelty=False)
+    assert not hasattr(NoisyLabelDetector(), "predict")
+
+
+def test_classes_are_the_users_labels():
+    assert detector().fit(X, NAMES[Y]).classes_.tolist() == ["ash", "beech", "cedar"]
+
+
+def test_string_labels_are_scored_like_numbers(fitted):
+    assert_array_equal(detector(contamination=0.2).fit(X, NAMES[Y]).scores_, fitted.scores_)
+
+
+def test_suggested_labels_are_the_users_own(fitted):
+    suggested = detector(contamination=0.2).fit(X, NAMES[Y]).suggested_labels_
+    assert_array_equal(suggested, NAMES[fitted.suggested_labels_])
+
+
+def test_verbose_shows_a_progress_bar(capsys):
+    detector(verbose=1).fit(X, Y)
+    assert "judges" in capsys.readouterr().err
+
+
+def test_nothing_is_printed_by_default(capsys):
+    detector().fit(X, Y)
+    assert capsys.readouterr() == ("", "")
+
+
+# The table of issues
+
+
+def test_issues_have_a_row_for_each_row(fitted):
+    assert fitted.issues_.columns.tolist() == [
+        "row",
+        "given_label",
+        "suggested_label",
+        "score",
+        "is_suspect",
+    ]
+    assert fitted.issues_["row"].tolist() == list(range(90))
+
+
+def test_issues_hold_what_the_attributes_hold(fitted):
+    issues = fitted.issues_
+    assert issues["given_label"].tolist() == Y.tolist()
+    assert_array_equal(issues["suggested_label"], fitted.suggested_labels_)
+    assert_array_equal(issues["score"], fitted.scores_)
+    assert_array_equal(issues["is_suspect"], ~fitted.inlier_mask_)
+
+
+def test_issues_keep_the_pandas_index():
+    frame = pd.DataFrame(X, columns=list("abcd"), index=[f"r{i}" for i in range(90)])
+    assert detector().fit(frame, Y).issues_.index.equals(frame.index)
+
+
+def test_issues_of_several_numbers_hold_them_as_a_row():
+    rows, y = line(outputs=2)
+    issues = detector(estimator=quick_regressor()).fit(rows, y).issues_
+    assert issues["given_label"].iloc[3].tolist() == pytest.approx(y[3].tolist())
+
+
+# Cross-fitting
+
+
+@pytest.fixture
+def recorded():
+    """Return a detector over rows that carry their number, and what each net was trained on."""
+    RecordingNet.trained_on = []
+    rows = np.arange(90.0)[:, None]
+    fitted = detector(estimator=RecordingNet(max_epochs=1, module__hidden=(4,)), cv=3)
+    fitted.fit(rows, Y)
+    return fitted, [trained[:, 0].astype(int) for trained, _ in RecordingNet.trained_on]
+
+
+def references(fitted):
+    return [judge.reference.X[:, 0].astype(int) for judge in fitted._judged_by]
+
+
+def test_each_judge_is_trained_on_the_rows_outside_its_reference(recorded):
+    fitted, trained = recorded
+    for rows, reference in zip(trained, references(fitted), strict=True):
+        assert_array_equal(np.sort(np.r_[rows, reference]), np.arange(90))
+
+
+def test_each_row_is_a_reference_once(recorded):
+    fitted, _ = recorded
+    assert_array_equal(np.sort(np.concatenate(references(fitted))), np.arange(90))
+
+
+def test_references_have_the_classes_in_proportion(recorded):
+    fitted, _ = recorded
+    assert [np.bincount(judge.reference.y).tolist() for judge in fitted._judged_by] == [
+        [10, 10, 10]
+    ] * 3
+
+
+def test_a_row_is_judged_by_every_fold_but_its_own(monkeypatch):
+    from skinfluence import _detector
+
+    judged = []
+    scores = _detector._Judge.scores
+
+    def spy(self, rows, y, labels=None):
+        own = set(self.reference.X[:, 0].tolist())
+        judged.extend(int(r) for r in rows[:, 0])
+        assert not own & set(rows[:, 0].tolist())
+        return scores(self, rows, y, labels)
+
+    monkeypatch.setattr(_detector._Judge, "scores", spy)
+    detector(cv=3).fit(np.arange(90.0)[:, None], Y)
+    assert np.bincount(judged).tolist() == [2] * 90
+
+
+def test_labels_are_suggested_by_nets_that_did_not_see_the_row(monkeypatch):
+    from skinfluence import _detector
+
+    belief = _detector._Judge.belief
+
+    def spy(self, rows):
+        assert_array_equal(rows, self.reference.X)
+        return belief(self, rows)
+
+    monkeypatch.setattr(_detector._Judge, "belief", spy)
+    assert len(detector(cv=3).fit(X, Y).suggested_labels_) == 90
+
+
+def test_every_row_is_scored(recorded):
+    fitted, _ = recorded
+    assert np.isfinite(fitted.scores_).all()
+
+
+@pytest.mark.parametrize("cv", [2, 4])
+def test_there_is_a_net_for_each_fold(cv):
+    assert len(detector(cv=cv).fit(X, Y).estimators_) == cv
+
+
+def test_the_only_row_of_a_class_is_scored_and_answered():
+    y = Y.copy()
+    y[5] = 9
+    fitted = detector(cv=3).fit(X, y)
+    assert np.isfinite(fitted.scores_[5])
+    assert fitted.suggested_labels_[5] in fitted.classes_
+
+
+def test_the_only_row_of_a_class_is_in_no_reference():
+    RecordingNet.trained_on = []
+    y = Y.copy()
+    y[5] = 9
+    detector(estimator=RecordingNet(max_epochs=1), cv=3).fit(np.arange(90.0)[:, None], y)
+    assert [5 in trained[:, 0] for trained, _ in RecordingNet.trained_on] == [True] * 3
+
+
+def test_with_trusted_rows_there_is_one_net_trained_on_every_row():
+    RecordingNet.trained_on = []
+    detector(estimator=RecordingNet(max_epochs=1)).fit(X, Y, X_val=X[:9], y_val=Y[:9])
+    [(rows, _)] = RecordingNet.trained_on
+    assert_array_equal(rows, X.astype(np.float32))
+
+
+def test_one_tuples_of_trusted_rows_are_opened():
+    plain = detector().fit(X, Y, X_val=X[:9], y_val=Y[:9])
+    tuples = detector().fit(X, Y, X_val=(X[:9],), y_val=(Y[:9],))
+    assert_array_equal(tuples.scores_, plain.scores_)
+
+
+def test_with_trusted_rows_scores_of_fit_are_those_of_score_samples():
+    fitted = detector().fit(X, Y, X_val=X[:9], y_val=Y[:9])
+    assert_allclose(fitted.score_samples(X, Y), fitted.scores_, atol=1e-12)
+
+
+# Methods and checkpoints
+
+
+@pytest.mark.parametrize("method", WITHOUT_WARNING)
+@pytest.mark.parametrize("data", ["classes", "numbers"])
+def test_every_method_scores_every_row(method, data):
+    net, rows, y = (quick(), X, Y) if data == "classes" else (quick_regressor(), *line())
+    fitted = detector(estimator=net, method=method).fit(rows, y)
+    assert fitted.scores_.shape == (len(rows),)
+    assert np.isfinite(fitted.scores_).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_score_labels_has_score_samples_in_its_columns(method):
+    fitted = detector(method=method).fit(X, NAMES[Y], X_val=X[:30], y_val=NAMES[Y[:30]])
+    table = fitted.score_labels(X)
+    columns = [fitted.score_samples(X, np.full(90, name)) for name in NAMES]
+    assert_allclose(table, np.stack(columns, 1), atol=1e-4)  # ranks jump where losses nearly tie
+
+
+def test_score_labels_needs_classes():
+    fitted = detector(estimator=quick_regressor()).fit(*line())
+    with pytest.raises(ValueError, match="score_labels needs classes"):
+        fitted.score_labels(line()[0])
+
+
+@pytest.mark.parametrize(
+    ("net", "data", "parts"),
+    [
+        (quick(), (X, Y), ("influence", "loss")),
+        (quick_regressor(), line(), ("loss", "self_influence")),
+    ],
+    ids=["classes", "numbers"],
+)
+def test_auto_is_the_mean_of_the_ranks_of_two_methods(net, data, parts):
+    auto, *of_parts = (
+        detector(estimator=net, method=m).fit(*data).scores_ for m in ("auto", *parts)
+    )
+    assert_allclose(auto, np.mean(of_parts, axis=0), atol=1e-12)
+
+
+def test_inner_product_without_trusted_rows_is_warned_of():
+    with pytest.warns(UserWarning, match="inner_product' without X_val.*worse than chance"):
+        detector(method="inner_product").fit(X, Y)
+
+
+def test_a_frozen_net_without_trusted_rows_is_warned_of():
+    net = FrozenEstimator(logits_net().fit(X.astype(np.float32), Y))
+    with pytest.warns(UserWarning, match="frozen net has seen all the rows"):
+        detector(estimator=net).fit(X, Y)
+
+
+def test_a_frozen_net_with_trusted_rows_is_not_trained_again():
+    net = logits_net().fit(X.astype(np.float32), Y)
+    fitted = detector(estimator=FrozenEstimator(net)).fit(X, Y, X_val=X[:9], y_val=Y[:9])
+    assert fitted.estimators_ == [net]
+    assert len(net.history) == 5
+
+
+@pytest.mark.parametrize(("checkpoints", "kept"), [(1, 1), (2, 2), (3, 3), (50, 5)])
+def test_as_many_epochs_are_looked_at_as_asked_and_there_are(checkpoints, kept):
+    fitted = detector(checkpoints=checkpoints).fit(X, Y)
+    assert {len(judge.states) for judge in fitted._judged_by} == {kept}
+
+
+def test_the_last_epoch_is_looked_at():
+    [first, _] = detector(checkpoints=3).fit(X, Y)._judged_by
+    weights = first.net.module_.state_dict()
+    assert_array_equal(first.states[-1]["head.weight"], weights["head.weight"])
+
+
+def test_one_loss_at_the_last_epoch_is_ranked_by_hand():
+    reference = {"X_val": X[:9], "y_val": Y[:9]}
+    fitted = detector(method="loss", checkpoints=1).fit(X, Y, **reference)
+    [net] = fitted.estimators_
+    p = net.predict_proba(X.astype(np.float32))[np.arange(90), Y]
+    expected = (np.argsort(np.argsort(p)) + 0.5) / 90
+    assert_allclose(fitted.scores_, expected, atol=1e-12)
+
+
+# Other rows, other nets
+
+
+def test_new_rows_are_scored(fitted):
+    rows, y = blobs(30, seed=1)
+    scores = fitted.score_samples(rows, y)
+    assert scores.shape == (30,)
+    assert (scores >= 0).all()
+    assert (scores <= 1).all()
+
+
+def test_wrong_labels_of_new_rows_score_lower(fitted):
+    rows, y = blobs(60, seed=1)
+    right, wrong = (fitted.score_samples(rows, labels) for labels in (y, (y + 1) % 3))
+    assert (right > wrong).mean() > 0.75  # 0.87 to 0.97 measured over seeds
+
+
+def test_without_y_the_nets_own_labels_are_scored(fitted):
+    rows = blobs(30, seed=1)[0]
+    assert fitted.score_samples(rows).mean() > fitted.score_samples(rows, np.zeros(30, int)).mean()
+
+
+@pytest.mark.parametrize("outputs", [None, 2])
+def test_numbers_of_new_rows_are_scored_without_y(outputs):
+    fitted = detector(estimator=quick_regressor()).fit(*line(outputs=outputs))
+    assert fitted.score_samples(line(n=7, seed=1)[0]).shape == (7,)
+
+
+@pytest.mark.parametrize(
+    ("net", "rows", "y"),
+    [
+        (logits_net(), X, Y),
+        (binary_net(), X, Y > 0),
+        (dict_net(), as_dict(X), Y),
+        (linear_regressor(), *line()),
+        (linear_regressor(outputs=2), *line(outputs=2)),
+        (own_net(Flat, NeuralNetRegressor), *line()),
+    ],
+    ids=["logits", "binary", "dict", "regressor", "two outputs", "flat outputs"],
+)
+def test_nets_of_the_users_own_are_taken(net, rows, y):
+    fitted = detector(estimator=net).fit(rows, y)
+    assert fitted.suggested_labels_.shape == np.shape(y)
+    assert np.isfinite(fitted.scores_).all()
+
+
+def test_parameters_restrict_the_gradients():
+    by_head = detector(method="self_influence", parameters="head.*").fit(X, Y)
+    by_body = detector(method="self_influence", parameters="body.*").fit(X, Y)
+    assert not np.allclose(by_head.scores_, by_body.scores_)

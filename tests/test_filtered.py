@@ -1,0 +1,338 @@
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import sklearn
+import torch
+from imblearn.under_sampling import RandomUnderSampler
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import BaseEstimator, ClassifierMixin, is_classifier, is_regressor
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import LinearSVC
+from sklearn.utils import get_tags
+from skorch import NeuralNetClassifier
+from small import blobs, dict_net, line, logits_net, own_net, quick_regressor, scorer, selector
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from skinfluence import FilteredEstimator, InfluenceSampleSelector
+from skinfluence.rules import Budget, Reweight
+
+X, Y = blobs()
+NAMES = np.array(["ash", "beech", "cedar"])
+W = np.linspace(1, 2, 90)
+
+
+class Recorder(ClassifierMixin, BaseEstimator):
+    """Remembers what it was fitted on, and says 0."""
+
+    def fit(self, X, y, sample_weight=None, other=None):
+        self.X_, self.y_, self.sample_weight_, self.other_ = X, y, sample_weight, other
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.classes_[0])
+
+
+def filtered(estimator=None, rule=None, **params):
+    return FilteredEstimator(estimator or Recorder(), selector(rule or Budget(0.1)), **params)
+
+
+# What the estimator is fitted on
+
+
+def test_the_estimator_is_fitted_on_the_kept_rows():
+    fitted = filtered().fit(X, Y)
+    kept = fitted.selector_.sample_indices_
+    assert len(kept) == 81
+    assert_array_equal(fitted.estimator_.X_, X[kept])
+    assert_array_equal(fitted.estimator_.y_, Y[kept])
+
+
+def test_it_predicts_like_the_estimator_fitted_on_the_kept_rows():
+    fitted = filtered(LogisticRegression()).fit(X, Y)
+    kept = fitted.selector_.sample_indices_
+    by_hand = LogisticRegression().fit(X[kept], Y[kept])
+    assert_array_equal(fitted.predict_proba(X), by_hand.predict_proba(X))
+
+
+def test_with_a_budget_of_nothing_it_is_the_estimator():
+    fitted = filtered(LogisticRegression(), Budget(0)).fit(X, Y)
+    assert_array_equal(fitted.estimator_.coef_, LogisticRegression().fit(X, Y).coef_)
+
+
+def test_every_row_is_predicted():
+    assert filtered(LogisticRegression()).fit(X, Y).predict(X).shape == (90,)
+
+
+def test_the_score_is_of_all_the_given_rows():
+    fitted = filtered(LogisticRegression()).fit(X, Y)
+    assert fitted.score(X, Y) == (fitted.predict(X) == Y).mean()
+
+
+def test_new_labels_reach_the_estimator():
+    fitted = filtered(rule=Budget(0.3, action="relabel")).fit(X, Y)
+    changed = np.flatnonzero(fitted.estimator_.y_ != Y)
+    assert 0 < len(changed) <= 27
+    assert_array_equal(fitted.estimator_.y_[changed], fitted.selector_.suggested_labels_[changed])
+
+
+def test_the_given_estimator_stays_unfitted():
+    given = LogisticRegression()
+    filtered(given).fit(X, Y)
+    assert not hasattr(given, "coef_")
+
+
+def test_the_given_selector_stays_unfitted():
+    given = selector()
+    FilteredEstimator(Recorder(), given).fit(X, Y)
+    assert not hasattr(given, "scores_")
+
+
+def test_without_a_selector_a_twentieth_leaves():
+    fitted = FilteredEstimator(Recorder(), random_state=0).fit(X[:60], Y[:60])
+    assert isinstance(fitted.selector_, InfluenceSampleSelector)
+    assert len(fitted.estimator_.y_) == 57
+
+
+@pytest.mark.parametrize(
+    ("y", "kind"),
+    [
+        (Y, HistGradientBoostingClassifier),
+        (NAMES[Y], HistGradientBoostingClassifier),
+        (line(90)[1], HistGradientBoostingRegressor),
+    ],
+)
+def test_without_an_estimator_y_decides(y, kind):
+    scored = InfluenceSampleSelector(cv=2, random_state=0)
+    assert type(FilteredEstimator(selector=scored).fit(X, y).estimator_) is kind
+
+
+def test_the_seed_reaches_estimator_and_selector():
+    fitted = FilteredEstimator(
+        HistGradientBoostingClassifier(), selector(random_state=None), random_state=0
+    ).fit(X, Y)
+    assert isinstance(fitted.selector_.random_state, int)
+    assert isinstance(fitted.estimator_.random_state, int)
+
+
+def test_a_seed_of_the_estimators_own_stays():
+    fitted = filtered(HistGradientBoostingClassifier(random_state=7), random_state=0).fit(X, Y)
+    assert fitted.estimator_.random_state == 7
+
+
+def test_without_a_seed_the_estimators_is_left_alone():
+    assert filtered(HistGradientBoostingClassifier()).fit(X, Y).estimator_.random_state is None
+
+
+def test_numbers_are_filtered_for_a_regressor():
+    scored = selector(Budget(0.1), scorer=scorer(estimator=quick_regressor()))
+    fitted = FilteredEstimator(Ridge(), scored).fit(*line())
+    assert len(fitted.selector_.sample_indices_) == 72
+    assert fitted.predict(line()[0]).shape == (80,)
+
+
+def test_trusted_rows_go_to_the_selector():
+    fitted = filtered().fit(X, Y, X_val=X[:9], y_val=Y[:9])
+    expected = selector().fit(X, Y, X_val=X[:9], y_val=Y[:9]).scores_
+    assert_array_equal(fitted.selector_.scores_, expected)
+
+
+# Weights and other metadata
+
+
+def test_sample_weights_are_cut_to_the_kept_rows():
+    fitted = filtered().fit(X, Y, sample_weight=W)
+    assert_array_equal(fitted.estimator_.sample_weight_, W[fitted.selector_.sample_indices_])
+
+
+def test_sample_weights_of_pandas_are_cut_to_the_kept_rows():
+    fitted = filtered().fit(X, Y, sample_weight=pd.Series(W, index=np.arange(90)[::-1]))
+    assert_array_equal(fitted.estimator_.sample_weight_, W[fitted.selector_.sample_indices_])
+
+
+def test_other_metadata_of_the_rows_are_cut_as_well():
+    fitted = filtered().fit(X, Y, other=[f"row {i}" for i in range(90)])
+    assert fitted.estimator_.other_ == [f"row {i}" for i in fitted.selector_.sample_indices_]
+
+
+@pytest.mark.parametrize("other", ["word" * 30, 3, {"a": 1}, [1, 2, 3]])
+def test_metadata_that_are_not_of_the_rows_pass_as_they_are(other):
+    assert filtered().fit(X, Y, other=other).estimator_.other_ == other
+
+
+def test_the_rules_weights_reach_the_estimator():
+    fitted = filtered(rule=Reweight()).fit(X, Y)
+    assert_array_equal(fitted.estimator_.sample_weight_, fitted.selector_.sample_weight_)
+
+
+def test_the_rules_weights_multiply_the_given_ones():
+    fitted = filtered(rule=Reweight()).fit(X, Y, sample_weight=W)
+    assert_allclose(fitted.estimator_.sample_weight_, W * fitted.selector_.sample_weight_)
+
+
+def test_a_rule_of_weights_needs_an_estimator_that_takes_them():
+    with pytest.raises(ValueError, match=r"KNeighborsClassifier.fit takes no sample_weight"):
+        filtered(KNeighborsClassifier(), Reweight()).fit(X, Y)
+
+
+def test_with_routing_sample_weights_go_where_they_are_asked_for():
+    with sklearn.config_context(enable_metadata_routing=True):
+        asking = Recorder().set_fit_request(sample_weight=True)
+        fitted = filtered(asking).fit(X, Y, sample_weight=W)
+    assert_array_equal(fitted.estimator_.sample_weight_, W[fitted.selector_.sample_indices_])
+
+
+def test_with_routing_trusted_rows_go_to_the_selector_unasked():
+    with sklearn.config_context(enable_metadata_routing=True):
+        fitted = FilteredEstimator(Recorder(), selector()).fit(X, Y, X_val=X[:9], y_val=Y[:9])
+    expected = selector().fit(X, Y, X_val=X[:9], y_val=Y[:9]).scores_
+    assert_array_equal(fitted.selector_.scores_, expected)
+
+
+def test_with_routing_what_nobody_asked_for_is_refused():
+    with (
+        sklearn.config_context(enable_metadata_routing=True),
+        pytest.raises(ValueError, match="sample_weight"),
+    ):
+        filtered(LogisticRegression()).fit(X, Y, sample_weight=W)
+
+
+def test_with_routing_score_weights_reach_the_estimators_score():
+    with sklearn.config_context(enable_metadata_routing=True):
+        asking = LogisticRegression().set_score_request(sample_weight=True)
+        fitted = filtered(asking).fit(X, Y)
+        weighted = fitted.score(X, Y, sample_weight=W)
+    assert weighted == pytest.approx(np.average(fitted.predict(X) == Y, weights=W))
+
+
+# Which methods and tags it has
+
+
+@pytest.mark.parametrize(
+    ("estimator", "method", "has"),
+    [
+        (LogisticRegression(), "predict_proba", True),
+        (LogisticRegression(), "predict_log_proba", True),
+        (LogisticRegression(), "decision_function", True),
+        (LinearSVC(), "decision_function", True),
+        (LinearSVC(), "predict_proba", False),
+        (Ridge(), "predict", True),
+        (Ridge(), "predict_proba", False),
+        (Ridge(), "decision_function", False),
+        (HistGradientBoostingClassifier(), "predict_log_proba", False),
+    ],
+)
+def test_it_has_the_methods_of_its_estimator(estimator, method, has):
+    assert hasattr(FilteredEstimator(estimator), method) is has
+
+
+@pytest.mark.parametrize(
+    "method", ["predict", "predict_proba", "predict_log_proba", "decision_function"]
+)
+def test_methods_answer_like_the_fitted_estimator(method):
+    fitted = filtered(LogisticRegression()).fit(X, Y)
+    expected = getattr(fitted.estimator_, method)(X)
+    assert_array_equal(getattr(fitted, method)(X), expected)
+
+
+def test_classes_are_those_of_the_estimator():
+    assert filtered(LogisticRegression()).fit(X, NAMES[Y]).classes_.tolist() == NAMES.tolist()
+
+
+def test_string_labels_are_predicted():
+    assert set(filtered(LogisticRegression()).fit(X, NAMES[Y]).predict(X)) <= set(NAMES)
+
+
+def test_a_regressor_has_no_classes():
+    assert not hasattr(FilteredEstimator(Ridge()), "classes_")
+
+
+@pytest.mark.parametrize(
+    ("estimator", "of_classes", "of_numbers"),
+    [
+        (LogisticRegression(), True, False),
+        (Ridge(), False, True),
+        (None, False, False),  # y decides
+        (logits_net(), True, False),
+    ],
+)
+def test_it_is_of_the_kind_of_its_estimator(estimator, of_classes, of_numbers):
+    outer = FilteredEstimator(estimator)
+    assert (is_classifier(outer), is_regressor(outer)) == (of_classes, of_numbers)
+
+
+def test_once_fitted_it_is_of_the_kind_that_y_asked_for():
+    outer = FilteredEstimator(selector=InfluenceSampleSelector(cv=2, random_state=0))
+    assert is_classifier(outer.fit(X, Y))
+
+
+def test_tags_of_the_classifier_are_passed_on():
+    outer = FilteredEstimator(LogisticRegression())
+    assert get_tags(outer).classifier_tags == get_tags(LogisticRegression()).classifier_tags
+
+
+# Other resamplers and containers
+
+
+def test_a_resampler_of_another_library_selects():
+    y = np.r_[np.zeros(70, int), np.ones(20, int)]
+    resampler = RandomUnderSampler(random_state=0)
+    fitted = FilteredEstimator(Recorder(), resampler).fit(X, y, sample_weight=W)
+    assert np.bincount(fitted.estimator_.y_).tolist() == [20, 20]
+    assert_array_equal(fitted.estimator_.sample_weight_, W[fitted.selector_.sample_indices_])
+
+
+def test_a_resampler_of_another_library_gets_the_seed():
+    y = np.r_[np.zeros(70, int), np.ones(20, int)]
+    made = [
+        FilteredEstimator(Recorder(), RandomUnderSampler(), random_state=0).fit(X, y).estimator_.X_
+        for _ in range(2)
+    ]
+    assert_array_equal(*made)
+
+
+def test_pandas_rows_reach_the_estimator_as_pandas():
+    frame = pd.DataFrame(X, columns=list("abcd"), index=[f"r{i}" for i in range(90)])
+    fitted = filtered().fit(frame, pd.Series(NAMES[Y], index=frame.index))
+    kept = fitted.selector_.sample_indices_
+    pd.testing.assert_frame_equal(fitted.estimator_.X_, frame.iloc[kept])
+    assert fitted.estimator_.y_.index.equals(frame.index[kept])
+
+
+def test_column_names_are_remembered():
+    fitted = filtered().fit(pd.DataFrame(X, columns=list("abcd")), Y)
+    assert fitted.feature_names_in_.tolist() == list("abcd")
+
+
+def test_polars_rows_reach_the_estimator_as_polars():
+    fitted = filtered().fit(pl.DataFrame(X, schema=list("abcd")), pl.Series(NAMES[Y].tolist()))
+    assert isinstance(fitted.estimator_.X_, pl.DataFrame)
+    assert len(fitted.estimator_.X_) == 81
+
+
+def test_dict_rows_reach_a_net():
+    rows = {"first": X[:, 0].astype(np.float32), "rest": X[:, 1:].astype(np.float32)}
+    scored = selector(Budget(0.1), scorer=scorer(estimator=dict_net()))
+    fitted = FilteredEstimator(dict_net(), scored).fit(rows, Y)
+    assert fitted.predict(rows).shape == (90,)
+
+
+class LabelRecordingNet(NeuralNetClassifier):
+    """Records the labels of the Dataset that it is trained on."""
+
+    def fit(self, X, y=None, **params):
+        self.labels_ = [int(label) for _, label in X]
+        return super().fit(X, y, **params)
+
+
+def test_a_dataset_reaches_a_net_with_its_new_labels():
+    pairs = TensorDataset(torch.as_tensor(X, dtype=torch.float32), torch.as_tensor(Y))
+    scored = selector(Budget(0.3, action="relabel"), scorer=scorer(estimator=logits_net()))
+    net = own_net(nn.Linear, LabelRecordingNet, module__in_features=4, module__out_features=3)
+    fitted = FilteredEstimator(net, scored).fit(pairs)
+    assert_array_equal(fitted.estimator_.labels_, fitted.selector_.labels_)
+    assert (fitted.selector_.labels_ != Y).any()

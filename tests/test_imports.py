@@ -1,0 +1,146 @@
+"""Imports run one way, and what is heavy is imported late."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skinfluence
+
+PACKAGE = Path(skinfluence.__file__).parent
+
+# A room imports from rooms above it only, never from its own line or from below.
+ORDER = [
+    {"_functional", "rules", "metrics", "datasets", "nets"},
+    {"_gradients", "_validation", "plotting"},
+    {"_ghost", "targets", "_training", "_selfcheck"},
+    {"_influence", "_table"},
+    {"_evidence"},
+    {"_scorer", "_detector"},
+    {"_selector"},
+    {"_filtered"},
+    {"__init__"},
+    {"_audit"},
+    {"__main__"},
+]
+LINE = {room: line for line, rooms in enumerate(ORDER) for room in rooms}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path):
+    """Name of the top-level module or sub-package that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path):
+    """Dotted names that a file imports anywhere; `from a import b` gives a and a.b."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} has a relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rooms_imported(path):
+    for name in imported(path):
+        head, _, rest = name.partition(".")
+        if head == "skinfluence":
+            room = rest.partition(".")[0]
+            # a name that is no room is one that the package itself offers
+            yield room if room in LINE or (PACKAGE / f"{room}.py").exists() else "__init__"
+
+
+def arrows_up(path):
+    own = room_of(path)
+    # `from skinfluence import _x` names the package too, only to get at the room
+    found = set(rooms_imported(path)) - {own}
+    named = {n for n in imported(path) if n.startswith("skinfluence.")}
+    if all(n.split(".")[1] in LINE for n in named):
+        found.discard("__init__")
+    return {room for room in found if LINE[room] >= LINE[own]}
+
+
+@pytest.mark.parametrize("room", sorted({room_of(path) for path in FILES}))
+def test_every_room_has_its_place_in_the_order(room):
+    assert room in LINE, f"say in ORDER which rooms {room} may import from"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_import_points_up(path):
+    assert not arrows_up(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from skinfluence._scorer import InfluenceScorer",
+        "from skinfluence import _scorer",
+        "import skinfluence._scorer",
+        "def f():\n    from skinfluence import InfluenceScorer",
+        "from skinfluence import _filtered as fitted",
+    ],
+)
+def test_an_arrow_that_points_up_is_found(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
+    path = tmp_path / "_gradients.py"
+    path.write_text(text)
+    assert arrows_up(path)
+
+
+@pytest.mark.parametrize("room", ["rules", "metrics", "datasets", "plotting"])
+@pytest.mark.parametrize("heavy", ["torch", "skorch"])
+def test_rooms_for_arrays_need_no_torch(room, heavy):
+    roots = {name.partition(".")[0] for name in imported(PACKAGE / f"{room}.py")}
+    assert heavy not in roots
+
+
+@pytest.mark.parametrize("room", ["_gradients", "_ghost", "_influence", "_selfcheck", "targets"])
+def test_the_core_needs_no_skorch(room):
+    roots = {name.partition(".")[0] for name in imported(PACKAGE / f"{room}.py")}
+    assert "skorch" not in roots
+
+
+OPTIONAL = ["imblearn", "jinja2", "matplotlib", "pandas", "polars", "pyarrow"]
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_only_the_audit_imports_an_optional_package_at_once(name):
+    def at_once(path):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tops = (node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom))
+        return {
+            (node.module or "") if isinstance(node, ast.ImportFrom) else alias.name
+            for node in tops
+            for alias in node.names
+        }
+
+    eager = {room_of(p) for p in FILES if any(m.split(".")[0] == name for m in at_once(p))}
+    assert eager <= {"_audit"}
+
+
+@pytest.fixture(scope="module")
+def added():
+    """What a fresh interpreter loads for the package beyond what its dependencies load."""
+    code = (
+        "import sys, torch, skorch, sklearn.base; before = set(sys.modules); "
+        "import skinfluence; print(*set(sys.modules) - before)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=PACKAGE.parent, timeout=120
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_importing_the_package_loads_no_optional_package(name, added):
+    assert name not in added
+
+
+def test_importing_the_package_does_not_load_the_audit(added):
+    assert "skinfluence._filtered" in added
+    assert "skinfluence._audit" not in added

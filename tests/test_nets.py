@@ -1,0 +1,361 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import Callback
+from skorch.dataset import Dataset as SkorchDataset
+from skorch.dataset import ValidSplit
+from small import blobs, line
+from torch.utils.data import DataLoader, Subset
+
+from skinfluence.nets import MLP, TabularClassifier, TabularRegressor, table_batches
+
+X64, Y = blobs()
+X = X64.astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def classifier(**params):
+    return TabularClassifier(**{"max_epochs": 3, "module__hidden": (8,), "lr": 0.02} | params)
+
+
+def regressor(**params):
+    return TabularRegressor(**{"max_epochs": 3, "module__hidden": (8,), "lr": 0.02} | params)
+
+
+class Count(Callback):
+    """Rows of the training (True) and validation (False) batches of an epoch."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.rows = {}
+
+    def on_batch_end(self, net, batch, training, **kwargs):
+        self.rows[training] = self.rows.get(training, 0) + len(batch[0])
+
+
+def rows_seen(net, rows, y):
+    count = Count()
+    net.set_params(callbacks=[("count", count)])
+    net.fit(rows, y)
+    return count.rows
+
+
+# Widths and scales
+
+
+def test_a_classifiers_widths_are_those_of_the_table():
+    net = classifier().fit(X, Y)
+    assert net.module_.body[0].in_features == 4
+    assert net.module_.head.out_features == 3
+
+
+@pytest.mark.parametrize(("outputs", "width"), [(None, 1), (2, 2)])
+def test_a_regressors_widths_are_those_of_the_table(outputs, width):
+    net = regressor().fit(*line(outputs=outputs))
+    assert net.module_.body[0].in_features == 4
+    assert net.module_.head.out_features == width
+
+
+def test_a_refit_takes_other_widths():
+    net = classifier().fit(X, Y)
+    net.fit(X[:, :2], Y % 2)
+    assert net.module_.body[0].in_features == 2
+    assert net.module_.head.out_features == 2
+
+
+def test_a_regressors_refit_takes_other_widths():
+    net = regressor().fit(*line())
+    rows, y = line(outputs=3)
+    net.fit(rows[:, :2], y)
+    assert net.module_.body[0].in_features == 2
+    assert net.module_.head.out_features == 3
+
+
+def test_the_columns_means_and_scales_are_in_the_module():
+    module = classifier().fit(X, Y).module_
+    assert_allclose(module.x_mean, X64.mean(0), rtol=1e-5)
+    assert_allclose(module.x_scale, X64.std(0), rtol=1e-5)
+
+
+def test_a_refit_takes_other_scales():
+    net = classifier().fit(X, Y)
+    net.fit(X * 100 + 7, Y)
+    assert_allclose(net.module_.x_mean, 100 * X64.mean(0) + 7, rtol=1e-5)
+
+
+def test_a_regressors_targets_mean_and_scale_are_in_the_module():
+    rows, y = line()
+    module = regressor().fit(rows, y).module_
+    assert_allclose([module.y_mean.item(), module.y_scale.item()], [y.mean(), y.std()], rtol=1e-5)
+
+
+def test_a_constant_column_gives_finite_outputs():
+    rows = X.copy()
+    rows[:, 2] = 1e8
+    net = classifier().fit(rows, Y)
+    assert np.isfinite(net.predict_proba(rows)).all()
+
+
+def test_a_constant_column_does_not_change_what_is_learned():
+    rows = X.copy()
+    rows[:, 2] = 0.1
+    shifted = rows.copy()
+    shifted[:, 2] = 1e6
+    found = []
+    for table in (rows, shifted):
+        torch.manual_seed(0)
+        found.append(classifier().fit(table, Y).predict_proba(table))
+    assert_allclose(found[0], found[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])
+def test_targets_of_any_scale_are_learned(scale):
+    rows, y = line(200)
+    net = regressor(max_epochs=40, lr=0.02).fit(rows, y * scale + 3 * scale)
+    assert net.score(rows, y * scale + 3 * scale) > 0.9  # R²; 0.99 measured
+
+
+def test_columns_of_very_different_scales_are_learned():
+    rows = X * np.array([1e-4, 1.0, 1e4, 1e6], dtype=np.float32)
+    assert classifier(max_epochs=30).fit(rows, Y).score(rows, Y) > 0.8  # 0.95 measured
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8, np.float64, np.float32])
+def test_columns_of_any_numeric_dtype_are_taken(dtype):
+    rows = np.abs(X64 * 10).astype(dtype)
+    assert classifier().fit(rows, Y).predict(rows).shape == (90,)
+
+
+def test_without_hidden_layers_it_is_a_linear_model():
+    net = classifier(module__hidden=()).fit(X, Y)
+    assert [name for name, _ in net.module_.named_parameters()] == ["head.weight", "head.bias"]
+
+
+def test_dropout_adds_its_layers():
+    net = classifier(module__dropout=0.5).fit(X, Y)
+    assert [type(layer).__name__ for layer in net.module_.body] == ["Linear", "ReLU", "Dropout"]
+
+
+def test_defaults_are_those_of_the_docstring():
+    net = TabularClassifier()
+    assert (net.lr, net.max_epochs, net.batch_size) == (1e-3, 30, 64)
+    assert MLP().body[0].out_features == 128
+
+
+# What is trained on
+
+
+@pytest.mark.parametrize(("make", "data"), [(classifier, (X, Y)), (regressor, line(90))])
+def test_every_row_is_trained_on_by_default(make, data):
+    assert rows_seen(make(), *data) == {True: 90}
+
+
+@pytest.mark.parametrize(("make", "data"), [(classifier, (X, Y)), (regressor, line(90))])
+def test_early_stopping_splits_off_a_fifth(make, data):
+    assert rows_seen(make(early_stopping=True), *data) == {True: 72, False: 18}
+
+
+def test_early_stopping_leaves_the_nets_parameters_alone():
+    net = classifier(early_stopping=True).fit(X, Y)
+    assert net.train_split is None
+
+
+def test_early_stopping_watches_a_split_of_the_users_own():
+    net = classifier(early_stopping=True, train_split=ValidSplit(3, stratified=True))
+    assert rows_seen(net, X, Y) == {True: 60, False: 30}
+
+
+@pytest.mark.parametrize(("make", "data"), [(classifier, (X, Y)), (regressor, line(90))])
+def test_early_stopping_stops_early(make, data):
+    net = make(early_stopping=True, max_epochs=200, lr=0.2).fit(*data)
+    assert 5 < len(net.history) < 200
+
+
+def test_balanced_class_weights_are_inverse_to_the_frequencies():
+    y = (np.arange(90) % 9 == 0).astype(int)  # 80 and 10
+    net = classifier(class_weight="balanced").fit(X, y)
+    assert_allclose(net.criterion_.weight, [90 / 160, 90 / 20])
+
+
+def test_balanced_class_weights_raise_the_recall_of_a_rare_class():
+    rng = np.random.RandomState(0)
+    y = (rng.rand(400) < 0.1).astype(int)
+    rows = (rng.randn(400, 4) + 1.2 * y[:, None]).astype(np.float32)
+    recall = {}
+    for weight in (None, "balanced"):
+        torch.manual_seed(0)
+        net = classifier(class_weight=weight, max_epochs=15).fit(rows, y)
+        recall[weight] = net.predict(rows)[y == 1].mean()
+    assert recall["balanced"] > recall[None]
+
+
+def test_a_refit_takes_other_class_weights():
+    net = classifier(class_weight="balanced").fit(X, Y)
+    net.fit(X, Y % 2)
+    assert net.criterion_.weight.shape == (2,)
+
+
+def test_without_class_weights_the_loss_is_unweighted():
+    assert classifier().fit(X, Y).criterion_.weight is None
+
+
+# Going on
+
+
+def test_partial_fit_goes_on():
+    net = classifier().fit(X, Y)
+    net.partial_fit(X, Y)
+    assert len(net.history) == 6
+
+
+def test_partial_fit_keeps_the_first_scales():
+    net = classifier().fit(X, Y)
+    net.partial_fit(X * 100, Y)
+    assert_allclose(net.module_.x_mean, X64.mean(0), rtol=1e-5)
+
+
+def test_partial_fit_alone_starts_from_nothing():
+    net = regressor().partial_fit(*line())
+    assert net.predict(line()[0]).shape == (80,)
+
+
+def test_a_warm_start_goes_on():
+    net = classifier(warm_start=True, lr=1e-9, max_epochs=1).fit(X, Y)
+    before = net.module_.head.weight.detach().clone()
+    net.fit(X, Y)
+    assert_allclose(net.module_.head.weight.detach(), before, atol=1e-6)
+
+
+def test_without_a_warm_start_a_refit_begins_anew():
+    net = classifier(lr=1e-9, max_epochs=1).fit(X, Y)
+    before = net.module_.head.weight.detach().clone()
+    net.fit(X, Y)
+    assert not np.allclose(net.module_.head.weight.detach(), before, atol=1e-3)
+
+
+# Like any skorch net
+
+
+@pytest.mark.parametrize("make", [classifier, regressor])
+def test_a_clone_has_the_same_parameters(make):
+    net = make(early_stopping=True, module__dropout=0.2)
+    copy = clone(net)
+    assert (copy.early_stopping, copy.module__dropout, copy.lr) == (True, 0.2, 0.02)
+
+
+def test_a_clone_of_a_fitted_net_is_unfitted():
+    assert not clone(classifier().fit(X, Y)).initialized_
+
+
+def test_a_clone_has_the_same_class_weight():
+    assert clone(classifier(class_weight="balanced")).class_weight == "balanced"
+
+
+def test_a_grid_search_reaches_its_parameters():
+    grid = {"module__hidden": [(4,), (8, 8)], "lr": [0.01, 0.1]}
+    search = GridSearchCV(classifier(), grid, cv=2).fit(X, Y)
+    assert search.best_params_["module__hidden"] in [(4,), (8, 8)]
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+@pytest.mark.parametrize(("make", "data"), [(classifier, (X, Y)), (regressor, line())])
+def test_pickle_keeps_the_predictions(make, data):
+    net = make().fit(*data)
+    again = pickle.loads(pickle.dumps(net))
+    assert_array_equal(again.predict(data[0]), net.predict(data[0]))
+
+
+def test_training_prints_nothing(capsys):
+    net = classifier().fit(X, Y)
+    net.fit(X[:, :2], Y)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_users_verbosity_stays():
+    assert classifier(verbose=0).fit(X, Y).verbose == 0
+
+
+@pytest.mark.parametrize(("outputs", "shape"), [(None, (80,)), (1, (80,)), (2, (80, 2))])
+def test_predictions_have_the_shape_of_the_numbers(outputs, shape):
+    rows, y = line(outputs=outputs)
+    assert regressor().fit(rows, y).predict(rows).shape == shape
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    "y", [np.array(list("abc"))[Y], Y.astype(np.float64), Y - 1], ids=["text", "floats", "negative"]
+)
+def test_labels_that_are_no_codes_are_refused_with_the_cure(y):
+    with pytest.raises(ValueError, match=r"takes labels 0, 1, .*LabelEncoder"):
+        classifier().fit(X, y)
+
+
+def test_an_unknown_class_weight_is_refused():
+    with pytest.raises(ValueError, match="class_weight='auto': expected None or 'balanced'"):
+        classifier(class_weight="auto").fit(X, Y)
+
+
+@pytest.mark.parametrize("make", [classifier, regressor])
+def test_what_is_no_table_is_refused_with_its_shape(make):
+    with pytest.raises(ValueError, match=r"ready-made nets take a table.*shape \(90, 2, 2\)"):
+        make().fit(X.reshape(90, 2, 2), Y)
+
+
+# Batches
+
+
+def batches(dataset, **params):
+    return [(a.tolist(), b.tolist()) for a, b in table_batches(dataset, 4, **params)]
+
+
+ROWS = np.arange(10.0, dtype=np.float32)[:, None]
+
+
+def test_batches_are_those_of_a_data_loader():
+    dataset = SkorchDataset(ROWS, np.arange(10))
+    expected = [(a.tolist(), b.tolist()) for a, b in DataLoader(dataset, batch_size=4)]
+    assert batches(dataset) == expected
+
+
+def test_batches_of_a_subset_are_those_of_its_rows():
+    dataset = Subset(SkorchDataset(ROWS, np.arange(10)), [1, 3, 5])
+    assert batches(dataset) == [([[1.0], [3.0], [5.0]], [1, 3, 5])]
+
+
+def test_shuffled_batches_have_each_row_once():
+    found = batches(SkorchDataset(ROWS, np.arange(10)), shuffle=True)
+    labels = [label for _, b in found for label in b]
+    assert sorted(labels) == list(range(10))
+    assert labels != list(range(10))
+
+
+def test_shuffled_rows_keep_their_labels():
+    found = batches(SkorchDataset(ROWS, np.arange(10)), shuffle=True)
+    assert [[x[0] for x in a] for a, _ in found] == [b for _, b in found]
+
+
+def test_there_are_as_many_batches_as_announced():
+    assert len(table_batches(SkorchDataset(ROWS, np.arange(10)), 4)) == 3
+
+
+@pytest.mark.parametrize(
+    ("dataset", "params"),
+    [
+        (torch.utils.data.TensorDataset(torch.zeros(9, 2), torch.zeros(9)), {}),
+        (SkorchDataset({"a": ROWS}, np.arange(10)), {}),
+        (SkorchDataset(ROWS, np.arange(10)), {"drop_last": True}),
+    ],
+    ids=["TensorDataset", "dict", "drop_last"],
+)
+def test_what_is_no_plain_array_gets_a_data_loader(dataset, params):
+    assert isinstance(table_batches(dataset, 4, **params), DataLoader)

@@ -1,0 +1,178 @@
+"""A target is one scalar; its direction is its derivative."""
+
+import pytest
+import torch
+from sklearn.base import clone
+from torch import nn
+from zoo import make
+
+from skinfluence._functional import FunctionalNet
+from skinfluence._influence import directions
+from skinfluence.targets import Reference, Target, Utility, check_target, evaluate
+
+F = nn.functional
+
+
+def reference(outputs=None, y=(0, 1, 2, 0), is_classification=True, **metadata):
+    """Reference rows of a classifier on logits; two of the four are predicted right."""
+    if outputs is None:
+        outputs = [[2.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 3.0], [0.0, 0.5, 0.0]]
+    outputs = torch.tensor(outputs, dtype=torch.float64, requires_grad=True)
+    y = torch.tensor(y)
+    losses = F.cross_entropy(outputs, y, reduction="none")
+    return Reference(outputs, y, losses, lambda f: f.softmax(1), is_classification, metadata)
+
+
+def test_correct_says_which_rows_the_net_gets_right():
+    assert reference().correct.tolist() == [True, False, True, False]
+
+
+def test_probabilities_are_made_from_the_outputs():
+    rows = reference()
+    torch.testing.assert_close(rows.probabilities, rows.outputs.softmax(1))
+
+
+def test_utility_is_the_mean_loss():
+    rows = reference()
+    assert Utility()(rows).item() == pytest.approx(rows.losses.mean().item(), rel=1e-12)
+
+
+def test_utility_of_the_correct_rows_is_their_mean_loss():
+    rows = reference()
+    want = (rows.losses[0] + rows.losses[2]) / 2
+    assert Utility(rows="correct")(rows).item() == pytest.approx(want.item(), rel=1e-12)
+
+
+def test_utility_of_the_correct_rows_has_no_gradient_at_the_others():
+    rows = reference()
+    (G,) = torch.autograd.grad(Utility(rows="correct")(rows), rows.outputs)
+    assert G.abs().sum(1).bool().tolist() == [True, False, True, False]
+
+
+def margin(outputs, y):
+    """Minus the log-odds of the right label: a target that is not the loss."""
+    p = outputs.softmax(1)[range(len(y)), y]
+    return -(p / (1 - p)).log().mean()
+
+
+def gap(outputs, y):
+    return (outputs[y == 0].mean(0) - outputs[y > 0].mean(0)).square().sum()
+
+
+class LargestLoss(Target):
+    def __call__(self, reference):
+        return reference.losses.max()
+
+
+@pytest.mark.parametrize("name", ["mlp", "batchnorm1d", "conv1d", "lstm"])
+@pytest.mark.parametrize(
+    "target", [Utility(), Utility(rows="correct"), margin, gap, LargestLoss()], ids=str
+)
+def test_a_target_changes_along_its_direction_as_fast_as_finite_differences_say(target, name):
+    net, X, y = make(name)
+    fnet = FunctionalNet(net)
+    v = directions(fnet, target, X, y, is_classification=True)
+    Xb, yb = next(fnet.batches(X, y))
+    generator = torch.Generator().manual_seed(0)
+    d = {
+        n: torch.randn(p.shape, generator=generator, dtype=p.dtype) for n, p in fnet.params.items()
+    }
+
+    def value(step):
+        moved = {n: (p + step * d[n]).requires_grad_() for n, p in fnet.params.items()}
+        f = fnet.outputs(moved, Xb)
+        rows = Reference(f, yb, fnet.losses(f, Xb, yb), fnet.probabilities, True)
+        return evaluate(target, rows).item()
+
+    step = 1e-5  # truncation ~ step² and rounding ~ 1e-16 / step are both about 1e-10
+    slope = (value(step) - value(-step)) / (2 * step)
+    inner = sum((v[n][0] * d[n]).sum().item() for n in v)
+    assert inner == pytest.approx(slope, rel=1e-6, abs=1e-8)
+
+
+def test_a_plain_callable_gets_outputs_labels_and_metadata():
+    got = {}
+
+    def target(outputs, y, sensitive_features, weight):
+        got.update(outputs=outputs, y=y, sensitive_features=sensitive_features, weight=weight)
+        return outputs.sum()
+
+    rows = reference(sensitive_features="s", weight="w")
+    evaluate(target, rows)
+    assert got["outputs"] is rows.outputs
+    assert got["y"] is rows.y
+    assert (got["sensitive_features"], got["weight"]) == ("s", "w")
+
+
+def test_a_value_of_one_element_is_taken_as_a_scalar():
+    assert evaluate(lambda f, y: f.sum().reshape(1, 1), reference()).shape == ()
+
+
+def test_none_is_the_utility():
+    assert check_target(None).get_params() == {"rows": "all"}
+
+
+@pytest.mark.parametrize("target", [Utility(rows="correct"), margin])
+def test_targets_and_callables_are_used_as_given(target):
+    assert check_target(target) is target
+
+
+def test_targets_can_be_cloned():
+    assert clone(Utility(rows="correct")).rows == "correct"
+
+
+@pytest.mark.parametrize("target", ["loss", 3, Utility])
+def test_what_is_no_target_is_refused(target):
+    with pytest.raises(TypeError, match=r"expected an instance from skinfluence\.targets"):
+        check_target(target)
+
+
+def test_utility_of_unknown_rows_is_refused():
+    with pytest.raises(ValueError, match=r"Utility\(rows='wrong'\): expected 'all' or 'correct'"):
+        Utility(rows="wrong")(reference())
+
+
+def test_utility_of_the_correct_rows_needs_one():
+    rows = reference([[0.0, 1.0, 0.0]] * 2, y=(0, 2))
+    with pytest.raises(ValueError, match="predicts none of the reference rows correctly"):
+        Utility(rows="correct")(rows)
+
+
+def test_a_regressor_has_no_probabilities():
+    with pytest.raises(ValueError, match="class probabilities, which a regressor does not have"):
+        Utility(rows="correct")(reference(is_classification=False))
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (lambda f, y: f.sum(1), r"returned a tensor of shape \(4,\); expected a scalar tensor"),
+        (lambda f, y: 1.0, r"returned 1\.0 of type float; expected a scalar tensor"),
+        (lambda f, y: None, r"returned None of type NoneType"),
+    ],
+)
+def test_a_target_must_return_a_scalar_tensor(target, words):
+    with pytest.raises(TypeError, match=words):
+        evaluate(target, reference())
+
+
+@pytest.mark.parametrize(
+    "target", [lambda f, y: f.detach().sum(), lambda f, y: (f.argmax(1) == y).double().mean()]
+)
+def test_a_target_must_depend_differentiably_on_the_outputs(target):
+    with pytest.raises(ValueError, match="does not depend differentiably on the net's outputs"):
+        evaluate(target, reference())
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("inf")])
+def test_a_target_must_be_finite(factor):
+    with pytest.raises(ValueError, match="on the reference rows; the net's outputs may not be"):
+        evaluate(lambda f, y: f.sum() * factor, reference())
+
+
+def test_an_error_names_the_target():
+    def squares(outputs, y):
+        return outputs**2
+
+    with pytest.raises(TypeError, match=r"target <function .*squares"):
+        evaluate(squares, reference())

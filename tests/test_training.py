@@ -1,0 +1,338 @@
+"""A net is fitted as a clone, under a seed, on every row; its snapshots are those asked for."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.frozen import FrozenEstimator
+from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback, EarlyStopping, EpochScoring
+from skorch.dataset import ValidSplit
+from torch import nn
+from zoo import make
+
+from skinfluence._training import check_net, fit_net, peek, seeded
+from skinfluence.nets import TabularClassifier
+
+rng = np.random.RandomState(0)
+X, y = rng.randn(40, 5).astype(np.float32), np.arange(40) % 3
+REFERENCE = rng.randn(9, 5).astype(np.float32), np.arange(9) % 3
+
+
+class MLP(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Dropout(0.2), nn.Linear(4, 3))
+
+
+class Diary(Callback):
+    """Keeps the state of every epoch, and can stop the training."""
+
+    def __init__(self, stop_after=None):
+        self.stop_after = stop_after
+
+    def on_train_begin(self, net, **kwargs):
+        self.states_ = {}
+
+    def on_epoch_end(self, net, **kwargs):
+        self.states_[len(net.history)] = copy.deepcopy(net.module_.state_dict())
+        if len(net.history) == self.stop_after:
+            raise KeyboardInterrupt  # as EarlyStopping does
+
+
+def net_of(**params):
+    params = {"criterion": nn.CrossEntropyLoss, "train_split": None, "verbose": 0} | params
+    return NeuralNetClassifier(params.pop("module", MLP), **params)
+
+
+def fitted(net, seed=0, snapshots=1):
+    return fit_net(net, X, y, REFERENCE, seed, snapshots)
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def epochs_of(net, states):
+    """The epoch of each state, told by the diary."""
+    (diary,) = (cb for _, cb in net.callbacks_ if isinstance(cb, Diary))
+    return [next((e for e, kept in diary.states_.items() if same(s, kept)), None) for s in states]
+
+
+# Snapshots ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "max_epochs", "epochs"),
+    [
+        (1, 10, [10]),
+        (2, 10, [1, 10]),
+        (3, 16, [1, 4, 16]),
+        (6, 30, [1, 2, 4, 8, 15, 30]),
+        (6, 3, [1, 2, 3]),
+        (4, 1, [1]),
+    ],
+)
+def test_snapshots_are_spaced_geometrically_and_end_with_the_last_epoch(number, max_epochs, epochs):
+    net, states = fitted(net_of(max_epochs=max_epochs, callbacks=[Diary()]), snapshots=number)
+    assert epochs_of(net, states) == epochs
+
+
+@pytest.mark.parametrize(
+    ("number", "stop_after", "epochs"),
+    [(3, 2, [1, 2]), (3, 4, [1, 4]), (3, 5, [1, 4, 5]), (1, 3, [3]), (3, 1, [1])],
+)
+def test_training_that_stops_early_keeps_its_snapshots_and_its_last_epoch(
+    number, stop_after, epochs
+):
+    net = net_of(max_epochs=16, callbacks=[Diary(stop_after)])
+    assert epochs_of(*fitted(net, snapshots=number)) == epochs
+
+
+@pytest.mark.parametrize("snapshots", [1, 4])
+def test_the_last_snapshot_is_the_fitted_net(snapshots):
+    net, states = fitted(net_of(max_epochs=5), snapshots=snapshots)
+    assert same(states[-1], net.module_.state_dict())
+
+
+def test_snapshots_are_copies():
+    net, states = fitted(net_of(max_epochs=2))
+    before = copy.deepcopy(states[-1])
+    with torch.no_grad():
+        for value in net.module_.state_dict().values():
+            value.add_(1)
+    assert same(states[-1], before)
+
+
+def test_snapshots_hold_the_batchnorm_statistics():
+    _, states = fitted(net_of(max_epochs=4), snapshots=2)
+    assert not torch.equal(states[0]["1.running_mean"], states[1]["1.running_mean"])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch.compile's own
+def test_snapshots_of_a_compiled_net_have_the_names_of_its_module():
+    net = net_of(max_epochs=1, compile=True, compile__backend="eager")
+    _, states = fitted(net)
+    assert set(states[0]) == set(MLP().state_dict())
+
+
+# Seeds ----------------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_weights():
+    net = net_of(max_epochs=3, iterator_train__shuffle=True)
+    assert same(fitted(net, seed=3)[1][0], fitted(net, seed=3)[1][0])
+
+
+def test_another_seed_gives_other_weights():
+    net = net_of(max_epochs=3)
+    assert not same(fitted(net, seed=3)[1][0], fitted(net, seed=4)[1][0])
+
+
+def test_the_callers_random_state_is_put_back():
+    before = torch.get_rng_state()
+    fitted(net_of(max_epochs=2, iterator_train__shuffle=True))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_the_callers_random_state_is_put_back_after_an_exception():
+    before = torch.get_rng_state()
+    with pytest.raises(ZeroDivisionError), seeded(0):
+        torch.rand(3) / (1 // 0)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+# What becomes of the user's net ----------------------------------------------------------------
+
+
+def test_a_clone_is_fitted_and_the_net_stays_unfitted():
+    net = net_of(max_epochs=1)
+    assert fitted(net)[0] is not net
+    assert not net.initialized_
+
+
+def test_a_frozen_net_comes_back_as_it_is():
+    net, _, _ = make("mlp")
+    before = copy.deepcopy(net.module_.state_dict())
+    found, states = fitted(FrozenEstimator(net))
+    assert found is net
+    assert len(states) == 1
+    assert same(states[0], before)
+
+
+def test_every_training_row_is_trained_on_though_the_net_has_a_split():
+    net = net_of(max_epochs=1, train_split=ValidSplit(5, stratified=True))
+    assert sum(b.get("train_batch_size", 0) for b in fitted(net)[0].history[0, "batches"]) == len(X)
+
+
+def test_a_net_with_a_split_watches_the_reference_rows():
+    net = net_of(max_epochs=1, train_split=ValidSplit(5, stratified=True))
+    batches = fitted(net)[0].history[0, "batches"]
+    assert sum(b.get("valid_batch_size", 0) for b in batches) == len(REFERENCE[0])
+
+
+def test_a_net_without_a_split_watches_nothing():
+    assert "valid_loss" not in fitted(net_of(max_epochs=1))[0].history[0]
+
+
+def test_early_stopping_works_on_the_reference_rows():
+    net = net_of(
+        max_epochs=50,
+        lr=0.0,  # never gets better
+        train_split=ValidSplit(5, stratified=True),
+        callbacks=[EarlyStopping(patience=2, sink=lambda text: None)],
+    )
+    assert len(fitted(net)[0].history) == 3
+
+
+def test_the_ready_made_net_stops_early_on_the_reference_rows():
+    net = TabularClassifier(max_epochs=2, early_stopping=True)
+    batches = fitted(net)[0].history[0, "batches"]
+    assert sum(b.get("valid_batch_size", 0) for b in batches) == len(REFERENCE[0])
+
+
+def test_the_fitted_net_gets_its_split_back():
+    net = net_of(max_epochs=1, train_split=ValidSplit(5, stratified=True))
+    assert isinstance(fitted(net)[0].train_split, ValidSplit)
+
+
+def test_the_fitted_net_carries_neither_reference_rows_nor_snapshots_into_a_pickle():
+    bare = len(pickle.dumps(net_of(max_epochs=1).fit(X, y)))
+    split = ValidSplit(5, stratified=True)
+    net = fit_net(
+        net_of(max_epochs=1, train_split=split), X, y, (X[[0] * 9999], y[[0] * 9999]), 0, 9
+    )
+    assert len(pickle.dumps(net[0])) < bare + 5000
+
+
+# Callbacks ------------------------------------------------------------------------------------
+
+
+def test_the_users_callbacks_run_and_stay():
+    net, _ = fitted(net_of(max_epochs=2, callbacks=[("diary", Diary())]))
+    assert dict(net.callbacks_)["diary"].states_.keys() == {1, 2}
+    assert [name for name, _ in net.callbacks] == ["diary"]
+
+
+def test_the_default_callbacks_run_beside_the_users():
+    net, _ = fitted(net_of(max_epochs=1, callbacks=[Diary()]))
+    assert "train_loss" in net.history[0]
+
+
+def test_no_recorder_is_left_on_the_net():
+    net, _ = fitted(net_of(max_epochs=1))
+    assert "snapshots" not in dict(net.callbacks_)
+    assert net.callbacks is None
+
+
+def test_disabled_callbacks_stay_disabled():
+    net, states = fitted(net_of(max_epochs=2, callbacks="disable"))
+    assert net.callbacks_ == []
+    assert "train_loss" not in net.history[-1]
+    assert len(states) == 1
+
+
+def test_a_net_with_disabled_callbacks_keeps_its_parameters():
+    net = net_of(max_epochs=2, callbacks="disable")
+    assert fitted(net)[0].get_params().keys() == net.get_params().keys()
+
+
+def test_a_callback_switched_off_by_the_user_stays_off():
+    net, _ = fitted(net_of(max_epochs=1, callbacks__train_loss=None))
+    assert "train_loss" not in net.history[0]
+
+
+def test_a_scoring_callback_sees_the_reference_rows():
+    scoring = EpochScoring("accuracy", name="accuracy", lower_is_better=False)
+    net, _ = fitted(
+        net_of(max_epochs=1, train_split=ValidSplit(5, stratified=True), callbacks=[scoring])
+    )
+    assert net.history[0, "accuracy"] == pytest.approx(net.score(*REFERENCE))
+
+
+# What is refused, and what is said -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", ["net", 3, FrozenEstimator(3)], ids=str)
+def test_what_is_no_net_is_refused(estimator):
+    with pytest.raises(TypeError, match="expected a skorch net"):
+        check_net(estimator)
+
+
+@pytest.mark.parametrize("estimator", [nn.Linear(5, 3), nn.Linear], ids=["module", "class"])
+def test_a_bare_module_is_told_to_be_wrapped(estimator):
+    with pytest.raises(TypeError, match=r"Wrap the module: skorch\.NeuralNetClassifier"):
+        check_net(estimator)
+
+
+def test_a_frozen_net_must_be_fitted():
+    with pytest.raises(Exception, match=r"not initialized|not fitted"):
+        check_net(FrozenEstimator(net_of()))
+
+
+def test_a_trained_module_instance_is_warned_of():
+    net = net_of(module=MLP(), max_epochs=1).fit(X, y)
+    with pytest.warns(UserWarning, match="an instance that has been trained already"):
+        check_net(net)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        net_of(),
+        net_of(module=MLP()),
+        net_of(max_epochs=1).fit(X, y),
+        FrozenEstimator(net_of(module=MLP(), max_epochs=1).fit(X, y)),
+    ],
+    ids=["class", "untrained instance", "trained class", "frozen instance"],
+)
+def test_any_other_net_passes_in_silence(estimator):
+    assert check_net(estimator) is None
+
+
+def test_integers_for_a_net_of_floats_are_explained():
+    with pytest.raises(ValueError, match=r"X is of dtype int64 and the net's module wants floats"):
+        fit_net(net_of(), np.zeros((6, 5), dtype=np.int64), y[:6], REFERENCE, 0)
+
+
+# Peeking --------------------------------------------------------------------------------------
+
+
+class Double(nn.Linear):
+    def __init__(self):
+        super().__init__(5, 3, dtype=torch.float64)
+
+
+class Flat(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Linear(5, 1), nn.Flatten(0))
+
+
+@pytest.mark.parametrize(
+    ("module", "found"),
+    [(MLP, (torch.float32, 2)), (Double, (torch.float64, 2)), (Flat, (torch.float32, 1))],
+)
+def test_a_peek_tells_the_dtype_and_the_axes_of_the_outputs(module, found):
+    assert peek(net_of(module=module), X[:2], 0) == found
+
+
+def test_a_peek_at_a_frozen_net_looks_at_the_net_itself():
+    net, rows, _ = make("mlp")
+    assert peek(FrozenEstimator(net), rows[:2], 0) == (torch.float64, 2)
+
+
+def test_a_peek_at_a_net_that_learns_its_width_at_fit_knows_no_axes():
+    assert peek(TabularClassifier(), X[:2], 0) == (torch.float32, None)
+
+
+def test_a_peek_leaves_the_net_uninitialized():
+    net = net_of()
+    peek(net, X[:2], 0)
+    assert not net.initialized_
+
+
+def test_a_peek_leaves_the_callers_random_state():
+    before = torch.get_rng_state()
+    peek(net_of(), X[:2], 0)
+    assert torch.equal(before, torch.get_rng_state())

@@ -1,0 +1,378 @@
+"""Bad input is refused in one clear sentence: what was given, what was expected, what to do."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import torch
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, Ridge
+from skorch import NeuralNetClassifier
+from small import (
+    as_dict,
+    binary_net,
+    blobs,
+    dict_net,
+    line,
+    linear_regressor,
+    logits_net,
+    quick,
+    quick_regressor,
+    scorer,
+    selector,
+)
+from torch import nn
+from torch.utils.data import IterableDataset, TensorDataset
+
+from skinfluence import (
+    FilteredEstimator,
+    InfluenceSampleSelector,
+    InfluenceScorer,
+    NoisyLabelDetector,
+)
+from skinfluence.rules import Budget
+
+X, Y = blobs()
+
+
+def with_value(value, X=X):
+    X = X.copy()
+    X[3, 1] = value
+    return X
+
+
+def with_label(value):
+    y = Y.astype(object)
+    y[3] = value
+    return y
+
+
+ESTIMATORS = {
+    "scorer": lambda: scorer(),
+    "detector": lambda: NoisyLabelDetector(quick(), cv=2, checkpoints=2, random_state=0),
+    "selector": lambda: selector(),
+    "filtered": lambda: FilteredEstimator(LogisticRegression(), selector()),
+}
+every_estimator = pytest.mark.parametrize("name", ESTIMATORS)
+
+BAD_DATA = {
+    "NaN": (with_value(np.nan), Y, "Input X contains NaN"),
+    "infinity": (with_value(np.inf), Y, "Input X contains infinity"),
+    "NaN in a tensor": (torch.as_tensor(with_value(np.nan)), Y, "X contains NaN"),
+    "NaN in a dict": (as_dict(with_value(np.nan)), Y, r"X\['rest'\] contains NaN"),
+    "beyond float32": (with_value(1e300), Y, "beyond the range of float32.*StandardScaler"),
+    "one class": (X, np.zeros(90, int), r"one class only \(0\); at least two"),
+    "fewer labels": (X, Y[:80], "inconsistent numbers of samples: 90 rows, but y has 80"),
+    "more labels": (X[:80], Y, "inconsistent numbers of samples: 80 rows, but y has 90"),
+    "no rows": (X[:0], Y[:0], "0 sample"),
+    "no rows in a dict": (as_dict(X[:0]), Y[:0], "0 sample"),
+    "empty dict": ({}, Y, "X is a dict without entries"),
+    "unequal dict": (
+        as_dict(X) | {"first": X[:80, 0]},
+        Y,
+        r"dict whose entries differ in their rows: \{'first': 80, 'rest': 90\}",
+    ),
+    "NaN label": (X, np.where(Y == 0, np.nan, Y), "y contains NaN or infinity in 30 of 90 rows"),
+    "None label": (X, with_label(None), "y contains NaN or infinity in 1 of 90 rows"),
+    "NA label": (
+        X,
+        pd.Series(["a", "b", pd.NA] * 30, dtype="string"),
+        "y contains NaN or infinity in 30 of 90 rows",
+    ),
+    "mixed labels": (X, with_label("oak"), "y mixes text and numbers"),
+    "no labels": (X, None, "requires y to be passed"),
+    "one axis": (X[:, 0], Y, "Expected 2D array"),
+    "one axis in a tensor": (torch.as_tensor(X[:, 0]), Y, r"Expected 2D array, got X of shape"),
+    "no array": (None, Y, "Expected 2D array"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_DATA)
+@every_estimator
+def test_bad_data_is_refused(name, kind):
+    rows, labels, message = BAD_DATA[kind]
+    with pytest.raises(ValueError, match=message):
+        ESTIMATORS[name]().fit(rows, labels)
+
+
+@pytest.mark.parametrize("form", ["csr", "coo", "dok"])
+@every_estimator
+def test_sparse_rows_are_refused(name, form):
+    with pytest.raises(TypeError, match=r"Sparse data was passed.*dense data is required"):
+        ESTIMATORS[name]().fit(sp.csr_matrix(X).asformat(form), Y)
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(zip(X, Y, strict=True))
+
+
+@every_estimator
+def test_a_dataset_without_order_is_refused(name):
+    with pytest.raises(TypeError, match="Stream, which has no length and no order to index"):
+        ESTIMATORS[name]().fit(Stream(), Y)
+
+
+@pytest.mark.parametrize("name", ["scorer", "detector", "selector"])
+def test_text_columns_are_refused(name):
+    with pytest.raises(ValueError, match=r"(?i)numeric|could not convert string"):
+        ESTIMATORS[name]().fit(np.array([["a", "b"]] * 90), Y)
+
+
+@pytest.mark.parametrize("name", ["scorer", "detector"])
+def test_a_dataset_of_triples_without_y_is_refused(name):
+    three = TensorDataset(torch.zeros(9, 4), torch.zeros(9), torch.zeros(9))
+    with pytest.raises(ValueError, match=r"items are no \(x, y\) pairs"):
+        ESTIMATORS[name]().fit(three)
+
+
+BAD_REFERENCE = {
+    "y_val alone": (None, Y, "y_val was provided, but X_val was not: give both"),
+    "X_val alone": (X, None, "X_val was provided, but y_val was not: give both"),
+    "unseen label": (X, Y + 1, "y_val contains labels that the net was not fitted on: 3; it knows"),
+    "text for numbers": (X, np.array(list("abc"))[Y], "y_val contains labels.*a, b, c"),
+    "mismatch": (X, Y[:5], "inconsistent numbers of samples: 90 rows, but y_val has 5"),
+    "fewer rows than classes": (X[:2], Y[:2], "2 reference rows for 3 classes"),
+    "no rows": (X[:0], Y[:0], "X_val: .*0 sample"),
+    "NaN": (with_value(np.nan), Y, "X_val: .*contains NaN"),
+    "NaN label": (X, with_label(None), "y_val contains NaN or infinity in 1 of 90 rows"),
+    "other width": (X[:, :3], Y, "X_val: .*3 features.*expecting 4 features"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_REFERENCE)
+@every_estimator
+def test_bad_reference_rows_are_refused(name, kind):
+    X_val, y_val, message = BAD_REFERENCE[kind]
+    with pytest.raises(ValueError, match=message):
+        ESTIMATORS[name]().fit(X, Y, X_val=X_val, y_val=y_val)
+
+
+def test_too_small_a_validation_fraction_is_refused():
+    y = np.arange(90) % 10
+    y[:20] = np.arange(20) + 100  # 20 classes of one row, which cannot be split off
+    with pytest.raises(ValueError, match=r"10 reference rows for 30 classes.*X_val"):
+        scorer(validation_fraction=0.1).fit(X, y)
+
+
+def test_rows_that_cannot_be_split_are_refused():
+    with pytest.raises(ValueError, match=r"no reference rows can be split off 3 rows.*X_val"):
+        scorer().fit(X[:3], Y[:3])
+
+
+@pytest.mark.parametrize("contamination", [0, 0.0, 0.51, -0.1, 1, "auto", None, float("nan")])
+def test_contamination_outside_its_interval_is_refused(contamination):
+    with pytest.raises(ValueError, match=r"contamination=.*share of the rows in \(0, 0.5\]"):
+        NoisyLabelDetector(quick(), contamination=contamination).fit(X, Y)
+
+
+@pytest.mark.parametrize("fraction", [0, 1, 1.5, -0.1, "some", None])
+def test_validation_fraction_outside_its_interval_is_refused(fraction):
+    with pytest.raises(ValueError, match=r"validation_fraction=.*number between 0 and 1"):
+        scorer(validation_fraction=fraction).fit(X, Y)
+
+
+@pytest.mark.parametrize("cv", [1, 0, 2.0, None, "3"])
+@pytest.mark.parametrize(
+    "make", [lambda cv: NoisyLabelDetector(quick(), cv=cv), lambda cv: selector(cv=cv)]
+)
+def test_fewer_than_two_folds_are_refused(make, cv):
+    with pytest.raises(ValueError, match=r"cv=.*expected an integer, 2 or more"):
+        make(cv).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: NoisyLabelDetector(quick(), cv=7), lambda: selector(cv=7)]
+)
+def test_more_folds_than_rows_are_refused(make):
+    with pytest.raises(ValueError, match=r"cv=7 needs at least 7 rows.*n_samples=6"):
+        make().fit(X[:6], Y[:6])
+
+
+@pytest.mark.parametrize("checkpoints", [0, -1, 1.5, None])
+def test_checkpoints_below_one_are_refused(checkpoints):
+    with pytest.raises(ValueError, match=r"checkpoints=.*expected an integer, 1 or more"):
+        NoisyLabelDetector(quick(), checkpoints=checkpoints).fit(X, Y)
+
+
+def test_an_unknown_method_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"method='magic': expected one of .*'auto'.*'loss'"):
+        NoisyLabelDetector(quick(), method="magic").fit(X, Y)
+
+
+def test_an_unknown_normalize_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="normalize='l2': expected None, 'rows', 'reference'"):
+        scorer(normalize="l2").fit(X, Y)
+
+
+def test_an_unknown_action_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="action='delete': expected 'drop' or 'relabel'"):
+        selector(Budget(0.1, action="delete")).fit(X, Y)
+
+
+@pytest.mark.parametrize("target", ["utility", 3, nn.MSELoss])
+def test_a_target_that_cannot_be_called_is_refused(target):
+    with pytest.raises(TypeError, match=r"target=.*expected an instance from skinfluence.targets"):
+        scorer(target=target).fit(X, Y)
+
+
+@pytest.mark.parametrize("parameters", ["hed.*", ["hed.*", "nothing"]])
+@pytest.mark.parametrize(
+    "make",
+    [lambda p: scorer(parameters=p), lambda p: NoisyLabelDetector(quick(), parameters=p, cv=2)],
+)
+def test_a_glob_that_matches_nothing_is_refused_with_the_names(make, parameters):
+    with pytest.raises(ValueError, match=r"matches no trainable parameter.*has: .*head.weight"):
+        make(parameters).fit(X, Y)
+
+
+NO_NETS = {
+    "scikit-learn estimator": LogisticRegression(),
+    "module class": nn.Linear,
+    "module": nn.Linear(4, 3),
+    "net class": NeuralNetClassifier,
+    "frozen scikit-learn estimator": FrozenEstimator(Ridge()),
+    "string": "mlp",
+}
+
+
+@pytest.mark.parametrize("kind", NO_NETS)
+@pytest.mark.parametrize("cls", [InfluenceScorer, NoisyLabelDetector])
+def test_an_estimator_that_is_no_skorch_net_is_refused(cls, kind):
+    with pytest.raises(TypeError, match=r"estimator=.*expected a skorch net"):
+        cls(NO_NETS[kind]).fit(X, Y)
+
+
+@pytest.mark.parametrize("kind", ["module class", "module"])
+@pytest.mark.parametrize("cls", [InfluenceScorer, NoisyLabelDetector])
+def test_an_unwrapped_module_is_refused_with_the_way_to_wrap_it(cls, kind):
+    with pytest.raises(TypeError, match=r"Wrap the module: skorch.NeuralNetClassifier\(Module"):
+        cls(NO_NETS[kind]).fit(X, Y)
+
+
+@pytest.mark.parametrize("wrong", [quick(), LogisticRegression(), "scorer", InfluenceScorer])
+def test_a_scorer_that_is_none_is_refused(wrong):
+    with pytest.raises(TypeError, match=r"(?s)scorer=.*expected an InfluenceScorer"):
+        InfluenceSampleSelector(wrong).fit(X, Y)
+
+
+@pytest.mark.parametrize("wrong", [quick(), scorer()])
+def test_a_selector_that_is_none_is_refused(wrong):
+    with pytest.raises(TypeError, match=r"(?s)selector=.*expected an InfluenceSampleSelector"):
+        FilteredEstimator(LogisticRegression(), wrong).fit(X, Y)
+
+
+def test_a_filtered_estimator_that_is_none_is_refused():
+    with pytest.raises(TypeError, match="estimator='forest': expected a classifier or a regressor"):
+        FilteredEstimator("forest").fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "method"),
+    [
+        (scorer(), "score_samples"),
+        (scorer(), "transform"),
+        (NoisyLabelDetector(), "score_samples"),
+        (NoisyLabelDetector(), "score_labels"),
+        (NoisyLabelDetector(), "decision_function"),
+        (FilteredEstimator(), "predict"),
+    ],
+)
+def test_before_fit_methods_say_so(estimator, method):
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        getattr(estimator, method)(X)
+
+
+def test_before_fit_feature_names_say_so():
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        scorer().get_feature_names_out()
+
+
+def test_before_fit_the_support_says_so():
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        selector().get_support()
+
+
+def test_before_fit_the_table_of_issues_says_so():
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        _ = NoisyLabelDetector().issues_
+
+
+FITTED = ["scorer", "detector"]
+
+
+@pytest.mark.parametrize("rows", [X[:, :3], torch.as_tensor(X[:, :3])])
+@pytest.mark.parametrize("name", FITTED)
+def test_another_width_is_refused_when_scoring(name, rows):
+    fitted = ESTIMATORS[name]().fit(X, Y)
+    with pytest.raises(ValueError, match=r"3 features, but .* is expecting 4 features"):
+        fitted.score_samples(rows)
+
+
+@pytest.mark.parametrize("columns", [list("bacd"), list("abce")])
+@pytest.mark.parametrize("name", FITTED)
+def test_other_column_names_are_refused_when_scoring(name, columns):
+    fitted = ESTIMATORS[name]().fit(pd.DataFrame(X, columns=list("abcd")), Y)
+    with pytest.raises(ValueError, match="feature names should match"):
+        fitted.score_samples(pd.DataFrame(X, columns=columns), Y)
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_an_unseen_label_is_refused_when_scoring(name):
+    fitted = ESTIMATORS[name]().fit(X, Y)
+    with pytest.raises(ValueError, match="labels that the net was not fitted on: 7; it knows 0, 1"):
+        fitted.score_samples(X[:2], [0, 7])
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_nan_is_refused_when_scoring(name):
+    fitted = ESTIMATORS[name]().fit(X, Y)
+    with pytest.raises(ValueError, match="contains NaN"):
+        fitted.score_samples(with_value(np.nan))
+
+
+def test_unequal_dict_entries_are_refused_when_scoring():
+    fitted = scorer(estimator=dict_net()).fit(as_dict(X), Y)
+    with pytest.raises(ValueError, match="dict whose entries differ"):
+        fitted.transform(as_dict(X) | {"first": np.zeros(3)})
+
+
+@pytest.mark.parametrize("rows", [X.astype(int), torch.as_tensor(X.astype(int))])
+@pytest.mark.parametrize("net", [logits_net(), linear_regressor()])
+def test_whole_numbers_for_a_module_of_floats_are_refused_with_the_cure(net, rows):
+    with pytest.raises(ValueError, match=r"dtype int64.*wants floats.*astype\('float32'\)"):
+        scorer(estimator=net).fit(rows, Y)
+
+
+def test_three_classes_are_refused_by_a_binary_net():
+    with pytest.raises(ValueError, match="NeuralNetBinaryClassifier needs two classes, y has 3"):
+        scorer(estimator=binary_net()).fit(X, Y)
+
+
+def test_text_is_refused_by_a_regressor():
+    with pytest.raises(ValueError, match="regressor needs numbers"):
+        scorer(estimator=quick_regressor()).fit(X, np.array(list("abc"))[Y])
+
+
+def test_continuous_labels_are_refused_by_a_classifier():
+    with pytest.raises(ValueError, match="Unknown label type"):
+        scorer().fit(*line())
+
+
+def test_several_columns_of_labels_are_refused_by_a_classifier():
+    with pytest.raises(ValueError, match="1d array"):
+        scorer().fit(X, np.stack([Y, Y], 1))
+
+
+@pytest.mark.parametrize(
+    "rows", [X.reshape(90, 2, 2), {"a": X}, TensorDataset(torch.as_tensor(X), torch.as_tensor(Y))]
+)
+def test_what_is_no_table_is_refused_by_the_ready_made_nets(rows):
+    with pytest.raises(ValueError, match=r"ready-made nets take a table.*a net of your own"):
+        scorer().fit(rows, Y)
+
+
+def test_a_net_that_diverged_is_named():
+    with pytest.raises(ValueError, match="training diverged"):
+        scorer(estimator=linear_regressor(lr=1e6, max_epochs=50)).fit(*line())
