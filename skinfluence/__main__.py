@@ -9,10 +9,10 @@ from skinfluence._audit import AuditError, Options, audit
 USER_ERROR, INTERRUPTED = 2, 130
 
 DESCRIPTION = """\
-Find the rows of a table whose label looks wrong. Trains small nets behind the usual preprocessing,
-has every row judged by nets that have not seen it, and writes report.html, suspects.csv and
-cleaned.csv. Without a table: a data set that scikit-learn ships, with wrong labels planted in it,
-and how many of them were found."""
+Find the rows of a table whose label looks wrong. Trains small nets behind the usual preprocessing
+on parts of the table, judges every label by how it goes with the rest, and writes report.html,
+suspects.csv and cleaned.csv. Without a table: a data set that scikit-learn ships, with wrong labels
+planted in it, and how many of them were found."""
 
 
 class _OneLineParser(argparse.ArgumentParser):
@@ -32,7 +32,7 @@ def main(argv=None):
         print(f"{prog}: error: {error}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
-        print(f"\n{prog}: interrupted; nothing was written.", file=sys.stderr)
+        print(f"\n{prog}: interrupted.", file=sys.stderr)
         return INTERRUPTED
     return 0
 

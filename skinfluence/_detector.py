@@ -20,7 +20,7 @@ from skinfluence._functional import FunctionalNet
 from skinfluence._influence import predicted_outputs
 from skinfluence._selfcheck import check_net
 from skinfluence._table import Table, read_rows, read_table
-from skinfluence._training import State, fit_net
+from skinfluence._training import State, fit_net, in_one_thread
 
 
 class NoisyLabelDetector(BaseEstimator):
@@ -45,8 +45,8 @@ class NoisyLabelDetector(BaseEstimator):
         Share of the rows to call suspect, in (0, 0.5].
     method : {"auto", "influence", "inner_product", "loss", "self_influence"}, default="auto"
         "auto" adds the ranks of "influence" (class-wise, with unit reference gradients) and
-        "loss"; for a regressor those of "loss" and "self_influence". "inner_product" is the plain score of the paper, which needs trusted reference
-        rows: without them a warning says so.
+        "loss"; for a regressor those of "loss" and "self_influence". "inner_product" is the plain
+        score of the paper, which needs trusted reference rows: without them a warning says so.
     cv : int, default=5
         Number of folds; not used with ``X_val``. The cost is that of training `cv` nets.
     checkpoints : int, default=6
@@ -74,7 +74,7 @@ class NoisyLabelDetector(BaseEstimator):
     classes_ : ndarray of shape (n_classes,)
         Class labels; only for classifiers.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Only when X has string column names.
 
     References
@@ -84,14 +84,14 @@ class NoisyLabelDetector(BaseEstimator):
 
     Examples
     --------
-    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.datasets import load_wine
     >>> from skinfluence import NoisyLabelDetector
     >>> from skinfluence.datasets import flip_labels
-    >>> X, y = load_iris(return_X_y=True)
+    >>> X, y = load_wine(return_X_y=True)
     >>> y, is_noisy = flip_labels(y, 0.1, random_state=0)
     >>> flags = NoisyLabelDetector(random_state=0).fit_predict(X, y)
-    >>> int((flags[is_noisy] == -1).sum()) > 10  # of 15 wrong labels
-    True
+    >>> int(is_noisy.sum()), bool((flags[is_noisy] == -1).sum() > 13)  # most of 18 are found
+    (18, True)
     """
 
     # With metadata routing enabled, reference rows come without having to be asked for.
@@ -118,6 +118,7 @@ class NoisyLabelDetector(BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    @in_one_thread
     def fit(self, X: Any, y: Any = None, *, X_val: Any = None, y_val: Any = None) -> Any:
         """Fit the nets and score every row.
 
@@ -174,6 +175,7 @@ class NoisyLabelDetector(BaseEstimator):
         """
         return np.where(self.fit(X, y, X_val=X_val, y_val=y_val).inlier_mask_, 1, -1)
 
+    @in_one_thread
     def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
         """Score rows, old or new, by all the judges; the lower, the more suspect.
 
@@ -197,6 +199,7 @@ class NoisyLabelDetector(BaseEstimator):
             y = self._labels.encode(self._read(belief))
         return np.mean([judge.scores(X, y) for judge in self._judged_by], axis=0)
 
+    @in_one_thread
     def score_labels(self, X: Any) -> np.ndarray:
         """Score rows under each label: column c is `score_samples` with label ``classes_[c]``.
 

@@ -201,7 +201,7 @@ class _Inference(nn.Module):
 
 def _shell(module: nn.Module) -> nn.Module:
     """Copy a module's structure and buffers; its parameters are shared with the original."""
-    memo = {id(p): p for p in module.parameters()}
+    memo: dict[int, Any] = {id(p): p for p in module.parameters()}
     # A forward pass that writes into a buffer must not write into the user's.
     memo |= {id(b): b.detach().clone() for b in module.buffers()}
     for layer in module.modules():

@@ -17,7 +17,7 @@ from skinfluence._functional import FunctionalNet, n_rows
 from skinfluence._influence import directions, label_scores, predictions, row_scores
 from skinfluence._selfcheck import check_net
 from skinfluence._table import read_rows, read_table
-from skinfluence._training import fit_net
+from skinfluence._training import fit_net, in_one_thread
 from skinfluence.targets import check_target
 
 _NORMALIZE = (None, "rows", "reference", "both")
@@ -73,7 +73,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
     classes_ : ndarray of shape (n_classes,)
         Class labels; only for classifiers.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Only when X has string column names.
 
     Warns
@@ -132,6 +132,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    @in_one_thread
     def fit(self, X: Any, y: Any = None, *, X_val: Any = None, y_val: Any = None) -> Any:
         """Fit the net, find the direction of the target, and score the rows.
 
@@ -181,6 +182,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         self.scores_ = self._score(fnet, table.X, table.y)
         return self
 
+    @in_one_thread
     def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
         """Score rows; higher is more helpful, negative is detrimental.
 
@@ -207,6 +209,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
             y = predictions(fnet, X).astype(self._y_dtype)
         return self._score(fnet, X, y)
 
+    @in_one_thread
     def transform(self, X: Any) -> np.ndarray:
         """Score each row under every label, from the same single pass; no y needed.
 

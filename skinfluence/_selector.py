@@ -58,7 +58,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, BaseEstimator):
     suggested_labels_ : ndarray of shape (n_samples,) or None
         Best label of each row by the scorer, when the rule relabels.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Only when X has string column names.
 
     Examples

@@ -87,8 +87,14 @@ class _Batches:
             yield self.X[index], self.y[index]
 
 
-def table_batches(dataset: Any, batch_size: int, shuffle: bool = False, **kwargs: Any) -> Any:
-    """Batches for ``iterator_train``: cut whole from arrays, by a DataLoader from the rest."""
+def table_batches(dataset: Any, batch_size: Any, shuffle: bool = False, **kwargs: Any) -> Any:
+    """Batches for ``iterator_train``: cut whole from arrays, by a DataLoader from the rest.
+
+    A `batch_size` of "auto" is a twentieth of the rows, but at least 16 and at most 256: thirty
+    epochs then are enough steps for a small table, and not too many for a large one.
+    """
+    if batch_size == "auto":
+        batch_size = min(max(len(dataset) // 20, 16), 256)
     base, rows = dataset, slice(None)
     if isinstance(dataset, Subset):
         base, rows = dataset.dataset, np.asarray(dataset.indices)
@@ -122,7 +128,7 @@ _DEFAULTS: dict[str, Any] = {
     "optimizer": torch.optim.Adam,
     "lr": 1e-3,
     "max_epochs": 30,
-    "batch_size": 64,
+    "batch_size": "auto",
     "iterator_train": table_batches,
     "iterator_train__shuffle": True,
     "iterator_valid__batch_size": 1024,  # also what scores are computed in
@@ -145,7 +151,8 @@ class TabularClassifier(NeuralNetClassifier):
         library's estimators the reference rows are those rows; used alone, a fifth is split off.
     **kwargs
         Any parameter of :class:`skorch.NeuralNetClassifier`, such as ``lr`` (default 1e-3),
-        ``max_epochs`` (30), ``batch_size`` (64), ``module__hidden`` ((128, 64)).
+        ``max_epochs`` (30), ``batch_size`` ("auto": a 20th of the rows, from 16 to 256),
+        ``module__hidden`` ((128, 64)).
 
     Notes
     -----
@@ -217,7 +224,8 @@ class TabularRegressor(NeuralNetRegressor):
         As in `TabularClassifier`.
     **kwargs
         Any parameter of :class:`skorch.NeuralNetRegressor`, such as ``lr`` (default 1e-3),
-        ``max_epochs`` (30), ``batch_size`` (64), ``module__hidden`` ((128, 64)).
+        ``max_epochs`` (30), ``batch_size`` ("auto": a 20th of the rows, from 16 to 256),
+        ``module__hidden`` ((128, 64)).
 
     Examples
     --------
@@ -259,6 +267,14 @@ class TabularRegressor(NeuralNetRegressor):
 
     def _fit_to_targets(self, y: np.ndarray) -> None:
         _fill(self.module_.y_mean, self.module_.y_scale, y)
+
+
+def is_small(net: Any) -> bool:
+    """Whether a net is a ready-made one whose steps are too short to be shared by threads."""
+    if not isinstance(net, TabularClassifier | TabularRegressor) or net.module is not MLP:
+        return False
+    hidden = net.get_params_for("module").get("hidden", (128, 64))
+    return net.device == "cpu" and max(hidden, default=0) <= 512
 
 
 def _fill(mean: Tensor, scale: Tensor, values: np.ndarray) -> None:

@@ -65,7 +65,16 @@ class ScoreDistributionDisplay:
                 self.threshold, color="black", linestyle="--", label=f"threshold: {share:.0%} below"
             )
         if self.threshold is not None or self.is_noisy is not None:
-            self.ax_.legend(frameon=False)
+            # above the bars: scores that are ranks fill the axes to the brim
+            self.ax_.legend(
+                loc="lower center",
+                bbox_to_anchor=(0.5, 1),
+                ncols=3,
+                frameon=False,
+                fontsize="small",
+                columnspacing=1,
+                handlelength=1.5,
+            )
         self.ax_.set(xlabel="score (lower = more suspect)", ylabel="rows")
         return self
 
@@ -127,7 +136,7 @@ class DetectionCurveDisplay:
         """Draw into `ax` or a new figure; the rest goes to ``ax.plot``. Returns self."""
         self.ax_, self.figure_ = _axes(ax)
         name = "detector" if self.name is None else self.name
-        label = name if self.roc_auc is None else f"{name} (AUC {self.roc_auc:.2f})"
+        label = name if self.roc_auc is None else f"{name} (AUC {self.roc_auc:.3f})"
         style = {"color": BLUE, "linewidth": 2, "label": label, **kwargs}
         (self.line_,) = self.ax_.plot(self.inspected, self.found, **style)
         if self.noise_rate is not None:

@@ -454,8 +454,8 @@ def test_the_bare_command_finds_most_of_what_was_planted(tmp_path):
 
 def test_the_default_nets_judge_a_small_mixed_table(tmp_path, capfd):
     path = tmp_path / "t.csv"
-    path.write_text(mixed_csv(n=60), encoding="utf-8")
-    assert run(path, "--cv", 2, "--output", tmp_path / "out", "--contamination", 0.05) == 0
+    path.write_text(mixed_csv(n=120), encoding="utf-8")
+    assert run(path, "--cv", 3, "--output", tmp_path / "out") == 0
     rows = {row[0] for row in read(tmp_path / "out" / "suspects.csv")[1:]}
     assert {"4", "41"} <= rows
     assert "100%" in capfd.readouterr().err  # the progress bar

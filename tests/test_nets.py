@@ -146,7 +146,7 @@ def test_dropout_adds_its_layers():
 
 def test_defaults_are_those_of_the_docstring():
     net = TabularClassifier()
-    assert (net.lr, net.max_epochs, net.batch_size) == (1e-3, 30, 64)
+    assert (net.lr, net.max_epochs, net.batch_size) == (1e-3, 30, "auto")
     assert MLP().body[0].out_features == 128
 
 
@@ -359,3 +359,10 @@ def test_there_are_as_many_batches_as_announced():
 )
 def test_what_is_no_plain_array_gets_a_data_loader(dataset, params):
     assert isinstance(table_batches(dataset, 4, **params), DataLoader)
+
+
+@pytest.mark.parametrize(("rows", "size"), [(50, 16), (1000, 50), (20000, 256)])
+def test_an_automatic_batch_is_a_twentieth_of_the_rows_within_bounds(rows, size):
+    dataset = SkorchDataset(np.zeros((rows, 1)), np.zeros(rows))
+    first, _ = next(iter(table_batches(dataset, "auto")))
+    assert len(first) == size

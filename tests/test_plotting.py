@@ -99,7 +99,7 @@ def test_detection_curve_shows_ideal_random_and_what_was_flagged(detector, ax):
     display = DetectionCurveDisplay.from_detector(detector, IS_NOISY, name="mine", ax=ax)
     np.testing.assert_allclose(display.line_.get_ydata(), [0] + [0.5] * 9 + [1])
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert labels == ["mine (AUC 0.50)", "perfect", "random order", "flagged: 50% found"]
+    assert labels == ["mine (AUC 0.500)", "perfect", "random order", "flagged: 50% found"]
 
 
 def test_suspect_share_counts_by_class(detector, ax):

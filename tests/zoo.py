@@ -96,7 +96,9 @@ MODULES = {
     "inplace relu": lambda: nn.Sequential(nn.Linear(5, 8), nn.ReLU(inplace=True), nn.Linear(8, 3)),
     "dropout": lambda: nn.Sequential(nn.Linear(5, 8), nn.Dropout(0.5), nn.Linear(8, 3)),
     "batchnorm1d": lambda: nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)),
-    "layernorm": lambda: nn.Sequential(nn.Linear(5, 8), nn.LayerNorm(8), nn.GELU(), nn.Linear(8, 3)),
+    "layernorm": lambda: nn.Sequential(
+        nn.Linear(5, 8), nn.LayerNorm(8), nn.GELU(), nn.Linear(8, 3)
+    ),
     "frozen first layer": frozen_first,
     "weight used elsewhere": WeightUsedElsewhere,
     "weight norm": lambda: nn.Sequential(

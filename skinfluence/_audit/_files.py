@@ -1,7 +1,5 @@
 """suspects.csv and cleaned.csv: lines of the input, untouched but for what the audit is about."""
 
-import numpy as np
-
 ADDED = ("row", "given_label", "suggested_label", "score")
 
 
@@ -47,8 +45,3 @@ def _relabelled(table, findings, i):
 def _open(path, table):
     # newline="": line ends are written as they were read
     return open(path, "w", encoding=table.encoding, newline="")
-
-
-def row_numbers(findings, chosen):
-    """Numbers of rows as people count them: the first row under the header is 1."""
-    return [int(row) + 1 for row in np.asarray(findings.rows)[chosen]]

@@ -162,7 +162,7 @@ def _suspect_rows(table, findings):
             "row": int(findings.rows[i]) + 1,
             "given": findings.given[i],
             "suggested": findings.suggested[i],
-            "score": f"{findings.scores[i]:#.4g}",
+            "score": f"{findings.scores[i]:.5f}",
             "bar": round(float(bar), 1),
             "is_planted": None if findings.is_planted is None else bool(findings.is_planted[i]),
             "cells": [table.cells[findings.rows[i]][position] for position in shown],

@@ -83,7 +83,7 @@ def suspects_table(table, findings, top, width):
         ("row", [str(findings.rows[i] + 1) for i in chosen]),
         ("given", [findings.given[i] for i in chosen]),
         ("suggested", [findings.suggested[i] for i in chosen]),
-        ("score", [f"{findings.scores[i]:#.4g}" for i in chosen]),
+        ("score", [f"{findings.scores[i]:.5f}" for i in chosen]),
     ]
     if findings.is_planted is not None:
         columns.append(("planted", ["yes" if findings.is_planted[i] else "no" for i in chosen]))
