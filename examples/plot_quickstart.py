@@ -41,6 +41,4 @@ from skinfluence.plotting import DetectionCurveDisplay, ScoreDistributionDisplay
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
 ScoreDistributionDisplay.from_detector(detector, is_noisy=is_wrong, ax=left)
 DetectionCurveDisplay.from_detector(detector, is_wrong, ax=right)
-left.set_title("scores of all rows")
-right.set_title("looking at the most suspect rows first")
 plt.show()
