@@ -1,6 +1,6 @@
 """What does scoring every row cost, in plain forward+backward passes over the same rows?
 
-    python benchmarks/scoring_cost.py [--rows 16384] [--repeats 7] [--device cpu]
+    python benchmarks/scoring_cost.py [--rows 16384] [--repeats 11] [--device cpu]
 
 For each net: the time of one plain pass (forward, loss, backward; the training step without the
 optimizer), of scoring by one forward-mode pass, of scoring with normalised rows, and of per-row
@@ -192,8 +192,8 @@ def measured_peak(*args) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=16384)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=11)
+    parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     print(f"torch {torch.__version__}, {args.device}, {torch.get_num_threads()} threads")

@@ -63,7 +63,7 @@ class FilteredEstimator(MetaEstimatorMixin, BaseEstimator):
     Notes
     -----
     Other arguments of `fit`: with metadata routing enabled they go where the steps ask for them
-    (``selector.set_fit_request(X_val=True, y_val=True)``). Without it ``X_val`` and ``y_val`` go to
+    (our selector asks for ``X_val`` and ``y_val``). Without it ``X_val`` and ``y_val`` go to
     the selector and the rest to the estimator. What is aligned with the rows, such as
     ``sample_weight``, is cut to the kept ones; weights of the rule multiply it.
 

@@ -53,6 +53,10 @@ class FunctionalNet:
                 layer.sparse = False
             if isinstance(layer, nn.Embedding) and layer.padding_idx is not None:
                 layer.register_forward_hook(_hold_padding)
+        self._tied = any(
+            len(list(named(remove_duplicate=False))) > len(list(named()))
+            for named in (self.shell.named_parameters, self.shell.named_buffers)
+        )
         self._twin = _twin(net, self.shell)
         self._inference = _Inference(self._twin, self.shell)
         # Not net.device, which may be None: "leave it where it is".
@@ -76,7 +80,9 @@ class FunctionalNet:
     def outputs(self, params: Params, X: Rows) -> Tensor:
         """f(X; params): (n, ...); entries absent from `params` keep the net's own value."""
         state = {f"module.{name}": t for name, t in (self._state | params).items()}
-        return _one_tensor(torch.func.functional_call(self._inference, state, (X,)))
+        # Looking for tied weights at every batch would cost a twentieth of a small net's pass.
+        call = torch.func.functional_call(self._inference, state, (X,), tie_weights=self._tied)
+        return _one_tensor(call)
 
     def plain_outputs(self, X: Rows) -> tuple[Tensor, list[Tensor]]:
         """f(X) by the shell's own call, with the parameters to differentiate: an oracle."""
@@ -100,6 +106,8 @@ class FunctionalNet:
                 f"{tuple(raw.shape)}, but one loss a row was expected: give y the shape of the "
                 "outputs (a regressor that returns (n, 1) needs y of shape (n, 1))."
             )
+        if raw.ndim == 1:
+            return raw
         summed = getattr(self._net.criterion_, "reduction", "mean") in ("sum", "batchmean")
         flat = raw.reshape(n, -1)
         return flat.sum(1) if summed else flat.mean(1)

@@ -139,7 +139,7 @@ def _forward_mode_one_by_one(fnet: FunctionalNet, X: Rows, U: Directions) -> tup
                 dual = {n: forward_ad.make_dual(p, U[n][k]) for n, p in fnet.params.items()}
                 f, t = forward_ad.unpack_dual(fnet.outputs(dual, X))
                 tangents.append(torch.zeros_like(f) if t is None else t)
-    return f, torch.stack(tangents)
+    return f, tangents[0].unsqueeze(0) if len(tangents) == 1 else torch.stack(tangents)
 
 
 def _double_backward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:

@@ -207,7 +207,9 @@ def _contract(
 ) -> Tensor:
     """Least over the directions of <G_i, t_i> [/ ‖g_i‖], (n,) float64."""
     G = fnet.cotangents(f, X, y)
-    inner = (t.double() * G.double()).reshape(*t.shape[:2], -1).sum(2).amin(0)
+    inner = torch.linalg.vecdot(
+        t.reshape(*t.shape[:2], -1).double(), G.reshape(len(G), -1).double()
+    ).amin(0)
     if norms is None:
         return inner
     length = norms(fnet, f, X, y).double()
