@@ -66,7 +66,9 @@ class LargestLoss(Target):
 
 @pytest.mark.parametrize("name", ["mlp", "batchnorm1d", "conv1d", "lstm"])
 @pytest.mark.parametrize(
-    "target", [Utility(), Utility(rows="correct"), margin, gap, LargestLoss()], ids=str
+    "target",
+    [Utility(), Utility(rows="correct"), margin, gap, LargestLoss()],
+    ids=["all rows", "correct rows", "margin", "gap", "largest loss"],
 )
 def test_a_target_changes_along_its_direction_as_fast_as_finite_differences_say(target, name):
     net, X, y = make(name)
