@@ -124,11 +124,15 @@ class FunctionalNet:
             total = self.losses(f, X, y).sum()
             grad = torch.autograd.grad(total, f, allow_unused=True)[0] if total.grad_fn else None
         if grad is None:
-            raise ValueError(
-                f"criterion {type(self._net.criterion_).__name__} returns a loss that does not "
-                "depend differentiably on the net's outputs; influence needs a differentiable loss."
-            )
+            raise self.not_differentiable()
         return grad
+
+    def not_differentiable(self) -> ValueError:
+        """Return the error for a loss that has no gradient by the outputs."""
+        return ValueError(
+            f"criterion {type(self._net.criterion_).__name__} returns a loss that does not "
+            "depend differentiably on the net's outputs; influence needs a differentiable loss."
+        )
 
     def contains(self, kind: type[nn.Module]) -> bool:
         """Whether a module of this kind is anywhere in the net."""

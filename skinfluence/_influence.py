@@ -86,6 +86,8 @@ def reference_cotangents(
         for Xb, yb in fnet.batches(X, y):
             leaves.append(forward(fnet, Xb).requires_grad_())
             losses.append(fnet.losses(leaves[-1], Xb, yb))
+            if not losses[-1].requires_grad:
+                raise fnet.not_differentiable()
             ys.append(yb)
         reference = Reference(
             torch.cat(leaves),

@@ -302,3 +302,16 @@ def test_a_target_that_is_not_finite_raises():
     fnet, _, X, y = broken(float("nan"))
     with pytest.raises(ValueError, match=r"target Utility\(\) is nan on the reference rows"):
         ask(fnet, Utility(), X, y)
+
+
+class Hits(nn.Module):
+    """A criterion without a gradient."""
+
+    def forward(self, outputs, y):
+        return (outputs.argmax(1) == y).double()
+
+
+def test_a_criterion_without_a_gradient_is_named_by_the_direction_too():
+    net, X, y = make("mlp", criterion=Hits)
+    with pytest.raises(ValueError, match="criterion Hits returns a loss that does not depend"):
+        directions(FunctionalNet(net), Utility(), X, y, is_classification=True)
