@@ -131,8 +131,8 @@ def seeded(seed: int, device: Any = "cpu") -> Iterator[None]:
 def in_one_thread(method: Callable[..., Any]) -> Callable[..., Any]:
     """Run an estimator's method in one thread of torch's where its net is a small ready-made one.
 
-    Two threads took a small net's steps 3 to 8 times the CPU time of one on two idle cores, and
-    far more on busy ones, as threads spin while they wait for each other.
+    With other work on two cores, two threads took a small net's steps 3 to 8 times the CPU time of
+    one, and sometimes far more: threads spin while they wait for each other.
     """
 
     @functools.wraps(method)
