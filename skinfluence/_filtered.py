@@ -106,8 +106,7 @@ class FilteredEstimator(MetaEstimatorMixin, BaseEstimator):
         if self.estimator is not None and not hasattr(self.estimator, "fit"):
             raise TypeError(f"estimator={self.estimator!r}: expected a classifier or a regressor.")
         checked = check.check_rows(self, X, reset=True)
-        labels = check.labels_of(X) if y is None and isinstance(X, Dataset) else y
-        labels = check.check_labels(labels, n_rows(checked))
+        labels = check.check_labels(check.own_labels(X, y), n_rows(checked))
         for_selector, for_estimator = self._route(params)
         estimator = self._estimator_for(labels)
         selector = InfluenceSampleSelector() if self.selector is None else clone(self.selector)

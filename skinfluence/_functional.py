@@ -40,8 +40,7 @@ class FunctionalNet:
     def __init__(
         self, net: Any, parameters: str | Sequence[str] = "*", state: Params | None = None
     ) -> None:
-        # torch.compile wraps the module and prefixes every name with "_orig_mod."
-        module = getattr(net.module_, "_orig_mod", net.module_)
+        module = module_of(net)
         self._net, self._parameters = net, parameters
         names = _matching(module, parameters)
         _refuse_parameters_elsewhere(net)
@@ -288,6 +287,11 @@ def _one_tensor(outputs: Any) -> Tensor:
             "wrap the module so that it returns the tensor that the loss is computed from."
         )
     return outputs
+
+
+def module_of(net: Any) -> nn.Module:
+    """Return the net's module without torch.compile's wrapper, which prefixes every name."""
+    return getattr(net.module_, "_orig_mod", net.module_)
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], X: Rows) -> Rows:

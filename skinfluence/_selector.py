@@ -145,8 +145,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, BaseEstimator):
         if not isinstance(self.cv, int | np.integer) or self.cv < 2:
             raise ValueError(f"cv={self.cv!r}: expected an integer, 2 or more.")
         checked = check.check_rows(self, X, reset=True)
-        labels = check.labels_of(X) if y is None and isinstance(X, Dataset) else y
-        self._given = labels = check.check_labels(labels, n_rows(checked))
+        self._given = labels = check.check_labels(check.own_labels(X, y), n_rows(checked))
         scorer = _default_scorer() if self.scorer is None else clone(_check_scorer(self.scorer))
         check.pass_seed(self.random_state, scorer)
         memory: Memory = check_memory(self.memory)

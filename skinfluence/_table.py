@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import is_classifier
-from torch.utils.data import Dataset
 
 from skinfluence import _validation as check
 from skinfluence._functional import n_rows
@@ -59,7 +58,7 @@ def read_table(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -> Table:
         check_net(estimator.estimator)
     X = check.check_rows(estimator, X, reset=True)
     n = n_rows(X)
-    given = check.check_labels(_labels(X, y), n)
+    given = check.check_labels(check.own_labels(X, y), n)
     net = estimator.estimator
     if net is None:
         regression = check.default_task(given) == "regression"
@@ -74,7 +73,7 @@ def read_table(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -> Table:
     reference = check.check_reference(X_val, y_val)
     if reference is not None:
         X_ref = check.check_rows(estimator, reference[0], reset=False, name="X_val")
-        y_ref = check.check_labels(_labels(X_ref, reference[1]), n_rows(X_ref), "y_val")
+        y_ref = check.check_labels(check.own_labels(X_ref, reference[1]), n_rows(X_ref), "y_val")
         check.check_reference_size(y_ref, labels.classes_)
         y_ref = labels.encode(y_ref, "y_val")
         reference = check.with_labels(X_ref, y_ref, dtype), y_ref
@@ -88,12 +87,8 @@ def read_rows(
 ) -> tuple[Any, np.ndarray | None]:
     """Check rows to be scored; y None stays None (unless a Dataset carries the labels)."""
     X = check.check_rows(estimator, X, reset=False)
-    y = _labels(X, y)
+    y = check.own_labels(X, y)
     if y is None:
         return check.cast(X, dtype), None
     y = labels.encode(check.check_labels(y, n_rows(X)))
     return check.with_labels(X, y, dtype), y
-
-
-def _labels(X: Any, y: Any) -> Any:
-    return check.labels_of(X) if y is None and isinstance(X, Dataset) else y

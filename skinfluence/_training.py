@@ -17,7 +17,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from skorch.helper import predefined_split
 
-from skinfluence._functional import FunctionalNet
+from skinfluence._functional import FunctionalNet, module_of
 from skinfluence._gradients import forward
 from skinfluence.nets import is_small
 
@@ -178,8 +178,7 @@ def _explained(error: RuntimeError, X: Any) -> Exception:
 
 
 def _state(net: NeuralNet) -> State:
-    module = getattr(net.module_, "_orig_mod", net.module_)  # torch.compile prefixes the names
-    return {name: t.detach().clone() for name, t in module.state_dict().items()}
+    return {name: t.detach().clone() for name, t in module_of(net).state_dict().items()}
 
 
 def _as_list(callbacks: Any) -> list[Any]:

@@ -88,6 +88,11 @@ def check_labels(y: Any, n: int, name: str = "y") -> np.ndarray:
     return _of_one_type(y, name) if y.dtype.kind == "O" else y
 
 
+def own_labels(X: Any, y: Any) -> Any:
+    """Return y, or where it is None the labels that a Dataset carries itself."""
+    return labels_of(X) if y is None and isinstance(X, Dataset) else y
+
+
 def labels_of(dataset: Dataset) -> np.ndarray:
     """Targets of a Dataset of (x, y) items, in order."""
     first = dataset[0]
