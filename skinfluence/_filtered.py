@@ -63,8 +63,9 @@ class FilteredEstimator(MetaEstimatorMixin, BaseEstimator):
     Notes
     -----
     Other arguments of `fit`: with metadata routing enabled they go where the steps ask for them
-    (our selector asks for ``X_val`` and ``y_val``). Without it ``X_val`` and ``y_val`` go to
-    the selector and the rest to the estimator. What is aligned with the rows, such as
+    (our selector asks for ``X_val``, ``y_val``, ``sensitive_features`` and
+    ``sensitive_features_val``). Without it those four go to the selector and the rest to the
+    estimator. What is aligned with the rows, such as
     ``sample_weight``, is cut to the kept ones; weights of the rule multiply it.
 
     Examples
@@ -187,7 +188,7 @@ class FilteredEstimator(MetaEstimatorMixin, BaseEstimator):
         if _routing_enabled():
             routed = process_routing(self, "fit", **params)
             return dict(routed.selector.fit), dict(routed.get("estimator", {}).get("fit", {}))
-        own = {"X_val", "y_val"}
+        own = check.REFERENCE_ARGUMENTS
         return (
             {k: v for k, v in params.items() if k in own},
             {k: v for k, v in params.items() if k not in own},

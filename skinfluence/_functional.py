@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, cast
@@ -20,8 +21,32 @@ from skorch.utils import to_tensor
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from skinfluence._gates import install_gates
+
 Params = dict[str, Tensor]
 Rows = Any  # what skorch takes as X: an array, a tensor, a dict of either
+
+
+class SavedState:
+    """A snapshot in a file; it is read each time it is looked at, and pickled with its tensors."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = path
+
+    def read(self) -> Params:
+        """Load the tensors (and nothing else: no code of a pickle is run)."""
+        return torch.load(self.path, map_location="cpu", weights_only=True)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (self.read(),)
+
+
+State = Params | SavedState
+
+
+def read_state(state: State) -> Params:
+    """Return the tensors of a state, wherever they are kept."""
+    return state.read() if isinstance(state, SavedState) else state
 
 
 class FunctionalNet:
@@ -33,15 +58,11 @@ class FunctionalNet:
         Initialized (normally fitted) net. It is read, never written.
     parameters : str or sequence of str, default="*"
         Globs over parameter names; those that match *and* require a gradient become `params`.
-    state : dict of str to Tensor, default=None
-        A snapshot of ``module_.state_dict()`` to work at, instead of the present weights.
     """
 
-    def __init__(
-        self, net: Any, parameters: str | Sequence[str] = "*", state: Params | None = None
-    ) -> None:
+    def __init__(self, net: Any, parameters: str | Sequence[str] = "*") -> None:
         module = module_of(net)
-        self._net, self._parameters = net, parameters
+        self._net = net
         names = _matching(module, parameters)
         _refuse_parameters_elsewhere(net)
         self.shell = _shell(module)
@@ -52,6 +73,7 @@ class FunctionalNet:
                 layer.sparse = False
             if isinstance(layer, nn.Embedding) and layer.padding_idx is not None:
                 layer.register_forward_hook(_hold_padding)
+        self._kinds: dict[type, bool] = {}
         self._tied = any(
             len(list(named(remove_duplicate=False))) > len(list(named()))
             for named in (self.shell.named_parameters, self.shell.named_buffers)
@@ -62,19 +84,29 @@ class FunctionalNet:
         self.device = next(module.parameters()).device
         self._state: Params = {name: p.detach() for name, p in self.shell.named_parameters()}
         self._state |= dict(self.shell.named_buffers())
-        if state is not None:
-            self._state |= {n: t.to(self.device) for n, t in state.items() if n in self._state}
         self.params: Params = {name: self._state[name] for name in names}
         self.dtype = next(iter(self.params.values())).dtype
         # How tangents are computed is found out at the first batch (see _gradients.pushforward).
         self.tangent_engine: Any = None
-        self._kinds: dict[type, bool] = {}
 
-    def at(self, state: Params) -> FunctionalNet:
-        """Return the same net at another snapshot of its weights and buffers."""
-        other = FunctionalNet(self._net, self._parameters, state)
-        other.tangent_engine = self.tangent_engine
+    def at(self, state: State) -> FunctionalNet:
+        """Return the same net at other values of some weights, buffers or gates."""
+        state = read_state(state)
+        self._state |= install_gates(self.shell, state)  # open, as long as no state says otherwise
+        other = copy.copy(self)  # the shell is structure only: every call brings its own values
+        changed = {n: t.to(self.device) for n, t in state.items() if n in self._state}
+        other._state = self._state | changed
+        other.params = {name: other._state[name] for name in self.params}
         return other
+
+    def stacked(self, states: Sequence[State]) -> Params:
+        """What differs between several states, entries (n_states, *shape)."""
+        read = [read_state(state) for state in states]
+        for state in read:
+            self._state |= install_gates(self.shell, state)
+        members = [self.at(state)._state for state in read]
+        names = {name for state in read for name in state} & set(self._state)
+        return {name: torch.stack([m[name] for m in members]) for name in sorted(names)}
 
     def outputs(self, params: Params, X: Rows) -> Tensor:
         """f(X; params): (n, ...); entries absent from `params` keep the net's own value."""

@@ -78,6 +78,32 @@ def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Te
     return result
 
 
+def pushforward_members(
+    fnet: FunctionalNet, X: Rows, states: Params, U: Directions
+) -> tuple[Tensor, Tensor]:
+    """Outputs (k, n, ...) and tangents (k, d, n, ...) of k members in one pass.
+
+    `states` is from `fnet.stacked`; each member has its own directions, entries (k, d, *shape).
+    Raises NotImplementedError or RuntimeError where an operation has no rule for it.
+    """
+    _load_forward_mode()
+
+    def member(state: Params, u: Directions) -> tuple[Tensor, Tensor]:
+        primal = {name: state.get(name, p) for name, p in fnet.params.items()}
+
+        def along(direction: Params) -> tuple[Tensor, Tensor]:
+            f, t = torch.func.jvp(  # type: ignore[misc]
+                lambda p: fnet.outputs(state | p, X), (primal,), (direction,)
+            )
+            return f, t
+
+        f, t = torch.vmap(along)(u)  # no out_dims of None: in a nested vmap torch refuses it
+        return f[0], t
+
+    with _TURN, torch.no_grad(), plain_kernels(fnet):
+        return torch.vmap(member)(states, U)
+
+
 def row_gradients(
     fnet: FunctionalNet, X: Rows, G: Tensor, names: list[str] | None = None
 ) -> Params:

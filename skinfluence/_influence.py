@@ -14,9 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skinfluence._functional import FunctionalNet, Rows, slice_rows
+from skinfluence._functional import FunctionalNet, Rows, State, map_tensors, slice_rows
 from skinfluence._ghost import Ghost
-from skinfluence._gradients import Directions, forward, pullback, pushforward
+from skinfluence._gradients import (
+    Directions,
+    forward,
+    pullback,
+    pushforward,
+    pushforward_members,
+)
 from skinfluence.targets import Reference, Target, evaluate
 
 
@@ -29,6 +35,7 @@ def directions(
     is_classification: bool,
     groups: np.ndarray | None = None,
     normalize: bool = False,
+    classes: np.ndarray | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> Directions:
     """Gradient of the target by the parameters, one direction a group: entries (d, *shape).
@@ -38,7 +45,7 @@ def directions(
     over each group's rows, so that groups of any size speak equally loud.
     """
     cotangents = reference_cotangents(
-        fnet, target, X, y, is_classification=is_classification, metadata=metadata
+        fnet, target, X, y, is_classification=is_classification, classes=classes, metadata=metadata
     )
     m = sum(len(G) for G in cotangents)
     groups = np.zeros(m, dtype=int) if groups is None else groups
@@ -78,6 +85,7 @@ def reference_cotangents(
     y: Any,
     *,
     is_classification: bool,
+    classes: np.ndarray | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> list[Tensor]:
     """∂T/∂f of the reference rows, a tensor a batch."""
@@ -96,9 +104,22 @@ def reference_cotangents(
             fnet.probabilities,
             is_classification,
             metadata or {},
+            classes,
         )
         grads = torch.autograd.grad(evaluate(target, reference), leaves, materialize_grads=True)
     return list(grads)
+
+
+def reference_pairs(
+    fnet: FunctionalNet, target: Any, X: Rows, y: Any, **options: Any
+) -> list[tuple[Rows, Tensor]]:
+    """Batches of reference rows with ∂T/∂f there, on the CPU: what `pair_scores` asks."""
+    cotangents = reference_cotangents(fnet, target, X, y, **options)
+    batches = fnet.batches(X, y)
+    return [
+        (map_tensors(Tensor.cpu, Xb), G.cpu())
+        for (Xb, _), G in zip(batches, cotangents, strict=True)
+    ]
 
 
 def row_scores(
@@ -116,6 +137,54 @@ def row_scores(
         f, t = pushforward(fnet, Xb, U)
         scores.append(_contract(fnet, f, t, Xb, yb, norms))
     return _finite(torch.cat(scores).cpu().numpy())
+
+
+def member_scores(
+    fnet: FunctionalNet,
+    states: list[State],
+    U: list[Directions],
+    X: Rows,
+    y: Any,
+    progress: Callable[[Iterator[Any]], Iterator[Any]] = iter,
+) -> np.ndarray | None:
+    """Scores by each member of an ensemble, (k, n), all members in one pass; None if impossible."""
+    stacked = fnet.stacked(states)
+    every = {name: torch.stack([u[name] for u in U]) for name in fnet.params}
+    scores = []
+    for Xb, yb in progress(fnet.batches(X, y)):
+        try:
+            f, t = pushforward_members(fnet, Xb, stacked, every)
+        except (NotImplementedError, RuntimeError):
+            return None
+        rows = [_contract(fnet, f[k], t[k], Xb, yb, None) for k in range(len(f))]
+        scores.append(torch.stack(rows))
+    return _finite(torch.cat(scores, 1).T.cpu().numpy()).T
+
+
+def pair_scores(
+    fnet: FunctionalNet,
+    reference: list[tuple[Rows, Tensor]],
+    X: Rows,
+    y: Any,
+    *,
+    normalize: bool = False,
+) -> Iterator[np.ndarray]:
+    """<g_i, v_j> of rows and single reference rows, blocks (batch, m); over ‖g_i‖ if asked.
+
+    `reference` is from `reference_pairs`.
+    """
+    ghost = None
+    there = [
+        (map_tensors(lambda t: t.to(fnet.device), Xr), Gr.to(fnet.device)) for Xr, Gr in reference
+    ]
+    for Xb, yb in fnet.batches(X, y):
+        ghost = ghost or Ghost(fnet, Xb)
+        G = fnet.cotangents(forward(fnet, Xb), Xb, yb)
+        block = torch.cat([ghost.gram(Xb, G, Xr, Gr) for Xr, Gr in there], 1).double()
+        if normalize:
+            norms = ghost.square_norms(Xb, G).sqrt().double().unsqueeze(1)
+            block = torch.where(norms > 0, block / norms, 0)
+        yield _finite(block.cpu().numpy())
 
 
 def label_scores(

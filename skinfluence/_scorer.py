@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from numbers import Real
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skinfluence import _validation as check
 from skinfluence._functional import FunctionalNet, n_rows
-from skinfluence._influence import directions, label_scores, predictions, row_scores
+from skinfluence._influence import directions, predictions, reference_pairs
+from skinfluence._panel import Mean, Panel, Ranks, Voices, Votes
 from skinfluence._selfcheck import check_net
-from skinfluence._table import read_rows, read_table
-from skinfluence._training import fit_net, in_one_thread
+from skinfluence._table import Table, read_rows, read_table
+from skinfluence._training import Snapshots, fit_net, in_one_thread, snapshots_of
+from skinfluence.attacks import attack_rows
+from skinfluence.ensembles import Ensemble, Training, check_ensemble
 from skinfluence.targets import check_target
 
 _NORMALIZE = (None, "rows", "reference", "both")
@@ -41,8 +43,12 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         :class:`~skinfluence.nets.TabularRegressor`, as y asks.
     target : Target or callable, default=None
         What the reference rows are asked, larger is worse; None is
-        :class:`~skinfluence.targets.Utility`. A callable gets ``(outputs, y)`` of the reference
-        rows and returns a scalar tensor.
+        :class:`~skinfluence.targets.Utility`. See :mod:`skinfluence.targets` for fairness and
+        robustness. A callable gets ``(outputs, y)`` of the reference rows (and
+        ``sensitive_features=``, where they were given) and returns a scalar tensor.
+    ensemble : Ensemble, default=None
+        Where gradients are taken: at several members instead of the one fitted net; see
+        :mod:`skinfluence.ensembles`.
     normalize : {None, "rows", "reference", "both"}, default=None
         Divide by the norm of the scored row's gradient, by each reference row's before they are
         added, or both (the mean cosine). None is the paper's inner product, which rows with large
@@ -57,14 +63,16 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
     check_gradients : bool, default=True
         Check a few rows against plain autograd in `fit`, and raise where they differ.
     random_state : int, RandomState instance or None, default=None
-        Seeds the split, the net's initial weights and its training.
+        Seeds the split, the net's initial weights and its training, and the ensemble.
     verbose : int, default=0
-        1 shows a progress bar over the batches that are scored.
+        1 shows progress bars: over trainings, members, and the batches that are scored.
 
     Attributes
     ----------
     estimator_ : skorch net
-        The fitted net.
+        The fitted net (of several, the first).
+    estimators_ : list of skorch nets
+        All fitted nets; more than one only with :class:`~skinfluence.ensembles.Seeds`.
     scores_ : ndarray of shape (n_samples,)
         Scores of the rows given to `fit`. Rows in `reference_indices_` have a part in the
         direction that scores them.
@@ -107,13 +115,14 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
     """
 
     # With metadata routing enabled, reference rows come without having to be asked for.
-    __metadata_request__fit = {"X_val": True, "y_val": True}
+    __metadata_request__fit = dict.fromkeys(check.REFERENCE_ARGUMENTS, True)
 
     def __init__(
         self,
         estimator: Any = None,
         *,
         target: Any = None,
+        ensemble: Any = None,
         normalize: str | None = None,
         classwise: bool = False,
         parameters: str | list[str] = "*",
@@ -124,6 +133,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
     ) -> None:
         self.estimator = estimator
         self.target = target
+        self.ensemble = ensemble
         self.normalize = normalize
         self.classwise = classwise
         self.parameters = parameters
@@ -133,7 +143,16 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         self.verbose = verbose
 
     @in_one_thread
-    def fit(self, X: Any, y: Any = None, *, X_val: Any = None, y_val: Any = None) -> Any:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sensitive_features: Any = None,
+        sensitive_features_val: Any = None,
+    ) -> Any:
         """Fit the net, find the direction of the target, and score the rows.
 
         Parameters
@@ -145,41 +164,46 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         X_val, y_val : like X and y, default=None
             Trusted reference rows, none of them in X. A 1-tuple ``(X_val,)`` is the same and is
             not sliced by a cross-validation. None: reference rows are split off X.
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, k), default=None
+            Group of each row of X, for a target that compares groups; several columns are crossed.
+            The split takes its share from each group.
+        sensitive_features_val : like `sensitive_features`, default=None
+            Group of each row of ``X_val``.
 
         Returns
         -------
         self : InfluenceScorer
         """
         self._check_parameters()
-        target = check_target(self.target)
+        target, ensemble = check_target(self.target), check_ensemble(self.ensemble)
         table = read_table(self, X, y, X_val, y_val)
-        self._labels, self._dtype = table.labels, table.dtype
+        self._labels, self._dtype, self._y_dtype = table.labels, table.dtype, table.y.dtype
         if table.labels.is_classification:
             self.classes_ = table.labels.classes_
-        if table.reference is None:
-            rng = np.random.RandomState(table.seed)
-            held = check.hold_out(table.y, self.validation_fraction, rng, stratify=table.stratify)
-            X_fit, y_fit, reference = table.split(held)
-            check.check_reference_size(reference[1], table.labels.classes_)
-            self.reference_indices_ = held
-        else:
-            X_fit, y_fit, reference = table.X, table.y, table.reference
-            self.reference_indices_ = None
-        self.estimator_, _ = fit_net(table.net, X_fit, y_fit, reference, table.seed)
-        fnet = self._functional_net()
-        u = directions(
-            fnet,
-            target,
-            *reference,
-            is_classification=table.labels.is_classification,
-            groups=reference[1].astype(int) if self._by_class() else None,
-            normalize=self.normalize in ("reference", "both"),
+        of_rows, of_val = check.check_groups(
+            sensitive_features, sensitive_features_val, len(table.y), table.reference
         )
+        X_fit, y_fit, (X_ref, y_ref) = self._part(table, of_rows)
+        groups = of_val
+        if of_rows is not None:
+            groups = of_rows[self.reference_indices_] if of_val is None else of_val
+            check.check_groups_present(groups, of_rows)
+        trainings = self._train(table, ensemble, X_fit, y_fit, (X_ref, y_ref))
+        fnet = self._functional_net()
+        question = {
+            "target": target,
+            "X": attack_rows(target, self.estimator_, X_ref, y_ref),
+            "y": y_ref,
+            "is_classification": table.labels.is_classification,
+            "classes": table.labels.classes_,
+            "metadata": {} if groups is None else {"sensitive_features": groups},
+        }
         if self.check_gradients:
-            check_net(fnet, u, X_fit, y_fit)
-        self._directions = {name: value.cpu() for name, value in u.items()}
-        self._y_dtype = table.y.dtype
-        self.scores_ = self._score(fnet, table.X, table.y)
+            check_net(fnet, directions(fnet, **question), X_fit, y_fit)
+        rng = np.random.RandomState(table.seed)
+        members = ensemble.members(trainings, fnet, next(iter(fnet.batches(X_fit)))[0], rng)
+        self._panel = self._convene(ensemble.aggregate, fnet, members, question)
+        self.scores_ = self._panel.learn(fnet, table.X, table.y, self._progress(fnet, table.X))
         return self
 
     @in_one_thread
@@ -207,7 +231,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
                     "predicts has no gradient, and no influence."
                 )
             y = predictions(fnet, X).astype(self._y_dtype)
-        return self._score(fnet, X, y)
+        return self._panel.scores(fnet, X, y, self._progress(fnet, X))
 
     @in_one_thread
     def transform(self, X: Any) -> np.ndarray:
@@ -227,28 +251,71 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         self._check_has_classes()
         X, _ = read_rows(self, X, None, self._labels, self._dtype)
         fnet = self._functional_net()
-        return label_scores(
-            fnet,
-            self._directions_on(fnet),
-            X,
-            self._labels.codes_.astype(self._y_dtype),
-            normalize=self.normalize in ("rows", "both"),
-        )
+        return self._panel.label_scores(fnet, X, self._labels.codes_.astype(self._y_dtype))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return names of the columns of `transform`: ``influence_<label>``."""
         self._check_has_classes()
         return np.array([f"influence_{label}" for label in self.classes_], dtype=object)
 
-    def _score(self, fnet: FunctionalNet, X: Any, y: np.ndarray) -> np.ndarray:
-        return row_scores(
-            fnet,
-            self._directions_on(fnet),
-            X,
-            y,
-            normalize=self.normalize in ("rows", "both"),
-            progress=self._progress(fnet, n_rows(X)),
+    def _part(self, table: Table, groups: np.ndarray | None) -> tuple[Any, Any, tuple[Any, Any]]:
+        """Return rows and labels to train on, and the reference."""
+        self.reference_indices_ = None
+        if table.reference is not None:
+            return table.X, table.y, table.reference
+        rng = np.random.RandomState(table.seed)
+        held = check.hold_out(
+            table.y, self.validation_fraction, rng, stratify=table.stratify, groups=groups
         )
+        X, y, reference = table.split(held)
+        check.check_reference_size(reference[1], table.labels.classes_)
+        self.reference_indices_ = held
+        return X, y, reference
+
+    def _train(
+        self, table: Table, ensemble: Ensemble, X: Any, y: Any, reference: tuple[Any, Any]
+    ) -> list[Training]:
+        """Fit the net as often as the ensemble asks, and keep the states that it asks for."""
+        number, trainings = ensemble.n_fits, []
+        frozen = isinstance(table.net, FrozenEstimator)
+        if frozen and number > 1:
+            raise ValueError(
+                f"ensemble={ensemble!r} trains the net {number} times, but a frozen net is not "
+                "trained: give the unfitted net, or Dropout(), WeightNoise() or Checkpoints()."
+            )
+        later = np.random.RandomState(table.seed).randint(np.iinfo(np.int32).max, size=number - 1)
+        self.estimators_ = []
+        for seed in tqdm(
+            [table.seed, *map(int, later)], "trainings", disable=not self.verbose or number == 1
+        ):
+            recorder = Snapshots(ensemble.n_snapshots, ensemble.snapshot_directory(len(trainings)))
+            net, states = fit_net(table.net, X, y, reference, seed, recorder)
+            if frozen and ensemble.n_snapshots > 1:
+                states, recorder = _kept_by(net)
+            self.estimators_.append(net)
+            rates = recorder.learning_rates_ if len(states) > 1 else [1.0]
+            trainings.append(Training(states, rates))
+        self.estimator_ = self.estimators_[0]
+        return trainings
+
+    def _convene(
+        self, aggregate: str, fnet: FunctionalNet, members: list[Any], question: dict[str, Any]
+    ) -> Panel:
+        """Put the question to each member."""
+        normalize = self.normalize in ("rows", "both")
+        bar = tqdm(members, "members", disable=not self.verbose or len(members) == 1)
+        if aggregate == "votes":
+            asked = [reference_pairs(fnet.at(m.state), **question) for m in bar]
+            return Votes(members, asked, normalize=normalize)
+        of_classes = self.classwise and self._labels.is_classification
+        options = {
+            "groups": question["y"].astype(int) if of_classes else None,
+            "normalize": self.normalize in ("reference", "both"),
+        }
+        found = [directions(fnet.at(m.state), **question, **options) for m in bar]
+        U = [{name: value.cpu() for name, value in u.items()} for u in found]
+        voices = Voices(members, U, normalize=normalize)
+        return Ranks(voices) if aggregate == "ranks" else Mean(voices)
 
     def _check_has_classes(self) -> None:
         check_is_fitted(self)
@@ -261,14 +328,8 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
     def _functional_net(self) -> FunctionalNet:
         return FunctionalNet(self.estimator_, self.parameters)
 
-    def _directions_on(self, fnet: FunctionalNet) -> dict[str, torch.Tensor]:
-        return {name: value.to(fnet.device) for name, value in self._directions.items()}
-
-    def _by_class(self) -> bool:
-        return bool(self.classwise) and self._labels.is_classification
-
-    def _progress(self, fnet: FunctionalNet, n: int) -> Callable[[Iterator[Any]], Iterator[Any]]:
-        total = -(-n // fnet.batch_size) if fnet.batch_size > 0 else 1
+    def _progress(self, fnet: FunctionalNet, X: Any) -> Callable[[Iterator[Any]], Iterator[Any]]:
+        total = -(-n_rows(X) // fnet.batch_size) if fnet.batch_size > 0 else 1
         return lambda batches: iter(
             tqdm(batches, desc="scoring", total=total, disable=not self.verbose, leave=False)
         )
@@ -278,14 +339,19 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"normalize={self.normalize!r}: expected None, 'rows', 'reference' or 'both'."
             )
-        fraction = self.validation_fraction
-        if not (isinstance(fraction, Real) and 0 < fraction < 1):
-            raise ValueError(
-                f"validation_fraction={fraction!r}: expected a number between 0 and 1."
-            )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _kept_by(net: Any) -> tuple[list[Any], Snapshots]:
+    recorder = snapshots_of(net)
+    if recorder is None:
+        raise ValueError(
+            "the frozen net has no snapshots of its training; fit it with "
+            "callbacks=[skinfluence.ensembles.Snapshots(6)], or give the unfitted net."
+        )
+    return recorder.states_, recorder

@@ -74,7 +74,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, BaseEstimator):
     """
 
     # With metadata routing enabled, reference rows come without having to be asked for.
-    __metadata_request__fit = {"X_val": True, "y_val": True}
+    __metadata_request__fit = dict.fromkeys(check.REFERENCE_ARGUMENTS, True)
 
     def __init__(
         self,
@@ -91,7 +91,16 @@ class InfluenceSampleSelector(MetaEstimatorMixin, BaseEstimator):
         self.memory = memory
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None, *, X_val: Any = None, y_val: Any = None) -> Any:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sensitive_features: Any = None,
+        sensitive_features_val: Any = None,
+    ) -> Any:
         """Score the rows and decide; see `fit_resample` for the rows themselves.
 
         Parameters
@@ -100,29 +109,39 @@ class InfluenceSampleSelector(MetaEstimatorMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
         X_val, y_val : like X and y, default=None
             Trusted reference rows, none of them in X; 1-tuples are accepted.
+        sensitive_features, sensitive_features_val : array-like, default=None
+            Groups of the rows of X, and of ``X_val``, for a scorer whose target compares groups;
+            see :meth:`InfluenceScorer.fit`. Folds are of the same shares of each group.
 
         Returns
         -------
         self : InfluenceSampleSelector
         """
-        self._fit(X, y, X_val, y_val)
+        self._fit(X, y, (X_val, y_val), (sensitive_features, sensitive_features_val))
         return self
 
     def fit_resample(
-        self, X: Any, y: Any = None, *, X_val: Any = None, y_val: Any = None
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sensitive_features: Any = None,
+        sensitive_features_val: Any = None,
     ) -> tuple[Any, Any]:
         """Score the rows, decide, and return those that are kept.
 
         Parameters
         ----------
-        X, y, X_val, y_val : see `fit`
+        X, y, X_val, y_val, sensitive_features, sensitive_features_val : see `fit`
 
         Returns
         -------
         X_resampled, y_resampled : of the types of X and y
             The kept rows in their order; labels as the rule leaves them.
         """
-        decision = self._fit(X, y, X_val, y_val)
+        decision = self._fit(X, y, (X_val, y_val), (sensitive_features, sensitive_features_val))
         if decision.sample_weight is not None:
             raise ValueError(
                 f"rule={self.rule!r} gives weights, which fit_resample cannot hand on: use "
@@ -140,7 +159,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.sample_indices_ if indices else self.support_
 
-    def _fit(self, X: Any, y: Any, X_val: Any, y_val: Any) -> Decision:
+    def _fit(self, X: Any, y: Any, reference: tuple[Any, Any], groups: tuple[Any, Any]) -> Decision:
         rule = check_rule(self.rule)
         if not isinstance(self.cv, int | np.integer) or self.cv < 2:
             raise ValueError(f"cv={self.cv!r}: expected an integer, 2 or more.")
@@ -149,9 +168,10 @@ class InfluenceSampleSelector(MetaEstimatorMixin, BaseEstimator):
         scorer = _default_scorer() if self.scorer is None else clone(_check_scorer(self.scorer))
         check.pass_seed(self.random_state, scorer)
         memory: Memory = check_memory(self.memory)
-        reference = check.check_reference(X_val, y_val)
+        trusted = check.check_reference(*reference)
+        of_rows, of_val = check.check_groups(*groups, len(labels), trusted)
         self.scores_, self.suggested_labels_ = memory.cache(score_rows)(
-            scorer, X, labels, reference, self.cv, self.random_state, rule.relabels
+            scorer, X, labels, trusted, (of_rows, of_val), self.cv, self.random_state, rule.relabels
         )
         decision = rule.decide(self.scores_, labels, self.suggested_labels_)
         self._check_decision(decision, labels)
@@ -185,6 +205,7 @@ def score_rows(
     X: Any,
     y: np.ndarray,
     reference: tuple[Any, Any] | None,
+    groups: tuple[np.ndarray | None, np.ndarray | None],
     cv: int,
     random_state: Any,
     suggest: bool,
@@ -192,11 +213,12 @@ def score_rows(
     """Scores (n,) of rows by references that they are no part of, and suggested labels if asked."""
     by_itself = isinstance(scorer, NoisyLabelDetector)
     if reference is not None:
-        fitted = scorer.fit(X, y, X_val=reference[0], y_val=reference[1])
+        known = _given(scorer, sensitive_features=groups[0], sensitive_features_val=groups[1])
+        fitted = scorer.fit(X, y, X_val=reference[0], y_val=reference[1], **known)
     elif by_itself:  # it folds the rows on its own
-        fitted = scorer.set_params(cv=cv).fit(X, y)
+        fitted = scorer.set_params(cv=cv).fit(X, y, **_given(scorer, sensitive_features=groups[0]))
     else:
-        return _cross_fit(scorer, X, y, cv, random_state, suggest)
+        return _cross_fit(scorer, X, y, groups[0], cv, random_state, suggest)
     if not suggest:
         return fitted.scores_, None
     if by_itself:
@@ -205,19 +227,32 @@ def score_rows(
 
 
 def _cross_fit(
-    scorer: Any, X: Any, y: np.ndarray, cv: int, random_state: Any, suggest: bool
+    scorer: Any,
+    X: Any,
+    y: np.ndarray,
+    groups: np.ndarray | None,
+    cv: int,
+    random_state: Any,
+    suggest: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     n = len(y)
     stratify = y.ndim == 1 and check.default_task(y) == "classification"
     rng = np.random.RandomState(check.draw_seed(random_state))
-    fold = check.folds(y, cv, rng, stratify=stratify)
+    fold = check.folds(y, cv, rng, stratify=stratify, groups=groups)
     classes = np.unique(y)
     scores, counts = np.zeros(n), np.zeros(n)
     by_label = np.zeros((n, len(classes))) if suggest else None
     for k in range(cv):
         held, rest = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
-        X_rest = rows_of(X, rest)
-        fitted = clone(scorer).fit(X_rest, y[rest], X_val=(rows_of(X, held),), y_val=(y[held],))
+        X_rest, known = rows_of(X, rest), {}
+        if groups is not None:
+            check.check_groups_present(groups[held], groups)
+            known = _given(
+                scorer, sensitive_features=groups[rest], sensitive_features_val=(groups[held],)
+            )
+        fitted = clone(scorer).fit(
+            X_rest, y[rest], X_val=(rows_of(X, held),), y_val=(y[held],), **known
+        )
         scores[rest] += fitted.scores_
         counts[rest] += 1
         if by_label is not None:
@@ -225,6 +260,18 @@ def _cross_fit(
             by_label[rest] += fitted.transform(X_rest)
     suggested = None if by_label is None else classes[by_label.argmax(1)]
     return scores / counts, suggested
+
+
+def _given(scorer: Any, **groups: Any) -> dict[str, Any]:
+    """Return the groups that were given, for a scorer that takes them."""
+    groups = {name: value for name, value in groups.items() if value is not None}
+    for name in groups:
+        if not has_fit_parameter(scorer, name):
+            raise TypeError(
+                f"{name} was provided, but {type(scorer).__name__}.fit does not take it: use "
+                "InfluenceScorer with a target that compares groups."
+            )
+    return groups
 
 
 def rows_of(data: Any, index: np.ndarray) -> Any:

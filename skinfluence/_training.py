@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,64 +19,111 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from skorch.helper import predefined_split
 
-from skinfluence._functional import FunctionalNet, module_of
+from skinfluence._functional import FunctionalNet, SavedState, State, module_of
 from skinfluence._gradients import forward
 from skinfluence.nets import is_small
 
-State = dict[str, torch.Tensor]
+_IN_MEMORY = 2**30  # bytes; more snapshots than that go to a temporary directory
 
 
 class Snapshots(Callback):
     """Keep copies of the module's state at epochs that are spaced geometrically.
 
-    Early epochs tell wrong labels from right ones best, before the net has memorised them.
+    Early epochs tell wrong labels from right ones best, before the net has memorised them. Give it
+    to a net of your own (``callbacks=[Snapshots(6)]``) to score the fitted net, frozen, with
+    :class:`~skinfluence.ensembles.Checkpoints`.
 
     Parameters
     ----------
-    number : int
+    number : int, default=6
         How many to keep at most; the last epoch is always one of them.
+    dirname : str or path, default=None
+        Directory for the snapshots, made if need be; a file an epoch, which `torch.load` reads with
+        ``weights_only=True``. None: they stay in memory, or where they would take more than 1 GiB
+        go to a temporary directory that goes away with this object.
+
+    Attributes
+    ----------
+    states_ : list of dict or SavedState
+        Oldest first.
+    learning_rates_ : list of float
+        Of the optimizer's first group of parameters, at each snapshot.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int = 6, dirname: Any = None) -> None:
         self.number = number
+        self.dirname = dirname
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Choose the epochs."""
         # From the last to the first, so that a number of one means the last.
         spaced = np.geomspace(max(net.max_epochs, 1), 1, self.number)
         self.epochs_ = {int(e) for e in np.round(spaced)}
-        self._by_epoch: dict[int, State] = {}
+        self._by_epoch: dict[int, tuple[State, float]] = {}
+        self._directory = None if self.dirname is None else Path(self.dirname)
+        if self._directory is not None:
+            self._directory.mkdir(parents=True, exist_ok=True)
 
     @property
     def states_(self) -> list[State]:
         """Copies kept so far, oldest first."""
-        return list(self._by_epoch.values())
+        return [state for state, _ in self._by_epoch.values()]
+
+    @property
+    def learning_rates_(self) -> list[float]:
+        """Learning rate at each of them."""
+        return [lr for _, lr in self._by_epoch.values()]
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Copy the state if the epoch is one of them."""
         if len(net.history) in self.epochs_:
-            self._by_epoch[len(net.history)] = _state(net)
+            self._keep(net)
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Copy the final state (also where training stopped early)."""
-        self._by_epoch[len(net.history)] = _state(net)
+        self._keep(net)
+
+    def _keep(self, net: NeuralNet) -> None:
+        epoch, state = len(net.history), _state(net)
+        if self._directory is None:
+            size = sum(t.numel() * t.element_size() for t in state.values())
+            if size * self.number > _IN_MEMORY:
+                self._temporary = tempfile.TemporaryDirectory(prefix="snapshots-")
+                self._directory = Path(self._temporary.name)
+        kept: State = state
+        if self._directory is not None:
+            path = self._directory / f"epoch-{epoch:05d}.pt"
+            torch.save(state, path)
+            kept = SavedState(path)
+        # The learning rate of the epoch that has just ended, before a scheduler changes it.
+        self._by_epoch[epoch] = kept, float(net.optimizer_.param_groups[0]["lr"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pickle outlives the directory: the snapshots travel in it.
+        return {k: v for k, v in vars(self).items() if k not in ("_temporary", "_directory")}
 
 
 def fit_net(
-    estimator: Any, X: Any, y: Any, reference: tuple[Any, Any], seed: int, snapshots: int = 1
+    estimator: Any,
+    X: Any,
+    y: Any,
+    reference: tuple[Any, Any],
+    seed: int,
+    snapshots: int | Snapshots = 1,
 ) -> tuple[NeuralNet, list[State]]:
     """Return a fitted clone of `estimator` and its states, the last of which is the final one.
 
     A net with a ``train_split`` watches the reference rows instead (early stopping works), so that
     it trains on every row it is given: scores of rows that it never saw would mean little.
-    A frozen net is returned as it is.
+    A frozen net is returned as it is. `snapshots` is how many states to keep, or the callback that
+    is to keep them.
     """
     if isinstance(estimator, FrozenEstimator):
         return estimator.estimator, [_state(estimator.estimator)]
     net = clone(estimator)
     split, callbacks = net.train_split, net.callbacks
     watches = split is not None or getattr(net, "early_stopping", False)  # of the ready-made nets
-    recorder = Snapshots(snapshots)
+    recorder = snapshots if isinstance(snapshots, Snapshots) else Snapshots(snapshots)
     # Not set_params, which cannot replace "disable".
     net.callbacks = [*_as_list(callbacks), ("snapshots", recorder)]
     default = [name for name, _ in net.get_default_callbacks()] if callbacks == "disable" else []
@@ -93,6 +142,12 @@ def fit_net(
     for name in default:
         delattr(net, f"callbacks__{name}")
     return net, recorder.states_
+
+
+def snapshots_of(net: NeuralNet) -> Snapshots | None:
+    """Return the fitted callback that a user gave to a net."""
+    kept = [cb for _, cb in net.callbacks_ if isinstance(cb, Snapshots)]
+    return kept[0] if kept and kept[0].states_ else None
 
 
 def check_net(estimator: Any) -> None:
@@ -177,7 +232,7 @@ def _explained(error: RuntimeError, X: Any) -> Exception:
     return error
 
 
-def _state(net: NeuralNet) -> State:
+def _state(net: NeuralNet) -> dict[str, torch.Tensor]:
     return {name: t.detach().clone() for name, t in module_of(net).state_dict().items()}
 
 

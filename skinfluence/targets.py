@@ -3,7 +3,10 @@
 A *target* is a differentiable function of the net's outputs on the reference rows. The score of a
 training row is how much T would rise, to first order, if that row were left out; so a row that
 keeps T low scores high, whatever T is: the mean loss, the loss on the rows that the net gets
-right, or any function of your own.
+right or on rows that an attacker has changed, a gap between groups, or any function of your own.
+
+A *gap* is how differently a net treats groups of rows. Its target is its size, |gap|: the signed
+gap of published code makes dropping rows harmful where it happens to be negative.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
@@ -34,7 +38,9 @@ class Reference:
         Turns outputs into class probabilities, as the net's ``predict_proba`` does.
     is_classification : bool
     metadata : dict
-        What else was given for these rows, such as ``sensitive_features``.
+        What else was given for these rows, such as ``sensitive_features``, an ndarray of m labels.
+    classes : ndarray of shape (n_classes,) or None
+        The user's labels, in the order of the probabilities' columns.
     """
 
     outputs: Tensor
@@ -43,6 +49,7 @@ class Reference:
     to_probabilities: Callable[[Tensor], Tensor]
     is_classification: bool
     metadata: dict[str, Any] = field(default_factory=dict)
+    classes: np.ndarray | None = None
 
     @property
     def probabilities(self) -> Tensor:
@@ -61,7 +68,13 @@ class Reference:
 
 
 class Target(ABC, BaseEstimator):
-    """Base of the targets; a subclass is one formula."""
+    """Base of the targets; a subclass is one formula.
+
+    A target may have an `attack`, which changes the reference rows before the net sees them; see
+    :mod:`skinfluence.attacks`.
+    """
+
+    attack: Any = None
 
     @abstractmethod
     def __call__(self, reference: Reference) -> Tensor:
@@ -108,6 +121,187 @@ class Utility(Target):
         return reference.losses[correct].mean()
 
 
+class Robustness(Target):
+    """Mean loss over adversarial versions of the reference rows.
+
+    The rows are attacked once, at the fitted net, and then are reference rows like others.
+
+    Parameters
+    ----------
+    attack : callable, default=None
+        ``attack(net, X, y)`` returns changed rows, in the shape of X; see
+        :mod:`skinfluence.attacks`. None is ``Crossing()``, the closed form of the paper [1]_.
+
+    References
+    ----------
+    .. [1] Yang, Yue, Chen, Liu, arXiv 2405.17490.
+
+    Examples
+    --------
+    >>> from skinfluence import InfluenceScorer
+    >>> from skinfluence.attacks import FGSM
+    >>> from skinfluence.targets import Robustness
+    >>> InfluenceScorer(target=Robustness(FGSM(0.1)))
+    InfluenceScorer(target=Robustness(attack=FGSM(eps=0.1)))
+    """
+
+    def __init__(self, attack: Any = None) -> None:
+        self.attack = attack
+
+    def __call__(self, reference: Reference) -> Tensor:
+        """Return the mean loss."""
+        return reference.losses.mean()
+
+
+class _Gap(Target):
+    """Largest, or mean, difference of a rate between groups."""
+
+    positive_label: Any
+    between: str
+
+    @abstractmethod
+    def rates(self, reference: Reference, p: Tensor, rows: Tensor, group: str) -> Tensor:
+        """Rates of one group of rows, (n_rates,); p the probability of the positive class, (m,)."""
+
+    def __call__(self, reference: Reference) -> Tensor:
+        """Return the size of the gap, of the largest one where there are several rates."""
+        if self.between not in ("max", "mean"):
+            raise ValueError(f"{self!r}: expected between='max' or 'mean'.")
+        groups = _groups(self, reference)
+        p = reference.probabilities[:, _positive(self, reference)]
+        rates = torch.stack(
+            [self.rates(reference, p, rows, name) for name, rows in groups.items()]
+        )  # (n_groups, n_rates)
+        if self.between == "max":
+            return (rates.amax(0) - rates.amin(0)).amax()
+        first, second = torch.triu_indices(len(rates), len(rates), 1)
+        return (rates[first] - rates[second]).abs().mean(0).amax()
+
+
+class DemographicParity(_Gap):
+    """Gap between groups in the mean predicted probability of the positive class [1]_.
+
+    Zero where the net says yes equally often in every group, whatever the labels are. Needs
+    ``sensitive_features`` for the reference rows.
+
+    Parameters
+    ----------
+    positive_label : label, default=None
+        The class to be shared out; None is the second of two.
+    between : {"max", "mean"}, default="max"
+        Largest gap between two groups, or mean of the gaps of all pairs of groups.
+
+    References
+    ----------
+    .. [1] Yang, Yue, Chen, Liu, arXiv 2405.17490 (with the sign of the gap, which is left out
+       here); Agarwal et al., "A Reductions Approach to Fair Classification", ICML 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from skinfluence import InfluenceScorer
+    >>> from skinfluence.targets import DemographicParity
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> group = np.where(X[:, 1] > 18, "rough", "smooth")
+    >>> scorer = InfluenceScorer(target=DemographicParity(), random_state=0)
+    >>> scorer.fit(X, y, sensitive_features=group).scores_.shape
+    (569,)
+    """
+
+    def __init__(self, positive_label: Any = None, *, between: str = "max") -> None:
+        self.positive_label = positive_label
+        self.between = between
+
+    def rates(self, reference: Reference, p: Tensor, rows: Tensor, group: str) -> Tensor:
+        """Mean probability of the positive class."""
+        return p[rows].mean().reshape(1)
+
+
+class EqualOpportunity(_Gap):
+    """Gap between groups in how well their positive rows do [1]_.
+
+    Parameters
+    ----------
+    positive_label : label, default=None
+        The class that is the opportunity; None is the second of two.
+    measure : {"probability", "loss"}, default="probability"
+        Mean predicted probability of the positive class (a smooth true-positive rate), or mean loss
+        (the form of the paper [2]_), over the rows of that class.
+    between : {"max", "mean"}, default="max"
+        Largest gap between two groups, or mean of the gaps of all pairs of groups.
+
+    References
+    ----------
+    .. [1] Hardt, Price, Srebro, "Equality of Opportunity in Supervised Learning", NeurIPS 2016.
+    .. [2] Yang, Yue, Chen, Liu, arXiv 2405.17490.
+
+    Examples
+    --------
+    >>> from skinfluence.targets import EqualOpportunity
+    >>> EqualOpportunity("hired", measure="loss")
+    EqualOpportunity(measure='loss', positive_label='hired')
+    """
+
+    def __init__(
+        self,
+        positive_label: Any = None,
+        *,
+        measure: str = "probability",
+        between: str = "max",
+    ) -> None:
+        self.positive_label = positive_label
+        self.measure = measure
+        self.between = between
+
+    def rates(self, reference: Reference, p: Tensor, rows: Tensor, group: str) -> Tensor:
+        """Mean probability, or loss, of the group's positive rows."""
+        if self.measure not in ("probability", "loss"):
+            raise ValueError(f"{self!r}: expected measure='probability' or 'loss'.")
+        label = _positive(self, reference)
+        among = _of_class(self, reference, rows, group, label, positive=True)
+        return (p if self.measure == "probability" else reference.losses)[among].mean().reshape(1)
+
+
+class EqualizedOdds(_Gap):
+    """Gap between groups in the probability of the positive class, among rows of either kind [1]_.
+
+    Smooth true-positive and false-positive rates are compared; the larger of the two gaps counts,
+    as in :func:`fairlearn.metrics.equalized_odds_difference`.
+
+    Parameters
+    ----------
+    positive_label : label, default=None
+        The positive class; None is the second of two.
+    between : {"max", "mean"}, default="max"
+        Largest gap between two groups, or mean of the gaps of all pairs of groups.
+
+    References
+    ----------
+    .. [1] Hardt, Price, Srebro, "Equality of Opportunity in Supervised Learning", NeurIPS 2016.
+
+    Examples
+    --------
+    >>> from skinfluence.targets import EqualizedOdds
+    >>> EqualizedOdds(between="mean")
+    EqualizedOdds(between='mean')
+    """
+
+    def __init__(self, positive_label: Any = None, *, between: str = "max") -> None:
+        self.positive_label = positive_label
+        self.between = between
+
+    def rates(self, reference: Reference, p: Tensor, rows: Tensor, group: str) -> Tensor:
+        """Mean probability of the positive class among positive rows, and among the others."""
+        label = _positive(self, reference)
+        return torch.stack(
+            [
+                p[_of_class(self, reference, rows, group, label, positive=kind)].mean()
+                for kind in (True, False)
+            ]
+        )
+
+
 def evaluate(target: Target | Callable[..., Tensor], reference: Reference) -> Tensor:
     """T as a scalar tensor; a plain callable gets ``(outputs, y, **metadata)``."""
     if isinstance(target, Target):
@@ -142,6 +336,55 @@ def check_target(target: Any) -> Target | Callable[..., Tensor]:
             "a callable (outputs, y, **metadata) -> scalar tensor, or None."
         )
     return target
+
+
+def _groups(target: Target, reference: Reference) -> dict[str, Tensor]:
+    """Mask of the reference rows in each group."""
+    sensitive = reference.metadata.get("sensitive_features")
+    if sensitive is None:
+        raise ValueError(
+            f"{target!r} compares groups, but no groups were given: fit(..., "
+            "sensitive_features=...), aligned with X, or with X_val= as sensitive_features_val=."
+        )
+    names = np.unique(sensitive)
+    if len(names) < 2:
+        raise ValueError(
+            f"{target!r} compares groups, but all reference rows are in one: {names[0].item()!r}."
+        )
+    device = reference.outputs.device
+    return {repr(k.item()): torch.as_tensor(sensitive == k, device=device) for k in names}
+
+
+def _positive(target: Any, reference: Reference) -> int:
+    """Column of the positive class."""
+    classes, label = reference.classes, target.positive_label
+    if classes is None:
+        raise ValueError(f"{target!r} needs class probabilities, which a regressor does not have.")
+    if label is None:
+        if len(classes) == 2:
+            return 1
+        raise ValueError(
+            f"{target!r}: with {len(classes)} classes, say which one is to be shared out: "
+            f"positive_label={classes[0].item()!r}, for example."
+        )
+    found = np.flatnonzero(classes == label)
+    if not len(found):
+        raise ValueError(f"{target!r}: positive_label is none of the classes {classes.tolist()!r}.")
+    return int(found[0])
+
+
+def _of_class(
+    target: Target, reference: Reference, rows: Tensor, group: str, label: int, *, positive: bool
+) -> Tensor:
+    """Mask of the rows of a group that are, or are not, of the positive class; at least one."""
+    chosen = rows & ((reference.y.reshape(-1).long() == label) == positive)
+    if not chosen.any():
+        kind = "of the positive class" if positive else "of any other class"
+        raise ValueError(
+            f"{target!r}: no reference row of group {group} is {kind}; give more reference rows, "
+            "or merge the group."
+        )
+    return chosen
 
 
 def _brief(value: Any) -> str:

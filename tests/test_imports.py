@@ -13,11 +13,12 @@ PACKAGE = Path(skinfluence.__file__).parent
 
 # A room imports from rooms above it only, never from its own line or from below.
 ORDER = [
-    {"_functional", "rules", "metrics", "datasets", "nets"},
+    {"_gates", "rules", "metrics", "datasets", "nets"},
+    {"_functional"},
     {"_gradients", "_validation", "plotting"},
     {"_ghost", "targets", "_training", "_selfcheck"},
-    {"_influence", "_table"},
-    {"_evidence"},
+    {"_influence", "_table", "attacks", "ensembles"},
+    {"_evidence", "_panel"},
     {"_scorer", "_detector"},
     {"_selector"},
     {"_filtered"},

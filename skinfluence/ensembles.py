@@ -1,0 +1,366 @@
+"""Ensembles: one fitted net (or a few) -> many parameter vectors, each with a say in every score.
+
+An ensemble says what it needs (`n_fits` trainings, `n_snapshots` of each) and turns the trained
+states into members. At each member the gradients of the rows and of the target are both taken
+afresh; the members' scores are then aggregated. With the exact net as only member, that is the
+plain score.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+
+from skinfluence._functional import FunctionalNet, Rows, State, read_state
+from skinfluence._gates import gate_of, gate_places
+from skinfluence._gradients import forward
+from skinfluence._training import Snapshots
+
+__all__ = [
+    "Checkpoints",
+    "Dropout",
+    "Ensemble",
+    "Member",
+    "Seeds",
+    "Snapshots",
+    "Training",
+    "WeightNoise",
+]
+
+AGGREGATES = ("mean", "ranks", "votes")
+
+
+@dataclass
+class Training:
+    """States of one training, oldest first, and the learning rate at each."""
+
+    states: list[State]
+    learning_rates: list[float]
+
+
+@dataclass
+class Member:
+    """A state to score at, and its weight in a mean."""
+
+    state: State
+    weight: float = 1.0
+
+
+class Ensemble(ABC, BaseEstimator):
+    """Base of the ensembles.
+
+    A subclass has a parameter `aggregate`: "mean" of the members' scores (the paper's sum, to a
+    constant), mean of "ranks" (each member's scores count as shares of the training rows that lie
+    below, so that no member is louder than another), or "votes" (each member and each single
+    reference row gives ``max(k - rank, 0)`` votes against the rows it ranks lowest, k a twentieth
+    of the rows; a score is minus the share of the votes, from -1 to 0).
+    """
+
+    aggregate: str
+
+    @property
+    def n_fits(self) -> int:
+        """How many times the net is to be trained, each time from another seed."""
+        return 1
+
+    @property
+    def n_snapshots(self) -> int:
+        """How many epochs of a training are to be kept."""
+        return 1
+
+    def snapshot_directory(self, fit: int) -> Any:
+        """Where those of a training are kept; None leaves it to `Snapshots`."""
+        return None
+
+    @abstractmethod
+    def members(
+        self, trainings: list[Training], fnet: FunctionalNet, X: Rows, rng: np.random.RandomState
+    ) -> list[Member]:
+        """Return the members; X is a batch of rows, should widths have to be looked up."""
+
+
+class Dropout(Ensemble):
+    """Copies of one trained net under fixed dropout masks: the IP Ensemble of the paper [1]_.
+
+    The first member is the net itself. Each other one has a rate drawn from U(0, `max_rate`) and
+    one mask, the same for every row. Masks sit where the net has dropout layers; a net without any
+    gets them on what enters each layer but its first, that is after every hidden block and before
+    the head. No training is repeated.
+
+    Parameters
+    ----------
+    n_members : int, default=5
+        The paper takes 5, on its large sets 20.
+    max_rate : float, default=0.01
+        Largest dropout rate, in [0, 1).
+    aggregate : {"mean", "ranks", "votes"}, default="mean"
+        See :class:`Ensemble`.
+
+    References
+    ----------
+    .. [1] Yang, Yue, Chen, Liu, "Revisit, Extend, and Enhance Hessian-Free Influence Functions",
+       arXiv 2405.17490.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skinfluence import InfluenceScorer
+    >>> from skinfluence.ensembles import Dropout
+    >>> X, y = load_iris(return_X_y=True)
+    >>> scorer = InfluenceScorer(ensemble=Dropout(max_rate=0.1), random_state=0).fit(X, y)
+    >>> scorer.scores_.shape
+    (150,)
+    """
+
+    def __init__(
+        self, n_members: int = 5, max_rate: float = 0.01, *, aggregate: str = "mean"
+    ) -> None:
+        self.n_members = n_members
+        self.max_rate = max_rate
+        self.aggregate = aggregate
+
+    def members(
+        self, trainings: list[Training], fnet: FunctionalNet, X: Rows, rng: np.random.RandomState
+    ) -> list[Member]:
+        """Return each trained net and masked copies of it."""
+        _check_count(self, "n_members")
+        if not (isinstance(self.max_rate, Real) and 0 <= self.max_rate < 1):
+            raise ValueError(f"Dropout(max_rate={self.max_rate!r}): expected a rate in [0, 1).")
+        places = gate_places(fnet.shell, lambda: forward(fnet, X))
+        if not places:
+            raise ValueError(
+                "Dropout needs a hidden layer to mask, and the net has none that is followed by a "
+                "linear, convolutional or recurrent layer; use WeightNoise() for a linear model."
+            )
+        return _varied(trainings, self.n_members, lambda _: self._masks(places, rng))
+
+    def _masks(self, places: dict[str, int], rng: np.random.RandomState) -> dict[str, Any]:
+        rate = rng.uniform(0, self.max_rate)
+        kept = {name: rng.uniform(size=width) >= rate for name, width in places.items()}
+        return {
+            gate_of(name): torch.as_tensor(k / (1 - rate), dtype=torch.get_default_dtype())
+            for name, k in kept.items()
+        }
+
+
+class WeightNoise(Ensemble):
+    """Copies of one trained net with noise on the weights: the paper's form for linear models [1]_.
+
+    The first member is the net itself; the others have independent N(0, `sigma`²) added to every
+    parameter whose gradient counts.
+
+    Parameters
+    ----------
+    n_members : int, default=6
+        The paper adds 5 copies to the exact model.
+    sigma : float, default=0.01
+        Standard deviation of the noise, in the units of the weights.
+    aggregate : {"mean", "ranks", "votes"}, default="mean"
+        See :class:`Ensemble`.
+
+    References
+    ----------
+    .. [1] Yang, Yue, Chen, Liu, arXiv 2405.17490.
+
+    Examples
+    --------
+    >>> from skinfluence.ensembles import WeightNoise
+    >>> WeightNoise(sigma=0.1)
+    WeightNoise(sigma=0.1)
+    """
+
+    def __init__(self, n_members: int = 6, sigma: float = 0.01, *, aggregate: str = "mean") -> None:
+        self.n_members = n_members
+        self.sigma = sigma
+        self.aggregate = aggregate
+
+    def members(
+        self, trainings: list[Training], fnet: FunctionalNet, X: Rows, rng: np.random.RandomState
+    ) -> list[Member]:
+        """Return each trained net and noisy copies of it."""
+        _check_count(self, "n_members")
+        if not (isinstance(self.sigma, Real) and self.sigma >= 0 and np.isfinite(self.sigma)):
+            raise ValueError(f"WeightNoise(sigma={self.sigma!r}): expected a number, 0 or more.")
+
+        def noisy(state: dict[str, Any]) -> dict[str, Any]:
+            noise = {name: rng.normal(0, self.sigma, size=p.shape) for name, p in of_interest}
+            return {n: state[n] + torch.as_tensor(e).to(state[n]) for n, e in noise.items()}
+
+        of_interest = list(fnet.params.items())
+        return _varied(trainings, self.n_members, noisy)
+
+
+class Checkpoints(Ensemble):
+    """Snapshots of one training, each weighted by its learning rate: TracInCP [1]_.
+
+    Epochs are spaced geometrically, so that early ones, before the net has memorised wrong labels,
+    are among them. A net that is frozen must have been fitted with the callback
+    :class:`Snapshots`.
+
+    Parameters
+    ----------
+    n_members : int, default=6
+        Snapshots at most.
+    dirname : str or path, default=None
+        Directory for them; None: in memory, or a temporary directory where they are large.
+    aggregate : {"mean", "ranks", "votes"}, default="mean"
+        See :class:`Ensemble`.
+
+    References
+    ----------
+    .. [1] Pruthi, Liu, Kale, Sundararajan, "Estimating Training Data Influence by Tracing
+       Gradient Descent", NeurIPS 2020.
+
+    Examples
+    --------
+    >>> from skinfluence.ensembles import Checkpoints
+    >>> Checkpoints(aggregate="ranks")
+    Checkpoints(aggregate='ranks')
+    """
+
+    def __init__(self, n_members: int = 6, dirname: Any = None, *, aggregate: str = "mean") -> None:
+        self.n_members = n_members
+        self.dirname = dirname
+        self.aggregate = aggregate
+
+    @property
+    def n_snapshots(self) -> int:
+        """How many epochs of a training are to be kept."""
+        _check_count(self, "n_members")
+        return self.n_members
+
+    def snapshot_directory(self, fit: int) -> Any:
+        """Where those of a training are kept."""
+        return None if self.dirname is None else Path(self.dirname) / f"fit-{fit}"
+
+    def members(
+        self, trainings: list[Training], fnet: FunctionalNet, X: Rows, rng: np.random.RandomState
+    ) -> list[Member]:
+        """Return every snapshot."""
+        return [
+            Member(state, rate)
+            for training in trainings
+            for state, rate in zip(training.states, training.learning_rates, strict=True)
+        ]
+
+
+class Seeds(Ensemble):
+    """Nets trained independently, from other initial weights and in another order of the rows.
+
+    It costs as many trainings, and is what agrees best with retraining in the literature [1]_.
+
+    Parameters
+    ----------
+    n_members : int, default=5
+        Number of trainings.
+    each : Ensemble, default=None
+        What is made of each of them, such as ``Checkpoints()``; None: the final net. Its
+        `aggregate` is not used.
+    aggregate : {"mean", "ranks", "votes"}, default="mean"
+        See :class:`Ensemble`.
+
+    References
+    ----------
+    .. [1] Park, Georgiev, Ilyas, Leclerc, Madry, "TRAK: Attributing Model Behavior at Scale",
+       ICML 2023.
+
+    Examples
+    --------
+    >>> from skinfluence.ensembles import Checkpoints, Seeds
+    >>> Seeds(3, each=Checkpoints())
+    Seeds(each=Checkpoints(), n_members=3)
+    """
+
+    def __init__(self, n_members: int = 5, each: Any = None, *, aggregate: str = "mean") -> None:
+        self.n_members = n_members
+        self.each = each
+        self.aggregate = aggregate
+
+    @property
+    def n_fits(self) -> int:
+        """How many times the net is to be trained."""
+        _check_count(self, "n_members")
+        inner = self._inner()
+        return self.n_members * (1 if inner is None else inner.n_fits)
+
+    @property
+    def n_snapshots(self) -> int:
+        """How many epochs of a training are to be kept."""
+        inner = self._inner()
+        return 1 if inner is None else inner.n_snapshots
+
+    def snapshot_directory(self, fit: int) -> Any:
+        """Where those of a training are kept."""
+        inner = self._inner()
+        return None if inner is None else inner.snapshot_directory(fit)
+
+    def members(
+        self, trainings: list[Training], fnet: FunctionalNet, X: Rows, rng: np.random.RandomState
+    ) -> list[Member]:
+        """Return the final nets, or what `each` makes of the trainings."""
+        inner = self._inner()
+        if inner is not None:
+            return inner.members(trainings, fnet, X, rng)
+        return [Member(training.states[-1]) for training in trainings]
+
+    def _inner(self) -> Ensemble | None:
+        if self.each is not None and not isinstance(self.each, Ensemble):
+            raise TypeError(f"Seeds(each={self.each!r}): expected an ensemble, or None.")
+        return self.each
+
+
+class Single(Ensemble):
+    """The net itself: what ``ensemble=None`` stands for."""
+
+    aggregate = "mean"
+
+    def members(
+        self, trainings: list[Training], fnet: FunctionalNet, X: Rows, rng: np.random.RandomState
+    ) -> list[Member]:
+        """Return the net as it is."""
+        return [Member({})]
+
+
+def check_ensemble(ensemble: Any) -> Ensemble:
+    """Return the ensemble to use for an `ensemble=` argument; None is the net itself."""
+    if ensemble is None:
+        return Single()
+    if not isinstance(ensemble, Ensemble):
+        raise TypeError(
+            f"ensemble={ensemble!r}: expected an instance from skinfluence.ensembles, such as "
+            "Dropout(), or None."
+        )
+    if ensemble.aggregate not in AGGREGATES:
+        raise ValueError(
+            f"{type(ensemble).__name__}(aggregate={ensemble.aggregate!r}): expected one of "
+            f"{', '.join(map(repr, AGGREGATES))}."
+        )
+    return ensemble
+
+
+def _varied(
+    trainings: list[Training], number: int, change: Callable[[dict[str, Any]], dict[str, Any]]
+) -> list[Member]:
+    """Return the final state of each training, and `number` - 1 changed copies of each."""
+    found = []
+    for k, training in enumerate(trainings):
+        last = read_state(training.states[-1])
+        own = {} if k == 0 else last  # the first is the net that the states are laid over
+        found += [own, *(own | change(last) for _ in range(number - 1))]
+    return [Member(state) for state in found]
+
+
+def _check_count(ensemble: Any, name: str) -> None:
+    value = getattr(ensemble, name)
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(
+            f"{type(ensemble).__name__}({name}={value!r}): expected an integer, 1 or more."
+        )
