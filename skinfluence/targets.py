@@ -153,6 +153,47 @@ class Robustness(Target):
         return reference.losses.mean()
 
 
+class WeightedSum(Target):
+    """Several targets at once, such as a gap and the loss: fair, at a lower price in accuracy.
+
+    Parameters
+    ----------
+    targets : list of Target or callable
+        None of them with an attack of its own.
+    weights : list of float, default=None
+        One factor a target; None weighs all alike. Targets have units of their own (a gap lies
+        between 0 and 1, a loss has no bound), so choose the weights by a search on held-out rows.
+
+    Examples
+    --------
+    >>> from skinfluence.targets import DemographicParity, Utility, WeightedSum
+    >>> WeightedSum([DemographicParity(), Utility()], weights=[1, 10])
+    WeightedSum(targets=[DemographicParity(), Utility()], weights=[1, 10])
+    """
+
+    def __init__(self, targets: Any, weights: Any = None) -> None:
+        self.targets = targets
+        self.weights = weights
+
+    def __call__(self, reference: Reference) -> Tensor:
+        """Return the weighted sum."""
+        targets = list(self.targets)
+        weights = [1.0] * len(targets) if self.weights is None else list(self.weights)
+        if not targets or len(weights) != len(targets):
+            raise ValueError(
+                f"WeightedSum has {len(targets)} targets and {len(weights)} weights; give one "
+                "weight a target, and at least one target."
+            )
+        attacked = [t for t in targets if isinstance(t, Robustness) or getattr(t, "attack", None)]
+        if attacked:
+            raise ValueError(
+                f"WeightedSum: {attacked[0]!r} asks other rows than the rest; score with one "
+                "scorer for each, and add the scores."
+            )
+        values = [evaluate(check_target(t), reference) for t in targets]
+        return torch.stack([float(w) * v for w, v in zip(weights, values, strict=True)]).sum()
+
+
 class _Gap(Target):
     """Largest, or mean, difference of a rate between groups."""
 

