@@ -209,6 +209,33 @@ def evasion(name, seed):
             yield measure(arm, action, kind.fit(X[keep], labels[keep], seed, weight))
 
 
+def budgets(seed):
+    """What larger budgets do for the MLP on digits, and what another seed alone does."""
+    attack, kind = FGSM(0.05, clip=(0, 1)), Deep()
+    X, y, X_val, y_val, X_test, y_test = digits(seed)
+    net = kind.fit(X, y, seed)
+    attacked = attack(net, X_test, y_test)
+    before = accuracy(net, attacked, y_test)
+
+    def measure(arm, defended):
+        again = attack(defended, X_test, y_test)
+        return {
+            "arm": arm,
+            "seed": seed,
+            "transfer": accuracy(defended, attacked, y_test) - before,
+            "adaptive": accuracy(defended, again, y_test) - before,
+        }
+
+    scorer = InfluenceScorer(FrozenEstimator(net), target=Robustness(attack), random_state=seed)
+    scores = scorer.fit(X, y, X_val=X_val, y_val=y_val).scores_
+    lot = np.random.RandomState(seed).uniform(size=len(y))
+    yield measure("all rows, another seed", kind.fit(X, y, seed + 100))
+    for share in (0.05, 0.1, 0.2, 0.3, 0.4):
+        for name, by in {"by IP": scores, "by lot": lot}.items():
+            keep = Budget(share).decide(by, y).keep
+            yield measure(f"{share:.0%} dropped {name}", kind.fit(X[keep], y[keep], seed))
+
+
 def accuracy(net, X, y):
     return float((net.predict(X) == y).mean())
 
@@ -347,10 +374,11 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", module="sklearn")  # categories that a small fold lacks
-    rows, poisoned = [], []
+    rows, poisoned, larger = [], [], []
     for seed in tqdm(range(options.seeds), desc="seeds"):
         for name in SETTINGS:
             rows += evasion(name, seed)
+        larger += budgets(seed)
         for which, load in {"Adult": adult, "digits": digits}.items():
             for poison in POISONS:
                 poisoned += poisoning(which, load, poison, seed)
@@ -359,6 +387,7 @@ def main():
             pd.DataFrame(rows), ["setting", "arm", "action"], ["clean", "transfer", "adaptive"]
         ),
         "defence_gain": gains(pd.DataFrame(rows)),
+        "defence_budgets": summarise(pd.DataFrame(larger), ["arm"], ["transfer", "adaptive"]),
         "defence_poisoning": summarise(
             pd.DataFrame(poisoned), ["setting", "arm"], ["found", "clean", "attack succeeds"]
         ),

@@ -137,13 +137,16 @@ class DetectionCurveDisplay:
         self.ax_, self.figure_ = _axes(ax)
         name = "detector" if self.name is None else self.name
         label = name if self.roc_auc is None else f"{name} (AUC {self.roc_auc:.3f})"
-        style = {"color": BLUE, "linewidth": 2, "label": label, **kwargs}
+        known = {line.get_label() for line in self.ax_.lines}  # of curves drawn here before
+        colour = {} if "random order" in known else {"color": BLUE}
+        style = {**colour, "linewidth": 2, "label": label, **kwargs}
         (self.line_,) = self.ax_.plot(self.inspected, self.found, **style)
-        if self.noise_rate is not None:
+        if self.noise_rate is not None and "perfect" not in known:
             self.ax_.plot(
                 [0, self.noise_rate, 1], [0, 1, 1], color=GREEN, linestyle="--", label="perfect"
             )
-        self.ax_.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="random order")
+        if "random order" not in known:
+            self.ax_.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="random order")
         if self.contamination is not None:
             reached = np.interp(self.contamination, self.inspected, self.found)
             text = f"flagged: {reached:.0%} found"

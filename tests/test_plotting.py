@@ -102,6 +102,14 @@ def test_detection_curve_shows_ideal_random_and_what_was_flagged(detector, ax):
     assert labels == ["mine (AUC 0.500)", "perfect", "random order", "flagged: 50% found"]
 
 
+def test_several_detection_curves_share_what_they_are_compared_with(ax):
+    for name in ("one", "two"):
+        DetectionCurveDisplay.from_scores([True, False], [0.0, 1.0], name=name, ax=ax)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["one (AUC 1.000)", "perfect", "random order", "two (AUC 1.000)"]
+    assert ax.lines[0].get_color() != ax.lines[-1].get_color()
+
+
 def test_suspect_share_counts_by_class(detector, ax):
     display = SuspectShareDisplay.from_detector(detector, ax=ax)
     assert [bar.get_width() for bar in display.bars_] == [0.5, 0.0]

@@ -8,7 +8,16 @@ from zoo import make
 
 from skinfluence._functional import FunctionalNet
 from skinfluence._influence import directions
-from skinfluence.targets import Reference, Target, Utility, check_target, evaluate
+from skinfluence.attacks import FGSM
+from skinfluence.targets import (
+    Reference,
+    Robustness,
+    Target,
+    Utility,
+    WeightedSum,
+    check_target,
+    evaluate,
+)
 
 F = nn.functional
 
@@ -178,3 +187,57 @@ def test_an_error_names_the_target():
 
     with pytest.raises(TypeError, match=r"target <function .*squares"):
         evaluate(squares, reference())
+
+
+# Several targets at once ----------------------------------------------------------------------
+
+
+def test_a_weighted_sum_is_the_sum_of_its_parts():
+    rows = reference()
+    both = WeightedSum([Utility(), margin], weights=[2, 0.5])(rows)
+    want = 2 * rows.losses.mean() + 0.5 * margin(rows.outputs, rows.y)
+    torch.testing.assert_close(both, want, rtol=1e-12, atol=0)
+
+
+def test_a_weighted_sum_without_weights_weighs_all_alike():
+    rows = reference()
+    assert WeightedSum([Utility(), Utility()])(rows).item() == pytest.approx(
+        2 * rows.losses.mean().item(), rel=1e-12
+    )
+
+
+def test_the_direction_of_a_weighted_sum_is_the_sum_of_the_directions():
+    net, X, y = make("mlp")
+    fnet = FunctionalNet(net)
+    v, w, both = (
+        directions(fnet, target, X, y, is_classification=True)
+        for target in (Utility(), margin, WeightedSum([Utility(), margin], weights=[1, 3]))
+    )
+    for name, value in both.items():
+        torch.testing.assert_close(value, v[name] + 3 * w[name], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("targets", "weights"), [([Utility()], [1, 2]), ([], None)], ids=["too many weights", "none"]
+)
+def test_a_weighted_sum_needs_one_weight_a_target(targets, weights):
+    with pytest.raises(ValueError, match="one weight a target"):
+        WeightedSum(targets, weights)(reference())
+
+
+@pytest.mark.parametrize("attack", [None, FGSM(0.1)], ids=["default attack", "FGSM"])
+def test_a_weighted_sum_refuses_targets_that_ask_other_rows(attack):
+    with pytest.raises(ValueError, match="asks other rows"):
+        WeightedSum([Utility(), Robustness(attack)])(reference())
+
+
+def test_a_weighted_sum_refuses_what_is_no_target():
+    with pytest.raises(TypeError, match="expected an instance"):
+        WeightedSum(["demographic parity"])(reference())
+
+
+def test_a_clone_of_a_weighted_sum_has_targets_of_its_own():
+    both = WeightedSum([Utility(rows="correct")], weights=[2])
+    copy = clone(both)
+    assert copy.targets[0] is not both.targets[0]
+    assert copy.targets[0].rows == "correct"
