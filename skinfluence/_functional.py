@@ -28,13 +28,22 @@ Rows = Any  # what skorch takes as X: an array, a tensor, a dict of either
 
 
 class SavedState:
-    """A snapshot in a file; it is read each time it is looked at, and pickled with its tensors."""
+    """A snapshot in a file; it is read each time it is looked at, and pickled with its tensors.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = path
+    It holds on to `keeper`, which takes a temporary directory away when nobody does.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], keeper: Any = None) -> None:
+        self.path, self._keeper = path, keeper
+        self._written = os.stat(path).st_mtime_ns
 
     def read(self) -> Params:
         """Load the tensors (and nothing else: no code of a pickle is run)."""
+        if os.stat(self.path).st_mtime_ns != self._written:
+            raise ValueError(
+                f"the snapshot {os.fspath(self.path)} was overwritten, by a later training most "
+                "likely; give each training a dirname of its own, or None."
+            )
         return torch.load(self.path, map_location="cpu", weights_only=True)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -92,7 +101,8 @@ class FunctionalNet:
     def at(self, state: State) -> FunctionalNet:
         """Return the same net at other values of some weights, buffers or gates."""
         state = read_state(state)
-        self._state |= install_gates(self.shell, state)  # open, as long as no state says otherwise
+        # Open, as long as no state says otherwise.
+        self._state = install_gates(self.shell, state) | self._state
         other = copy.copy(self)  # the shell is structure only: every call brings its own values
         changed = {n: t.to(self.device) for n, t in state.items() if n in self._state}
         other._state = self._state | changed
@@ -103,7 +113,7 @@ class FunctionalNet:
         """What differs between several states, entries (n_states, *shape)."""
         read = [read_state(state) for state in states]
         for state in read:
-            self._state |= install_gates(self.shell, state)
+            self._state = install_gates(self.shell, state) | self._state
         members = [self.at(state)._state for state in read]
         names = {name for state in read for name in state} & set(self._state)
         return {name: torch.stack([m[name] for m in members]) for name in sorted(names)}

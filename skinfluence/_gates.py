@@ -48,12 +48,14 @@ def gate_places(shell: nn.Module, call: Callable[[], Any]) -> dict[str, int]:
     linear, convolutional or recurrent layer but the first of the net: after every hidden block.
     """
     widths: dict[str, set[int]] = {}
-    first: list[str] = []
+    mixing: list[str] = []  # what has a matrix of weights, in the order of the calls
 
     def note(name: str) -> Callable[..., None]:
         def hook(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-            if not first and next(layer.parameters(recurse=False), None) is not None:
-                first.append(name)
+            # A parametrised layer keeps its weight in a child; a norm's weight mixes no units.
+            own = layer.parameters(recurse=isinstance(layer, _GATED))
+            if any(p.ndim > 1 for p in own):
+                mixing.append(name)
             if isinstance(layer, _GATED) and inputs and isinstance(inputs[0], Tensor):
                 widths.setdefault(name, set()).add(inputs[0].shape[_axis(layer, inputs[0])])
 
@@ -65,8 +67,11 @@ def gate_places(shell: nn.Module, call: Callable[[], Any]) -> dict[str, int]:
     finally:
         for hook in hooks:
             hook.remove()
+    # A net with a matrix of its own (positions, say) is called before its layers: it is not one.
+    around = {"", *(n[:i] for n in widths for i, c in enumerate(n) if c == ".")} - set(widths)
+    first = next((name for name in mixing if name not in around), None)
     dropouts = {n: w for n, w in widths.items() if isinstance(shell.get_submodule(n), _DropoutNd)}
-    others = {n: w for n, w in widths.items() if n not in dropouts and n not in first}
+    others = {n: w for n, w in widths.items() if n not in dropouts and n != first}
     chosen = dropouts if dropouts and all(len(w) == 1 for w in dropouts.values()) else others
     return {name: next(iter(w)) for name, w in chosen.items() if len(w) == 1}
 
@@ -75,11 +80,13 @@ _GATED = (nn.Linear, _ConvNd, nn.RNNBase, _DropoutNd)
 
 
 def _axis(layer: nn.Module, value: Tensor) -> int:
+    if isinstance(layer, nn.Linear | nn.RNNBase):  # units last, whatever the number of axes
+        return -1
     return 1 if isinstance(layer, _BY_CHANNEL) or value.ndim >= 4 else -1
 
 
 def _gated(layer: nn.Module, value: Tensor) -> Tensor:
-    gate, axis = layer.get_buffer(_NAME), _axis(layer, value)
+    gate, axis = layer.get_buffer(_NAME).to(value.dtype), _axis(layer, value)
     return value * (gate if axis == -1 else gate.reshape(-1, *[1] * (value.ndim - 2)))
 
 

@@ -195,7 +195,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
             "X": attack_rows(target, self.estimator_, X_ref, y_ref),
             "y": y_ref,
             "is_classification": table.labels.is_classification,
-            "classes": table.labels.classes_,
+            "classes": table.labels.columns_,
             "metadata": {} if groups is None else {"sensitive_features": groups},
         }
         if self.check_gradients:
@@ -291,9 +291,10 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
             recorder = Snapshots(ensemble.n_snapshots, ensemble.snapshot_directory(len(trainings)))
             net, states = fit_net(table.net, X, y, reference, seed, recorder)
             if frozen and ensemble.n_snapshots > 1:
-                states, recorder = _kept_by(net)
+                states, rates = _kept_by(net, ensemble.n_snapshots)
+            else:
+                rates = recorder.learning_rates_ if len(states) > 1 else [1.0]
             self.estimators_.append(net)
-            rates = recorder.learning_rates_ if len(states) > 1 else [1.0]
             trainings.append(Training(states, rates))
         self.estimator_ = self.estimators_[0]
         return trainings
@@ -347,11 +348,14 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _kept_by(net: Any) -> tuple[list[Any], Snapshots]:
+def _kept_by(net: Any, number: int) -> tuple[list[Any], list[float]]:
+    """At most `number` of the snapshots that a fitted net kept, the last one among them."""
     recorder = snapshots_of(net)
     if recorder is None:
         raise ValueError(
             "the frozen net has no snapshots of its training; fit it with "
             "callbacks=[skinfluence.ensembles.Snapshots(6)], or give the unfitted net."
         )
-    return recorder.states_, recorder
+    states, rates = recorder.states_, recorder.learning_rates_
+    chosen = np.unique(np.round(np.linspace(len(states) - 1, 0, number)).astype(int))
+    return [states[k] for k in chosen], [rates[k] for k in chosen]

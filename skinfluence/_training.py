@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import tempfile
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +42,7 @@ class Snapshots(Callback):
     dirname : str or path, default=None
         Directory for the snapshots, made if need be; a file an epoch, which `torch.load` reads with
         ``weights_only=True``. None: they stay in memory, or where they would take more than 1 GiB
-        go to a temporary directory that goes away with this object.
+        go to a temporary directory that goes away with the last of them.
 
     Attributes
     ----------
@@ -60,7 +62,9 @@ class Snapshots(Callback):
         spaced = np.geomspace(max(net.max_epochs, 1), 1, self.number)
         self.epochs_ = {int(e) for e in np.round(spaced)}
         self._by_epoch: dict[int, tuple[State, float]] = {}
-        self._directory = None if self.dirname is None else Path(self.dirname)
+        self._temporary: _Temporary | None = None
+        self._directory = None if self.dirname is None else Path(self.dirname).absolute()
+        self._rate = _rate(net)
         if self._directory is not None:
             self._directory.mkdir(parents=True, exist_ok=True)
 
@@ -73,6 +77,10 @@ class Snapshots(Callback):
     def learning_rates_(self) -> list[float]:
         """Learning rate at each of them."""
         return [lr for _, lr in self._by_epoch.values()]
+
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Note the learning rate: at the end of the epoch a scheduler may have changed it."""
+        self._rate = _rate(net)
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Copy the state if the epoch is one of them."""
@@ -88,19 +96,26 @@ class Snapshots(Callback):
         if self._directory is None:
             size = sum(t.numel() * t.element_size() for t in state.values())
             if size * self.number > _IN_MEMORY:
-                self._temporary = tempfile.TemporaryDirectory(prefix="snapshots-")
-                self._directory = Path(self._temporary.name)
+                self._temporary = _Temporary()
+                self._directory = self._temporary.path
         kept: State = state
         if self._directory is not None:
             path = self._directory / f"epoch-{epoch:05d}.pt"
             torch.save(state, path)
-            kept = SavedState(path)
-        # The learning rate of the epoch that has just ended, before a scheduler changes it.
-        self._by_epoch[epoch] = kept, float(net.optimizer_.param_groups[0]["lr"])
+            kept = SavedState(path, self._temporary)
+        self._by_epoch[epoch] = kept, self._rate
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickle outlives the directory: the snapshots travel in it.
         return {k: v for k, v in vars(self).items() if k not in ("_temporary", "_directory")}
+
+
+class _Temporary:
+    """A directory that is removed when this object goes."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="snapshots-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 def fit_net(
@@ -125,7 +140,7 @@ def fit_net(
     watches = split is not None or getattr(net, "early_stopping", False)  # of the ready-made nets
     recorder = snapshots if isinstance(snapshots, Snapshots) else Snapshots(snapshots)
     # Not set_params, which cannot replace "disable".
-    net.callbacks = [*_as_list(callbacks), ("snapshots", recorder)]
+    net.callbacks = [*_as_list(callbacks), ("influence_snapshots", recorder)]
     default = [name for name, _ in net.get_default_callbacks()] if callbacks == "disable" else []
     for name in default:
         setattr(net, f"callbacks__{name}", None)
@@ -230,6 +245,10 @@ def _explained(error: RuntimeError, X: Any) -> Exception:
             "passed on as they are, since embeddings need them: give X.astype('float32')."
         )
     return error
+
+
+def _rate(net: NeuralNet) -> float:
+    return float(net.optimizer_.param_groups[0]["lr"])
 
 
 def _state(net: NeuralNet) -> dict[str, torch.Tensor]:

@@ -177,7 +177,8 @@ def check_groups_present(of_reference: np.ndarray, of_rows: np.ndarray) -> None:
 
 def _as_groups(values: Any, n: int, name: str) -> np.ndarray:
     """One label a row; several columns are crossed, as in fairlearn."""
-    columns = np.asarray(values)
+    # Of a list with a NaN among its strings, numpy would make the string "nan".
+    columns = np.asarray(values, dtype=object if isinstance(values, list | tuple) else None)
     if isinstance(values, Tensor):
         columns = values.detach().cpu().numpy()
     if columns.ndim not in (1, 2) or len(columns) != n:
@@ -194,8 +195,10 @@ def _as_groups(values: Any, n: int, name: str) -> np.ndarray:
         )
     if columns.shape[1] == 1:
         column = columns[:, 0]
-        return _of_one_type(column, name) if column.dtype.kind == "O" else column
-    return np.array([" & ".join(map(str, row)) for row in columns])
+        column = _of_one_type(column, name) if column.dtype.kind == "O" else column
+        return column.astype(str) if column.dtype.kind == "O" else column  # such as pandas.cut's
+    # Doubled, so that ("a & b", "c") and ("a", "b & c") stay two groups.
+    return np.array([" & ".join(str(v).replace("&", "&&") for v in row) for row in columns])
 
 
 class Labels:
@@ -238,6 +241,14 @@ class Labels:
         self.classes_ = known
         own_codes = frozen and known.dtype.kind in "iufb"
         self.codes_ = known.astype(np.int64) if own_codes else np.arange(len(known))
+
+    @property
+    def columns_(self) -> np.ndarray | None:
+        """Class of each column of the net's probabilities; None for a regressor."""
+        if self.codes_ is None or np.array_equal(self.codes_, np.arange(len(self.codes_))):
+            return self.classes_
+        # A frozen net was fitted on numbers with gaps: it has a column for those between, too.
+        return np.arange(self.codes_.max() + 1)
 
     def encode(self, y: np.ndarray, name: str = "y") -> np.ndarray:
         """Return y as the net's criterion takes it."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_regressor
 from torch import Tensor
 
 from skinfluence._functional import FunctionalNet
@@ -47,9 +47,14 @@ class Attack(ABC, BaseEstimator):
         X_adversarial : of the type, dtype and shape of X
         """
         _check_rows(X, self)
+        net.check_is_fitted()
         fnet = FunctionalNet(net)
-        found = [self.perturb(fnet, Xb, yb) for Xb, yb in fnet.batches(X, y)]
-        return _like(torch.cat(found), X)
+        given, found = [], []
+        y = y if isinstance(y, Tensor) else np.asarray(y)
+        for Xb, yb in fnet.batches(X, y):
+            given.append(Xb)
+            found.append(self.perturb(fnet, Xb, yb))
+        return _changed(torch.cat(found), torch.cat(given), X)
 
     @abstractmethod
     def perturb(self, fnet: FunctionalNet, X: Tensor, y: Tensor) -> Tensor:
@@ -91,6 +96,11 @@ class Crossing(Attack):
 
     def __init__(self, gamma: float = 1.3) -> None:
         self.gamma = gamma
+
+    def __call__(self, net: Any, X: Any, y: Any) -> Any:
+        """Return changed rows; see :class:`Attack`."""
+        _check_classifier(net, self)
+        return super().__call__(net, X, y)
 
     def perturb(self, fnet: FunctionalNet, X: Tensor, y: Tensor) -> Tensor:
         """Change one batch of rows."""
@@ -183,16 +193,26 @@ class PGD(Attack):
         self.clip = clip
         self.random_state = random_state
 
+    def __call__(self, net: Any, X: Any, y: Any) -> Any:
+        """Return changed rows; see :class:`Attack`."""
+        if self.random_state is None:
+            return super().__call__(net, X, y)
+        net.check_is_fitted()
+        # Not in `perturb`: a row would start where the same row of any other batch does.
+        with seeded(int(self.random_state), next(net.module_.parameters()).device):
+            return super().__call__(net, X, y)
+
     def perturb(self, fnet: FunctionalNet, X: Tensor, y: Tensor) -> Tensor:
         """Change one batch of rows."""
         if not isinstance(self.n_steps, Integral) or self.n_steps < 1:
             raise ValueError(f"PGD(n_steps={self.n_steps!r}): expected an integer, 1 or more.")
+        if self.step is not None and not (isinstance(self.step, Real) and self.step > 0):
+            raise ValueError(f"PGD(step={self.step!r}): expected a number above 0, or None.")
         eps = _size(self, self.eps, X)
         step = eps * (2.5 / self.n_steps if self.step is None else self.step)
         moved = X
         if self.random_state is not None:
-            with seeded(int(self.random_state), X.device):
-                moved = _clip(X + eps * (2 * torch.rand_like(X) - 1), self.clip)
+            moved = _clip(X + eps * (2 * torch.rand_like(X) - 1), self.clip)
         for _ in range(self.n_steps):
             moved = moved + step * _loss_gradient(fnet, moved, y).sign()
             moved = _clip(torch.minimum(torch.maximum(moved, X - eps), X + eps), self.clip)
@@ -233,21 +253,26 @@ class FromART(BaseEstimator):
                 "FromART needs the adversarial-robustness-toolbox: pip install "
                 "'skinfluence[defence]'."
             ) from error
+        _check_classifier(net, self)
         _check_rows(X, self)
+        net.check_is_fitted()
         fnet = FunctionalNet(net)
-        rows = np.array(X, dtype=np.float32)
+        given = torch.as_tensor(np.array(X) if isinstance(X, np.ndarray) else X.detach())
+        given = given.to("cpu", torch.float32)
+        rows = given.numpy().copy()
         classifier = PyTorchClassifier(
             model=_Logits(fnet),
             loss=torch.nn.CrossEntropyLoss(),
             input_shape=rows.shape[1:],
-            nb_classes=_log_odds_at(fnet, torch.as_tensor(rows[:1]).to(fnet.device)).shape[1],
+            nb_classes=_log_odds_at(fnet, given[:1].to(fnet.device, fnet.dtype)).shape[1],
             device_type="gpu" if fnet.device.type == "cuda" else "cpu",
         )
-        with _global_seeds(self.random_state, fnet.device):
+        # cuDNN has no backward pass for a recurrent layer that is not in training.
+        with _global_seeds(self.random_state, fnet.device), plain_kernels(fnet):
             found = self.attack(classifier, **(self.params or {})).generate(
                 x=rows, y=np.asarray(y).astype(np.int64).ravel()
             )
-        return _like(torch.as_tensor(found), X)
+        return _changed(torch.as_tensor(found), given, X)
 
 
 class _Logits(torch.nn.Module):
@@ -258,7 +283,8 @@ class _Logits(torch.nn.Module):
         self.fnet = fnet
 
     def forward(self, X: Tensor) -> Tensor:
-        return _log_odds(self.fnet, self.fnet.outputs(self.fnet.params, X.to(self.fnet.dtype)))
+        X = X.to(self.fnet.device, self.fnet.dtype)
+        return _log_odds(self.fnet, self.fnet.outputs(self.fnet.params, X))
 
 
 def attack_rows(target: Any, net: Any, X: Any, y: Any) -> Any:
@@ -274,7 +300,8 @@ def attack_rows(target: Any, net: Any, X: Any, y: Any) -> Any:
             "or a callable (net, X, y) -> X."
         )
     _check_rows(X, attack)
-    changed = attack(net, X, y)
+    # A copy: an attack that works in place would work on the user's own rows.
+    changed = attack(net, X.clone() if isinstance(X, Tensor) else X.copy(), y)
     if np.shape(changed) != np.shape(X):
         raise ValueError(
             f"attack {attack!r} returned rows of shape {np.shape(changed)}; X has {np.shape(X)}."
@@ -293,6 +320,16 @@ def _check_rows(X: Any, attack: Any) -> None:
             f"{type(attack).__name__} changes rows of floats, an array or a Tensor; X is "
             f"{getattr(X, 'dtype', type(X).__name__)}. Give the rows as floats, or, where the net "
             "looks up integers, attack the embeddings that they lead to."
+        )
+    if not len(X):
+        raise ValueError(f"{type(attack).__name__}: X has 0 rows; at least one is needed.")
+
+
+def _check_classifier(net: Any, attack: Any) -> None:
+    if is_regressor(net):
+        raise ValueError(
+            f"{type(attack).__name__} moves rows across the border between classes, which a "
+            "regressor does not have; use FGSM or PGD, which raise the loss."
         )
 
 
@@ -316,11 +353,15 @@ def _loss_gradient(fnet: FunctionalNet, X: Tensor, y: Tensor) -> Tensor:
 def _log_odds(fnet: FunctionalNet, outputs: Tensor) -> Tensor:
     """One score a class, differences of which are log-odds: linear in x where the net is."""
     outputs = outputs.reshape(len(outputs), -1)
-    probabilities = fnet.probabilities(outputs if outputs.shape[1] > 1 else outputs.squeeze(1))
-    if outputs.shape[1] == 1:  # one logit for two classes
-        return torch.cat([torch.zeros_like(outputs), outputs], 1)
-    same = torch.allclose(probabilities, outputs, atol=1e-6)
-    return outputs.clamp_min(torch.finfo(outputs.dtype).tiny).log() if same else outputs
+    if outputs.shape[1] == 1:  # one logit, or one probability, for two classes
+        positive = fnet.probabilities(outputs.squeeze(1))[:, 1:]
+        if not torch.allclose(positive, outputs, atol=1e-6):
+            return torch.cat([torch.zeros_like(outputs), outputs], 1)
+        outputs = torch.cat([1 - outputs, outputs], 1)
+    sums = outputs.sum(1)
+    if (outputs < 0).any() or not torch.allclose(sums, torch.ones_like(sums), atol=1e-6):
+        return outputs
+    return outputs.clamp_min(torch.finfo(outputs.dtype).tiny).log()
 
 
 def _log_odds_at(fnet: FunctionalNet, X: Tensor) -> Tensor:
@@ -351,8 +392,19 @@ def _size(attack: Any, eps: Any, X: Tensor) -> Tensor:
 def _clip(X: Tensor, bounds: Any) -> Tensor:
     if bounds is None:
         return X
+    if not isinstance(bounds, tuple | list) or len(bounds) != 2:
+        raise ValueError(f"clip={bounds!r}: expected a pair of bounds, (low, high).")
     low, high = (torch.as_tensor(np.asarray(b, dtype=np.float64)).to(X) for b in bounds)
+    if not bool((low <= high).all()):
+        raise ValueError(f"clip={bounds!r}: expected (low, high), low at most high.")
     return torch.minimum(torch.maximum(X, low), high)
+
+
+def _changed(found: Tensor, given: Tensor, X: Any) -> Any:
+    """Rows like X; entries that were left alone are not rounded to the attack's dtype either."""
+    changed, before = _like(found, X), _like(given, X)
+    where: Any = torch.where if isinstance(X, Tensor) else np.where
+    return where(changed == before, X, changed)
 
 
 def _like(found: Tensor, X: Any) -> Any:

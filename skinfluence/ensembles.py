@@ -245,6 +245,11 @@ class Checkpoints(Ensemble):
         self, trainings: list[Training], fnet: FunctionalNet, X: Rows, rng: np.random.RandomState
     ) -> list[Member]:
         """Return every snapshot."""
+        if not any(rate for training in trainings for rate in training.learning_rates):
+            raise ValueError(
+                "Checkpoints weighs each snapshot by its learning rate, and all of them are 0: a "
+                "net that was not trained has nothing to tell; set lr."
+            )
         return [
             Member(state, rate)
             for training in trainings

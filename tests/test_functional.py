@@ -35,6 +35,22 @@ def losses_of(net, X, y):
     return fnet.losses(forward(fnet, Xb), Xb, yb).numpy()
 
 
+def moved(net, seed):
+    """A state of the net with other weights and statistics."""
+    generator, module = torch.Generator().manual_seed(seed), copy.deepcopy(net.module_)
+    with torch.no_grad():
+        for t in [*module.parameters(), *module.buffers()]:  # tied weights move together
+            if t.is_floating_point():
+                t += 0.1 * torch.rand(t.shape, generator=generator).to(t)
+    return module.state_dict()
+
+
+def loaded(net, state):
+    module = copy.deepcopy(net.module_)
+    module.load_state_dict(state)
+    return module.eval()
+
+
 def use_everything(net, X, y):
     fnet = FunctionalNet(net)
     for Xb, yb in fnet.batches(X, y):
@@ -547,3 +563,75 @@ def test_a_clone_of_the_net_is_still_possible():
     net, X, y = make("mlp")
     use_everything(net, X, y)
     assert clone(net).get_params()["criterion"] is nn.CrossEntropyLoss
+
+
+# Other states ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_outputs_at_a_state_are_those_of_a_module_that_loaded_it(name):
+    net, X, _ = make(name)
+    state = moved(net, 1)
+    with torch.no_grad():
+        want = loaded(net, state)(torch.as_tensor(X))
+    got = forward(FunctionalNet(net).at(state), torch.as_tensor(X))
+    torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)
+
+
+def test_a_state_of_some_weights_leaves_the_rest():
+    net, X, _ = make("mlp")
+    at = FunctionalNet(net).at({"2.bias": torch.ones(3, dtype=torch.float64)})
+    state = net.module_.state_dict() | {"2.bias": torch.ones(3, dtype=torch.float64)}
+    with torch.no_grad():
+        want = loaded(net, state)(torch.as_tensor(X))
+    torch.testing.assert_close(forward(at, torch.as_tensor(X)), want, rtol=1e-12, atol=1e-12)
+
+
+def test_parameters_of_interest_are_the_states_own():
+    net, *_ = make("mlp")
+    state = moved(net, 1)
+    at = FunctionalNet(net, "2.*").at(state)
+    assert list(at.params) == ["2.weight", "2.bias"]
+    assert all(torch.equal(at.params[name], state[name]) for name in at.params)
+
+
+@pytest.mark.parametrize("name", ["batchnorm1d", "tied", "weight norm"])
+def test_going_to_a_state_changes_neither_the_net_nor_the_state(name):
+    net, X, _ = make(name)
+    fnet, state = FunctionalNet(net), moved(net, 1)
+    before, given = copy.deepcopy(net.module_.state_dict()), copy.deepcopy(state)
+    own = forward(fnet, torch.as_tensor(X))
+    forward(fnet.at(state), torch.as_tensor(X))
+    assert torch.equal(forward(fnet, torch.as_tensor(X)), own)
+    assert all(torch.equal(before[n], t) for n, t in net.module_.state_dict().items())
+    assert all(torch.equal(given[n], t) for n, t in state.items())
+
+
+@pytest.mark.parametrize("name", ["mlp", "batchnorm1d", "tied"])
+def test_stacked_states_are_what_each_state_says(name):
+    net, *_ = make(name)
+    fnet, states = FunctionalNet(net), [moved(net, seed) for seed in (1, 2, 3)]
+    stacked = fnet.stacked(states)
+    assert set(fnet.params) <= set(stacked)
+    for n, value in stacked.items():
+        assert torch.equal(value, torch.stack([state[n] for state in states]))
+
+
+def test_stacked_states_have_only_what_one_of_them_names():
+    net, *_ = make("mlp")
+    assert set(FunctionalNet(net).stacked([{}, {"2.bias": torch.ones(3)}])) == {"2.bias"}
+
+
+def test_a_state_that_names_nothing_is_stacked_as_the_net_itself():
+    net, *_ = make("mlp")
+    own = net.module_.state_dict()["2.bias"]
+    other = own + 1
+    stacked = FunctionalNet(net).stacked([{}, {"2.bias": other}])
+    assert torch.equal(stacked["2.bias"], torch.stack([own, other]))
+
+
+def test_stacked_states_without_gates_have_them_open():
+    net, *_ = make("mlp")
+    gate = {"2.influence_gate": torch.arange(8.0)}
+    stacked = FunctionalNet(net).stacked([{}, gate])["2.influence_gate"]
+    assert torch.equal(stacked, torch.stack([torch.ones(8), torch.arange(8.0)]))

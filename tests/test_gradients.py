@@ -17,6 +17,7 @@ from skinfluence._gradients import (
     plain_kernels,
     pullback,
     pushforward,
+    pushforward_members,
     row_gradients,
 )
 
@@ -94,6 +95,27 @@ def test_double_backward_gives_the_inner_products_of_the_loop(name, dtype):
     U = random_directions(fnet, 3)
     _, t = _gradients._double_backward(fnet, Xb, U)
     assert_close(scores(t, G), loop_gradients(net, X, y) @ flat(U, 1).T, dtype)
+
+
+@pytest.mark.parametrize("parameters", ["*", "*weight"])
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in NO_FORWARD_RULE])
+def test_members_in_one_pass_are_as_one_by_one(name, parameters):
+    net, X, _ = make(name)
+    fnet, X = FunctionalNet(net, parameters), torch.as_tensor(X)
+    generator = torch.Generator().manual_seed(0)
+    states = [
+        {
+            n: t if t.dtype == torch.int64 else t + 0.1 * torch.rand(t.shape, generator=generator)
+            for n, t in net.module_.state_dict().items()
+        }
+        for _ in range(3)
+    ]
+    U = [random_directions(fnet, 2, seed) for seed in range(3)]
+    every = {n: torch.stack([u[n] for u in U]) for n in fnet.params}
+    f, t = pushforward_members(fnet, X, fnet.stacked(states), every)
+    alone = [pushforward(fnet.at(state), X, u) for state, u in zip(states, U, strict=True)]
+    torch.testing.assert_close(f, torch.stack([f for f, _ in alone]), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(t, torch.stack([t for _, t in alone]), rtol=1e-10, atol=1e-12)
 
 
 @each_net

@@ -1,6 +1,7 @@
 """Directions and scores equal what autograd gives over all rows at once, whatever the batches."""
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +17,11 @@ from skinfluence._influence import (
     label_losses,
     label_norms,
     label_scores,
+    member_scores,
+    pair_scores,
     predicted_outputs,
     predictions,
+    reference_pairs,
     row_losses,
     row_norms,
     row_scores,
@@ -233,6 +237,89 @@ def test_row_losses_are_those_of_the_criterion(name):
 def test_row_norms_are_those_of_the_loop(name):
     fnet, X, y, net = fnet_of(name, batch_size=3)
     assert_close(row_norms(fnet, X, y), np.linalg.norm(loop_gradients(net, X, y), axis=1))
+
+
+# Several members, and single pairs -------------------------------------------------------------
+
+
+def members_of(net, number=3):
+    """The net's own state and others near it."""
+    generator, states = torch.Generator().manual_seed(0), [{}]
+    for _ in range(number - 1):
+        module = copy.deepcopy(net.module_)
+        with torch.no_grad():
+            for t in module.parameters():
+                t += 0.1 * torch.rand(t.shape, generator=generator).to(t)
+        states.append(module.state_dict())
+    return states
+
+
+@each_kind
+@pytest.mark.parametrize("classwise", [False, True])
+def test_scores_of_members_together_are_those_of_each_alone(name, classwise):
+    fnet, X, y, net = fnet_of(name, batch_size=3)
+    states = members_of(net)
+    groups = y if classwise else None
+    U = [ask(fnet.at(state), Utility(), X, y, groups=groups) for state in states]
+    alone = [row_scores(fnet.at(s), u, X, y) for s, u in zip(states, U, strict=True)]
+    assert_close(member_scores(fnet, states, U, X, y), np.stack(alone))
+
+
+@each_kind
+def test_scores_of_members_are_those_of_a_loop_over_rows_at_each(name):
+    fnet, X, y, net = fnet_of(name, batch_size=3)
+    states, want = members_of(net), []
+    for state in states:
+        module = copy.deepcopy(net.module_)
+        module.load_state_dict(net.module_.state_dict() | state)
+        rows = loop_gradients(SimpleNamespace(module_=module), X, y)
+        want.append(rows @ rows.mean(0))
+    U = [ask(fnet.at(state), Utility(), X, y) for state in states]
+    assert_close(member_scores(fnet, states, U, X, y), np.stack(want))
+
+
+def test_members_that_cannot_be_done_together_are_none():
+    fnet, X, y, net = fnet_of("weight norm")  # which has no forward-mode rule
+    states = members_of(net)
+    U = [ask(fnet.at(state), Utility(), X, y) for state in states]
+    assert member_scores(fnet, states, U, X, y) is None
+
+
+@pytest.mark.parametrize("target", [Utility(), gap], ids=["loss", "gap"])
+@each_kind
+@each_batch_size
+def test_scores_of_pairs_add_up_to_the_score_of_the_row(name, batch_size, target):
+    fnet, X, y, _ = fnet_of(name, batch_size=batch_size)
+    pairs = reference_pairs(fnet, target, X[:5], y[:5], is_classification=True)
+    blocks = list(pair_scores(fnet, pairs, X, y))
+    assert [len(block) for block in blocks] == [len(yb) for _, yb in fnet.batches(X, y)]
+    scores = row_scores(fnet, ask(fnet, target, X[:5], y[:5]), X, y)
+    assert_close(np.concatenate(blocks).sum(1), scores)
+
+
+@each_kind
+@pytest.mark.parametrize("normalize", [False, True])
+def test_scores_of_pairs_are_the_inner_products_of_the_loop(name, normalize):
+    fnet, X, y, net = fnet_of(name, batch_size=3)
+    rows = loop_gradients(net, X, y)
+    pairs = reference_pairs(fnet, Utility(), X[:5], y[:5], is_classification=True)
+    want = rows @ rows[:5].T / 5
+    if normalize:
+        want /= np.linalg.norm(rows, axis=1, keepdims=True)
+    got = np.concatenate(list(pair_scores(fnet, pairs, X, y, normalize=normalize)))
+    assert_close(got, want)
+
+
+def test_a_pair_without_a_gradient_scores_zero_also_when_normalized():
+    net, X, y = make("mlp")
+    fnet = FunctionalNet(net)
+    pairs = reference_pairs(fnet, Utility(), X, y, is_classification=True)
+    with torch.no_grad():
+        net.module_[2].weight.zero_()
+        net.module_[2].bias.copy_(torch.tensor([1e4, 0.0, 0.0]))  # sure of class 0
+    (block,) = pair_scores(fnet, pairs, X, y, normalize=True)
+    assert (block[y == 0] == 0).all()
+    assert np.abs(block[y != 0]).max() > 0
 
 
 # Under every label ----------------------------------------------------------------------------
