@@ -67,8 +67,8 @@ class Crossing(Attack):
     With m(x) the margin of the predicted class over its nearest rival and w = ∇m, a row moves to
     ``x - gamma * m(x) / ||w||² * w``: just onto the border at gamma = 1 where the margin is linear
     in x, and beyond it at a larger gamma. For a linear model this is x - γ (w·x + b)/‖w‖² w; for a
-    linear head on an embedding, give the embeddings as rows; for any other net it is one step of
-    DeepFool [2]_.
+    linear head on an embedding, see :func:`skinfluence.nets.split_head`; for any other net it is
+    one step of DeepFool [2]_.
 
     Parameters
     ----------

@@ -5,6 +5,8 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 from skorch.dataset import Dataset as SkorchDataset
@@ -12,7 +14,15 @@ from skorch.dataset import ValidSplit
 from small import blobs, line
 from torch.utils.data import DataLoader, Subset
 
-from skinfluence.nets import MLP, TabularClassifier, TabularRegressor, table_batches
+from skinfluence import InfluenceScorer
+from skinfluence.attacks import Crossing
+from skinfluence.nets import (
+    MLP,
+    TabularClassifier,
+    TabularRegressor,
+    split_head,
+    table_batches,
+)
 
 X64, Y = blobs()
 X = X64.astype(np.float32)
@@ -366,3 +376,66 @@ def test_an_automatic_batch_is_a_twentieth_of_the_rows_within_bounds(rows, size)
     dataset = SkorchDataset(np.zeros((rows, 1)), np.zeros(rows))
     first, _ = next(iter(table_batches(dataset, "auto")))
     assert len(first) == size
+
+
+# The last layer by itself -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_head_of_a_net_on_its_embedding_is_the_net(seed):
+    X, y = load_iris(return_X_y=True)
+    torch.manual_seed(seed)
+    net = TabularClassifier(max_epochs=3, module__hidden=(16, 8)).fit(X, y)
+    embed, head = split_head(net)
+    np.testing.assert_allclose(head.predict_proba(embed(X)), net.predict_proba(X), atol=1e-6)
+
+
+def test_an_embedding_is_what_enters_the_layer():
+    X, y = load_iris(return_X_y=True)
+    net = TabularClassifier(max_epochs=2, module__hidden=(16, 8)).fit(X, y)
+    with torch.no_grad():
+        module = net.module_
+        want = module.body((torch.tensor(X).float() - module.x_mean) / module.x_scale)
+    np.testing.assert_allclose(split_head(net)[0](X), want.numpy(), atol=1e-6)
+
+
+def test_splitting_leaves_the_net_alone():
+    X, y = load_iris(return_X_y=True)
+    net = TabularClassifier(max_epochs=2, module__hidden=(8,)).fit(X, y)
+    before = pickle.dumps(net.module_.state_dict())
+    embed, head = split_head(net)
+    embed(X)
+    head.module_.weight.data.zero_()
+    assert pickle.dumps(net.module_.state_dict()) == before
+    assert not net.module_.head._forward_pre_hooks
+
+
+def test_a_row_crosses_the_border_of_the_head_in_the_embedding():
+    X, y = load_iris(return_X_y=True)
+    net = TabularClassifier(max_epochs=10, module__hidden=(16,)).fit(X, y)
+    embed, head = split_head(net)
+    moved = Crossing(1.3)(head, embed(X), y)
+    assert (head.predict(moved) != net.predict(X)).all()
+
+
+def test_scores_of_a_head_are_those_of_the_nets_last_layer():
+    X, y = load_iris(return_X_y=True)
+    net = TabularClassifier(max_epochs=3, module__hidden=(16,)).fit(X, y)
+    embed, head = split_head(net)
+    whole = InfluenceScorer(FrozenEstimator(net), parameters="head.*")
+    alone = InfluenceScorer(FrozenEstimator(head))
+    want = whole.fit(X, y, X_val=X, y_val=y).scores_
+    got = alone.fit(embed(X), y, X_val=embed(X), y_val=y).scores_
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * np.abs(want).max())
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [("nose", "no such layer; it has body"), ("body.0", "more comes after it")],
+    ids=["no such layer", "not the last"],
+)
+def test_a_split_at_another_layer_is_refused(layer, message):
+    X, y = load_iris(return_X_y=True)
+    net = TabularClassifier(max_epochs=1, module__hidden=(3,)).fit(X, y)
+    with pytest.raises(ValueError, match=message):
+        split_head(net, layer)[0](X)
