@@ -32,7 +32,7 @@ from tqdm import tqdm
 from skinfluence import InfluenceScorer
 from skinfluence.datasets import load_adult, load_compas
 from skinfluence.nets import TabularClassifier
-from skinfluence.rules import Budget
+from skinfluence.rules import Budget, Reweight
 from skinfluence.targets import (
     DemographicParity,
     EqualizedOdds,
@@ -97,10 +97,12 @@ def parts(name, seed):
     return [(X[part], y[part], group[part]) for part in (train, reference, test)]
 
 
-def measure(keep, train, held):
-    """Accuracy and gaps on held rows of a model that is fitted to the kept rows."""
+def measure(decision, train, held):
+    """Accuracy and gaps on held rows of a model that is fitted as a rule has decided."""
     X, y, _ = train
-    model = LogisticRegression(max_iter=5000).fit(X[keep], y[keep])
+    keep, weight = decision.keep, decision.sample_weight
+    weight = None if weight is None else weight[keep]
+    model = LogisticRegression(max_iter=5000).fit(X[keep], y[keep], sample_weight=weight)
     X, y, s = held
     predicted = model.predict(X)
     return {name: metric(y, predicted, s) for name, metric in METRICS.items()}
@@ -110,24 +112,27 @@ def arms(name, seed):
     train, reference, test = parts(name, seed)
     X, y, _ = train
 
-    def row(arm, keep):
-        return {"data": name, "arm": arm, "seed": seed} | measure(keep, train, test)
+    def row(arm, decision):
+        return {"data": name, "arm": arm, "seed": seed} | measure(decision, train, test)
 
-    yield row("nothing dropped", np.ones(len(y), dtype=bool))
     lot = np.random.RandomState(seed).uniform(size=len(y))
-    yield row("random", Budget(BUDGET).decide(lot, y).keep)
+    yield row("nothing dropped", Budget(0.0).decide(lot, y))
+    yield row("random", Budget(BUDGET).decide(lot, y))
     net = TabularClassifier(module__hidden=(), lr=1e-2)
     for arm, target in TARGETS.items():
         scorer = InfluenceScorer(net, target=target, random_state=seed)
         scorer.fit(
             X, y, X_val=reference[0], y_val=reference[1], sensitive_features_val=reference[2]
         )
-        yield row(arm, Budget(BUDGET).decide(scorer.scores_, y).keep)
+        yield row(arm, Budget(BUDGET).decide(scorer.scores_, y))
         if arm == "demographic parity":
-            keep = {b: Budget(b).decide(scorer.scores_, y).keep for b in BUDGETS}
-            gap = {b: measure(keep[b], train, reference)["parity gap"] for b in BUDGETS}
+            cut = {b: Budget(b).decide(scorer.scores_, y) for b in BUDGETS}
+            gap = {b: measure(cut[b], train, reference)["parity gap"] for b in BUDGETS}
             best = next((b for b in BUDGETS if gap[b] <= gap[0.0] / 2), BUDGETS[-1])
-            yield row("demographic parity, budget chosen", keep[best]) | {"budget": best}
+            yield row("demographic parity, budget chosen", cut[best]) | {"budget": best}
+            for strength in (0.4, 1):
+                weights = Reweight(strength).decide(scorer.scores_, y)
+                yield row(f"demographic parity, reweighted, strength {strength}", weights)
 
 
 def summarise(rows):

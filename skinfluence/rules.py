@@ -174,7 +174,8 @@ class Reweight(Rule):
     Parameters
     ----------
     strength : float, default=1.0
-        Factor on z: 0 gives all rows the same weight.
+        Factor on z: 0 gives all rows the same weight, and so, by the clipping, do values below
+        about 0.3. Choose it by a search on held-out rows: 1 is strong.
 
     References
     ----------
