@@ -6,6 +6,7 @@ ensemble has a panel of one.
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -177,8 +178,8 @@ def share_below(known: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def _lowest(blocks: Iterator[np.ndarray], k: int) -> np.ndarray:
     """Return the k lowest values of each column, (k, m) ascending, a block of rows at a time."""
-    kept: np.ndarray | None = None
-    for block in blocks:
-        every = block if kept is None else np.concatenate([kept, block])
+    kept = next(blocks)
+    for block in itertools.chain([kept[:0]], blocks):
+        every = np.concatenate([kept, block])
         kept = np.partition(every, k - 1, axis=0)[:k] if len(every) > k else every
     return np.sort(kept, axis=0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -29,6 +30,8 @@ __all__ = ["FGSM", "PGD", "Attack", "Crossing", "FromART"]
 
 class Attack(ABC, BaseEstimator):
     """Base of the attacks on a net whose gradients are known."""
+
+    needs_classes = False
 
     def __call__(self, net: Any, X: Any, y: Any) -> Any:
         """Return changed rows.
@@ -49,6 +52,8 @@ class Attack(ABC, BaseEstimator):
         _check_rows(X, self)
         net.check_is_fitted()
         fnet = FunctionalNet(net)
+        if self.needs_classes:
+            _check_classifier(net, self)
         given, found = [], []
         y = y if isinstance(y, Tensor) else np.asarray(y)
         for Xb, yb in fnet.batches(X, y):
@@ -94,13 +99,10 @@ class Crossing(Attack):
     True
     """
 
+    needs_classes = True
+
     def __init__(self, gamma: float = 1.3) -> None:
         self.gamma = gamma
-
-    def __call__(self, net: Any, X: Any, y: Any) -> Any:
-        """Return changed rows; see :class:`Attack`."""
-        _check_classifier(net, self)
-        return super().__call__(net, X, y)
 
     def perturb(self, fnet: FunctionalNet, X: Tensor, y: Tensor) -> Tensor:
         """Change one batch of rows."""
@@ -109,9 +111,8 @@ class Crossing(Attack):
         best_step = torch.full((len(X),), torch.inf, dtype=X.dtype, device=X.device)
         moved = X.clone()
         for rival in range(logits.shape[1]):
-            margin, w = _input_gradient(
-                fnet, X, lambda f, c=rival: _margin(_log_odds(fnet, f), top, c)
-            )
+            over_rival = partial(_margin, fnet, top, rival)
+            margin, w = _input_gradient(fnet, X, over_rival)
             square = w.flatten(1).square().sum(1)
             step = margin / square.sqrt()
             nearer = (top != rival) & (square > 0) & (step < best_step)
@@ -369,7 +370,8 @@ def _log_odds_at(fnet: FunctionalNet, X: Tensor) -> Tensor:
         return _log_odds(fnet, fnet.outputs(fnet.params, X))
 
 
-def _margin(logits: Tensor, top: Tensor, rival: int) -> Tensor:
+def _margin(fnet: FunctionalNet, top: Tensor, rival: int, outputs: Tensor) -> Tensor:
+    logits = _log_odds(fnet, outputs)
     return logits.gather(1, top.unsqueeze(1)).squeeze(1) - logits[:, rival]
 
 
