@@ -154,8 +154,8 @@ class Dropout(Ensemble):
 class WeightNoise(Ensemble):
     """Copies of one trained net with noise on the weights: the paper's form for linear models [1]_.
 
-    The first member is the net itself; the others have independent N(0, `sigma`²) added to every
-    parameter whose gradient counts.
+    The first member is the net itself; in the others every parameter whose gradient counts has
+    independent normal noise of standard deviation `sigma`.
 
     Parameters
     ----------
