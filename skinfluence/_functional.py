@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from sklearn.base import is_classifier
 from skorch.dataset import Dataset as SkorchDataset
 from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
@@ -167,6 +168,19 @@ class FunctionalNet:
         if grad is None:
             raise self.not_differentiable()
         return grad
+
+    def sampled_labels(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
+        """Labels drawn from the model, (n,) or of the shape of a regressor's outputs.
+
+        A regressor's loss is taken for the squared one, that of a normal error of variance 1/2.
+        """
+        if not is_classifier(self._net):
+            noise = torch.randn(outputs.shape, generator=generator).to(outputs)
+            return outputs + noise * 0.5**0.5
+        p = self.probabilities(outputs).double().cpu()
+        drawn = torch.multinomial(p, 1, generator=generator)[:, 0].to(outputs.device)
+        # One output for two classes: its criterion takes floats of the outputs' shape.
+        return drawn if outputs[0].numel() > 1 else drawn.to(outputs).reshape(outputs.shape)
 
     def not_differentiable(self) -> ValueError:
         """Return the error for a loss that has no gradient by the outputs."""

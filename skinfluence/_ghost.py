@@ -55,6 +55,15 @@ class Outer:
         right = other.dense().flatten(1).T
         return _in_pieces(self, lambda piece: piece.dense().flatten(1) @ right)
 
+    def inner(self, V: Tensor) -> Tensor:
+        """<g_i, v> of k directions, (n, k)."""
+        V = V.reshape(len(V), self.d.shape[2], self.d.shape[3], self.a.shape[3])
+        return torch.einsum("ntgo,kgoi,ntgi->nk", self.d, V, self.a)
+
+    def combine(self, c: Tensor) -> Tensor:
+        """Σ_i c_i g_i for k sets of factors c (n, k): (k, ...)."""
+        return torch.einsum("nk,ntgo,ntgi->kgoi", c, self.d, self.a)
+
     def join(self, other: Outer) -> Outer:
         """Gradient of a layer that was called twice."""
         return Outer(torch.cat([self.a, other.a], 1), torch.cat([self.d, other.d], 1))
@@ -83,6 +92,16 @@ class Lookup:
 
         return _in_pieces(self, block, other.index.numel() * self.index.shape[1])
 
+    def inner(self, V: Tensor) -> Tensor:
+        """<g_i, v> of k directions, (n, k)."""
+        return torch.einsum("nto,knto->nk", self.d, V[:, self.index])
+
+    def combine(self, c: Tensor) -> Tensor:
+        """Σ_i c_i g_i for k sets of factors c (n, k): (k, size, out)."""
+        out = self.d.new_zeros(c.shape[1], self.size, self.d.shape[2])
+        scaled = torch.einsum("nk,nto->knto", c, self.d).flatten(1, 2)
+        return out.index_add_(1, self.index.flatten(), scaled)
+
     def join(self, other: Lookup) -> Lookup:
         index = torch.cat([self.index, other.index], 1)
         return Lookup(index, torch.cat([self.d, other.d], 1), self.size)
@@ -102,6 +121,14 @@ class Dense:
 
     def gram(self, other: Dense) -> Tensor:
         return self.g.flatten(1) @ other.g.flatten(1).T
+
+    def inner(self, V: Tensor) -> Tensor:
+        """<g_i, v> of k directions, (n, k)."""
+        return self.g.flatten(1) @ V.flatten(1).T
+
+    def combine(self, c: Tensor) -> Tensor:
+        """Σ_i c_i g_i for k sets of factors c (n, k): (k, ...)."""
+        return c.T @ self.g.flatten(1)
 
     def join(self, other: Dense) -> Dense:
         return Dense(self.g + other.g)

@@ -143,6 +143,24 @@ def hvp(fnet: FunctionalNet, batches: Any, u: Params) -> Params:
     return {name: value / n for name, value in total.items()}
 
 
+def ggnvp(fnet: FunctionalNet, batches: Any, u: Params) -> Params:
+    """G u, G = mean of J_i^T (∂²ℓ/∂f²) J_i over `batches` of (X, y): no second derivative of f."""
+    total = {name: torch.zeros_like(p) for name, p in fnet.params.items()}
+    n = 0
+    for X, y in batches:
+        f, t = pushforward(fnet, X, {name: value.unsqueeze(0) for name, value in u.items()})
+        with torch.enable_grad():
+            f = f.detach().requires_grad_()
+            (G,) = torch.autograd.grad(fnet.losses(f, X, y).sum(), f, create_graph=True)
+            bent = torch.zeros_like(f)
+            if G.requires_grad:  # a loss that is linear in the outputs has no curvature
+                (bent,) = torch.autograd.grad((G * t[0]).sum(), f, materialize_grads=True)
+        for name, product in pullback(fnet, X, bent).items():
+            total[name] += product
+        n += len(y)
+    return {name: value / n for name, value in total.items()}
+
+
 def _forward_mode(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
     """All directions at once: the primal pass is shared."""
 

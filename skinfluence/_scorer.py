@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from skinfluence._selfcheck import check_net
 from skinfluence._table import Table, read_rows, read_table
 from skinfluence._training import Snapshots, fit_net, in_one_thread, snapshots_of
 from skinfluence.attacks import attack_rows
+from skinfluence.curvature import check_curvature
 from skinfluence.ensembles import Ensemble, Training, check_ensemble
 from skinfluence.targets import check_target
 
@@ -49,6 +51,9 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
     ensemble : Ensemble, default=None
         Where gradients are taken: at several members instead of the one fitted net; see
         :mod:`skinfluence.ensembles`.
+    curvature : Curvature, default=None
+        What the direction of the target is multiplied with, an estimate of the inverse Hessian of
+        the training loss; see :mod:`skinfluence.curvature`. None is the identity.
     normalize : {None, "rows", "reference", "both"}, default=None
         Divide by the norm of the scored row's gradient, by each reference row's before they are
         added, or both (the mean cosine). None is the paper's inner product, which rows with large
@@ -123,6 +128,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         *,
         target: Any = None,
         ensemble: Any = None,
+        curvature: Any = None,
         normalize: str | None = None,
         classwise: bool = False,
         parameters: str | list[str] = "*",
@@ -134,6 +140,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         self.estimator = estimator
         self.target = target
         self.ensemble = ensemble
+        self.curvature = curvature
         self.normalize = normalize
         self.classwise = classwise
         self.parameters = parameters
@@ -176,6 +183,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         """
         self._check_parameters()
         target, ensemble = check_target(self.target), check_ensemble(self.ensemble)
+        curvature = check_curvature(self.curvature)
         table = read_table(self, X, y, X_val, y_val)
         self._labels, self._dtype, self._y_dtype = table.labels, table.dtype, table.y.dtype
         if table.labels.is_classification:
@@ -202,7 +210,8 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
             check_net(fnet, directions(fnet, **question), X_fit, y_fit)
         rng = np.random.RandomState(table.seed)
         members = ensemble.members(trainings, fnet, next(iter(fnet.batches(X_fit)))[0], rng)
-        self._panel = self._convene(ensemble.aggregate, fnet, members, question)
+        bend = curvature and partial(curvature.prepare, X=X_fit, y=y_fit, rng=rng)
+        self._panel = self._convene(ensemble.aggregate, fnet, members, question, bend)
         self.scores_ = self._panel.learn(fnet, table.X, table.y, self._progress(fnet, table.X))
         return self
 
@@ -300,12 +309,22 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         return trainings
 
     def _convene(
-        self, aggregate: str, fnet: FunctionalNet, members: list[Any], question: dict[str, Any]
+        self,
+        aggregate: str,
+        fnet: FunctionalNet,
+        members: list[Any],
+        question: dict[str, Any],
+        bend: Callable[[FunctionalNet], Any] | None,
     ) -> Panel:
-        """Put the question to each member."""
+        """Put the question to each member; `bend` gives what multiplies directions at a net."""
         normalize = self.normalize in ("rows", "both")
         bar = tqdm(members, "members", disable=not self.verbose or len(members) == 1)
         if aggregate == "votes":
+            if bend is not None:
+                raise ValueError(
+                    f"curvature={self.curvature!r} multiplies one direction, but votes have one "
+                    "for each reference row; use aggregate='mean' or 'ranks'."
+                )
             asked = [reference_pairs(fnet.at(m.state), **question) for m in bar]
             return Votes(members, asked, normalize=normalize)
         of_classes = self.classwise and self._labels.is_classification
@@ -313,7 +332,11 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
             "groups": question["y"].astype(int) if of_classes else None,
             "normalize": self.normalize in ("reference", "both"),
         }
-        found = [directions(fnet.at(m.state), **question, **options) for m in bar]
+        found = []
+        for member in bar:
+            at = fnet.at(member.state)
+            v = directions(at, **question, **options)
+            found.append(v if bend is None else bend(at)(v))
         U = [{name: value.cpu() for name, value in u.items()} for u in found]
         voices = Voices(members, U, normalize=normalize)
         return Ranks(voices) if aggregate == "ranks" else Mean(voices)

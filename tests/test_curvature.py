@@ -1,0 +1,352 @@
+"""A curvature is (M + λI)^-1: held against dense algebra in float64."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from skorch import NeuralNetClassifier
+from torch import nn
+from zoo import make
+
+from skinfluence import InfluenceScorer
+from skinfluence import _validation as check
+from skinfluence._functional import FunctionalNet
+from skinfluence._gradients import forward, ggnvp, row_gradients
+from skinfluence._influence import directions, row_scores
+from skinfluence.curvature import CG, EKFAC, DataInf, Exact, LiSSA, check_curvature
+from skinfluence.ensembles import Dropout, Single
+from skinfluence.nets import TabularClassifier
+from skinfluence.targets import Utility
+
+RNG = np.random.RandomState
+SMALL = ["mlp", "conv1d", "batchnorm1d", "embedding"]
+
+
+def problem(name):
+    net, X, y = make(name)
+    return FunctionalNet(net), X, y
+
+
+def random_directions(fnet, k=2, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        n: torch.randn((k, *p.shape), generator=generator, dtype=p.dtype)
+        for n, p in fnet.params.items()
+    }
+
+
+def flat(V):
+    return torch.cat([v.flatten(1) for v in V.values()], 1)
+
+
+def gradients(fnet, X, y):
+    """Row gradients by vmap, (n, p)."""
+    Xb, yb = next(fnet.batches(X, y))
+    return flat(row_gradients(fnet, Xb, fnet.cotangents(forward(fnet, Xb), Xb, yb)))
+
+
+def dense_hessian(fnet, X, y):
+    """Of the mean loss, by torch.func over one flat vector."""
+    Xb, yb = next(fnet.batches(X, y))
+    shapes = {n: p.shape for n, p in fnet.params.items()}
+    vector = torch.cat([p.flatten() for p in fnet.params.values()])
+
+    def loss(v):
+        chunks = v.split([s.numel() for s in shapes.values()])
+        params = {n: c.reshape(s) for (n, s), c in zip(shapes.items(), chunks, strict=True)}
+        return fnet.losses(fnet.outputs(params, Xb), Xb, yb).mean()
+
+    return torch.func.hessian(loss)(vector)
+
+
+def dense_ggn(fnet, X, y):
+    """Mean of J_i^T H_i J_i, Jacobians and Hessians row by row."""
+    Xb, yb = next(fnet.batches(X, y))
+    n = len(yb)
+    J = torch.func.jacrev(lambda p: fnet.outputs(p, Xb))(fnet.params)
+    f = forward(fnet, Xb)
+    J = torch.cat([j.reshape(n, f[0].numel(), -1) for j in J.values()], 2)
+    total = 0
+    for i in range(n):
+
+        def of_row(g, i=i):
+            outputs = torch.cat([f[:i], g.unsqueeze(0), f[i + 1 :]])
+            return fnet.losses(outputs, Xb, yb)[i]
+
+        H = torch.func.hessian(of_row)(f[i]).reshape(J.shape[1], J.shape[1])
+        total = total + J[i].T @ H @ J[i]
+    return total / n
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_gauss_newton_product_is_the_dense_matrix_times_the_vector(name):
+    fnet, X, y = problem(name)
+    u = {n: v[0] for n, v in random_directions(fnet).items()}
+    got = torch.cat([v.flatten() for v in ggnvp(fnet, fnet.batches(X, y), u).values()])
+    want = dense_ggn(fnet, X, y) @ torch.cat([v.flatten() for v in u.values()])
+    torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(("matrix", "dense"), [("hessian", dense_hessian), ("ggn", dense_ggn)])
+def test_exact_is_dense_algebra(name, matrix, dense):
+    fnet, X, y = problem(name)
+    V = random_directions(fnet)
+    got = flat(Exact(matrix, damping=0.1).prepare(fnet, X, y, RNG(0))(V))
+    M = dense(fnet, X, y)
+    want = torch.linalg.solve(M + 0.1 * torch.eye(len(M)).to(M), flat(V).T).T
+    torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_cg_is_exact_to_its_tolerance(name):
+    fnet, X, y = problem(name)
+    V = random_directions(fnet)
+    want = flat(Exact("ggn", damping=0.05).prepare(fnet, X, y, RNG(0))(V))
+    solver = CG(damping=0.05, max_iter=1000, tol=1e-10)
+    got = flat(solver.prepare(fnet, X, y, RNG(0))(V))
+    torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-6 * float(want.abs().max()))
+
+
+def test_cg_stops_with_an_error_where_the_hessian_bends_down():
+    fnet, X, y = problem("mlp")
+    lowest = float(torch.linalg.eigvalsh(dense_hessian(fnet, X, y))[0])
+    assert lowest < 0
+    with pytest.raises(ValueError, match="negative curvature"):
+        CG("hessian", damping=0.0, max_iter=1000, tol=1e-12).prepare(fnet, X, y, RNG(0))(
+            random_directions(fnet)
+        )
+
+
+def test_cg_that_runs_out_of_steps_says_so():
+    fnet, X, y = problem("mlp")
+    with pytest.warns(RuntimeWarning, match="stopped after 2 steps"):
+        CG(damping=1e-6, max_iter=2).prepare(fnet, X, y, RNG(0))(random_directions(fnet, 1))
+
+
+def test_lissa_converges_to_the_exact_solution():
+    fnet, X, y = problem("mlp")
+    V = random_directions(fnet, 1)
+    want = flat(Exact("ggn", damping=0.5).prepare(fnet, X, y, RNG(0))(V))
+    solver = LiSSA("ggn", damping=0.5, scale=5.0, n_steps=300, batch_size=10_000)
+    got = flat(solver.prepare(fnet, X, y, RNG(0))(V))
+    torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-6 * float(want.abs().max()))
+
+
+def test_lissa_says_what_to_change_when_it_diverges():
+    fnet, X, y = problem("mlp")
+    with pytest.raises(ValueError, match=r"scale=0\.01"):
+        LiSSA("ggn", damping=0.1, scale=0.001).prepare(fnet, X, y, RNG(0))(
+            random_directions(fnet, 1)
+        )
+
+
+def test_lissa_gives_the_same_numbers_for_the_same_seed():
+    fnet, X, y = problem("mlp")
+    V = random_directions(fnet, 1)
+    solver = LiSSA(damping=0.5, scale=20.0, n_steps=20, batch_size=4)
+    first, again = (flat(solver.prepare(fnet, X, y, RNG(3))(V)) for _ in range(2))
+    assert torch.equal(first, again)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("damping", ["auto", 0.2])
+def test_datainf_is_the_mean_of_the_rows_dense_inverses(name, damping):
+    fnet, X, y = problem(name)
+    V = random_directions(fnet)
+    got = DataInf(damping).prepare(fnet, X, y, RNG(0))(V)
+    Xb, yb = next(fnet.batches(X, y))
+    rows = row_gradients(fnet, Xb, fnet.cotangents(forward(fnet, Xb), Xb, yb))
+    for name_, g in rows.items():
+        g = g.flatten(1)
+        lam = float(g.square().mean()) / 10 if damping == "auto" else damping
+        v = V[name_].flatten(1)
+        want = 0
+        for row in g:
+            M = torch.outer(row, row) + lam * torch.eye(len(row), dtype=row.dtype)
+            want = want + torch.linalg.solve(M, v.T).T / len(g)
+        torch.testing.assert_close(
+            got[name_].flatten(1), want, rtol=1e-6, atol=1e-6 * float(want.abs().max())
+        )
+
+
+# EK-FAC --------------------------------------------------------------------------------------
+
+
+def sampled_gradients(fnet, X, seed, bias=True):
+    """Per layer (a with ones, d) of a two-layer MLP at the labels that EKFAC samples."""
+    generator = torch.Generator().manual_seed(int(RNG(seed).randint(np.iinfo(np.int32).max)))
+    Xb, _ = next(fnet.batches(X))
+    f = forward(fnet, Xb)
+    y = fnet.sampled_labels(f, generator)
+    return row_gradients(fnet, Xb, fnet.cotangents(f, Xb, y))
+
+
+@pytest.mark.parametrize("corrected", [True, False], ids=["EK-FAC", "KFAC"])
+def test_ekfac_is_its_dense_definition_on_an_mlp(corrected):
+    fnet, X, y = problem("mlp")
+    V = random_directions(fnet)
+    got = EKFAC(0.1, corrected=corrected).prepare(fnet, X, y, RNG(0))(V)
+    rows = sampled_gradients(fnet, X, 0)
+    layers = [n.removesuffix(".weight") for n in rows if n.endswith(".weight")]
+    for layer in layers:
+        W, b = rows[f"{layer}.weight"], rows[f"{layer}.bias"]
+        g = torch.cat([W, b.unsqueeze(2)], 2)  # (n, out, in + 1), each d ⊗ ã: rank one
+        d = b
+        # ã from the gradients themselves: g = d ãᵀ with ã's last entry 1
+        a = torch.einsum("no,noi->ni", d, g) / d.square().sum(1, keepdim=True)
+        _, Q_A = torch.linalg.eigh(a.T @ a / len(a))
+        _, Q_S = torch.linalg.eigh(d.T @ d / len(d))
+        if corrected:
+            values = (Q_S.T @ g @ Q_A).square().mean(0)
+        else:
+            values = torch.outer((d @ Q_S).square().mean(0), (a @ Q_A).square().mean(0))
+        v = torch.cat([V[f"{layer}.weight"], V[f"{layer}.bias"].unsqueeze(2)], 2)
+        want = Q_S @ ((Q_S.T @ v @ Q_A) / (values + 0.1)) @ Q_A.T
+        mine = torch.cat([got[f"{layer}.weight"], got[f"{layer}.bias"].unsqueeze(2)], 2)
+        torch.testing.assert_close(mine, want, rtol=1e-7, atol=1e-8 * float(want.abs().max()))
+
+
+@pytest.mark.parametrize("name", ["conv1d", "embedding", "batchnorm1d", "lstm"])
+def test_ekfac_solves_for_every_parameter_and_is_positive_definite(name):
+    fnet, X, y = problem(name)
+    V = random_directions(fnet, 3)
+    solved = EKFAC(0.1).prepare(fnet, X, y, RNG(0))(V)
+    assert list(solved) == list(V)
+    assert (torch.linalg.vecdot(flat(V), flat(solved)) > 0).all()
+
+
+def test_what_has_no_kronecker_factors_gets_its_fisher_diagonal():
+    fnet, X, y = problem("batchnorm1d")
+    V = random_directions(fnet, 1)
+    solved = EKFAC(0.1).prepare(fnet, X, y, RNG(0))(V)
+    rows = sampled_gradients(fnet, X, 0)
+    norms = [n for n, m in fnet.shell.named_modules() if isinstance(m, nn.BatchNorm1d)]
+    for name in (f"{norms[0]}.weight", f"{norms[0]}.bias"):
+        want = V[name] / (rows[name].square().mean(0) + 0.1)
+        torch.testing.assert_close(solved[name], want, rtol=1e-9, atol=1e-12)
+
+
+# What is refused -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("curvature", "message"),
+    [
+        (Exact("fisher"), "expected 'hessian' or 'ggn'"),
+        (CG(damping=-1), "0 or more"),
+        (DataInf(0), "above 0"),
+        (CG(max_iter=0), "1 or more"),
+        (LiSSA(scale=0), "above 0"),
+        (EKFAC(n_samples=0), "1 or more"),
+    ],
+    ids=["matrix", "damping", "DataInf damping", "max_iter", "scale", "n_samples"],
+)
+def test_bad_parameters_are_named(curvature, message):
+    fnet, X, y = problem("mlp")
+    with pytest.raises(ValueError, match=message):
+        curvature.prepare(fnet, X, y, RNG(0))
+
+
+def test_only_a_curvature_is_a_curvature():
+    with pytest.raises(TypeError, match="EKFAC"):
+        check_curvature("ekfac")
+
+
+@pytest.mark.parametrize("curvature", [Exact(), CG(), LiSSA(), DataInf(), EKFAC()], ids=repr)
+def test_curvatures_are_cloned_with_their_parameters(curvature):
+    assert clone(curvature).get_params() == curvature.get_params()
+
+
+# In the scorer ----------------------------------------------------------------------------------
+
+
+def table(n=120, seed=0):
+    rng = RNG(seed)
+    X = rng.normal(size=(n, 6)).astype(np.float32)
+    y = (X[:, 0] + 0.8 * rng.normal(size=n) > 0).astype(int)
+    return X[:-40], y[:-40], X[-40:], y[-40:]
+
+
+def scored(curvature, **options):
+    X, y, X_val, y_val = table()
+    net = TabularClassifier(module__hidden=(8,), max_epochs=10)
+    scorer = InfluenceScorer(net, curvature=curvature, random_state=0, **options)
+    return scorer.fit(X, y, X_val=X_val, y_val=y_val)
+
+
+@pytest.mark.parametrize(
+    "curvature", [Exact("ggn", 0.1), CG(damping=0.1), EKFAC(), DataInf()], ids=repr
+)
+def test_a_scorer_multiplies_its_direction_by_the_curvature(curvature):
+    X, y, X_val, y_val = table()
+    scorer = scored(curvature)
+    fnet = FunctionalNet(scorer.estimator_)
+    v = directions(fnet, Utility(), X_val, y_val, is_classification=True)
+    rng = RNG(check.draw_seed(0))
+    Single().members([], fnet, X, rng)
+    u = curvature.prepare(fnet, X, y, rng)(v)
+    want = row_scores(fnet, u, X, y)
+    np.testing.assert_allclose(scorer.scores_, want, rtol=1e-4, atol=1e-5 * np.abs(want).max())
+
+
+def test_a_very_large_damping_leaves_the_inner_product():
+    plain, damped = scored(None).scores_, scored(Exact(damping=1e6)).scores_
+    assert np.corrcoef(plain, damped)[0, 1] > 1 - 1e-6
+
+
+def test_each_member_of_an_ensemble_has_a_curvature_of_its_own():
+    one = scored(Exact("ggn", 0.1), ensemble=Dropout(1)).scores_
+    assert np.array_equal(one, scored(Exact("ggn", 0.1)).scores_)
+    several = scored(Exact("ggn", 0.1), ensemble=Dropout(3, 0.5)).scores_
+    assert not np.allclose(one, several)
+
+
+def test_votes_have_no_direction_to_bend():
+    with pytest.raises(ValueError, match="for each reference row"):
+        scored(CG(), ensemble=Dropout(2, aggregate="votes"))
+
+
+def test_the_scorer_is_reproducible_with_a_random_curvature():
+    assert np.array_equal(scored(EKFAC()).scores_, scored(EKFAC()).scores_)
+
+
+def test_a_hessian_of_weight_norm_is_refused():
+    module = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(5, 3)))
+    net = initialized(module)
+    X = RNG(0).normal(size=(6, 5)).astype(np.float32)
+    y = np.array([0, 1, 2, 0, 1, 2])
+    with pytest.raises(ValueError, match="weight_norm"):
+        Exact().prepare(FunctionalNet(net), X, y, RNG(0))
+
+
+def initialized(module):
+    net = NeuralNetClassifier(module, criterion=nn.CrossEntropyLoss, train_split=None)
+    return net.initialize()
+
+
+def test_exact_influence_of_a_logistic_model_foretells_leaving_a_row_out():
+    X, y, X_val, y_val = table()
+    C, n = 1.0, len(y)
+
+    def loss_without(rows):
+        model = LogisticRegression(C=C, tol=1e-10, max_iter=10_000).fit(X[rows], y[rows])
+        return log_loss(y_val, model.predict_proba(X_val)), model
+
+    base, model = loss_without(np.arange(n))
+    truth = [loss_without(np.delete(np.arange(n), i))[0] - base for i in range(n)]
+    net = initialized(nn.Linear(6, 2))
+    net.classes_inferred_ = np.array([0, 1])
+    with torch.no_grad():  # two logits whose difference is the model's; the ridge is the damping
+        half = torch.as_tensor(np.stack([-model.coef_[0], model.coef_[0]]) / 2)
+        net.module_.weight.copy_(half)
+        bias = model.intercept_[0] / 2
+        net.module_.bias.copy_(torch.tensor([-bias, bias]))
+    # Its penalty w²/(2 C n) on the mean loss is, in weights ±w/2, the one of a damping of 2/(C n).
+    scorer = InfluenceScorer(FrozenEstimator(net), curvature=Exact(damping=2 / (C * n)))
+    scores = scorer.fit(X, y, X_val=X_val, y_val=y_val).scores_
+    assert spearmanr(scores, truth)[0] >= 0.98
