@@ -22,6 +22,11 @@ class _OneLineParser(argparse.ArgumentParser):
         self.exit(USER_ERROR, f"{self.prog}: error: {message} (--help shows the options)\n")
 
 
+def share(text):
+    """Return a number, or "auto"."""
+    return text if text == "auto" else float(text)
+
+
 def main(argv=None):
     """Run the command line; returns the exit code."""
     options = vars(_parser().parse_args(argv))
@@ -60,10 +65,10 @@ def _parser():
     )
     add(
         "--contamination",
-        type=float,
+        type=share,
         default=default.contamination,
         metavar="SHARE",
-        help="share of rows to flag, up to 0.5 (default: %(default)s)",
+        help="share of rows to flag, up to 0.5, or auto: an estimate (default: %(default)s)",
     )
     add(
         "--action",

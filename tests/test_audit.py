@@ -87,6 +87,19 @@ def test_a_dropped_table_is_the_input_without_the_suspects_lines(quick, table, t
     assert (tmp_path / "out" / "cleaned.csv").read_bytes().decode() == "".join(expected)
 
 
+@pytest.mark.parametrize(("given", "wanted"), [("auto", "auto"), ("0.2", 0.2)])
+def test_the_share_to_flag_is_a_number_or_estimated(monkeypatch, table, tmp_path, given, wanted):
+    asked = []
+
+    def detector(options, _):
+        asked.append(options.contamination)
+        return QuickDetector(0.1)
+
+    monkeypatch.setattr(_job, "make_detector", detector)
+    assert run(table, "--output", tmp_path / "out", "--contamination", given) == 0
+    assert asked == [wanted]
+
+
 def test_suspects_come_first_to_last_with_every_column(quick, table, tmp_path):
     run(table, "--output", tmp_path / "out", "--contamination", 0.1)
     header, *rows = read(tmp_path / "out" / "suspects.csv")

@@ -15,7 +15,7 @@ class Options:
     table: str | None = None
     label: str | None = None
     output: str = "audit"
-    contamination: float = 0.1
+    contamination: float | str = 0.1
     action: str = "drop"
     task: str = "auto"
     cv: int = 5
@@ -128,10 +128,10 @@ def _write(options, output, name, table, findings):
 
 
 def _check(options):
-    if not 0 < options.contamination <= 0.5:
+    if options.contamination != "auto" and not 0 < options.contamination <= 0.5:
         raise AuditError(
-            f"--contamination {options.contamination:g} must be above 0 and at most 0.5; it is the "
-            "share of rows to flag."
+            f"--contamination {options.contamination:g} must be above 0 and at most 0.5, the share "
+            "of rows to flag, or auto."
         )
     if options.cv < 2:
         raise AuditError(f"--cv {options.cv} must be at least 2.")
