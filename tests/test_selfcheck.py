@@ -271,3 +271,26 @@ def test_an_autograd_function_whose_derivatives_disagree_is_found_out():
 
     with pytest.raises(ValueError, match=DIFFER):
         check_module(Uses(5, 3))
+
+
+class Kink(nn.Module):
+    """A ReLU whose input is 0 but for rounding, to another side in a batch than alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 2)
+        with torch.no_grad():
+            self.linear.bias.zero_()
+
+    def forward(self, X):
+        side = 1e-9 if len(X) > 1 else -1e-9
+        hidden = self.linear(X)
+        hidden = hidden - torch.where(X[:, :1] == 1.0, hidden.detach() - side, 0.0)
+        return hidden.relu()
+
+
+def test_rows_on_the_kink_of_a_relu_are_no_reason_to_refuse_a_net():
+    torch.manual_seed(0)
+    X = torch.randn(6, 3).numpy()
+    X[0, 0] = 1.0  # exactly there, and nowhere near it
+    check(initialized(Kink()), X, torch.tensor([0, 1, 0, 1, 0, 1]).numpy())
