@@ -79,7 +79,7 @@ def parts(name, seed):
     load, most = DATA[name]
     frame, y, group = load()
     rows = np.random.RandomState(seed).permutation(len(y))[:most]
-    frame, y, group = frame.iloc[rows], y[rows], group.astype(str).to_numpy()[rows]
+    frame, y, group = frame.iloc[rows], y[rows], group.to_numpy().astype(str)[rows]
     numeric = list(frame.select_dtypes("number"))
     encode = make_column_transformer(
         (StandardScaler(), numeric),

@@ -36,7 +36,7 @@ def parts(load, seed, most=8000):
     """Training, reference and test rows, labels and groups; numbers are the first columns."""
     frame, y, group = load()
     rows = np.random.RandomState(seed).permutation(len(y))[:most]
-    cell = np.char.add(y.astype(str), group.astype(str).to_numpy())
+    cell = np.char.add(y.astype(str), group.to_numpy().astype(str))
     rest, test = train_test_split(rows, test_size=0.4, random_state=seed, stratify=cell[rows])
     train, held = train_test_split(rest, test_size=0.3, random_state=seed, stratify=cell[rest])
     encode = make_column_transformer(
@@ -49,7 +49,7 @@ def parts(load, seed, most=8000):
         ),
     )
     X = encode.fit(frame.iloc[train]).transform(frame).astype(np.float32)
-    group = group.astype(str).to_numpy()
+    group = group.to_numpy().astype(str)
     return [(X[part], y[part], group[part]) for part in (train, held, test)]
 
 
