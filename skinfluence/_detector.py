@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
@@ -15,22 +14,25 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skinfluence import _validation as check
-from skinfluence._evidence import METHODS, Trusted, evidences, reference_direction
+from skinfluence._evidence import METHODS, Trusted, reference_direction
 from skinfluence._functional import FunctionalNet
-from skinfluence._influence import predicted_outputs
+from skinfluence._judge import Judge
 from skinfluence._selfcheck import check_net
 from skinfluence._table import Table, read_rows, read_table
-from skinfluence._training import State, fit_net, in_one_thread
+from skinfluence._training import fit_net, in_one_thread
+from skinfluence._verdict import Verdict, open_verdict
 
 
 class NoisyLabelDetector(BaseEstimator):
     """Find rows whose label is likely wrong, and say which label they should have.
 
-    Each row is judged by nets that were trained with it and by reference rows that it is no part
-    of: the rows are split into `cv` folds, and in turn each fold is the reference for the others
-    (or trusted ``X_val, y_val`` are, for all). A judge looks at the row at several epochs of the
-    training, early ones included, before the net has memorised wrong labels; the ranks of its
-    class-wise influence [1]_ and of its training loss are averaged.
+    The rows are split into `cv` folds and one net is trained without each, as for cross-validated
+    predictions. Three things are then known about every row, each a distribution over the labels,
+    and each over several epochs of the training, which count the more the better the net foretold
+    the rows it had not seen: what nets believe that were trained with the row, what the net
+    believes that was not, and how well each label's gradient agrees with the gradients of the rows
+    of every class (class-wise influence [1]_). Their product is held against a model of the noise,
+    learned from them all: which class is given the label of which, and how often.
 
     Conventions are those of :class:`sklearn.neighbors.LocalOutlierFactor` with ``novelty=False``:
     the lower the score, the more abnormal; +1 is clean, -1 is suspect.
@@ -41,14 +43,17 @@ class NoisyLabelDetector(BaseEstimator):
         Classifier or regressor; clones of it are fitted. None: a
         :class:`~skinfluence.nets.TabularClassifier` or
         :class:`~skinfluence.nets.TabularRegressor`, as y asks.
-    contamination : float, default=0.1
-        Share of the rows to call suspect, in (0, 0.5].
+    contamination : "auto" or float, default="auto"
+        Share of the rows to call suspect, in (0, 0.5]. "auto", for classes: the share whose label
+        is not the one most believed in. For numbers it is 0.1.
     method : {"auto", "influence", "inner_product", "loss", "self_influence"}, default="auto"
-        "auto" adds the ranks of "influence" (class-wise, with unit reference gradients) and
-        "loss"; for a regressor those of "loss" and "self_influence". "inner_product" is the plain
-        score of the paper, which needs trusted reference rows: without them a warning says so.
+        "auto" is what is described above; for numbers, the mean of the ranks by "loss" and
+        "self_influence". The others are ranks by a single evidence, plain means over the epochs:
+        "influence" is class-wise influence, "inner_product" is the plain score of the paper, which
+        needs trusted reference rows: without them a warning says so.
     cv : int, default=5
-        Number of folds; not used with ``X_val``. The cost is that of training `cv` nets.
+        Number of folds; the cost is that of training `cv` nets. With ``X_val``, a frozen net, a
+        `method` other than "auto" and numbers have one judge only, and no folds.
     checkpoints : int, default=6
         Number of epochs to look at, spaced geometrically; the last one always is among them.
     parameters : str or list of str, default="*"
@@ -61,16 +66,20 @@ class NoisyLabelDetector(BaseEstimator):
     Attributes
     ----------
     scores_ : ndarray of shape (n_samples,)
-        Mean rank, between 0 (most suspect) and 1, of the rows given to `fit`.
+        Log-odds that the label is right: below 0 it is rather wrong. They order the rows well; as
+        odds they are too sure of themselves, since the evidences are not independent. For numbers
+        and for a `method` other than "auto": mean rank, between 0 (most suspect) and 1.
+    contamination_ : float
+        Share of the rows that was asked for, or estimated.
     offset_ : float
         Rows with ``scores_ < offset_`` are suspect.
     inlier_mask_ : ndarray of shape (n_samples,), bool
         True for the rows that are not suspect.
     suggested_labels_ : ndarray of shape (n_samples,)
-        The label (or number) that nets which did not see the row's own label predict for it; with
-        ``X_val`` the nets did see it, at epochs early ones included.
+        The label (or number) that the net which did not see the row's own label predicts for it;
+        where there is one judge only, the judge that did.
     estimators_ : list of skorch nets
-        One fitted net a fold.
+        One fitted net a fold, trained on the rows of the others; or the only one.
     classes_ : ndarray of shape (n_classes,)
         Class labels; only for classifiers.
     n_features_in_ : int
@@ -89,9 +98,11 @@ class NoisyLabelDetector(BaseEstimator):
     >>> from skinfluence.datasets import flip_labels
     >>> X, y = load_wine(return_X_y=True)
     >>> y, is_noisy = flip_labels(y, 0.1, random_state=0)
-    >>> flags = NoisyLabelDetector(random_state=0).fit_predict(X, y)
-    >>> int(is_noisy.sum()), bool((flags[is_noisy] == -1).sum() > 13)  # most of 18 are found
+    >>> detector = NoisyLabelDetector(random_state=0).fit(X, y)
+    >>> int(is_noisy.sum()), bool((~detector.inlier_mask_)[is_noisy].sum() > 13)  # most are found
     (18, True)
+    >>> bool(0.05 < detector.contamination_ < 0.2)  # estimated; the truth is 0.1
+    True
     """
 
     # With metadata routing enabled, reference rows come without having to be asked for.
@@ -101,7 +112,7 @@ class NoisyLabelDetector(BaseEstimator):
         self,
         estimator: Any = None,
         *,
-        contamination: float = 0.1,
+        contamination: str | float = "auto",
         method: str = "auto",
         cv: int = 5,
         checkpoints: int = 6,
@@ -137,29 +148,22 @@ class NoisyLabelDetector(BaseEstimator):
         self._check_parameters()
         table = read_table(self, X, y, X_val, y_val)
         self._labels, self._dtype = table.labels, table.dtype
-        self._y_dtype = table.y.dtype
         if table.labels.is_classification:
             self.classes_ = table.labels.classes_
         self._index = getattr(X, "index", None)
         self._given = table.given
+        self._single = self._has_one_judge(table)
         self._warn_of_weak_references(table)
-        total, judges, beliefs = _Mean(len(table.y)), [], _Mean(len(table.y))
+        verdict = open_verdict(self.method, table.y, self._codes(table))
         for train, judge in self._progress(self._judges(table)):
-            judges.append(judge)
-            rows = check.take(table.X, train)
-            total.add(train, judge.scores(rows, table.y[train]))
-            held = np.setdiff1d(np.arange(len(table.y)), train)
-            asked = held if len(held) else train
-            beliefs.add(asked, judge.belief(check.take(table.X, asked)))
-        # The only row of its class is held out nowhere: the last judge is asked.
-        alone = np.flatnonzero(beliefs.counts == 0)
-        if len(alone):
-            beliefs.add(alone, judge.belief(check.take(table.X, alone)))
-        self._judged_by, self.estimators_ = judges, [judge.net for judge in judges]
-        self.scores_ = total.value()
-        self.offset_ = float(np.quantile(self.scores_, self.contamination))
+            verdict.hear(judge, table.X, train)
+        verdict.close()
+        self._verdict, self.estimators_ = verdict, [judge.net for judge in verdict.judges]
+        self.scores_ = verdict.scores
+        self.contamination_ = self._share_of_suspects(verdict)
+        self.offset_ = float(np.quantile(self.scores_, self.contamination_))
         self.inlier_mask_ = self.scores_ >= self.offset_
-        self.suggested_labels_ = self._read(beliefs.value())
+        self.suggested_labels_ = self._read(verdict.unseen)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, *, X_val: Any = None, y_val: Any = None) -> Any:
@@ -179,8 +183,9 @@ class NoisyLabelDetector(BaseEstimator):
     def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
         """Score rows, old or new, by all the judges; the lower, the more suspect.
 
-        The scores of the rows given to `fit` are `scores_`: there each row is judged only by the
-        nets that were trained with it.
+        The scores of the rows given to `fit` are `scores_`. New rows no net was trained with: what
+        nets believe that never saw the row counts twice in their place. Rows of `fit` are treated
+        as new ones here, though most of the nets have seen them.
 
         Parameters
         ----------
@@ -195,9 +200,8 @@ class NoisyLabelDetector(BaseEstimator):
         check_is_fitted(self)
         X, y = read_rows(self, X, y, self._labels, self._dtype)
         if y is None:
-            belief = np.mean([judge.belief(X) for judge in self._judged_by], axis=0)
-            y = self._labels.encode(self._read(belief))
-        return np.mean([judge.scores(X, y) for judge in self._judged_by], axis=0)
+            y = self._labels.encode(self._read(self._verdict.belief(X)))
+        return self._verdict.score(X, y)
 
     @in_one_thread
     def score_labels(self, X: Any) -> np.ndarray:
@@ -215,8 +219,7 @@ class NoisyLabelDetector(BaseEstimator):
         if not self._labels.is_classification:
             raise ValueError("score_labels needs classes; this detector was fitted on numbers.")
         X, _ = read_rows(self, X, None, self._labels, self._dtype)
-        labels = self._labels.codes_.astype(self._y_dtype)
-        return np.mean([judge.scores(X, None, labels) for judge in self._judged_by], axis=0)
+        return self._verdict.score_labels(X)
 
     def decision_function(self, X: Any, y: Any = None) -> np.ndarray:
         """Return ``score_samples(X, y) - offset_``: negative is suspect."""
@@ -246,31 +249,42 @@ class NoisyLabelDetector(BaseEstimator):
         }
         return pd.DataFrame(columns, index=self._index)
 
-    def _judges(self, table: Table) -> Iterator[tuple[np.ndarray, _Judge]]:
-        everything = np.arange(len(table.y))
-        if table.reference is not None:
+    def _judges(self, table: Table) -> Iterator[tuple[np.ndarray, Judge]]:
+        if self._single:
+            everything = np.arange(len(table.y))
             yield everything, self._judge(table, table.X, table.y, table.reference, table.seed)
             return
         rng = np.random.RandomState(table.seed)
         fold = check.folds(table.y, self.cv, rng, stratify=table.stratify)
         for k in range(self.cv):
-            X, y, reference = table.split(np.flatnonzero(fold == k))
+            X, y, held = table.split(np.flatnonzero(fold == k))
             seed = int(rng.randint(np.iinfo(np.int32).max))
-            yield np.flatnonzero(fold != k), self._judge(table, X, y, reference, seed)
+            yield np.flatnonzero(fold != k), self._judge(table, X, y, table.reference or held, seed)
 
-    def _judge(self, table: Table, X: Any, y: np.ndarray, reference: Any, seed: int) -> _Judge:
+    def _judge(self, table: Table, X: Any, y: np.ndarray, reference: Any, seed: int) -> Judge:
         net, states = fit_net(table.net, X, y, reference, seed, self.checkpoints)
-        trusted = Trusted(*reference, table.labels.is_classification)
+        X_ref, y_ref = reference
+        trusted = Trusted(X_ref, y_ref, table.labels.is_classification)
         fnet = FunctionalNet(net, self.parameters)
         check_net(fnet, reference_direction(fnet, trusted), X, y)
-        judge = _Judge(net, states, trusted, self.parameters, self.method)
-        judge.calibrate(X, y)
-        return judge
+        return Judge(net, states, trusted, self.parameters, self._codes(table))
+
+    @staticmethod
+    def _codes(table: Table) -> np.ndarray | None:
+        """How the net calls the classes, in the dtype that its criterion takes."""
+        codes = table.labels.codes_
+        return None if codes is None else codes.astype(table.y.dtype)
+
+    def _share_of_suspects(self, verdict: Verdict) -> float:
+        if self.contamination != "auto":
+            return float(self.contamination)
+        # More than half of the labels disputed: the net has learned nothing that could judge them.
+        return min(verdict.disputed(), 0.5) if self._labels.is_classification else 0.1
 
     def _read(self, belief: np.ndarray) -> np.ndarray:
         """Turn mean outputs into the user's labels."""
         if self._labels.is_classification:
-            return self._labels.decode(belief[:, self._labels.codes_].argmax(1))
+            return self._labels.decode(belief.argmax(1))
         return belief.reshape(len(belief), *self._given.shape[1:])
 
     def _progress(self, judges: Iterator[Any]) -> Iterator[Any]:
@@ -278,9 +292,10 @@ class NoisyLabelDetector(BaseEstimator):
         return tqdm(judges, desc="judges", total=number, disable=not self.verbose)
 
     def _check_parameters(self) -> None:
-        if not (isinstance(self.contamination, Real) and 0 < self.contamination <= 0.5):
+        share = self.contamination
+        if share != "auto" and not (isinstance(share, Real) and 0 < share <= 0.5):
             raise ValueError(
-                f"contamination={self.contamination!r}: expected a share of the rows in (0, 0.5]."
+                f"contamination={share!r}: expected 'auto' or a share of the rows in (0, 0.5]."
             )
         if self.method not in METHODS:
             raise ValueError(f"method={self.method!r}: expected one of {sorted(METHODS)}.")
@@ -289,9 +304,15 @@ class NoisyLabelDetector(BaseEstimator):
             if not isinstance(value, int | np.integer) or value < least:
                 raise ValueError(f"{name}={value!r}: expected an integer, {least} or more.")
 
+    def _has_one_judge(self, table: Table) -> bool:
+        """Whether no rows are held out, as the reference rows are others."""
+        if table.reference is None:
+            return False
+        by_beliefs = self.method == "auto" and table.labels.is_classification
+        return isinstance(table.net, FrozenEstimator) or not by_beliefs
+
     def _warn_of_weak_references(self, table: Table) -> None:
-        self._single = table.reference is not None
-        if self._single:
+        if table.reference is not None:
             return
         if self.method == "inner_product":
             warnings.warn(
@@ -314,74 +335,3 @@ class NoisyLabelDetector(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         return tags
-
-
-@dataclass
-class _Judge:
-    """One fitted net with its snapshots, and the reference rows that it was not trained on."""
-
-    net: Any
-    states: list[State]
-    reference: Trusted
-    parameters: str | list[str]
-    method: str
-    ranks: list[_Ranks] = field(default_factory=list)
-
-    def calibrate(self, X: Any, y: np.ndarray) -> None:
-        """Remember how the evidences are spread over the rows of the training."""
-        self.ranks = [_Ranks(values) for values in self.evidence(X, y)]
-
-    def evidence(self, X: Any, y: Any, labels: np.ndarray | None = None) -> list[np.ndarray]:
-        """Each evidence, mean over the snapshots."""
-        fnet = FunctionalNet(self.net, self.parameters)
-        kinds = evidences(self.method, is_classification=self.reference.is_classification)
-        sums = [np.float64(0.0)] * len(kinds)
-        for state in self.states:
-            at = fnet.at(state)
-            for k, evidence in enumerate(kinds):
-                sums[k] = sums[k] + evidence(at, self.reference, X, y, labels)
-        return [total / len(self.states) for total in sums]
-
-    def scores(self, X: Any, y: Any, labels: np.ndarray | None = None) -> np.ndarray:
-        """Mean over the evidences of the rank among the training rows, in [0, 1]."""
-        found = self.evidence(X, y, labels)
-        return np.mean([rank(v) for rank, v in zip(self.ranks, found, strict=True)], axis=0)
-
-    def belief(self, X: Any) -> np.ndarray:
-        """Return class probabilities or predictions, mean over the snapshots: (n, n_outputs)."""
-        fnet = FunctionalNet(self.net, self.parameters)
-        found = [
-            predicted_outputs(fnet.at(s), X, self.reference.is_classification) for s in self.states
-        ]
-        return np.mean(found, axis=0)
-
-
-class _Ranks:
-    """Share of known values below a value, ties counting half, linear in between.
-
-    Linear, so that the rounding of a batch does not make a rank jump.
-    """
-
-    def __init__(self, known: np.ndarray) -> None:
-        self._values, counts = np.unique(known, return_counts=True)
-        self._ranks = (np.cumsum(counts) - counts / 2) / len(known)
-
-    def __call__(self, values: np.ndarray) -> np.ndarray:
-        return np.interp(values, self._values, self._ranks)
-
-
-class _Mean:
-    """Mean of what several judges say about the rows, each about some of them."""
-
-    def __init__(self, n: int) -> None:
-        self.counts = np.zeros(n)
-        self._sum: Any = 0.0
-
-    def add(self, rows: np.ndarray, values: np.ndarray) -> None:
-        if np.isscalar(self._sum):
-            self._sum = np.zeros((len(self.counts), *values.shape[1:]))
-        self._sum[rows] += values
-        self.counts[rows] += 1
-
-    def value(self) -> np.ndarray:
-        return self._sum / self.counts.reshape(-1, *[1] * (self._sum.ndim - 1))

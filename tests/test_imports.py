@@ -13,12 +13,14 @@ PACKAGE = Path(skinfluence.__file__).parent
 
 # A room imports from rooms above it only, never from its own line or from below.
 ORDER = [
-    {"_gates", "rules", "metrics", "datasets", "nets"},
+    {"_gates", "_noise_model", "rules", "metrics", "datasets"},
     {"_functional"},
-    {"_gradients", "_validation", "plotting"},
+    {"_gradients", "_validation", "nets", "plotting"},
     {"_ghost", "targets", "_training", "_selfcheck"},
-    {"_influence", "_table", "attacks", "ensembles"},
-    {"_evidence", "_panel"},
+    {"_influence", "_kfac", "_table", "attacks", "ensembles"},
+    {"_evidence", "_panel", "curvature"},
+    {"_judge"},
+    {"_verdict"},
     {"_scorer", "_detector"},
     {"_selector"},
     {"_filtered"},

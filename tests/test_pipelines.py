@@ -270,7 +270,8 @@ def test_a_detector_gets_trusted_rows_through_a_pipeline():
     steps = [("prep", StandardScaler()), ("detector", detector)]
     pipe = Pipeline(steps, transform_input=["X_val"])
     pipe.fit(X, Y, X_val=X_TRUSTED, y_val=Y_TRUSTED)
-    assert len(pipe[-1].estimators_) == 1
+    references = [len(judge.reference.y) for judge in pipe[-1]._verdict.judges]
+    assert references == [len(Y_TRUSTED)] * 5
 
 
 @pytest.mark.usefixtures("routing")
