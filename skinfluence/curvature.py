@@ -35,7 +35,7 @@ class Curvature(ABC, BaseEstimator):
 
     @abstractmethod
     def prepare(self, fnet: FunctionalNet, X: Rows, y: Any, rng: np.random.RandomState) -> Solve:
-        """Look at the training rows; return what solves for directions, entries (d, *shape)."""
+        """Look at the training rows; return what solves for directions."""
 
 
 class Exact(Curvature):
