@@ -99,7 +99,7 @@ for ax, k, name in zip(axes, (0, 1), ("gap between men and women", "accuracy"), 
         ax.plot(budgets[at], curves[seed][at, k], "*", color="#D55E00", ms=11, label=label)
     ax.set(xlabel="share of the training rows dropped", ylabel=f"{name}, test rows")
 axes[0].set_ylim(bottom=0)
-axes[1].set_ylim(0.8, 0.88)
+axes[1].set_ylim(0.78, 0.88)
 axes[1].legend(frameon=False, loc="upper right")
 figure.suptitle("mean and standard error of five splits")
 plt.show()
