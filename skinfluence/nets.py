@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import ValidSplit
@@ -309,6 +310,7 @@ def split_head(net: Any, layer: str = "head") -> tuple[Callable[[Any], np.ndarra
     >>> bool((head.predict(embed(X)) == net.predict(X)).all())
     True
     """
+    check_is_fitted(net)
     fnet = FunctionalNet(net)
     layers = dict(fnet.shell.named_modules())
     if layer not in layers:

@@ -6,6 +6,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_iris
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
@@ -427,6 +428,11 @@ def test_scores_of_a_head_are_those_of_the_nets_last_layer():
     want = whole.fit(X, y, X_val=X, y_val=y).scores_
     got = alone.fit(embed(X), y, X_val=embed(X), y_val=y).scores_
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * np.abs(want).max())
+
+
+def test_a_net_must_be_fitted_to_be_split():
+    with pytest.raises(NotFittedError):
+        split_head(TabularClassifier())
 
 
 @pytest.mark.parametrize(
