@@ -326,6 +326,10 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
                     "for each reference row; use aggregate='mean' or 'ranks'."
                 )
             asked = [reference_pairs(fnet.at(m.state), **question) for m in bar]
+            rows = [Xb for Xb, _ in asked[0]]  # one copy for all, in memory and in a pickle
+            asked = [
+                [(Xb, G) for Xb, (_, G) in zip(rows, of_member, strict=True)] for of_member in asked
+            ]
             return Votes(members, asked, normalize=normalize)
         of_classes = self.classwise and self._labels.is_classification
         options = {

@@ -33,7 +33,8 @@ class Snapshots(Callback):
 
     Early epochs tell wrong labels from right ones best, before the net has memorised them. Give it
     to a net of your own (``callbacks=[Snapshots(6)]``) to score the fitted net, frozen, with
-    :class:`~skinfluence.ensembles.Checkpoints`.
+    :class:`~skinfluence.ensembles.Checkpoints`. Epochs are counted from the start of the net's
+    history: of a training that goes on (``partial_fit``, a warm start) only the last is kept.
 
     Parameters
     ----------

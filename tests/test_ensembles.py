@@ -601,3 +601,11 @@ def test_what_is_no_ensemble_of_each_training_is_refused(each):
 def test_dropout_of_a_linear_model_is_refused_with_the_cure():
     with pytest.raises(ValueError, match="use WeightNoise\\(\\) for a linear model"):
         fitted(Dropout(2), logits_net())
+
+
+def test_members_share_the_reference_rows_that_vote():
+    ensemble = Dropout(3, 0.5, aggregate="votes")
+    fitted = scorer(ensemble=ensemble).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    first, *others = fitted._panel.asked
+    for other in others:
+        assert all(rows is again for (rows, _), (again, _) in zip(first, other, strict=True))
