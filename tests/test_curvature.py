@@ -211,6 +211,49 @@ def test_ekfac_is_its_dense_definition_on_an_mlp(corrected):
         torch.testing.assert_close(mine, want, rtol=1e-7, atol=1e-8 * float(want.abs().max()))
 
 
+def test_ekfac_of_a_convolution_is_that_of_its_patches():
+    """The layer as a linear one over patches, the steps of a row added up."""
+    fnet, X, y = problem("conv1d")
+    V = random_directions(fnet)
+    got = EKFAC(0.1).prepare(fnet, X, y, RNG(0))(V)
+    (name, conv), *_ = [(n, m) for n, m in fnet.shell.named_modules() if isinstance(m, nn.Conv1d)]
+    g = sampled_gradients(fnet, X, 0)
+    a, d = inputs_and_cotangents(fnet, conv, X)
+    pad = nn.functional.pad(a, (conv.padding[0], conv.padding[0]))
+    reach = conv.dilation[0] * (conv.kernel_size[0] - 1) + 1
+    windows = pad.unfold(2, reach, conv.stride[0])[..., :: conv.dilation[0]]  # (n, in, T, k)
+    patches = windows.permute(0, 2, 1, 3).flatten(2)  # (n, T, in k)
+    patches = torch.cat([patches, torch.ones_like(patches[..., :1])], 2)
+    d = d.transpose(1, 2)  # (n, T, out)
+    rows = torch.cat([g[f"{name}.weight"].flatten(2), g[f"{name}.bias"].unsqueeze(2)], 2)
+    torch.testing.assert_close(torch.einsum("nto,nti->noi", d, patches), rows)
+    _, Q_A = torch.linalg.eigh(torch.einsum("nti,ntj->ij", patches, patches))
+    _, Q_S = torch.linalg.eigh(torch.einsum("nti,ntj->ij", d, d))
+    values = (Q_S.T @ rows @ Q_A).square().mean(0)
+    v = torch.cat([V[f"{name}.weight"].flatten(2), V[f"{name}.bias"].unsqueeze(2)], 2)
+    want = Q_S @ ((Q_S.T @ v @ Q_A) / (values + 0.1)) @ Q_A.T
+    mine = torch.cat([got[f"{name}.weight"].flatten(2), got[f"{name}.bias"].unsqueeze(2)], 2)
+    torch.testing.assert_close(mine, want, rtol=1e-7, atol=1e-8 * float(want.abs().max()))
+
+
+def inputs_and_cotangents(fnet, layer, X):
+    """What enters a layer, and the gradient of each row's sampled loss by what leaves it."""
+    generator = torch.Generator().manual_seed(int(RNG(0).randint(np.iinfo(np.int32).max)))
+    Xb, _ = next(fnet.batches(X))
+    kept = {}
+
+    def hook(_, inputs, output):
+        kept["a"], kept["out"] = inputs[0].detach(), output
+
+    handle = layer.register_forward_hook(hook)
+    leaves = {n: p.detach().requires_grad_() for n, p in fnet.params.items()}
+    f = fnet.outputs(leaves, Xb)
+    handle.remove()
+    y = fnet.sampled_labels(f.detach(), generator)
+    (d,) = torch.autograd.grad(fnet.losses(f, Xb, y).sum(), kept["out"])
+    return kept["a"], d
+
+
 @pytest.mark.parametrize("name", ["conv1d", "embedding", "batchnorm1d", "lstm"])
 def test_ekfac_solves_for_every_parameter_and_is_positive_definite(name):
     fnet, X, y = problem(name)
