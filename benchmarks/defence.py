@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
+from intervals import shown
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
@@ -34,14 +34,14 @@ from tqdm import tqdm
 
 from skinfluence import InfluenceScorer, NoisyLabelDetector
 from skinfluence._functional import FunctionalNet
-from skinfluence._gradients import hvp
-from skinfluence._influence import directions, row_norms, row_scores
+from skinfluence._influence import row_norms
 from skinfluence.attacks import FGSM, PGD, Crossing
+from skinfluence.curvature import Exact
 from skinfluence.datasets import load_adult
 from skinfluence.ensembles import Checkpoints, Dropout, WeightNoise
 from skinfluence.nets import TabularClassifier
 from skinfluence.rules import Budget, Reweight
-from skinfluence.targets import Robustness, Utility
+from skinfluence.targets import Robustness
 
 SHARE = 0.05  # of the training rows, as in the paper
 DAMPING = 1e-3
@@ -141,43 +141,19 @@ def scores_by_arm(kind, net, attack, data, seed):
     rng = np.random.RandomState(seed)
     n_classes = len(np.unique(y))
     yield "random", rng.normal(size=len(y)), (y + rng.randint(1, n_classes, len(y))) % n_classes
-    fnet = FunctionalNet(net)
     beliefs = net.predict_proba(X).copy()
     beliefs[np.arange(len(y)), y] = -1
-    other = beliefs.argmax(1)  # the net's second choice: these scores rank no labels
-    yield "self-influence", -row_norms(fnet, X, y), other
-    if kind.exact:
-        yield (
-            "exact influence",
-            exact_influence(fnet, attack(net, X_val, y_val), y_val, X, y),
-            other,
-        )
-    for name, ensemble in {"IP": None, "IP ensemble": kind.ensemble}.items():
+    other = beliefs.argmax(1)  # the net's second choice: this score ranks no labels
+    yield "self-influence", -row_norms(FunctionalNet(net), X, y), other
+    arms = {"exact influence": {"curvature": Exact(damping=DAMPING)}} if kind.exact else {}
+    arms |= {"IP": {}, "IP ensemble": {"ensemble": kind.ensemble}}
+    for name, options in arms.items():
         scorer = InfluenceScorer(
-            FrozenEstimator(net), target=Robustness(attack), ensemble=ensemble, random_state=seed
+            FrozenEstimator(net), target=Robustness(attack), random_state=seed, **options
         ).fit(X, y, X_val=X_val, y_val=y_val)
         columns = scorer.transform(X)
         columns[np.arange(len(y)), y] = -np.inf
         yield name, scorer.scores_, columns.argmax(1)
-
-
-def exact_influence(fnet, X_val, y_val, X, y):
-    """<g_i, (H + λI)^-1 v>, H dense, column by column."""
-    v = directions(fnet, Utility(), X_val, y_val, is_classification=True)
-    sizes = [p.numel() for p in fnet.params.values()]
-
-    def unflatten(vector):
-        chunks = zip(fnet.params.items(), vector.split(sizes), strict=True)
-        return {name: chunk.reshape(p.shape) for (name, p), chunk in chunks}
-
-    eye = torch.eye(sum(sizes))
-    batches = list(fnet.batches(X, y))
-    H = torch.stack(
-        [torch.cat([h.flatten() for h in hvp(fnet, batches, unflatten(e)).values()]) for e in eye]
-    )
-    flat = torch.cat([value[0].flatten() for value in v.values()])
-    u = torch.linalg.solve(H + DAMPING * eye, flat)
-    return row_scores(fnet, {n: t.unsqueeze(0) for n, t in unflatten(u).items()}, X, y)
 
 
 def evasion(name, seed):
@@ -342,9 +318,7 @@ def summarise(rows, keys, values):
     for key, group in rows.groupby(keys, sort=False):
         row = dict(zip(keys, key, strict=True))
         for value in values:
-            x = group[value].to_numpy()
-            half = stats.sem(x) * stats.t.ppf(0.975, len(x) - 1) if len(x) > 1 else np.nan
-            row[value] = "" if np.isnan(x).all() else f"{x.mean():.3f} ± {half:.3f}"
+            row[value] = "" if group[value].isna().all() else shown(group[value])
         table.append(row)
     return pd.DataFrame(table)
 
@@ -362,9 +336,7 @@ def gains(rows, measure):
                 ours = values[arm, action]
                 others = {"none": values["no defence", ""], "by lot": values["random", action]}
                 for other, theirs in others.items():
-                    d = (ours - theirs).to_numpy()
-                    half = stats.sem(d) * stats.t.ppf(0.975, len(d) - 1) if len(d) > 1 else np.nan
-                    row[f"{action}, above {other}"] = f"{d.mean():+.3f} ± {half:.3f}"
+                    row[f"{action}, above {other}"] = shown(ours - theirs, "+")
             table.append(row)
     return pd.DataFrame(table)
 

@@ -21,7 +21,7 @@ from fairlearn.metrics import (
     equal_opportunity_difference,
     equalized_odds_difference,
 )
-from scipy import stats
+from intervals import shown
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
@@ -143,9 +143,7 @@ def summarise(rows):
         group = group.set_index("seed")
         entry = {"data": data, "arm": arm}
         for metric in METRICS:
-            x = group[metric]
-            half = stats.sem(x) * stats.t.ppf(0.975, len(x) - 1) if len(x) > 1 else np.nan
-            entry[metric] = f"{x.mean():.3f} ± {half:.3f}"
+            entry[metric] = shown(group[metric])
         fall = 1 - group["parity gap"].mean() / plain["parity gap"].mean()
         entry["parity gap falls by"] = f"{100 * fall:.0f} %"
         entry["accuracy costs"] = f"{100 * (plain.accuracy - group.accuracy).mean():.2f} points"

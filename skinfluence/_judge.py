@@ -11,6 +11,7 @@ import numpy as np
 from skinfluence._evidence import Evidence, Trusted, classwise_influence
 from skinfluence._functional import FunctionalNet, Rows, State
 from skinfluence._influence import predicted_outputs
+from skinfluence._noise_model import softmax
 
 
 @dataclass
@@ -88,9 +89,3 @@ class Judge:
         chance = max(((y - y.mean(0)) ** 2).sum(), 1e-300)
         errors = [((p.reshape(y.shape) - y) ** 2).sum() for p in self._beliefs(self.reference.X)]
         return np.maximum(1 - np.array(errors) / chance, 1e-3) ** 2
-
-
-def softmax(values: np.ndarray) -> np.ndarray:
-    """Rows that sum to 1."""
-    powers = np.exp(values - values.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)

@@ -9,8 +9,12 @@ _FLOOR = 1e-6  # no single evidence rules a label out
 
 def combined(*evidence: np.ndarray) -> np.ndarray:
     """Add the logarithms of distributions over the labels, each (n, n_classes): their own again."""
-    logs = sum(np.log(np.maximum(p, _FLOOR)) for p in evidence)
-    powers = np.exp(logs - logs.max(1, keepdims=True))
+    return softmax(np.sum([np.log(np.maximum(p, _FLOOR)) for p in evidence], axis=0))
+
+
+def softmax(values: np.ndarray) -> np.ndarray:
+    """Rows that sum to 1."""
+    powers = np.exp(values - values.max(1, keepdims=True))
     return powers / powers.sum(1, keepdims=True)
 
 

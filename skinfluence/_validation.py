@@ -6,7 +6,7 @@ Everything that is refused is refused here, with what was given, what was expect
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -398,6 +398,15 @@ def check_reference_size(y_val: np.ndarray, classes: np.ndarray | None) -> None:
         raise ValueError(
             f"{len(y_val)} reference rows for {len(classes)} classes; at least one a class is "
             "needed: give more X_val, a larger validation_fraction, or a smaller cv."
+        )
+
+
+def check_count(owner: Any, name: str) -> None:
+    """Raise unless a parameter of an object is an integer above 0."""
+    value = getattr(owner, name)
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(
+            f"{type(owner).__name__}({name}={value!r}): expected an integer, 1 or more."
         )
 
 

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from torch import Tensor
 from skinfluence._functional import FunctionalNet
 from skinfluence._gradients import plain_kernels
 from skinfluence._training import seeded
+from skinfluence._validation import check_count
 from skinfluence.targets import Robustness
 
 __all__ = ["FGSM", "PGD", "Attack", "Crossing", "FromART"]
@@ -205,8 +206,7 @@ class PGD(Attack):
 
     def perturb(self, fnet: FunctionalNet, X: Tensor, y: Tensor) -> Tensor:
         """Change one batch of rows."""
-        if not isinstance(self.n_steps, Integral) or self.n_steps < 1:
-            raise ValueError(f"PGD(n_steps={self.n_steps!r}): expected an integer, 1 or more.")
+        check_count(self, "n_steps")
         if self.step is not None and not (isinstance(self.step, Real) and self.step > 0):
             raise ValueError(f"PGD(step={self.step!r}): expected a number above 0, or None.")
         eps = _size(self, self.eps, X)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,12 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 from torch.nn.utils.parametrizations import _WeightNorm
-from torch.utils.data import Dataset, Subset
 
-from skinfluence._functional import FunctionalNet, Params, Rows, n_rows, slice_rows
+from skinfluence._functional import FunctionalNet, Params, Rows, n_rows
 from skinfluence._ghost import Ghost, Outer
 from skinfluence._gradients import Directions, forward, ggnvp, hvp
 from skinfluence._kfac import Block, Diagonal, Eigenbasis, blocks
+from skinfluence._validation import check_count, take
 
 __all__ = ["CG", "EKFAC", "Curvature", "DataInf", "Exact", "LiSSA"]
 
@@ -77,9 +77,7 @@ class Exact(Curvature):
         eye = torch.eye(size, dtype=fnet.dtype, device=fnet.device)
         columns = [_flat(times(_unflat(fnet, e))) for e in eye]
         dense = torch.stack(columns).double()
-        dense = (dense + dense.T) / 2 + damping * torch.eye(size, dtype=torch.float64).to(
-            eye.device
-        )
+        dense = (dense + dense.T) / 2 + damping * eye.double()
         factors = torch.linalg.lu_factor(dense)
 
         def solve(V: Directions) -> Directions:
@@ -136,7 +134,7 @@ class CG(Curvature):
     def prepare(self, fnet: FunctionalNet, X: Rows, y: Any, rng: np.random.RandomState) -> Solve:
         """Nothing to do before a direction is known."""
         damping = _check_damping(self)
-        _check_count(self, "max_iter")
+        check_count(self, "max_iter")
         times = _product(self.matrix, fnet, X, y)
 
         def apply(u: Tensor) -> Tensor:
@@ -228,7 +226,7 @@ class LiSSA(Curvature):
         """Nothing to do before a direction is known."""
         damping = _check_damping(self)
         for name in ("n_steps", "batch_size", "n_repeats"):
-            _check_count(self, name)
+            check_count(self, name)
         if not (isinstance(self.scale, Real) and self.scale > 0):
             raise ValueError(f"LiSSA(scale={self.scale!r}): expected a number above 0.")
         seed = int(rng.randint(np.iinfo(np.int32).max))
@@ -238,7 +236,7 @@ class LiSSA(Curvature):
             u, start = v.clone(), v.norm()
             for step in range(self.n_steps):
                 rows = draw.choice(n_rows(X), size, replace=False)
-                times = _product(self.matrix, fnet, _some(X, rows), y[rows])
+                times = _product(self.matrix, fnet, take(X, rows), y[rows])
                 Mu = _flat(times(_unflat(fnet, u))) + damping * u
                 u = v + u - Mu / self.scale
                 # A convergent series stays below its sum, ‖v‖ scale / λ.
@@ -359,7 +357,7 @@ class EKFAC(Curvature):
     def prepare(self, fnet: FunctionalNet, X: Rows, y: Any, rng: np.random.RandomState) -> Solve:
         """Two looks at the rows: the factors, and the eigenvalues in their basis."""
         damping = None if self.damping == "auto" else _check_damping(self)
-        _check_count(self, "n_samples")
+        check_count(self, "n_samples")
         seed = int(rng.randint(np.iinfo(np.int32).max))
 
         def looks() -> Iterator[dict[str, Block]]:
@@ -371,8 +369,10 @@ class EKFAC(Curvature):
         known: dict[str, Eigenbasis | Diagonal] = {}
         for found in looks():
             for name, block in found.items():
-                kind = Eigenbasis if isinstance(block.factor, Outer) else Diagonal
-                known.setdefault(name, kind(block)).see(block)
+                if name not in known:
+                    kind = Eigenbasis if isinstance(block.factor, Outer) else Diagonal
+                    known[name] = kind(block)
+                known[name].see(block)
         for basis in known.values():
             basis.turn(self.corrected)
         if self.corrected:
@@ -435,18 +435,6 @@ def _check_damping(curvature: Any, *, positive: bool = False) -> float:
             f"{'above 0' if positive else '0 or more'}."
         )
     return float(value)
-
-
-def _check_count(curvature: Any, name: str) -> None:
-    value = getattr(curvature, name)
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(
-            f"{type(curvature).__name__}({name}={value!r}): expected an integer, 1 or more."
-        )
-
-
-def _some(X: Rows, rows: np.ndarray) -> Rows:
-    return Subset(X, rows.tolist()) if isinstance(X, Dataset) else slice_rows(X, rows)
 
 
 def _each(V: Directions) -> Iterator[Params]:

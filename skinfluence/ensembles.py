@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from skinfluence._functional import FunctionalNet, Rows, State, read_state
 from skinfluence._gates import gate_of, gate_places
 from skinfluence._gradients import forward
 from skinfluence._training import Snapshots
+from skinfluence._validation import check_count
 
 __all__ = [
     "Checkpoints",
@@ -131,7 +132,7 @@ class Dropout(Ensemble):
         self, trainings: list[Training], fnet: FunctionalNet, X: Rows, rng: np.random.RandomState
     ) -> list[Member]:
         """Return each trained net and masked copies of it."""
-        _check_count(self, "n_members")
+        check_count(self, "n_members")
         if not (isinstance(self.max_rate, Real) and 0 <= self.max_rate < 1):
             raise ValueError(f"Dropout(max_rate={self.max_rate!r}): expected a rate in [0, 1).")
         places = gate_places(fnet.shell, lambda: forward(fnet, X))
@@ -186,7 +187,7 @@ class WeightNoise(Ensemble):
         self, trainings: list[Training], fnet: FunctionalNet, X: Rows, rng: np.random.RandomState
     ) -> list[Member]:
         """Return each trained net and noisy copies of it."""
-        _check_count(self, "n_members")
+        check_count(self, "n_members")
         if not (isinstance(self.sigma, Real) and self.sigma >= 0 and np.isfinite(self.sigma)):
             raise ValueError(f"WeightNoise(sigma={self.sigma!r}): expected a number, 0 or more.")
 
@@ -234,7 +235,7 @@ class Checkpoints(Ensemble):
     @property
     def n_snapshots(self) -> int:
         """How many epochs of a training are to be kept."""
-        _check_count(self, "n_members")
+        check_count(self, "n_members")
         return self.n_members
 
     def snapshot_directory(self, fit: int) -> Any:
@@ -292,7 +293,7 @@ class Seeds(Ensemble):
     @property
     def n_fits(self) -> int:
         """How many times the net is to be trained."""
-        _check_count(self, "n_members")
+        check_count(self, "n_members")
         inner = self._inner()
         return self.n_members * (1 if inner is None else inner.n_fits)
 
@@ -361,11 +362,3 @@ def _varied(
         own = {} if k == 0 else last  # the first is the net that the states are laid over
         found += [own, *(own | change(last) for _ in range(number - 1))]
     return [Member(state) for state in found]
-
-
-def _check_count(ensemble: Any, name: str) -> None:
-    value = getattr(ensemble, name)
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(
-            f"{type(ensemble).__name__}({name}={value!r}): expected an integer, 1 or more."
-        )
