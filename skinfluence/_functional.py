@@ -110,6 +110,15 @@ class FunctionalNet:
         other.params = {name: other._state[name] for name in self.params}
         return other
 
+    def __copy__(self) -> FunctionalNet:
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # skorch pickles a module apart from what calls it, and the two would not find together.
+        return _rebuilt, (self._net, list(self.params), self._state)
+
     def stacked(self, states: Sequence[State]) -> Params:
         """What differs between several states, entries (n_states, *shape)."""
         read = [read_state(state) for state in states]
@@ -216,6 +225,11 @@ class FunctionalNet:
                 Xb, yb = unpack_data(batch)
                 yield self._enter(Xb), self._enter(yb)
 
+    def n_batches(self, X: Rows) -> int:
+        """How many batches `batches(X)` has."""
+        size = self.batch_size
+        return 1 if size < 1 else -(-n_rows(X) // size)
+
     @property
     def batch_size(self) -> int:
         """Rows a batch: what the user set for the net's validation iterator."""
@@ -249,6 +263,10 @@ class FunctionalNet:
         if isinstance(tensor, Tensor) and tensor.is_floating_point():
             tensor = tensor.to(self.dtype)
         return tensor
+
+
+def _rebuilt(net: Any, names: list[str], state: Params) -> FunctionalNet:
+    return FunctionalNet(net, names).at(state)
 
 
 _HARMLESS_ITERATOR_PARAMS = {"batch_size", "num_workers", "pin_memory", "shuffle", "drop_last"}

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import singledispatch
+from functools import reduce, singledispatch
 from typing import Any
 
 import torch
@@ -256,14 +256,6 @@ class Ghost:
             pieces.append(torch.cat([g.flatten(1) for g in rest.values()], 1).square().sum(1))
         return total + torch.cat(pieces)
 
-    def gram(self, X: Rows, G: Tensor, X_other: Rows, G_other: Tensor) -> Tensor:
-        """<g_i, g_j> of two batches, (n, m)."""
-        left, right = self.factors(X, G), self.factors(X_other, G_other)
-        return sum(
-            (factor.gram(right[name]) for name, factor in left.items()),  # type: ignore[arg-type]
-            G.new_zeros(len(G), len(G_other)),
-        )
-
     def _factors(self, X: Rows, G: Tensor) -> dict[str, Factor]:
         calls: list[tuple[str, Tensor, Tensor]] = []
 
@@ -300,6 +292,16 @@ class Ghost:
                     if full in fnet.params:
                         found[full] = found[full].join(factor) if full in found else factor  # type: ignore[arg-type]
         return found
+
+
+def gram(left: dict[str, Factor], right: dict[str, Factor]) -> Tensor:
+    """<g_i, g_j> of two batches, (n, m), from their factors."""
+    return reduce(torch.add, (f.gram(right[name]) for name, f in left.items()))  # type: ignore[arg-type]
+
+
+def square_norms(rows: dict[str, Factor]) -> Tensor:
+    """‖g_i‖² of a batch, (n,), from its factors."""
+    return reduce(torch.add, (f.square_norms() for f in rows.values()))
 
 
 def _owners(fnet: FunctionalNet) -> dict[str, nn.Module]:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skinfluence._functional import FunctionalNet, Rows, State, map_tensors, slice_rows
+from skinfluence._functional import FunctionalNet, Rows, State, slice_rows
 from skinfluence._ghost import Ghost
 from skinfluence._gradients import (
     Directions,
@@ -110,18 +110,6 @@ def reference_cotangents(
     return list(grads)
 
 
-def reference_pairs(
-    fnet: FunctionalNet, target: Any, X: Rows, y: Any, **options: Any
-) -> list[tuple[Rows, Tensor]]:
-    """Batches of reference rows with ∂T/∂f there, on the CPU: what `pair_scores` asks."""
-    cotangents = reference_cotangents(fnet, target, X, y, **options)
-    batches = fnet.batches(X, y)
-    return [
-        (map_tensors(Tensor.cpu, Xb), G.cpu())
-        for (Xb, _), G in zip(batches, cotangents, strict=True)
-    ]
-
-
 def row_scores(
     fnet: FunctionalNet,
     U: Directions,
@@ -136,7 +124,7 @@ def row_scores(
     for Xb, yb in progress(fnet.batches(X, y)):
         f, t = pushforward(fnet, Xb, U)
         scores.append(_contract(fnet, f, t, Xb, yb, norms))
-    return _finite(torch.cat(scores).cpu().numpy())
+    return finite(torch.cat(scores).cpu().numpy())
 
 
 def member_scores(
@@ -158,33 +146,7 @@ def member_scores(
             return None
         rows = [_contract(fnet, f[k], t[k], Xb, yb, None) for k in range(len(f))]
         scores.append(torch.stack(rows))
-    return _finite(torch.cat(scores, 1).T.cpu().numpy()).T
-
-
-def pair_scores(
-    fnet: FunctionalNet,
-    reference: list[tuple[Rows, Tensor]],
-    X: Rows,
-    y: Any,
-    *,
-    normalize: bool = False,
-) -> Iterator[np.ndarray]:
-    """<g_i, v_j> of rows and single reference rows, blocks (batch, m); over ‖g_i‖ if asked.
-
-    `reference` is from `reference_pairs`.
-    """
-    ghost = None
-    there = [
-        (map_tensors(lambda t: t.to(fnet.device), Xr), Gr.to(fnet.device)) for Xr, Gr in reference
-    ]
-    for Xb, yb in fnet.batches(X, y):
-        ghost = ghost or Ghost(fnet, Xb)
-        G = fnet.cotangents(forward(fnet, Xb), Xb, yb)
-        block = torch.cat([ghost.gram(Xb, G, Xr, Gr) for Xr, Gr in there], 1).double()
-        if normalize:
-            norms = ghost.square_norms(Xb, G).sqrt().double().unsqueeze(1)
-            block = torch.where(norms > 0, block / norms, 0)
-        yield _finite(block.cpu().numpy())
+    return finite(torch.cat(scores, 1).T.cpu().numpy()).T
 
 
 def label_scores(
@@ -205,7 +167,7 @@ def label_scores(
         f, t = pushforward(fnet, Xb, U)
         columns = [_contract(fnet, f, t, Xb, y.expand(len(f)), norms) for y in candidates]
         scores.append(torch.stack(columns, 1))
-    return _finite(torch.cat(scores).cpu().numpy())
+    return finite(torch.cat(scores).cpu().numpy())
 
 
 def predictions(fnet: FunctionalNet, X: Rows) -> np.ndarray:
@@ -245,7 +207,7 @@ OfBatch = Callable[[FunctionalNet, Tensor, Rows, Tensor], Tensor]  # (fnet, f, X
 
 def _each_row(fnet: FunctionalNet, X: Rows, y: Any, of_batch: OfBatch) -> np.ndarray:
     found = [of_batch(fnet, forward(fnet, Xb), Xb, yb) for Xb, yb in fnet.batches(X, y)]
-    return _finite(torch.cat(found).double().cpu().numpy())
+    return finite(torch.cat(found).double().cpu().numpy())
 
 
 def _each_label(fnet: FunctionalNet, X: Rows, labels: np.ndarray, of_batch: OfBatch) -> np.ndarray:
@@ -254,7 +216,7 @@ def _each_label(fnet: FunctionalNet, X: Rows, labels: np.ndarray, of_batch: OfBa
         f = forward(fnet, Xb)
         columns = [of_batch(fnet, f, Xb, label.expand(len(f))) for label in candidates]
         found.append(torch.stack(columns, 1))
-    return _finite(torch.cat(found).double().cpu().numpy())
+    return finite(torch.cat(found).double().cpu().numpy())
 
 
 def _losses(fnet: FunctionalNet, f: Tensor, X: Rows, y: Tensor) -> Tensor:
@@ -291,7 +253,8 @@ def _scale_rows(G: Tensor, weights: Tensor) -> Tensor:
     return G * weights.reshape(-1, *[1] * (G.ndim - 1))
 
 
-def _finite(values: np.ndarray) -> np.ndarray:
+def finite(values: np.ndarray) -> np.ndarray:
+    """Return the values; raise where a row's are not finite."""
     bad = int((~np.isfinite(values)).reshape(len(values), -1).any(1).sum())
     if bad:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -13,15 +14,15 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skinfluence import _validation as check
-from skinfluence._functional import FunctionalNet, n_rows
-from skinfluence._influence import directions, predictions, reference_pairs
-from skinfluence._panel import Mean, Panel, Ranks, Voices, Votes
+from skinfluence._functional import FunctionalNet
+from skinfluence._influence import directions, predictions
+from skinfluence._question import Question, Reading
 from skinfluence._selfcheck import check_net
 from skinfluence._table import Table, read_rows, read_table
 from skinfluence._training import Snapshots, fit_net, in_one_thread, snapshots_of
-from skinfluence.attacks import attack_rows
 from skinfluence.curvature import check_curvature
 from skinfluence.ensembles import Ensemble, Training, check_ensemble
+from skinfluence.methods import check_method
 from skinfluence.targets import check_target
 
 _NORMALIZE = (None, "rows", "reference", "both")
@@ -39,7 +40,8 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     estimator : skorch net, default=None
-        Classifier or regressor; a clone of it is fitted. A fitted net in
+        Classifier or regressor; a clone of it is fitted (fitted on, where it has
+        ``warm_start=True`` and `fit` is called again). A fitted net in
         :class:`sklearn.frozen.FrozenEstimator` is scored as it is. None: a
         :class:`~skinfluence.nets.TabularClassifier` or
         :class:`~skinfluence.nets.TabularRegressor`, as y asks.
@@ -51,9 +53,14 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
     ensemble : Ensemble, default=None
         Where gradients are taken: at several members instead of the one fitted net; see
         :mod:`skinfluence.ensembles`.
+    method : Method, default=None
+        What is asked of a row instead of that inner product: its influence on itself, how far its
+        gradient lies out, its loss, ...; see :mod:`skinfluence.methods`. Most of them need no
+        reference rows, and no rows are split off for them.
     curvature : Curvature, default=None
         What the direction of the target is multiplied with, an estimate of the inverse Hessian of
-        the training loss; see :mod:`skinfluence.curvature`. None is the identity.
+        the training loss; see :mod:`skinfluence.curvature`. None is the identity. What it learned
+        of the rows is kept, for `retarget` and :mod:`skinfluence.pairwise`.
     normalize : {None, "rows", "reference", "both"}, default=None
         Divide by the norm of the scored row's gradient, by each reference row's before they are
         added, or both (the mean cosine). None is the paper's inner product, which rows with large
@@ -82,7 +89,8 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         Scores of the rows given to `fit`. Rows in `reference_indices_` have a part in the
         direction that scores them.
     reference_indices_ : ndarray or None
-        Rows that were split off as reference rows; None when ``X_val`` was given.
+        Rows that were split off as reference rows; None when ``X_val`` was given or no rows are
+        needed.
     classes_ : ndarray of shape (n_classes,)
         Class labels; only for classifiers.
     n_features_in_ : int
@@ -128,6 +136,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         *,
         target: Any = None,
         ensemble: Any = None,
+        method: Any = None,
         curvature: Any = None,
         normalize: str | None = None,
         classwise: bool = False,
@@ -140,6 +149,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         self.estimator = estimator
         self.target = target
         self.ensemble = ensemble
+        self.method = method
         self.curvature = curvature
         self.normalize = normalize
         self.classwise = classwise
@@ -182,8 +192,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         self : InfluenceScorer
         """
         self._check_parameters()
-        target, ensemble = check_target(self.target), check_ensemble(self.ensemble)
-        curvature = check_curvature(self.curvature)
+        ensemble, curvature = check_ensemble(self.ensemble), check_curvature(self.curvature)
         table = read_table(self, X, y, X_val, y_val)
         self._labels, self._dtype, self._y_dtype = table.labels, table.dtype, table.y.dtype
         if table.labels.is_classification:
@@ -192,28 +201,74 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
             sensitive_features, sensitive_features_val, len(table.y), table.reference
         )
         X_fit, y_fit, (X_ref, y_ref) = self._part(table, of_rows)
-        groups = of_val
-        if of_rows is not None:
-            groups = of_rows[self.reference_indices_] if of_val is None else of_val
-            check.check_groups_present(groups, of_rows)
+        if of_rows is not None and of_val is None:
+            of_val = None if self.reference_indices_ is None else of_rows[self.reference_indices_]
+        if of_rows is not None and of_val is not None:
+            check.check_groups_present(of_val, of_rows)
         trainings = self._train(table, ensemble, X_fit, y_fit, (X_ref, y_ref))
-        fnet = self._functional_net()
-        question = {
-            "target": target,
-            "X": attack_rows(target, self.estimator_, X_ref, y_ref),
-            "y": y_ref,
-            "is_classification": table.labels.is_classification,
-            "classes": table.labels.columns_,
-            "metadata": {} if groups is None else {"sensitive_features": groups},
-        }
+        fnet, rng = self._functional_net(), np.random.RandomState(table.seed)
+        self._question = self._ask(self.target, X_ref, y_ref, of_val)
         if self.check_gradients:
-            check_net(fnet, directions(fnet, **question), X_fit, y_fit)
-        rng = np.random.RandomState(table.seed)
-        members = ensemble.members(trainings, fnet, next(iter(fnet.batches(X_fit)))[0], rng)
-        bend = curvature and partial(curvature.prepare, X=X_fit, y=y_fit, rng=rng)
-        self._panel = self._convene(ensemble.aggregate, fnet, members, question, bend)
-        self.scores_ = self._panel.learn(fnet, table.X, table.y, self._progress(fnet, table.X))
-        return self
+            v = directions(fnet, **self._question.put_to(self.estimator_))
+            check_net(fnet, v, X_fit, y_fit)
+        if X_ref is X_fit:  # there are no reference rows
+            self._question = self._ask(None, None, None)
+        self._members = ensemble.members(trainings, fnet, next(iter(fnet.batches(X_fit)))[0], rng)
+        if curvature is not None:
+            for member in self._bar(self._members, "curvature"):
+                member.solve = curvature.prepare(
+                    fnet.at(member.state), X_fit, y_fit, rng, self._bar
+                )
+        return self._answer(table.X, table.y, rng)
+
+    @in_one_thread
+    def retarget(
+        self,
+        target: Any,
+        X: Any,
+        y: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sensitive_features_val: Any = None,
+    ) -> Any:
+        """Score rows for another target: the same nets and curvature, no training.
+
+        Parameters
+        ----------
+        target : Target, callable or None
+            As in the constructor.
+        X, y : see `fit`
+            Rows to score, normally those given to `fit`.
+        X_val, y_val : like X and y, default=None
+            Other reference rows; None: those of `fit`.
+        sensitive_features_val : array-like of shape (n_reference,) or (n_reference, k), \
+                default=None
+            Group of each reference row; None: those of `fit`, unless ``X_val`` is given.
+
+        Returns
+        -------
+        scorer : InfluenceScorer
+            A new one, fitted; this one stays as it is.
+        """
+        check_is_fitted(self)
+        other = copy.copy(self).set_params(target=target)
+        other._check_parameters()
+        known = self._question
+        if known.X is None:
+            raise ValueError(f"method={self.method!r} has no target that could be another one.")
+        reference = check.check_reference(X_val, y_val)
+        groups = known.groups if reference is None and sensitive_features_val is None else None
+        X_ref, y_ref = known.X, known.y
+        if reference is not None:
+            X_ref, y_ref = read_rows(self, *reference, self._labels, self._dtype)
+        if sensitive_features_val is not None:
+            groups = check.check_groups(None, sensitive_features_val, 0, (X_ref, y_ref))[1]
+        other._question = self._ask(target, X_ref, y_ref, groups)
+        X, y = read_rows(self, X, y, self._labels, self._dtype)
+        if y is None:
+            raise ValueError("retarget needs y, the labels of the rows to score, as fit did.")
+        return other._answer(X, y, np.random.RandomState(0))
 
     @in_one_thread
     def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
@@ -268,10 +323,12 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         return np.array([f"influence_{label}" for label in self.classes_], dtype=object)
 
     def _part(self, table: Table, groups: np.ndarray | None) -> tuple[Any, Any, tuple[Any, Any]]:
-        """Return rows and labels to train on, and the reference."""
+        """Return rows and labels to train on, and the reference (the same where none is needed)."""
         self.reference_indices_ = None
         if table.reference is not None:
             return table.X, table.y, table.reference
+        if self.method is not None and "target" not in self.method.uses:
+            return table.X, table.y, (table.X, table.y)
         rng = np.random.RandomState(table.seed)
         held = check.hold_out(
             table.y, self.validation_fraction, rng, stratify=table.stratify, groups=groups
@@ -292,13 +349,14 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
                 f"ensemble={ensemble!r} trains the net {number} times, but a frozen net is not "
                 "trained: give the unfitted net, or Dropout(), WeightNoise() or Checkpoints()."
             )
+        warm = getattr(table.net, "warm_start", False) and len(getattr(self, "estimators_", ()))
+        starts = self.estimators_ if warm == number else [None] * number
         later = np.random.RandomState(table.seed).randint(np.iinfo(np.int32).max, size=number - 1)
         self.estimators_ = []
-        for seed in tqdm(
-            [table.seed, *map(int, later)], "trainings", disable=not self.verbose or number == 1
-        ):
+        seeds = self._bar([table.seed, *map(int, later)], "trainings")
+        for seed, start in zip(seeds, starts, strict=True):
             recorder = Snapshots(ensemble.n_snapshots, ensemble.snapshot_directory(len(trainings)))
-            net, states = fit_net(table.net, X, y, reference, seed, recorder)
+            net, states = fit_net(table.net, X, y, reference, seed, recorder, start)
             if frozen and ensemble.n_snapshots > 1:
                 states, rates = _kept_by(net, ensemble.n_snapshots)
             else:
@@ -308,42 +366,21 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         self.estimator_ = self.estimators_[0]
         return trainings
 
-    def _convene(
-        self,
-        aggregate: str,
-        fnet: FunctionalNet,
-        members: list[Any],
-        question: dict[str, Any],
-        bend: Callable[[FunctionalNet], Any] | None,
-    ) -> Panel:
-        """Put the question to each member; `bend` gives what multiplies directions at a net."""
-        normalize = self.normalize in ("rows", "both")
-        bar = tqdm(members, "members", disable=not self.verbose or len(members) == 1)
-        if aggregate == "votes":
-            if bend is not None:
-                raise ValueError(
-                    f"curvature={self.curvature!r} multiplies one direction, but votes have one "
-                    "for each reference row; use aggregate='mean' or 'ranks'."
-                )
-            asked = [reference_pairs(fnet.at(m.state), **question) for m in bar]
-            rows = [Xb for Xb, _ in asked[0]]  # one copy for all, in memory and in a pickle
-            asked = [
-                [(Xb, G) for Xb, (_, G) in zip(rows, of_member, strict=True)] for of_member in asked
-            ]
-            return Votes(members, asked, normalize=normalize)
-        of_classes = self.classwise and self._labels.is_classification
-        options = {
-            "groups": question["y"].astype(int) if of_classes else None,
-            "normalize": self.normalize in ("reference", "both"),
-        }
-        found = []
-        for member in bar:
-            at = fnet.at(member.state)
-            v = directions(at, **question, **options)
-            found.append(v if bend is None else bend(at)(v))
-        U = [{name: value.cpu() for name, value in u.items()} for u in found]
-        voices = Voices(members, U, normalize=normalize)
-        return Ranks(voices) if aggregate == "ranks" else Mean(voices)
+    def _ask(self, target: Any, X: Any, y: Any, groups: np.ndarray | None = None) -> Question:
+        labels = self._labels
+        return Question(
+            check_target(target), X, y, groups, labels.is_classification, labels.columns_
+        )
+
+    def _answer(self, X: Any, y: np.ndarray, rng: np.random.RandomState) -> Any:
+        """Put the question to the members, and score the training rows."""
+        fnet = self._functional_net()
+        aggregate = check_ensemble(self.ensemble).aggregate
+        reading = Reading(aggregate, self.method, self.normalize, self.classwise)
+        question = self._question.put_to(self.estimator_)
+        self._panel = reading.convene(fnet, self._members, question, (X, y), rng, self._bar)
+        self.scores_ = self._panel.learn(fnet, X, y, self._progress(fnet, X))
+        return self
 
     def _check_has_classes(self) -> None:
         check_is_fitted(self)
@@ -357,15 +394,22 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         return FunctionalNet(self.estimator_, self.parameters)
 
     def _progress(self, fnet: FunctionalNet, X: Any) -> Callable[[Iterator[Any]], Iterator[Any]]:
-        total = -(-n_rows(X) // fnet.batch_size) if fnet.batch_size > 0 else 1
-        return lambda batches: iter(
-            tqdm(batches, desc="scoring", total=total, disable=not self.verbose, leave=False)
-        )
+        return lambda batches: iter(self._bar(batches, "scoring", fnet.n_batches(X)))
+
+    @property
+    def _bar(self) -> Callable[..., Any]:
+        """A progress bar: (items, desc, total=None) -> items; none over a single one."""
+        return partial(_show, bool(self.verbose))
 
     def _check_parameters(self) -> None:
         if self.normalize not in _NORMALIZE:
             raise ValueError(
                 f"normalize={self.normalize!r}: expected None, 'rows', 'reference' or 'both'."
+            )
+        if check_method(self) is not None and check_ensemble(self.ensemble).aggregate == "votes":
+            raise ValueError(
+                f"aggregate='votes' compares rows with reference rows, which method={self.method!r}"
+                " does not; use aggregate='mean' or 'ranks'."
             )
 
     def __sklearn_tags__(self) -> Any:
@@ -373,6 +417,11 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         tags.target_tags.required = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _show(verbose: bool, items: Any, desc: str, total: int | None = None) -> Any:
+    single = total is None and len(items) == 1
+    return tqdm(items, desc, total, disable=not verbose or single, leave=False)
 
 
 def _kept_by(net: Any, number: int) -> tuple[list[Any], list[float]]:

@@ -48,7 +48,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, BaseEstimator):
     Attributes
     ----------
     scores_ : ndarray of shape (n_samples,)
-        Higher is more helpful.
+        Higher is more helpful. With a rule that scores again, the scores before its first step.
     support_ : ndarray of shape (n_samples,), bool
         The rows that are kept.
     sample_indices_ : ndarray of shape (n_kept,)
@@ -170,10 +170,15 @@ class InfluenceSampleSelector(MetaEstimatorMixin, BaseEstimator):
         memory: Memory = check_memory(self.memory)
         trusted = check.check_reference(*reference)
         of_rows, of_val = check.check_groups(*groups, len(labels), trusted)
-        self.scores_, self.suggested_labels_ = memory.cache(score_rows)(
-            scorer, X, labels, trusted, (of_rows, of_val), self.cv, self.random_state, rule.relabels
-        )
-        decision = rule.decide(self.scores_, labels, self.suggested_labels_)
+        given = [scorer, X, labels, trusted, (of_rows, of_val), self.cv, self.random_state]
+        given.append(rule.relabels)
+        if getattr(rule, "rescores", False):  # not cached: the scorers are needed for what follows
+            scoring = Scoring(*given)
+            self.scores_, self.suggested_labels_ = scoring()
+            decision = rule.decide(self.scores_, labels, None, lambda rows: scoring(rows)[0])
+        else:
+            self.scores_, self.suggested_labels_ = memory.cache(score_rows)(*given)
+            decision = rule.decide(self.scores_, labels, self.suggested_labels_)
         self._check_decision(decision, labels)
         self.support_ = decision.keep
         self.sample_indices_ = np.flatnonzero(decision.keep)
@@ -200,66 +205,84 @@ class InfluenceSampleSelector(MetaEstimatorMixin, BaseEstimator):
         return tags
 
 
-def score_rows(
-    scorer: Any,
-    X: Any,
-    y: np.ndarray,
-    reference: tuple[Any, Any] | None,
-    groups: tuple[np.ndarray | None, np.ndarray | None],
-    cv: int,
-    random_state: Any,
-    suggest: bool,
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Scores (n,) of rows by references that they are no part of, and suggested labels if asked."""
-    by_itself = isinstance(scorer, NoisyLabelDetector)
-    if reference is not None:
-        known = _given(scorer, sensitive_features=groups[0], sensitive_features_val=groups[1])
-        fitted = scorer.fit(X, y, X_val=reference[0], y_val=reference[1], **known)
-    elif by_itself:  # it folds the rows on its own
-        fitted = scorer.set_params(cv=cv).fit(X, y, **_given(scorer, sensitive_features=groups[0]))
-    else:
-        return _cross_fit(scorer, X, y, groups[0], cv, random_state, suggest)
-    if not suggest:
-        return fitted.scores_, None
-    if by_itself:
-        return fitted.scores_, fitted.suggested_labels_
-    return fitted.scores_, _classes_of(fitted)[fitted.transform(X).argmax(1)]
+def score_rows(*given: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Scores (n,) of all rows, and suggested labels if asked; `given` are those of `Scoring`."""
+    return Scoring(*given)()
 
 
-def _cross_fit(
-    scorer: Any,
-    X: Any,
-    y: np.ndarray,
-    groups: np.ndarray | None,
-    cv: int,
-    random_state: Any,
-    suggest: bool,
-) -> tuple[np.ndarray, np.ndarray | None]:
-    n = len(y)
-    stratify = y.ndim == 1 and check.default_task(y) == "classification"
-    rng = np.random.RandomState(check.draw_seed(random_state))
-    fold = check.folds(y, cv, rng, stratify=stratify, groups=groups)
-    classes = np.unique(y)
-    scores, counts = np.zeros(n), np.zeros(n)
-    by_label = np.zeros((n, len(classes))) if suggest else None
-    for k in range(cv):
-        held, rest = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
-        X_rest, known = rows_of(X, rest), {}
-        if groups is not None:
-            check.check_groups_present(groups[held], groups)
-            known = _given(
-                scorer, sensitive_features=groups[rest], sensitive_features_val=(groups[held],)
-            )
-        fitted = clone(scorer).fit(
-            X_rest, y[rest], X_val=(rows_of(X, held),), y_val=(y[held],), **known
-        )
-        scores[rest] += fitted.scores_
-        counts[rest] += 1
-        if by_label is not None:
-            _classes_of(fitted)
-            by_label[rest] += fitted.transform(X_rest)
-    suggested = None if by_label is None else classes[by_label.argmax(1)]
-    return scores / counts, suggested
+class Scoring:
+    """Scores of rows by references that they are no part of, and suggested labels if asked.
+
+    Called again, for some of the rows, it fits the same scorers again: warm, where their nets are.
+    """
+
+    def __init__(
+        self,
+        scorer: Any,
+        X: Any,
+        y: np.ndarray,
+        reference: tuple[Any, Any] | None,
+        groups: tuple[np.ndarray | None, np.ndarray | None],
+        cv: int,
+        random_state: Any,
+        suggest: bool,
+    ) -> None:
+        self.X, self.y, self.reference, self.suggest = X, y, reference, suggest
+        self.of_rows, self.of_val = groups
+        self.by_itself = isinstance(scorer, NoisyLabelDetector)
+        self.fold: np.ndarray | None = None
+        if reference is None and self.by_itself:  # it folds the rows on its own
+            scorer = clone(scorer).set_params(cv=cv)
+        elif reference is None:
+            stratify = y.ndim == 1 and check.default_task(y) == "classification"
+            rng = np.random.RandomState(check.draw_seed(random_state))
+            self.fold = check.folds(y, cv, rng, stratify=stratify, groups=self.of_rows)
+        self.scorers = [clone(scorer) for _ in range(1 if self.fold is None else cv)]
+
+    def __call__(self, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return scores of the rows at these positions, in their order; None is all rows."""
+        rows = np.arange(len(self.y)) if rows is None else rows
+        return self._together(rows) if self.fold is None else self._in_folds(rows, self.fold[rows])
+
+    def _together(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        X, known = rows_of(self.X, rows), {}
+        if self.reference is not None:
+            known = dict(zip(("X_val", "y_val"), self.reference, strict=True))
+        if self.of_rows is not None:
+            known |= self._given(sensitive_features=self.of_rows[rows])
+        known |= self._given(sensitive_features_val=self.of_val)
+        fitted = self.scorers[0].fit(X, self.y[rows], **known)
+        if not self.suggest:
+            return fitted.scores_, None
+        if self.by_itself:
+            return fitted.scores_, fitted.suggested_labels_
+        return fitted.scores_, _classes_of(fitted)[fitted.transform(X).argmax(1)]
+
+    def _in_folds(self, rows: np.ndarray, fold: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        classes, y = np.unique(self.y), self.y[rows]
+        scores, counts = np.zeros(len(rows)), np.zeros(len(rows))
+        by_label = np.zeros((len(rows), len(classes))) if self.suggest else None
+        for k, scorer in enumerate(self.scorers):
+            held, rest = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
+            X_rest, known = rows_of(self.X, rows[rest]), {}
+            if self.of_rows is not None:
+                groups = self.of_rows[rows]
+                check.check_groups_present(groups[held], groups)
+                known = self._given(
+                    sensitive_features=groups[rest], sensitive_features_val=(groups[held],)
+                )
+            reference = {"X_val": (rows_of(self.X, rows[held]),), "y_val": (y[held],)}
+            fitted = scorer.fit(X_rest, y[rest], **reference, **known)
+            scores[rest] += fitted.scores_
+            counts[rest] += 1
+            if by_label is not None:
+                _classes_of(fitted)
+                by_label[rest] += fitted.transform(X_rest)
+        suggested = None if by_label is None else classes[by_label.argmax(1)]
+        return scores / counts, suggested
+
+    def _given(self, **groups: Any) -> dict[str, Any]:
+        return _given(self.scorers[0], **groups)
 
 
 def _given(scorer: Any, **groups: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import shutil
 import tempfile
@@ -33,8 +34,8 @@ class Snapshots(Callback):
 
     Early epochs tell wrong labels from right ones best, before the net has memorised them. Give it
     to a net of your own (``callbacks=[Snapshots(6)]``) to score the fitted net, frozen, with
-    :class:`~skinfluence.ensembles.Checkpoints`. Epochs are counted from the start of the net's
-    history: of a training that goes on (``partial_fit``, a warm start) only the last is kept.
+    :class:`~skinfluence.ensembles.Checkpoints`. Where a training goes on (``partial_fit``, a warm
+    start), its own epochs are counted, and only they are kept.
 
     Parameters
     ----------
@@ -66,13 +67,14 @@ class Snapshots(Callback):
         self._temporary: _Temporary | None = None
         self._directory = None if self.dirname is None else Path(self.dirname).absolute()
         self._rate = _rate(net)
+        self._before = len(net.history)
         if self._directory is not None:
             self._directory.mkdir(parents=True, exist_ok=True)
 
     @property
     def states_(self) -> list[State]:
         """Copies kept so far, oldest first."""
-        return [state for state, _ in self._by_epoch.values()]
+        return [state for state, _ in getattr(self, "_by_epoch", {}).values()]
 
     @property
     def learning_rates_(self) -> list[float]:
@@ -85,7 +87,7 @@ class Snapshots(Callback):
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Copy the state if the epoch is one of them."""
-        if len(net.history) in self.epochs_:
+        if len(net.history) - self._before in self.epochs_:
             self._keep(net)
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
@@ -93,7 +95,7 @@ class Snapshots(Callback):
         self._keep(net)
 
     def _keep(self, net: NeuralNet) -> None:
-        epoch, state = len(net.history), _state(net)
+        epoch, state = len(net.history) - self._before, _state(net)
         if self._directory is None:
             size = sum(t.numel() * t.element_size() for t in state.values())
             if size * self.number > _IN_MEMORY:
@@ -126,17 +128,18 @@ def fit_net(
     reference: tuple[Any, Any],
     seed: int,
     snapshots: int | Snapshots = 1,
+    start: NeuralNet | None = None,
 ) -> tuple[NeuralNet, list[State]]:
     """Return a fitted clone of `estimator` and its states, the last of which is the final one.
 
     A net with a ``train_split`` watches the reference rows instead (early stopping works), so that
     it trains on every row it is given: scores of rows that it never saw would mean little.
     A frozen net is returned as it is. `snapshots` is how many states to keep, or the callback that
-    is to keep them.
+    is to keep them. `start` is a fitted clone to go on from (a copy of it does).
     """
     if isinstance(estimator, FrozenEstimator):
         return estimator.estimator, [_state(estimator.estimator)]
-    net = clone(estimator)
+    net = clone(estimator) if start is None else copy.deepcopy(start)
     split, callbacks = net.train_split, net.callbacks
     watches = split is not None or getattr(net, "early_stopping", False)  # of the ready-made nets
     recorder = snapshots if isinstance(snapshots, Snapshots) else Snapshots(snapshots)
@@ -147,6 +150,8 @@ def fit_net(
         setattr(net, f"callbacks__{name}", None)
     if watches:
         net.set_params(train_split=predefined_split(net.get_dataset(*reference)))
+    if start is not None:
+        net.initialize_callbacks()
     with seeded(seed, net.device):
         try:
             net.fit(X, y)
@@ -157,7 +162,8 @@ def fit_net(
     net.callbacks_ = [(name, cb) for name, cb in net.callbacks_ if cb is not recorder]
     for name in default:
         delattr(net, f"callbacks__{name}")
-    return net, recorder.states_
+    # A net with a fit of its own, in closed form perhaps, may never have called back.
+    return net, recorder.states_ or [_state(net)]
 
 
 def snapshots_of(net: NeuralNet) -> Snapshots | None:
@@ -199,23 +205,31 @@ def seeded(seed: int, device: Any = "cpu") -> Iterator[None]:
         yield
 
 
-def in_one_thread(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Run an estimator's method in one thread of torch's where its net is a small ready-made one.
+@contextmanager
+def threads_for(estimator: Any) -> Iterator[None]:
+    """Run in one thread of torch's where the net is a small ready-made one.
 
     With other work on two cores, two threads took a small net's steps 3 to 8 times the CPU time of
     one, and sometimes far more: threads spin while they wait for each other.
     """
+    if not (estimator is None or is_small(estimator)):
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def in_one_thread(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Run an estimator's method in the threads that its net wants; see `threads_for`."""
 
     @functools.wraps(method)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if not (self.estimator is None or is_small(self.estimator)):
+        with threads_for(self.estimator):
             return method(self, *args, **kwargs)
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            return method(self, *args, **kwargs)
-        finally:
-            torch.set_num_threads(before)
 
     return run
 

@@ -21,7 +21,7 @@ from sklearn.base import BaseEstimator
 
 from skinfluence._functional import FunctionalNet, Rows, State, read_state
 from skinfluence._gates import gate_of, gate_places
-from skinfluence._gradients import forward
+from skinfluence._gradients import Directions, forward
 from skinfluence._training import Snapshots
 from skinfluence._validation import check_count
 
@@ -49,10 +49,11 @@ class Training:
 
 @dataclass
 class Member:
-    """A state to score at, and its weight in a mean."""
+    """A state to score at, its weight in a mean, and what multiplies directions there, if any."""
 
     state: State
     weight: float = 1.0
+    solve: Callable[[Directions], Directions] | None = None
 
 
 class Ensemble(ABC, BaseEstimator):

@@ -2,12 +2,14 @@
 
 A rule is an object with ``decide(scores, y, suggested) -> Decision``; a grid search reaches its
 parameters. Rules pick rows by their scores (the lower, the worse); their ``action`` says what
-happens to the picked rows.
+happens to the picked rows. A rule that decides step by step has ``rescores = True`` and is given a
+fourth argument, which scores what is left afresh.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -39,6 +41,8 @@ class Decision:
 
 class Rule(ABC, BaseEstimator):
     """Base of the rules."""
+
+    rescores = False
 
     @property
     def relabels(self) -> bool:
@@ -164,6 +168,93 @@ class Threshold(_Picking):
     def pick(self, scores: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return a mask of the scores below the threshold."""
         return scores < self.threshold
+
+
+class AdaptiveGreedy(Rule):
+    """Drop the lowest rows a few at a time, fit again and score again after each step [1]_.
+
+    The k rows with the lowest scores need not be the worst set of k: two copies of a bad row stand
+    in for each other, so that neither looks bad alone, and of a cluster of bad rows the first that
+    goes may take the harm of the others with it. Looking again after each step finds such sets, at
+    the cost of a fit a step. Nets with ``warm_start=True`` go on from their weights of the step
+    before; give those few epochs.
+
+    Parameters
+    ----------
+    fraction : float, default=0.05
+        Share of the rows, in [0, 1), to drop in all.
+    count : int, default=None
+        Number of rows instead of `fraction`.
+    step : int, default=5
+        Rows to drop between two fits; 1 is the most careful.
+    per_class : bool, default=False
+        Spend each step in each class in proportion; see :class:`Budget`.
+
+    References
+    ----------
+    .. [1] Hu, Hu, Zhao, Ma, "Most Influential Subset Selection: Challenges, Promises, and Beyond",
+       NeurIPS 2024, arXiv 2409.18153.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skinfluence.rules import AdaptiveGreedy, Budget
+    >>> x = np.array([0.0, 1.0, 2.0, 8.0, 9.0])
+    >>> def near_the_mean(rows):
+    ...     return -np.abs(x[rows] - x[rows].mean())
+    >>> scores = near_the_mean(np.arange(5))
+    >>> Budget(count=2).decide(scores, np.zeros(5)).keep  # drops 0 and 9
+    array([False,  True,  True,  True, False])
+    >>> rule = AdaptiveGreedy(count=2, step=1)
+    >>> rule.decide(scores, np.zeros(5), None, near_the_mean).keep  # drops 9, and then 8
+    array([ True,  True,  True, False, False])
+    """
+
+    rescores = True
+
+    def __init__(
+        self,
+        fraction: float = 0.05,
+        *,
+        count: int | None = None,
+        step: int = 5,
+        per_class: bool = False,
+    ) -> None:
+        self.fraction = fraction
+        self.count = count
+        self.step = step
+        self.per_class = per_class
+
+    def decide(
+        self,
+        scores: np.ndarray,
+        y: np.ndarray,
+        suggested: np.ndarray | None = None,
+        rescore: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> Decision:
+        """Drop rows; ``rescore(rows)`` returns scores of the rows at those positions.
+
+        They are to come from a fit to these rows alone.
+        """
+        if not isinstance(self.step, int | np.integer) or self.step < 1:
+            raise ValueError(f"AdaptiveGreedy(step={self.step!r}): expected an integer, 1 or more.")
+        if rescore is None:
+            raise TypeError(
+                "AdaptiveGreedy has to score again what is left: use it as the rule of an "
+                "InfluenceSampleSelector, or give decide(..., rescore=)."
+            )
+        rows = np.arange(len(scores))
+        budget = Budget(self.fraction, count=self.count)
+        left = int(budget.pick(np.asarray(scores), y).sum())
+        scores = np.asarray(scores)
+        while left > 0:
+            number = min(self.step, left)
+            worst = Budget(count=number, per_class=self.per_class).pick(scores, y[rows])
+            rows = rows[~worst]
+            left -= number
+            if left > 0:
+                scores = np.asarray(rescore(rows))
+        return Decision(np.isin(np.arange(len(y)), rows))
 
 
 class Reweight(Rule):

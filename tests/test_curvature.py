@@ -349,9 +349,15 @@ def test_each_member_of_an_ensemble_has_a_curvature_of_its_own():
     assert not np.allclose(one, several)
 
 
-def test_votes_have_no_direction_to_bend():
-    with pytest.raises(ValueError, match="for each reference row"):
-        scored(CG(), ensemble=Dropout(2, aggregate="votes"))
+def test_votes_are_bent_for_each_reference_row():
+    plain, bent = (
+        scored(curvature, ensemble=Dropout(2, aggregate="votes")).scores_
+        for curvature in (None, Exact("ggn", 0.1))
+    )
+    assert not np.allclose(plain, bent)
+    # A multiple of the identity leaves every voter's ranks, and so the votes, as they were.
+    same = scored(Exact("ggn", 1e9), ensemble=Dropout(2, aggregate="votes")).scores_
+    np.testing.assert_allclose(same, plain, atol=0.02)
 
 
 def test_the_scorer_is_reproducible_with_a_random_curvature():

@@ -12,7 +12,8 @@ from zoo import MODULES, initialized, loop_gradients, make
 from skinfluence._functional import FunctionalNet
 from skinfluence._gates import gate_of, gate_places
 from skinfluence._gradients import forward
-from skinfluence._influence import directions, pair_scores, reference_pairs, row_scores
+from skinfluence._influence import directions, row_scores
+from skinfluence._pairs import pair_blocks, reference_pairs
 from skinfluence.targets import Utility
 
 
@@ -249,7 +250,8 @@ def test_pairs_at_gates_are_those_of_a_loop_over_rows_at_the_same_masks(name, no
     at = FunctionalNet(net).at(state_of(masks))
     rows = loop_gradients(SimpleNamespace(module_=masked(net.module_, masks)), X, y)
     pairs = reference_pairs(at, Utility(), X[:4], y[:4], is_classification=True)
-    got = np.concatenate(list(pair_scores(at, pairs, X, y, normalize=normalize)))
+    blocks = pair_blocks(at, pairs, X, y, normalize=normalize)
+    got = np.concatenate([block for _, _, block in blocks])
     want = rows @ rows[:4].T / 4
     assert_close(got, want / np.linalg.norm(rows, axis=1, keepdims=True) if normalize else want)
 

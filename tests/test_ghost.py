@@ -8,7 +8,7 @@ from zoo import MODULES, initialized, loop_gradients, make, rows_for
 
 from skinfluence import _ghost
 from skinfluence._functional import FunctionalNet, slice_rows
-from skinfluence._ghost import Ghost, Lookup, Outer
+from skinfluence._ghost import Ghost, Lookup, Outer, gram, square_norms
 from skinfluence._gradients import forward
 
 # Squares of gradients that agree to a few roundings (see test_gradients).
@@ -44,7 +44,7 @@ def test_gram_is_that_of_the_loop(name, dtype):
     ghost, Xb, G = ghost_of(net, X, y)
     rows = loop_gradients(net, X, y)
     left, right = slice(0, 3), slice(2, 7)
-    got = ghost.gram(slice_rows(Xb, left), G[left], slice_rows(Xb, right), G[right])
+    got = gram(*(ghost.factors(slice_rows(Xb, part), G[part]) for part in (left, right)))
     assert_close(got, rows[left] @ rows[right].T, dtype)
 
 
@@ -62,7 +62,9 @@ def test_pieces_give_the_same_gram(name, monkeypatch):
     ghost, Xb, G = ghost_of(net, X, y)
     monkeypatch.setattr(_ghost, "_ELEMENTS", 1)
     rows = loop_gradients(net, X, y)
-    assert_close(ghost.gram(Xb, G, Xb, G), rows @ rows.T)
+    factors = ghost.factors(Xb, G)
+    assert_close(gram(factors, factors), rows @ rows.T)
+    assert_close(square_norms(factors), (rows**2).sum(1))
 
 
 # What is done by rule, and what row by row -----------------------------------------------------

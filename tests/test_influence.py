@@ -18,10 +18,8 @@ from skinfluence._influence import (
     label_norms,
     label_scores,
     member_scores,
-    pair_scores,
     predicted_outputs,
     predictions,
-    reference_pairs,
     row_losses,
     row_norms,
     row_scores,
@@ -283,43 +281,6 @@ def test_members_that_cannot_be_done_together_are_none():
     states = members_of(net)
     U = [ask(fnet.at(state), Utility(), X, y) for state in states]
     assert member_scores(fnet, states, U, X, y) is None
-
-
-@pytest.mark.parametrize("target", [Utility(), gap], ids=["loss", "gap"])
-@each_kind
-@each_batch_size
-def test_scores_of_pairs_add_up_to_the_score_of_the_row(name, batch_size, target):
-    fnet, X, y, _ = fnet_of(name, batch_size=batch_size)
-    pairs = reference_pairs(fnet, target, X[:5], y[:5], is_classification=True)
-    blocks = list(pair_scores(fnet, pairs, X, y))
-    assert [len(block) for block in blocks] == [len(yb) for _, yb in fnet.batches(X, y)]
-    scores = row_scores(fnet, ask(fnet, target, X[:5], y[:5]), X, y)
-    assert_close(np.concatenate(blocks).sum(1), scores)
-
-
-@each_kind
-@pytest.mark.parametrize("normalize", [False, True])
-def test_scores_of_pairs_are_the_inner_products_of_the_loop(name, normalize):
-    fnet, X, y, net = fnet_of(name, batch_size=3)
-    rows = loop_gradients(net, X, y)
-    pairs = reference_pairs(fnet, Utility(), X[:5], y[:5], is_classification=True)
-    want = rows @ rows[:5].T / 5
-    if normalize:
-        want /= np.linalg.norm(rows, axis=1, keepdims=True)
-    got = np.concatenate(list(pair_scores(fnet, pairs, X, y, normalize=normalize)))
-    assert_close(got, want)
-
-
-def test_a_pair_without_a_gradient_scores_zero_also_when_normalized():
-    net, X, y = make("mlp")
-    fnet = FunctionalNet(net)
-    pairs = reference_pairs(fnet, Utility(), X, y, is_classification=True)
-    with torch.no_grad():
-        net.module_[2].weight.zero_()
-        net.module_[2].bias.copy_(torch.tensor([1e4, 0.0, 0.0]))  # sure of class 0
-    (block,) = pair_scores(fnet, pairs, X, y, normalize=True)
-    assert (block[y == 0] == 0).all()
-    assert np.abs(block[y != 0]).max() > 0
 
 
 # Under every label ----------------------------------------------------------------------------

@@ -13,8 +13,9 @@ from zoo import initialized, loop_gradients, make
 
 from skinfluence import _panel
 from skinfluence._functional import FunctionalNet
-from skinfluence._influence import directions, reference_pairs, row_scores
-from skinfluence._panel import Mean, Ranks, Voices, Votes, share_below
+from skinfluence._influence import directions, row_scores
+from skinfluence._pairs import reference_pairs
+from skinfluence._panel import InnerProducts, Mean, Ranks, Votes, share_below
 from skinfluence.ensembles import Member
 from skinfluence.targets import Utility
 
@@ -57,7 +58,7 @@ class Case:
         ]
 
     def voices(self, normalize=False, **options):
-        return Voices(self.members, self.directions(**options), normalize=normalize)
+        return InnerProducts(self.members, self.directions(**options), normalize=normalize)
 
     def votes(self, normalize=False):
         asked = [
@@ -118,7 +119,7 @@ def test_voices_that_cannot_be_heard_together_are_heard_one_by_one():
 
 def test_one_voice_is_exactly_the_score(case):
     U = case.directions()[:1]
-    got = Mean(Voices(case.members[:1], U)).scores(case.fnet, case.X, case.y)
+    got = Mean(InnerProducts(case.members[:1], U)).scores(case.fnet, case.X, case.y)
     np.testing.assert_array_equal(got, row_scores(case.fnet, U[0], case.X, case.y))
 
 
@@ -134,7 +135,7 @@ def test_the_mean_weighs_each_member(case, normalize):
 
 def test_the_mean_is_a_sum_of_its_members_alone(case):
     each = [
-        w * Mean(Voices([m], [u])).scores(case.fnet, case.X, case.y)
+        w * Mean(InnerProducts([m], [u])).scores(case.fnet, case.X, case.y)
         for m, u, w in zip(case.members, case.directions(), WEIGHTS, strict=True)
     ]
     got = Mean(case.voices()).scores(case.fnet, case.X, case.y)
@@ -149,7 +150,7 @@ def analytic(weights, rates):
     members = [Member({"weight": torch.tensor([[w]], dtype=torch.float64)}, r) for w, r in pairs]
     options = {"is_classification": False}
     U = [directions(fnet.at(m.state), Utility(), x, x, **options) for m in members]
-    return Mean(Voices(members, U)).scores(fnet, x, x), x[:, 0]
+    return Mean(InnerProducts(members, U)).scores(fnet, x, x), x[:, 0]
 
 
 @pytest.mark.parametrize("rates", [[1.0] * 5, [0.5, 0.4, 0.3, 0.2, 0.1]], ids=["equal", "falling"])
@@ -203,7 +204,7 @@ def test_ranks_of_other_rows_are_counted_among_the_training_rows(case):
 def test_one_loud_member_does_not_drown_the_others_ranks(case):
     U = case.directions()
     loud = [{n: v * 1e6 for n, v in U[0].items()}, *U[1:]]
-    panels = [Ranks(Voices(case.members, u)) for u in (U, loud)]
+    panels = [Ranks(InnerProducts(case.members, u)) for u in (U, loud)]
     got, louder = (panel.learn(case.fnet, case.X, case.y) for panel in panels)
     np.testing.assert_array_equal(got, louder)
 

@@ -1,0 +1,280 @@
+"""Pairs: the influence of every row on every reference row, by a fitted `InfluenceScorer`.
+
+The entry (i, j) is <g_i, P g_j>: to first order, how much the loss of reference row j (or its part
+in another target) would rise if row i were left out, times n. The mean over the reference rows is
+the row's score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from skinfluence._functional import FunctionalNet, n_rows
+from skinfluence._pairs import Block, pair_blocks, reference_pairs, unit_pairs
+from skinfluence._scorer import InfluenceScorer
+from skinfluence._table import read_rows
+from skinfluence._training import threads_for
+from skinfluence.ensembles import Member
+from skinfluence.methods import Projection
+
+__all__ = ["TopRows", "gradient_features", "influence_matrix", "top_rows"]
+
+
+def influence_matrix(
+    scorer: InfluenceScorer,
+    X: Any,
+    y: Any,
+    X_ref: Any = None,
+    y_ref: Any = None,
+    *,
+    out: Any = None,
+) -> Any:
+    """Influence of each row on each reference row; exact, no row's gradient is formed.
+
+    It follows the scorer: its target, curvature, ensemble (the weighted mean over the members),
+    parameters and normalisation. For linear, convolutional, embedding and normalisation layers the
+    entries come from what enters a layer and the gradient of what leaves it; under a curvature the
+    reference rows' gradients are formed and solved for, a few at a time.
+
+    Parameters
+    ----------
+    scorer : InfluenceScorer
+        Fitted, without ``method``.
+    X, y : see :meth:`InfluenceScorer.fit`
+        Rows.
+    X_ref, y_ref : like X and y, default=None
+        Reference rows; None: those of the scorer's fit.
+    out : array of shape (n_samples, n_reference), default=None
+        Where blocks of the matrix are written as they come: a :class:`numpy.memmap`, a Zarr or
+        HDF5 array, or anything else with ``shape`` and ``out[rows, columns] = block``. None: a new
+        array.
+
+    Returns
+    -------
+    matrix : ndarray of shape (n_samples, n_reference), float64, or `out`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skinfluence import InfluenceScorer
+    >>> from skinfluence.pairwise import influence_matrix
+    >>> X, y = load_iris(return_X_y=True)
+    >>> scorer = InfluenceScorer(random_state=0).fit(X[10:], y[10:], X_val=X[:10], y_val=y[:10])
+    >>> matrix = influence_matrix(scorer, X[10:], y[10:])
+    >>> matrix.shape
+    (140, 10)
+    >>> bool(np.allclose(matrix.mean(axis=1), scorer.scores_, rtol=1e-4, atol=1e-6))
+    True
+    """
+    pairs = _Pairs(scorer, X, y, X_ref, y_ref)
+    if out is None:
+        out = np.empty(pairs.shape)
+    elif tuple(getattr(out, "shape", ())) != pairs.shape:
+        raise ValueError(
+            f"out has shape {getattr(out, 'shape', None)}; expected {pairs.shape}, a row for each "
+            "row of X and a column for each reference row."
+        )
+    with threads_for(scorer.estimator):
+        for rows, columns, block in pairs.blocks():
+            out[rows, columns] = block
+    return out
+
+
+@dataclass
+class TopRows:
+    """The rows that help and that hurt single reference rows most, strongest first.
+
+    Attributes
+    ----------
+    proponents, opponents : ndarray of shape (n_reference, k), int
+        Positions in X.
+    proponent_scores, opponent_scores : ndarray of shape (n_reference, k)
+    """
+
+    proponents: np.ndarray
+    proponent_scores: np.ndarray
+    opponents: np.ndarray
+    opponent_scores: np.ndarray
+
+
+def top_rows(
+    scorer: InfluenceScorer,
+    X: Any,
+    y: Any,
+    X_ref: Any = None,
+    y_ref: Any = None,
+    *,
+    k: int = 10,
+) -> TopRows:
+    """Find the rows that help (proponents) and hurt (opponents) each reference row most.
+
+    The matrix is never in memory as a whole: of each block, only what may be among the top is kept.
+
+    Parameters
+    ----------
+    scorer, X, y, X_ref, y_ref : see `influence_matrix`
+    k : int, default=10
+        How many of each.
+
+    Returns
+    -------
+    top : TopRows
+        Of equal scores, the row that comes first.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skinfluence import InfluenceScorer
+    >>> from skinfluence.pairwise import top_rows
+    >>> X, y = load_iris(return_X_y=True)
+    >>> scorer = InfluenceScorer(normalize="rows", random_state=0).fit(X, y)
+    >>> top = top_rows(scorer, X, y, X[:2], y[:2], k=3)
+    >>> top.proponents.shape
+    (2, 3)
+    >>> y[top.proponents].tolist()  # rows of their own class help them
+    [[0, 0, 0], [0, 0, 0]]
+    """
+    pairs = _Pairs(scorer, X, y, X_ref, y_ref)
+    n, m = pairs.shape
+    if not isinstance(k, int | np.integer) or not 1 <= k <= n:
+        raise ValueError(f"k={k!r}: expected an integer from 1 to {n}, the number of rows.")
+    best, worst = ([_Top(k) for _ in range(m)] for _ in range(2))
+    with threads_for(scorer.estimator):
+        for rows, columns, block in pairs.blocks():
+            index = np.arange(rows.start, rows.stop)
+            for j, values in zip(range(columns.start, columns.stop), block.T, strict=True):
+                best[j].see(index, -values)
+                worst[j].see(index, values)
+    return TopRows(
+        np.stack([top.index for top in best]),
+        -np.stack([top.values for top in best]),
+        np.stack([top.index for top in worst]),
+        np.stack([top.values for top in worst]),
+    )
+
+
+def gradient_features(
+    scorer: InfluenceScorer,
+    X: Any,
+    y: Any,
+    *,
+    n_components: int = 1000,
+    random_state: Any = None,
+) -> np.ndarray:
+    """Gradients of rows in few numbers, whose inner products are influences on average.
+
+    For nets of any kind, where the exact matrix takes too much memory or time: rows are projected
+    by one sparse random matrix, once, and ``features @ features_ref.T`` approximates the matrix of
+    the plain inner products, with errors of the order of ‖g_i‖ ‖g_j‖ / sqrt(n_components).
+
+    Parameters
+    ----------
+    scorer : InfluenceScorer
+        Fitted; the gradients are taken at its first net, without curvature.
+    X, y : see :meth:`InfluenceScorer.fit`
+    n_components : int, default=1000
+        Width of the features; gradients that are no wider are returned as they are.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the matrix: the same seed for rows that are to be compared.
+
+    Returns
+    -------
+    features : ndarray of shape (n_samples, n_components or fewer)
+
+    References
+    ----------
+    .. [1] Li, Hastie, Church, "Very Sparse Random Projections", KDD 2006.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skinfluence import InfluenceScorer
+    >>> from skinfluence.pairwise import gradient_features
+    >>> X, y = load_iris(return_X_y=True)
+    >>> scorer = InfluenceScorer(random_state=0).fit(X, y)
+    >>> gradient_features(scorer, X, y, n_components=100, random_state=0).shape
+    (150, 100)
+    """
+    check_is_fitted(scorer)
+    if not isinstance(n_components, int | np.integer) or n_components < 1:
+        raise ValueError(f"n_components={n_components!r}: expected an integer, 1 or more.")
+    X, y = _rows(scorer, X, y)
+    fnet = scorer._functional_net()
+    project = Projection(fnet, n_components, check_random_state(random_state))
+    with threads_for(scorer.estimator):
+        return project.rows(fnet, X, y, scorer._progress(fnet, X))
+
+
+class _Pairs:
+    """Blocks of the matrix of a scorer, members added up."""
+
+    def __init__(self, scorer: InfluenceScorer, X: Any, y: Any, X_ref: Any, y_ref: Any) -> None:
+        check_is_fitted(scorer)
+        if scorer.method is not None:
+            raise ValueError(
+                f"method={scorer.method!r}: pairs are inner products of gradients; fit a scorer "
+                "without method=."
+            )
+        self.scorer = scorer
+        self.X, self.y = _rows(scorer, X, y)
+        question = scorer._question
+        if X_ref is not None or y_ref is not None:
+            question = scorer._ask(scorer.target, *_rows(scorer, X_ref, y_ref, "_ref"))
+        self.question = question.put_to(scorer.estimator_)
+        self.shape = (n_rows(self.X), n_rows(self.question["X"]))
+
+    def blocks(self) -> Iterator[Block]:
+        """Blocks of the weighted mean over the members."""
+        fnet, members = self.scorer._functional_net(), self.scorer._members
+        weights = np.array([member.weight for member in members])
+        # A target is a mean over reference rows; a column is what its row would say alone.
+        weights *= self.shape[1] / weights.sum()
+        for together in zip(*(self._of(fnet, member) for member in members), strict=True):
+            rows, columns, _ = together[0]
+            yield rows, columns, np.tensordot(weights, [block for *_, block in together], 1)
+
+    def _of(self, fnet: FunctionalNet, member: Member) -> Iterator[Block]:
+        at, normalize = fnet.at(member.state), self.scorer.normalize
+        reference = reference_pairs(at, **self.question)
+        if normalize in ("reference", "both"):
+            m = self.shape[1]
+            reference = [(Xr, G / m) for Xr, G in unit_pairs(at, reference)]
+        return pair_blocks(
+            at,
+            reference,
+            self.X,
+            self.y,
+            normalize=normalize in ("rows", "both"),
+            solve=member.solve,
+            progress=self.scorer._progress(fnet, self.X),
+        )
+
+
+class _Top:
+    """The k least values that were seen and where; of equal ones those that came first."""
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self.index, self.values = np.empty(0, dtype=int), np.empty(0)
+
+    def see(self, index: np.ndarray, values: np.ndarray) -> None:
+        index = np.concatenate([self.index, index])
+        values = np.concatenate([self.values, values])
+        least = np.argsort(values, kind="stable")[: self.k]
+        self.index, self.values = index[least], values[least]
+
+
+def _rows(scorer: InfluenceScorer, X: Any, y: Any, name: str = "") -> tuple[Any, np.ndarray]:
+    if X is None:
+        raise ValueError(f"X{name} is None: give the rows that y{name} are the labels of.")
+    X, y = read_rows(scorer, X, y, scorer._labels, scorer._dtype)
+    if y is None:
+        raise ValueError(f"y{name} is needed: the gradient of a row is that of its loss.")
+    return X, y

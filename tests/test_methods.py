@@ -1,0 +1,244 @@
+"""Methods without a target: each against a loop over rows, and under everything else."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+from sklearn.base import clone
+from sklearn.ensemble import IsolationForest
+from sklearn.frozen import FrozenEstimator
+from sklearn.neighbors import LocalOutlierFactor
+from sklearn.svm import OneClassSVM
+from small import blobs, line, logits_net, quick, quick_regressor
+from test_influence import assert_close
+from zoo import loop_gradients, make
+
+from skinfluence import InfluenceSampleSelector, InfluenceScorer
+from skinfluence import _validation as check
+from skinfluence.curvature import CG, EKFAC, DataInf, Exact
+from skinfluence.datasets import flip_labels
+from skinfluence.ensembles import Checkpoints, Dropout, Seeds
+from skinfluence.methods import LayerAware, Loss, Margin, OutlierGradients, SelfInfluence
+from skinfluence.metrics import detection_report
+from skinfluence.rules import Budget
+from skinfluence.targets import DemographicParity
+
+X, Y = blobs()
+METHODS = [SelfInfluence(), OutlierGradients(), OutlierGradients("l1"), LayerAware(), Loss()]
+KINDS = ["mlp", "batchnorm1d", "residual batchnorm2d", "embedding", "lstm", "tied"]
+
+
+def scored(method, rows=X, labels=Y, **params):
+    return InfluenceScorer(
+        **{"estimator": quick(), "method": method, "random_state": 0} | params
+    ).fit(rows, labels)
+
+
+def of_zoo(name, method, **params):
+    """The net of that name, frozen, with its rows' scores and gradients."""
+    net, Xn, y = make(name, classes=[0, 1, 2])
+    scorer = InfluenceScorer(
+        FrozenEstimator(net), method=method, check_gradients=False, **params
+    ).fit(Xn, y, X_val=Xn[:4], y_val=y[:4])
+    return scorer, Xn, y, net
+
+
+# Against the loop
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_self_influence_is_minus_the_squared_norm(name):
+    scorer, Xn, y, net = of_zoo(name, SelfInfluence())
+    assert_close(scorer.scores_, -(loop_gradients(net, Xn, y) ** 2).sum(1))
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("name", KINDS)
+def test_norms_are_those_of_the_loop(name, order):
+    scorer, Xn, y, net = of_zoo(name, OutlierGradients(f"l{order}"))
+    rows = loop_gradients(net, Xn, y)
+    assert_close(scorer.scores_, -np.linalg.norm(rows, ord=order, axis=1))
+
+
+@pytest.mark.parametrize("curvature", [Exact("ggn", 0.1), DataInf(0.1), CG("ggn", 0.1, tol=1e-12)])
+def test_self_influence_under_a_curvature_is_a_quadratic_form(curvature):
+    scorer, Xn, y, net = of_zoo("mlp", SelfInfluence(), curvature=curvature)
+    (member,) = scorer._members
+    rows = loop_gradients(net, Xn, y)
+    shapes = {name: p.shape for name, p in net.module_.named_parameters()}
+    sizes = [shape.numel() for shape in shapes.values()]
+    parts = torch.as_tensor(rows).split(sizes, 1)
+    V = {n: part.reshape(-1, *s) for (n, s), part in zip(shapes.items(), parts, strict=True)}
+    solved = torch.cat([u.flatten(1) for u in member.solve(V).values()], 1).numpy()
+    # CG stops at its tolerance.
+    np.testing.assert_allclose(scorer.scores_, -(rows * solved).sum(1), rtol=1e-8)
+
+
+def test_a_detector_sees_the_gradients_of_the_training_rows():
+    scorer, Xn, y, net = of_zoo("mlp", OutlierGradients(LocalOutlierFactor(2, novelty=True)))
+    rows = loop_gradients(net, Xn, y)
+    want = LocalOutlierFactor(2, novelty=True).fit(rows).score_samples(rows)
+    np.testing.assert_allclose(scorer.scores_, want, rtol=1e-9)
+
+
+def test_wide_gradients_are_projected():
+    method = OutlierGradients(OneClassSVM(), n_components=20)
+    scorer = scored(method)
+    (asked,) = scorer._panel.voices.asked
+    assert asked.detector.n_features_in_ == 20
+    assert asked.project.matrix.shape[1] == sum(
+        p.numel() for p in scorer.estimator_.module_.parameters()
+    )
+
+
+def layer_aware_loop(net, Xn, y, m):
+    """Σ_j <δ_i, δ_j>/m Σ_l <h_l(i), h_l(j)>, pair by pair."""
+    module, kept = copy.deepcopy(net.module_).eval(), []
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d):
+            layer.register_forward_hook(lambda _, inputs, __: kept.append(inputs[0].flatten(1)))
+    f = module(torch.as_tensor(Xn))
+    delta = f.softmax(1).detach() - torch.eye(f.shape[1])[torch.as_tensor(y)]
+    alike = sum(h @ h.T for h in kept).detach()
+    return (((delta @ delta[:m].T) * alike[:, :m]).sum(1) / m).numpy()
+
+
+@pytest.mark.parametrize("name", ["mlp", "batchnorm1d", "conv2d"])
+def test_layer_aware_influence_is_the_double_sum(name):
+    scorer, Xn, y, net = of_zoo(name, LayerAware())
+    assert_close(scorer.scores_, layer_aware_loop(net, Xn, y, 4))
+
+
+def test_layer_aware_influence_of_the_last_layer_is_the_inner_product_of_its_weight():
+    net, Xn, y = make("mlp", classes=[0, 1, 2])
+    exact, aware = (
+        InfluenceScorer(FrozenEstimator(net), parameters="2.weight", method=method)
+        .fit(Xn, y, X_val=Xn[:4], y_val=y[:4])
+        .scores_
+        for method in (None, LayerAware())
+    )
+    assert_close(aware, exact)
+
+
+def test_loss_and_margin_are_what_they_say():
+    net, Xn, y = make("mlp", classes=[0, 1, 2])
+    f = net.module_(torch.as_tensor(Xn)).detach().numpy()
+    losses = np.log(np.exp(f).sum(1)) - f[np.arange(len(y)), y]
+    others = f.copy()
+    others[np.arange(len(y)), y] = -np.inf
+    for method, want in ((Loss(), -losses), (Margin(), f[np.arange(len(y)), y] - others.max(1))):
+        assert_close(InfluenceScorer(FrozenEstimator(net), method=method).fit(Xn, y).scores_, want)
+
+
+# With the rest of the scorer
+
+
+@pytest.mark.parametrize("method", [*METHODS, Margin()], ids=str)
+@pytest.mark.parametrize("ensemble", [None, Checkpoints(2), Dropout(2, 0.3), Seeds(2)], ids=str)
+def test_every_method_works_with_every_ensemble_and_scores_again_the_same(method, ensemble):
+    scorer = scored(method, ensemble=ensemble)
+    assert scorer.scores_.shape == Y.shape
+    np.testing.assert_allclose(scorer.score_samples(X, Y), scorer.scores_, rtol=1e-6)
+    again = scored(clone(method), ensemble=ensemble)
+    assert np.array_equal(scorer.scores_, again.scores_)
+
+
+@pytest.mark.parametrize("method", [*METHODS, Margin()], ids=str)
+def test_columns_are_the_scores_under_each_label(method):
+    scorer = scored(method)
+    columns = scorer.transform(X)
+    np.testing.assert_allclose(columns[np.arange(len(Y)), Y], scorer.scores_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("curvature", [None, Exact("ggn", 0.1), EKFAC(), CG(), DataInf()])
+def test_a_pickled_scorer_scores_the_same(curvature):
+    scorer = scored(SelfInfluence(), curvature=curvature)
+    loaded = pickle.loads(pickle.dumps(scorer))
+    assert np.array_equal(loaded.score_samples(X[:5], Y[:5]), scorer.score_samples(X[:5], Y[:5]))
+
+
+def test_no_rows_are_split_off_where_none_are_needed():
+    scorer = scored(SelfInfluence())
+    assert scorer.reference_indices_ is None
+    net = clone(quick())
+    with torch.random.fork_rng():
+        torch.manual_seed(check.draw_seed(0))
+        net.fit(X.astype(np.float32), Y)
+    for mine, theirs in zip(
+        scorer.estimator_.module_.parameters(), net.module_.parameters(), strict=True
+    ):
+        assert torch.equal(mine, theirs)  # trained on every row
+
+
+def test_layer_aware_influence_splits_reference_rows_off_and_takes_a_target():
+    assert len(scored(LayerAware()).reference_indices_) == 18
+    Xa, groups = blobs(classes=2)[0], np.arange(90) % 2
+    scorer = InfluenceScorer(
+        quick(), target=DemographicParity(), method=LayerAware(), random_state=0
+    )
+    assert np.isfinite(scorer.fit(Xa, groups, sensitive_features=groups[::-1]).scores_).all()
+
+
+def test_regressors_have_self_influence_and_losses_but_no_margin():
+    rows, numbers = line()
+    for method in (SelfInfluence(), Loss(), OutlierGradients(), LayerAware()):
+        assert scored(method, rows, numbers, estimator=quick_regressor()).scores_.shape == (80,)
+    with pytest.raises(ValueError, match="Margin"):
+        scored(Margin(), rows, numbers, estimator=quick_regressor())
+
+
+@pytest.mark.parametrize("method", [SelfInfluence(), Loss(), Margin(), OutlierGradients("l1")])
+def test_wrong_labels_score_low(method):
+    noisy, is_noisy = flip_labels(Y, 0.1, random_state=0)
+    scores = scored(method, labels=noisy, ensemble=Checkpoints(3)).scores_
+    assert detection_report(is_noisy, scores)["roc_auc"] > 0.9
+
+
+def test_self_influence_under_a_curvature_ranks_otherwise():
+    plain, bent = (scored(SelfInfluence(), curvature=c).scores_ for c in (None, Exact("ggn", 0.01)))
+    assert 0.2 < spearmanr(plain, bent)[0] < 0.999
+
+
+def test_a_selector_takes_such_a_scorer():
+    selector = InfluenceSampleSelector(
+        InfluenceScorer(quick(), method=SelfInfluence()), Budget(0.1), cv=2, random_state=0
+    )
+    assert len(selector.fit_resample(X, Y)[1]) == 81
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"method": "loss"}, "expected an instance from skinfluence.methods"),
+        ({"method": Loss}, "expected an instance from skinfluence.methods"),
+        (
+            {"method": Loss(), "curvature": EKFAC()},
+            "curvature=EKFAC() has no part in method=Loss()",
+        ),
+        ({"method": SelfInfluence(), "normalize": "rows"}, "normalize='rows' has no part in"),
+        ({"method": SelfInfluence(), "classwise": True}, "classwise=True has no part in"),
+        ({"method": SelfInfluence(), "target": DemographicParity()}, "has no part in method="),
+        ({"method": Loss(), "ensemble": Dropout(aggregate="votes")}, "aggregate='votes' compares"),
+    ],
+)
+def test_an_argument_without_a_part_is_refused(params, said):
+    with pytest.raises((TypeError, ValueError)) as error:
+        InfluenceScorer(quick(), **params).fit(X, Y)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize("detector", ["l3", IsolationForest, LocalOutlierFactor(), object()])
+def test_what_is_no_detector_of_new_rows_is_refused(detector):
+    with pytest.raises(TypeError, match="expected 'l1', 'l2', or an outlier"):
+        scored(OutlierGradients(detector))
+
+
+def test_a_net_without_such_layers_is_refused_by_layer_aware_influence():
+    with pytest.raises(ValueError, match="linear or convolutional layers"):
+        scored(LayerAware(), X.astype(np.float32), estimator=logits_net(), parameters="bias")
