@@ -3,8 +3,8 @@
     python benchmarks/scoring_cost.py [--rows 16384] [--repeats 11] [--device cpu]
 
 For each net: the time of one plain pass (forward, loss, backward; the training step without the
-optimizer), of scoring by one forward-mode pass, of scoring with normalised rows, and of per-row
-gradients by vmap (of 256 rows, times their number). Passes alternate in one process; the median of
+optimizer), of scoring by one forward-mode pass, of scoring with normalised rows, of self-influence,
+and of per-row gradients by vmap (of 256 rows, times their number). Passes alternate in one process; the median of
 their ratios to the plain pass beside them is reported. Memory is what the process's peak rises by
 in a plain pass, in scoring (the direction included), and in scoring four times as many rows.
 """
@@ -26,6 +26,7 @@ from torch import nn
 from skinfluence._functional import FunctionalNet
 from skinfluence._gradients import forward, row_gradients
 from skinfluence._influence import directions, row_scores
+from skinfluence._pairs import self_influences
 from skinfluence.targets import Utility
 
 
@@ -130,6 +131,7 @@ def tasks(net, X, y):
         "plain": lambda: plain_pass(net, X, y),
         "scores": lambda: row_scores(fnet, u, X, y),
         "normalised scores": lambda: row_scores(fnet, u, X, y, normalize=True),
+        "self-influence": lambda: self_influences(fnet, X, y),
         "vmap (256 rows)": vmap,
     }
 
@@ -192,18 +194,20 @@ def measured_peak(*args) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=16384)
+    parser.add_argument("--nets", nargs="+", default=list(NETS), choices=list(NETS), metavar="NET")
     parser.add_argument("--repeats", type=int, default=11)
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     print(f"torch {torch.__version__}, {args.device}, {torch.get_num_threads()} threads")
-    columns = ["plain", "scores", "normalised scores", "vmap (256 rows)"]
+    columns = ["plain", "scores", "normalised scores", "self-influence", "vmap (256 rows)"]
     print(
-        "| net | parameters | rows | plain pass, s | scores | normalised scores | vmap | "
+        "| net | parameters | rows | plain pass, s | scores | normalised scores | "
+        "self-influence | vmap | "
         "MB: plain | scores | scores, 4x rows |"
     )
-    print("|" + "---|" * 10)
-    for name in NETS:
+    print("|" + "---|" * 11)
+    for name in args.nets:
         r = ratios(name, args.rows, args.repeats, args.batch_size, args.device)
         plain, scores = measured_peak(name, args.rows, args.batch_size, args.device)
         _, scores_4x = measured_peak(name, 4 * args.rows, args.batch_size, args.device)
