@@ -5,14 +5,16 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 from sklearn.base import clone
+from sklearn.datasets import make_classification
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV
 from skorch import NeuralNetClassifier
 from torch import nn
 from zoo import make
 
-from skinfluence import InfluenceScorer
+from skinfluence import FilteredEstimator, InfluenceSampleSelector, InfluenceScorer
 from skinfluence import _validation as check
 from skinfluence._functional import FunctionalNet
 from skinfluence._gradients import forward, ggnvp, row_gradients
@@ -399,3 +401,31 @@ def test_exact_influence_of_a_logistic_model_foretells_leaving_a_row_out():
     scorer = InfluenceScorer(FrozenEstimator(net), curvature=Exact(damping=2 / (C * n)))
     scores = scorer.fit(X, y, X_val=X_val, y_val=y_val).scores_
     assert spearmanr(scores, truth)[0] >= 0.98
+
+
+@pytest.mark.parametrize(
+    ("curvature", "said"),
+    [
+        (Exact("ggn"), "Exact: columns"),
+        (CG(damping=0.1), "CG: steps"),
+        (LiSSA(n_steps=5, scale=1000.0), "LiSSA: steps"),
+        (DataInf(), "DataInf: solving"),
+        (EKFAC(), "EK-FAC: eigenvalues"),
+    ],
+    ids=str,
+)
+def test_a_verbose_scorer_shows_how_far_the_curvature_is(curvature, said, capsys):
+    scored(curvature, verbose=1)
+    assert said in capsys.readouterr().err
+    scored(curvature)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_damping_is_reached_by_a_grid_search():
+    X, y = make_classification(120, random_state=0)
+    scorer = InfluenceScorer(TabularClassifier(max_epochs=3), curvature=EKFAC())
+    cleaned = FilteredEstimator(LogisticRegression(), InfluenceSampleSelector(scorer, cv=2))
+    name = "selector__scorer__curvature__damping"
+    search = GridSearchCV(cleaned, {name: [0.01, "auto"]}, cv=2).fit(X, y)
+    assert search.best_params_[name] in (0.01, "auto")
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
