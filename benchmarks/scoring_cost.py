@@ -4,9 +4,10 @@
 
 For each net: the time of one plain pass (forward, loss, backward; the training step without the
 optimizer), of scoring by one forward-mode pass, of scoring with normalised rows, of self-influence,
-and of per-row gradients by vmap (of 256 rows, times their number). Passes alternate in one process; the median of
-their ratios to the plain pass beside them is reported. Memory is what the process's peak rises by
-in a plain pass, in scoring (the direction included), and in scoring four times as many rows.
+and of per-row gradients by vmap (of 256 rows, times their number). Passes alternate in one process;
+the median of their ratios to the plain pass beside them is reported. Memory is what the process's
+peak rises by in a plain pass, in scoring (the direction included), and in scoring four times as
+many rows.
 """
 
 from __future__ import annotations

@@ -159,9 +159,13 @@ class FunctionalNet:
             )
         if raw.ndim == 1:
             return raw
-        summed = getattr(self._net.criterion_, "reduction", "mean") in ("sum", "batchmean")
         flat = raw.reshape(n, -1)
-        return flat.sum(1) if summed else flat.mean(1)
+        return flat.sum(1) if self._sums_outputs else flat.mean(1)
+
+    @property
+    def _sums_outputs(self) -> bool:
+        """Whether a row's loss is the sum over its outputs, not the mean."""
+        return getattr(self._net.criterion_, "reduction", "mean") in ("sum", "batchmean")
 
     def raw_loss(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
         """`net.get_loss` with the criterion's reduction taken off where it has one."""
@@ -181,11 +185,13 @@ class FunctionalNet:
     def sampled_labels(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
         """Labels drawn from the model, (n,) or of the shape of a regressor's outputs.
 
-        A regressor's loss is taken for the squared one, that of a normal error of variance 1/2.
+        A regressor's loss is taken for the squared one, that of a normal error of variance 1/2; the
+        mean of k of them is that of k errors of variance k/2.
         """
         if not is_classifier(self._net):
             noise = torch.randn(outputs.shape, generator=generator).to(outputs)
-            return outputs + noise * 0.5**0.5
+            terms = 1 if self._sums_outputs else outputs[0].numel()
+            return outputs + noise * (0.5 * terms) ** 0.5
         p = self.probabilities(outputs).double().cpu()
         drawn = torch.multinomial(p, 1, generator=generator)[:, 0].to(outputs.device)
         # One output for two classes: its criterion takes floats of the outputs' shape.

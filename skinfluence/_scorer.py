@@ -211,7 +211,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         if self.check_gradients:
             v = directions(fnet, **self._question.put_to(self.estimator_))
             check_net(fnet, v, X_fit, y_fit)
-        if X_ref is X_fit:  # there are no reference rows
+        if not self._compares and table.reference is None:
             self._question = self._ask(None, None, None)
         self._members = ensemble.members(trainings, fnet, next(iter(fnet.batches(X_fit)))[0], rng)
         if curvature is not None:
@@ -327,7 +327,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         self.reference_indices_ = None
         if table.reference is not None:
             return table.X, table.y, table.reference
-        if self.method is not None and "target" not in self.method.uses:
+        if not self._compares:
             return table.X, table.y, (table.X, table.y)
         rng = np.random.RandomState(table.seed)
         held = check.hold_out(
@@ -365,6 +365,11 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
             trainings.append(Training(states, rates))
         self.estimator_ = self.estimators_[0]
         return trainings
+
+    @property
+    def _compares(self) -> bool:
+        """Whether reference rows have a part in the scores."""
+        return self.method is None or "target" in self.method.uses
 
     def _ask(self, target: Any, X: Any, y: Any, groups: np.ndarray | None = None) -> Question:
         labels = self._labels

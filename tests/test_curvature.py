@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
-from skorch import NeuralNetClassifier
+from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 from zoo import make
 
@@ -429,3 +429,20 @@ def test_the_damping_is_reached_by_a_grid_search():
     search = GridSearchCV(cleaned, {name: [0.01, "auto"]}, cv=2).fit(X, y)
     assert search.best_params_[name] in (0.01, "auto")
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 3])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_fisher_of_drawn_errors_is_the_gauss_newton_matrix_of_a_regressor(outputs, reduction):
+    X = RNG(0).normal(size=(40, 3))
+    y = RNG(1).normal(size=(40, outputs))
+    module = nn.Linear(3, outputs, bias=False).double()
+    net = NeuralNetRegressor(
+        module, criterion__reduction=reduction, train_split=None, batch_size=-1
+    ).initialize()
+    fnet = FunctionalNet(net)
+    V = random_directions(fnet)
+    want = flat(Exact("ggn", 0.1).prepare(fnet, X, y, RNG(0))(V))
+    got = flat(EKFAC(0.1, n_samples=500).prepare(fnet, X, y, RNG(0))(V))
+    # Exact in the mean: KFAC holds for a linear model, and 20,000 errors are drawn an output.
+    torch.testing.assert_close(got, want, rtol=0, atol=0.05 * float(want.abs().max()))

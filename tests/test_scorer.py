@@ -650,3 +650,9 @@ def test_a_dataset_is_transformed_like_its_rows():
 def test_scaling_the_columns_hardly_changes_what_the_ready_made_net_finds():
     Z = StandardScaler().fit_transform(X)
     assert_allclose(scorer().fit(Z, Y).scores_, scorer().fit(X, Y).scores_, rtol=1e-3, atol=1e-3)
+
+
+def test_the_very_array_of_the_rows_may_be_the_reference():
+    rows = X.astype(np.float32)
+    same = scorer().fit(rows, Y, X_val=rows, y_val=Y)
+    assert np.array_equal(same.scores_, scorer().fit(rows, Y, X_val=rows.copy(), y_val=Y).scores_)
