@@ -25,7 +25,7 @@ ORDER = [
     {"_judge"},
     {"_verdict"},
     {"_scorer", "_detector"},
-    {"_selector", "pairwise", "subsets"},
+    {"_selector", "active", "pairwise", "subsets"},
     {"_filtered"},
     {"__init__"},
     {"_audit"},

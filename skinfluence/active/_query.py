@@ -1,0 +1,262 @@
+"""Query strategies: fit on the labelled rows, rank the others, choose a batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from skorch import NeuralNet
+
+from skinfluence import _validation as check
+from skinfluence._scorer import InfluenceScorer
+from skinfluence._table import read_table
+from skinfluence._training import in_one_thread, seeded
+from skinfluence.active._ldm import least_disagree_metric
+from skinfluence.active._pool import PoolQuery
+from skinfluence.active._utility import check_aggregate, influence_query_scores
+from skinfluence.nets import TabularClassifier
+
+
+class InfluenceQuery(PoolQuery):
+    """Ask for the labels that would move the reference loss: influence as a query strategy.
+
+    An :class:`~skinfluence.InfluenceScorer` is fitted on the labelled rows at each query, and the
+    rows of greatest utility (`influence_query_scores`) are asked for [1]_. `query` is called as
+    those of scikit-activeml's pool strategies are, which is not needed.
+
+    Parameters
+    ----------
+    scorer : InfluenceScorer, default=None
+        A clone of it is fitted. None: the default scorer, with a
+        :class:`~skinfluence.nets.TabularClassifier`.
+    aggregate : {"predicted", "expected", "worst"}, default="predicted"
+        See :func:`influence_query_scores`.
+    spread : int, default=5
+        A batch is spread over the ``spread * batch_size`` best rows, drawn by k-means++ seeding on
+        the cosine distance of what enters the net's last layer: the best rows are much alike. 1
+        takes just the best.
+    missing_label : object, default=np.nan
+        What stands in y for no label; NaN, None and pandas' NA are one.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the spread and ties, and a scorer that has no seed of its own.
+
+    References
+    ----------
+    .. [1] Liu, Ding, Zhong, Li, Dai, He, "Influence Selection for Active Learning", ICCV 2021,
+       arXiv 2108.09331.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skinfluence.active import InfluenceQuery
+    >>> X, y_true = load_iris(return_X_y=True)
+    >>> y = np.full(150, np.nan)
+    >>> y[::15] = y_true[::15]
+    >>> asked = InfluenceQuery(random_state=0).query(X, y, batch_size=5)
+    >>> y[asked] = y_true[asked]
+    >>> int(np.isnan(y).sum())
+    135
+    """
+
+    def __init__(
+        self,
+        scorer: Any = None,
+        *,
+        aggregate: str = "predicted",
+        spread: int = 5,
+        missing_label: Any = np.nan,
+        random_state: Any = None,
+    ) -> None:
+        self.scorer = scorer
+        self.aggregate = aggregate
+        self.spread = spread
+        self.missing_label = missing_label
+        self.random_state = random_state
+
+    def query(
+        self,
+        X: Any,
+        y: Any,
+        candidates: Any = None,
+        batch_size: int = 1,
+        return_utilities: bool = False,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> Any:
+        """Choose the rows whose labels to ask for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), DataFrame, Tensor, dict of arrays or Dataset
+            Rows with and without a label.
+        y : array-like of shape (n_samples,)
+            Labels, `missing_label` where there is none.
+        candidates : array-like, default=None
+            Rows to choose from: indices into X, a mask of shape (n_samples,), or rows like X's.
+            None: the rows without a label.
+        batch_size : int, default=1
+            How many to choose.
+        return_utilities : bool, default=False
+            Whether to return the utilities as well.
+        X_val, y_val : like X and y, default=None
+            Trusted reference rows, all labelled. None: the labelled rows themselves, as a split
+            would take them from the few rows that the net learns from.
+
+        Returns
+        -------
+        indices : ndarray of shape (batch_size,), int64
+            Into X; into `candidates`, where those are rows.
+        utilities : ndarray of shape (batch_size, n_samples), float64
+            Only if asked for; (batch_size, n_candidates) where the candidates are rows. Row k is
+            NaN at rows that are no candidate, or are chosen before the k-th.
+
+        Raises
+        ------
+        ValueError
+            When no row has a label, none is left to ask for, or fewer than `batch_size`.
+        """
+        reference = X_val, y_val
+        return self._answer(X, y, candidates, batch_size, return_utilities, reference)
+
+    def _ask(
+        self, rows: Any, labelled: np.ndarray, y: np.ndarray, pool: Any, seed: int, reference: Any
+    ) -> tuple[NeuralNet, np.ndarray]:
+        check_aggregate(self.aggregate)
+        scorer = InfluenceScorer() if self.scorer is None else clone(self.scorer)
+        if not isinstance(scorer, InfluenceScorer):
+            raise TypeError(
+                f"scorer={self.scorer!r}: expected an InfluenceScorer; a net goes into one: "
+                "InfluenceScorer(net)."
+            )
+        if scorer.estimator is None:  # few labels of many classes would look like numbers
+            scorer.set_params(estimator=TabularClassifier())
+        check.pass_seed(seed, scorer)
+        X_val, y_val = reference
+        if X_val is None and y_val is None:
+            X_val, y_val = check.take(rows, labelled), y
+        scorer.fit(check.take(rows, labelled), y, X_val=X_val, y_val=y_val)
+        return scorer.estimator_, influence_query_scores(scorer, pool, aggregate=self.aggregate)
+
+
+class LDMQuery(PoolQuery):
+    """Ask for the labels of the rows that flip most easily: least disagree metric [1]_.
+
+    A net is fitted on the labelled rows at each query, and rows of the least metric
+    (:func:`least_disagree_metric`, its shares taken over all of X) are asked for. `query` is
+    called as those of scikit-activeml's pool strategies are, which is not needed.
+
+    Parameters
+    ----------
+    estimator : skorch classifier, default=None
+        A clone of it is fitted; a fitted one in :class:`sklearn.frozen.FrozenEstimator` is asked
+        as it is. None: a :class:`~skinfluence.nets.TabularClassifier`.
+    sigmas, n_draws : default=None, 10
+        See :func:`least_disagree_metric`.
+    spread, missing_label : default=5, np.nan
+        See :class:`InfluenceQuery`.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the net, the draws, the spread and ties.
+
+    Notes
+    -----
+    Differs from [1]_: a batch is seeded among the best ``spread * batch_size`` rows alike; LDM-S
+    there seeds over all rows, with weights that fall with the metric.
+
+    References
+    ----------
+    .. [1] Cho, Kim, Lee, Shin, Yoo, "Querying Easily Flip-flopped Samples for Deep Active
+       Learning", ICLR 2024, arXiv 2401.09787.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skinfluence.active import LDMQuery
+    >>> X, y_true = load_iris(return_X_y=True)
+    >>> y = np.full(150, np.nan)
+    >>> y[::15] = y_true[::15]
+    >>> LDMQuery(random_state=0).query(X, y, batch_size=5).shape
+    (5,)
+    """
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        sigmas: Any = None,
+        n_draws: int = 10,
+        spread: int = 5,
+        missing_label: Any = np.nan,
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.sigmas = sigmas
+        self.n_draws = n_draws
+        self.spread = spread
+        self.missing_label = missing_label
+        self.random_state = random_state
+
+    @in_one_thread
+    def query(
+        self,
+        X: Any,
+        y: Any,
+        candidates: Any = None,
+        batch_size: int = 1,
+        return_utilities: bool = False,
+    ) -> Any:
+        """Choose the rows whose labels to ask for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), DataFrame, Tensor, dict of arrays or Dataset
+            Rows with and without a label.
+        y : array-like of shape (n_samples,)
+            Labels, `missing_label` where there is none.
+        candidates : array-like, default=None
+            Rows to choose from: indices into X, a mask of shape (n_samples,), or rows like X's.
+            None: the rows without a label.
+        batch_size : int, default=1
+            How many to choose.
+        return_utilities : bool, default=False
+            Whether to return the utilities, minus the metric, as well.
+
+        Returns
+        -------
+        indices : ndarray of shape (batch_size,), int64
+            Into X; into `candidates`, where those are rows.
+        utilities : ndarray of shape (batch_size, n_samples), float64
+            As from :meth:`InfluenceQuery.query`; only if asked for.
+
+        Raises
+        ------
+        ValueError
+            When no row has a label, none is left to ask for, or fewer than `batch_size`.
+        """
+        return self._answer(X, y, candidates, batch_size, return_utilities)
+
+    def _ask(
+        self, rows: Any, labelled: np.ndarray, y: np.ndarray, pool: Any, seed: int, reference: Any
+    ) -> tuple[NeuralNet, np.ndarray]:
+        given = TabularClassifier() if self.estimator is None else self.estimator
+        asked = clone(self).set_params(estimator=given, random_state=seed)
+        table = read_table(asked, check.take(rows, labelled), y, None, None)
+        if isinstance(table.net, FrozenEstimator):
+            net = table.net.estimator
+        else:
+            net = clone(table.net)
+            with seeded(seed, net.device):
+                net.fit(table.X, table.y)
+        metric = least_disagree_metric(
+            net,
+            pool,
+            reference=rows,
+            sigmas=self.sigmas,
+            n_draws=self.n_draws,
+            random_state=seed,
+        )
+        return net, -metric

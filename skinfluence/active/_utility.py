@@ -1,0 +1,96 @@
+"""Influence of a row whose label is not known yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skinfluence import _validation as check
+from skinfluence._functional import FunctionalNet
+from skinfluence._influence import predicted_outputs
+from skinfluence._scorer import InfluenceScorer
+from skinfluence.active._ldm import read_input
+
+_AGGREGATES = ("predicted", "expected", "worst")
+
+
+def influence_query_scores(
+    scorer: InfluenceScorer, X: Any, *, aggregate: str = "predicted"
+) -> np.ndarray:
+    """Utility of a label for each row: its influence on the reference loss, over its labels.
+
+    ``scorer.transform(X)`` says of each row and each label how much the target (by default the
+    loss on the reference rows) would fall if the row were added under that label. The label is not
+    known yet, so the scores s(c) of a row are made one number, with the probabilities p(c) that
+    the net predicts.
+
+    Parameters
+    ----------
+    scorer : InfluenceScorer
+        Fitted, for classes.
+    X : array-like of shape (n_samples, ...), DataFrame, Tensor, dict of arrays or Dataset
+        Rows; no labels needed.
+    aggregate : {"predicted", "expected", "worst"}, default="predicted"
+        "predicted": the score under the most probable label (the pseudo-label of [1]_).
+        "expected": ``Σ p(c) |s(c)|``, how far the loss is expected to move, up or down.
+        "worst": the least score over the labels, what the row helps in any case. It is highest
+        for rows that tell the net nothing.
+
+    Returns
+    -------
+    utilities : ndarray of shape (n_samples,), float64
+        Higher is worth more, in the units of the scorer's scores.
+
+    Raises
+    ------
+    TypeError
+        When `scorer` is no InfluenceScorer.
+    ValueError
+        When there is no such `aggregate`.
+
+    Notes
+    -----
+    The expected score itself, Σ p(c) s(c), is no choice: for a loss that is minus a log-likelihood
+    the gradients of a row average to zero under the net's own probabilities, and so do its scores.
+
+    References
+    ----------
+    .. [1] Liu, Ding, Zhong, Li, Dai, He, "Influence Selection for Active Learning", ICCV 2021,
+       arXiv 2108.09331.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skinfluence import InfluenceScorer
+    >>> from skinfluence.active import influence_query_scores
+    >>> X, y = load_iris(return_X_y=True)
+    >>> scorer = InfluenceScorer(random_state=0).fit(X[::5], y[::5])
+    >>> influence_query_scores(scorer, X).shape
+    (150,)
+    """
+    check_aggregate(aggregate)
+    if not isinstance(scorer, InfluenceScorer):
+        raise TypeError(
+            f"scorer={scorer!r}: expected a fitted InfluenceScorer; of a skorch net make one: "
+            "InfluenceScorer(FrozenEstimator(net)).fit(X, y, X_val=X_val, y_val=y_val)."
+        )
+    scores = scorer.transform(X)
+    if aggregate == "worst":
+        return scores.min(1)
+    found = [probabilities(FunctionalNet(net), read_input(scorer, X)) for net in scorer.estimators_]
+    # A frozen net that was fitted on numbers with gaps has columns for those between, too.
+    p = np.mean(found, axis=0)[:, scorer._labels.codes_]
+    if aggregate == "expected":
+        return (p * np.abs(scores)).sum(1)
+    return np.take_along_axis(scores, p.argmax(1)[:, None], 1)[:, 0]
+
+
+def probabilities(fnet: FunctionalNet, X: Any) -> np.ndarray:
+    return predicted_outputs(fnet, check.cast(X, fnet.dtype), is_classification=True)
+
+
+def check_aggregate(aggregate: Any) -> None:
+    if aggregate not in _AGGREGATES:
+        expected = ", ".join(map(repr, _AGGREGATES))
+        raise ValueError(f"aggregate={aggregate!r}: expected one of {expected}.")
