@@ -208,18 +208,19 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         trainings = self._train(table, ensemble, X_fit, y_fit, (X_ref, y_ref))
         fnet, rng = self._functional_net(), np.random.RandomState(table.seed)
         self._question = self._ask(self.target, X_ref, y_ref, of_val)
+        asked = self._question.put_to(self.estimator_)
         if self.check_gradients:
-            v = directions(fnet, **self._question.put_to(self.estimator_))
-            check_net(fnet, v, X_fit, y_fit)
+            check_net(fnet, directions(fnet, **asked), X_fit, y_fit)
         if not self._compares and table.reference is None:
             self._question = self._ask(None, None, None)
+            asked = self._question.put_to(self.estimator_)
         self._members = ensemble.members(trainings, fnet, next(iter(fnet.batches(X_fit)))[0], rng)
         if curvature is not None:
             for member in self._bar(self._members, "curvature"):
                 member.solve = curvature.prepare(
                     fnet.at(member.state), X_fit, y_fit, rng, self._bar
                 )
-        return self._answer(table.X, table.y, rng)
+        return self._answer(asked, table.X, table.y, rng)
 
     @in_one_thread
     def retarget(
@@ -268,7 +269,8 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         X, y = read_rows(self, X, y, self._labels, self._dtype)
         if y is None:
             raise ValueError("retarget needs y, the labels of the rows to score, as fit did.")
-        return other._answer(X, y, np.random.RandomState(0))
+        asked = other._question.put_to(self.estimator_)
+        return other._answer(asked, X, y, np.random.RandomState(0))
 
     @in_one_thread
     def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
@@ -377,13 +379,14 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
             check_target(target), X, y, groups, labels.is_classification, labels.columns_
         )
 
-    def _answer(self, X: Any, y: np.ndarray, rng: np.random.RandomState) -> Any:
+    def _answer(
+        self, asked: dict[str, Any], X: Any, y: np.ndarray, rng: np.random.RandomState
+    ) -> Any:
         """Put the question to the members, and score the training rows."""
         fnet = self._functional_net()
         aggregate = check_ensemble(self.ensemble).aggregate
         reading = Reading(aggregate, self.method, self.normalize, self.classwise)
-        question = self._question.put_to(self.estimator_)
-        self._panel = reading.convene(fnet, self._members, question, (X, y), rng, self._bar)
+        self._panel = reading.convene(fnet, self._members, asked, (X, y), rng, self._bar)
         self.scores_ = self._panel.learn(fnet, X, y, self._progress(fnet, X))
         return self
 
