@@ -25,7 +25,7 @@ ORDER = [
     {"_judge"},
     {"_verdict"},
     {"_scorer", "_detector"},
-    {"_selector", "active", "pairwise", "subsets"},
+    {"_selector", "active", "pairwise", "stream", "subsets"},
     {"_filtered"},
     {"__init__"},
     {"_audit"},

@@ -1,0 +1,291 @@
+"""Streamed scores are those of `score_samples`, wherever the rows are and whatever happens."""
+
+import json
+import os
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import zarr
+from small import blobs, line, quick, quick_regressor, scorer
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
+
+from skinfluence import NoisyLabelDetector
+from skinfluence.stream import score_stream
+
+X, Y = blobs()
+X32 = X.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return scorer().fit(X32, Y)
+
+
+def close(got, want):
+    # float32: the last bits depend on the size of the batch
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+class Chunks(IterableDataset):
+    def __iter__(self):
+        for start in range(0, 90, 40):
+            yield X32[start : start + 40], Y[start : start + 40]
+
+
+def memmap(path, array):
+    mapped = np.memmap(path, array.dtype, "w+", shape=array.shape)
+    mapped[:] = array
+    mapped.flush()
+    return mapped
+
+
+def saved(path, array):
+    np.save(path, array)
+    return np.load(path, mmap_mode="r")
+
+
+def in_zarr(path, array):
+    store = zarr.open(
+        path, mode="w", shape=array.shape, dtype=array.dtype, chunks=(7, 4)[: array.ndim]
+    )
+    store[:] = array
+    return store
+
+
+SOURCES = {
+    "array": lambda tmp: (X32, Y),
+    "float64": lambda tmp: (X, Y.tolist()),
+    "tensor": lambda tmp: (torch.as_tensor(X32), torch.as_tensor(Y)),
+    "frame": lambda tmp: (pd.DataFrame(X32), pd.Series(Y, index=range(90, 180))),
+    "memmap": lambda tmp: (memmap(tmp / "X", X32), memmap(tmp / "y", Y)),
+    "npy": lambda tmp: (saved(tmp / "X.npy", X32), saved(tmp / "y.npy", Y)),
+    "columns first": lambda tmp: (saved(tmp / "X.npy", np.asfortranarray(X32)), Y),
+    "view of a memmap": lambda tmp: (memmap(tmp / "X", np.repeat(X32, 2, 0))[::2], Y),
+    "zarr": lambda tmp: (in_zarr(tmp / "X", X32), in_zarr(tmp / "y", Y)),
+    "dataset": lambda tmp: (TensorDataset(torch.as_tensor(X32), torch.as_tensor(Y)), None),
+    "generator": lambda tmp: (iter([(X32[:50], Y[:50]), (X32[50:], Y[50:])]), None),
+    "iterable dataset": lambda tmp: (Chunks(), None),
+}
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_rows_may_be_anywhere(kind, n_jobs, fitted, tmp_path):
+    rows, labels = SOURCES[kind](tmp_path)
+    got = score_stream(fitted, rows, labels, chunk_size=17, n_jobs=n_jobs)
+    close(got, fitted.scores_)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 7, 90, 10**6])
+def test_the_size_of_a_chunk_does_not_matter(chunk_size, fitted):
+    close(score_stream(fitted, X32, Y, chunk_size=chunk_size), fitted.scores_)
+
+
+def test_without_labels_they_are_the_predicted_ones(fitted):
+    close(score_stream(fitted, X32, chunk_size=40), fitted.score_samples(X32))
+
+
+def test_numbers_and_detectors_are_streamed_as_well():
+    rows, numbers = line()
+    of_numbers = scorer(estimator=quick_regressor()).fit(rows, numbers)
+    close(score_stream(of_numbers, rows, numbers, chunk_size=30), of_numbers.scores_)
+    detector = NoisyLabelDetector(quick(), cv=2, random_state=0).fit(X32, Y)
+    close(score_stream(detector, X32, Y, chunk_size=30), detector.score_samples(X32, Y))
+
+
+def test_a_memmap_is_not_sent_to_the_processes(fitted, tmp_path):
+    from skinfluence.stream import open_source
+
+    source = open_source(memmap(tmp_path / "X", np.repeat(X32, 1000, 0)), None, 45_000)
+    (first, _) = source.tasks()
+    assert len(joblib.dump(first, tmp_path / "task")) == 1
+    assert os.path.getsize(tmp_path / "task") < 2000
+    assert first.read()[0].shape == (45_000, 4)
+
+
+def test_scores_are_written_to_a_store_of_the_callers(fitted, tmp_path):
+    out = np.memmap(tmp_path / "scores", np.float64, "w+", shape=(90,))
+    assert score_stream(fitted, X32, Y, chunk_size=17, out=out) is out
+    close(out, fitted.scores_)
+
+
+def test_a_column_of_a_mapping_may_hold_the_labels(fitted):
+    class Table:  # what a Hugging Face dataset in the format "numpy" is like
+        column_names = ("x", "label")
+
+        def __len__(self):
+            return 90
+
+        def __getitem__(self, rows):
+            return {"x": X32[rows], "label": Y[rows]}
+
+    close(score_stream(fitted, Table(), "label", chunk_size=40), fitted.scores_)
+
+
+def test_verbose_shows_rows(fitted, capsys):
+    score_stream(fitted, X32, Y, verbose=1)
+    assert "row" in capsys.readouterr().err
+
+
+# Resuming
+
+
+class Fragile(Dataset):
+    """Rows that are counted as they are read, and that fail at one of them."""
+
+    def __init__(self, fails_at=None):
+        self.fails_at, self.seen = fails_at, set()
+
+    def __len__(self):
+        return 90
+
+    def __getitem__(self, i):
+        if i == self.fails_at:
+            raise KeyboardInterrupt
+        self.seen.add(i)
+        return X32[i], int(Y[i])
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_was(fitted, tmp_path):
+    options = {"chunk_size": 20, "checkpoint_dir": tmp_path / "kept"}
+    with pytest.raises(KeyboardInterrupt):
+        score_stream(fitted, Fragile(fails_at=50), **options)
+    rest = Fragile()
+    got = score_stream(fitted, rest, **options)
+    close(got, fitted.scores_)
+    assert rest.seen - {0} == set(range(40, 90))  # the first row says whose scores these are
+    again = Fragile()
+    assert np.array_equal(score_stream(fitted, again, **options), got)
+    assert again.seen == {0}
+
+
+def test_an_iterable_that_was_stopped_is_run_through_but_not_scored_again(fitted, tmp_path):
+    def chunks(stop=90):
+        for start in range(0, stop, 30):
+            yield X32[start : start + 30], Y[start : start + 30]
+
+    score_stream(fitted, chunks(60), checkpoint_dir=tmp_path)
+    broken = [("none", "of"), ("these", "is read"), (X32[60:], Y[60:])]
+    close(score_stream(fitted, iter(broken), checkpoint_dir=tmp_path), fitted.scores_)
+
+
+@pytest.mark.parametrize("torn", ["scores", "lengths", "both"])
+def test_what_was_half_written_is_not_taken_for_whole(torn, fitted, tmp_path):
+    options = {"chunk_size": 20, "checkpoint_dir": tmp_path}
+    want = score_stream(fitted, X32, Y, **options)
+    if torn in ("scores", "both"):
+        os.truncate(tmp_path / "scores.f8", 8 * 47 + 3)
+    if torn in ("lengths", "both"):
+        text = (tmp_path / "chunks.txt").read_text()
+        (tmp_path / "chunks.txt").write_text(text[: text.index("20\n", 9) + 1])
+    assert np.array_equal(score_stream(fitted, X32, Y, **options), want)
+    assert os.path.getsize(tmp_path / "scores.f8") == 8 * 90
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"X": X32[:80], "y": Y[:80]}, "rows differ"),
+        ({"chunk_size": 21}, "chunk_size differ"),
+        ({"X": X32 + 1}, "first_rows differ"),
+        ({"y": 2 - Y}, "first_rows differ"),
+        ({"scorer": "another"}, "scorer differ"),
+    ],
+)
+def test_scores_of_another_run_are_not_taken(change, said, fitted, tmp_path):
+    given = {"scorer": fitted, "X": X32, "y": Y, "chunk_size": 20, "checkpoint_dir": tmp_path}
+    score_stream(**given)
+    if "scorer" in change:
+        change = {"scorer": scorer(random_state=1).fit(X32, Y)}
+    with pytest.raises(ValueError, match=said):
+        score_stream(**given | change)
+
+
+KILLED = """
+import os, sys
+import numpy as np
+sys.path.insert(0, {tests!r})
+import joblib
+from torch.utils.data import Dataset
+from skinfluence.stream import score_stream
+
+class Deadly(Dataset):
+    def __len__(self):
+        return 90
+    def __getitem__(self, i):
+        if i == 70:
+            os.kill(os.getpid(), 9)
+        return X[i], int(Y[i])
+
+fitted, X, Y = joblib.load({path!r})
+score_stream(fitted, Deadly(), chunk_size=20, checkpoint_dir={kept!r})
+"""
+
+
+def test_a_process_that_was_killed_leaves_its_chunks(fitted, tmp_path):
+    joblib.dump((fitted, X32, Y), tmp_path / "fitted")
+    code = KILLED.format(
+        tests=os.path.dirname(__file__), path=str(tmp_path / "fitted"), kept=str(tmp_path / "kept")
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120)
+    assert done.returncode == -9
+    assert os.path.getsize(tmp_path / "kept" / "scores.f8") == 8 * 60
+    rest = Fragile()
+    close(
+        score_stream(fitted, rest, chunk_size=20, checkpoint_dir=tmp_path / "kept"), fitted.scores_
+    )
+    assert min(rest.seen - {0}) == 60
+
+
+def test_a_disk_that_is_full_leaves_whole_chunks(fitted, tmp_path, monkeypatch):
+    from skinfluence import stream
+
+    add, done = stream.Kept.add, []
+
+    def full(self, scores):
+        if len(done) == 2:
+            with open(self.path, "ab") as file:
+                file.write(b"half")
+            raise OSError(28, "No space left on device")
+        done.append(scores)
+        add(self, scores)
+
+    options = {"chunk_size": 20, "checkpoint_dir": tmp_path}
+    with monkeypatch.context() as patch:
+        patch.setattr(stream.Kept, "add", full)
+        with pytest.raises(OSError, match="No space left"):
+            score_stream(fitted, X32, Y, **options)
+    close(score_stream(fitted, X32, Y, **options), fitted.scores_)
+
+
+def test_the_plan_says_what_the_scores_are_of(fitted, tmp_path):
+    score_stream(fitted, X32, Y, chunk_size=20, checkpoint_dir=tmp_path)
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert plan["rows"] == 90
+    assert plan["chunk_size"] == 20
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"chunk_size": 0}, ValueError, "chunk_size=0"),
+        ({"chunk_size": 1.5}, ValueError, "chunk_size=1.5"),
+        ({"y": Y[:80]}, ValueError, "X has 90 rows and y has 80"),
+        ({"out": np.zeros(80)}, ValueError, r"out has shape \(80,\); expected \(90,\)"),
+        ({"X": iter([X32]), "y": None}, ValueError, "its chunk 0 is no pair"),
+        ({"X": iter([(X32, Y)])}, ValueError, "carry their labels: no y"),
+        ({"X": iter([(X32, Y)]), "y": None, "out": np.zeros(90)}, ValueError, "leave it out"),
+        ({"X": 3}, TypeError, "X is a int"),
+    ],
+)
+def test_bad_input_is_named(options, error, said, fitted):
+    with pytest.raises(error, match=said):
+        score_stream(fitted, **{"X": X32, "y": Y} | options)
