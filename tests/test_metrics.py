@@ -1,8 +1,17 @@
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 from sklearn.metrics import auc
 
-from skinfluence.metrics import detection_curve, detection_report
+from skinfluence.metrics import (
+    _correlations,
+    _Ranks,
+    detection_curve,
+    detection_report,
+    leave_one_out_correlation,
+    linear_datamodeling_score,
+    precision_at_k,
+)
 
 
 def test_a_perfect_detector_scores_one_everywhere():
@@ -63,3 +72,91 @@ def test_area_under_the_curve_is_the_auc_up_to_the_noise_rate():
 def test_bad_input_is_refused_in_a_sentence(function, is_noisy, scores, message):
     with pytest.raises(ValueError, match=message):
         function(is_noisy, scores)
+
+
+@pytest.mark.parametrize(("k", "precision"), [(1, 1.0), (2, 1.0), (3, 2 / 3), (6, 0.5)])
+def test_precision_at_any_k_counts_by_hand(k, precision):
+    assert precision_at_k([1, 1, 1, 0, 0, 0], [0, 1, 5, 2, 3, 4], k) == pytest.approx(precision)
+
+
+@pytest.mark.parametrize("k", [0, 3, 1.5])
+def test_precision_at_no_number_of_rows_is_refused(k):
+    with pytest.raises(ValueError, match="expected an integer from 1 to the 2 rows"):
+        precision_at_k([0, 1], [0.0, 1.0], k)
+
+
+def drawn(n=30, m=4, s=25, noise=0.0, seed=0):
+    """Scores, subsets, and losses that the scores add up to."""
+    rng = np.random.RandomState(seed)
+    scores, kept = rng.randn(n, m), rng.rand(s, n) < 0.5
+    return scores, kept, -(kept @ scores) + noise * rng.randn(s, m)
+
+
+def test_scores_that_are_the_additive_truth_have_an_lds_of_one():
+    report = linear_datamodeling_score(*drawn(), random_state=0)
+    np.testing.assert_allclose(
+        [report["lds"], report["low"], report["high"], *report["per_reference"]], 1
+    )
+
+
+def test_lds_is_that_of_a_loop_over_reference_rows_and_subsets():
+    scores, kept, losses = drawn(noise=3.0)
+    slow = [
+        spearmanr([scores[mask, j].sum() for mask in kept], -losses[:, j]).statistic
+        for j in range(4)
+    ]
+    report = linear_datamodeling_score(scores, kept, losses, random_state=0)
+    np.testing.assert_allclose(report["per_reference"], slow, atol=1e-12)
+    assert report["lds"] == pytest.approx(np.mean(slow))
+    assert report["low"] < report["lds"] < report["high"]
+
+
+def test_correlation_of_a_resample_is_that_of_its_rows_written_out():
+    rng = np.random.RandomState(0)
+    a, b = rng.randint(5, size=(2, 20, 3)).astype(float)  # with ties
+    rows = rng.randint(20, size=20)
+    counts = np.bincount(rows, minlength=20)
+    fast = _correlations(_Ranks(a).of_counts(counts), _Ranks(b).of_counts(counts), counts)
+    slow = [spearmanr(a[rows, j], b[rows, j]).statistic for j in range(3)]
+    np.testing.assert_allclose(fast, slow, atol=1e-12)
+
+
+def test_one_target_is_a_matrix_of_one_column():
+    scores, kept, losses = drawn(m=1, noise=2.0)
+    flat = linear_datamodeling_score(scores[:, 0], kept, losses[:, 0], random_state=0)
+    assert flat == linear_datamodeling_score(scores, kept, losses, random_state=0)
+
+
+def test_reference_rows_that_cannot_be_ranked_are_nan_and_left_out():
+    scores, _, losses = drawn()
+    kept = np.array([np.random.RandomState(k).permutation(30) < 15 for k in range(25)])
+    scores[:, 0], losses[:, 1] = 0.1, 2.0  # of subsets of one size, equal sums but for rounding
+    report = linear_datamodeling_score(scores, kept, losses, random_state=0)
+    assert np.isnan(report["per_reference"]).tolist() == [True, True, False, False]
+    assert report["lds"] == pytest.approx(report["per_reference"][2:].mean())
+
+
+def test_leaving_out_is_ranked_row_by_row_for_each_reference_row():
+    scores, _, _ = drawn()
+    changes = np.random.RandomState(1).randn(30, 4)
+    report = leave_one_out_correlation(scores, changes, random_state=0)
+    slow = [spearmanr(scores[:, j], changes[:, j]).statistic for j in range(4)]
+    np.testing.assert_allclose(report["per_reference"], slow, atol=1e-12)
+    assert report["low"] <= report["correlation"] <= report["high"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s, k, o: (s[:-1], k, o), r"kept has shape \(25, 30\); expected \(25, 29\)"),
+        (lambda s, k, o: (s[:, 0], k, o), "scores are of 1 and outcomes of 4 reference rows"),
+        (lambda s, k, o: (s, k * 2, o), "kept must hold True and False only"),
+        (lambda s, k, o: (s, k, o * np.nan), "outcomes holds 100 NaN"),
+        (lambda s, k, o: (s[None], k, o), "scores has shape"),
+        (lambda s, k, o: (s * 0, k, o), "nothing can be ranked"),
+        (lambda s, k, o: (s, k[:2], o[:2]), "a correlation over 2 points says nothing"),
+    ],
+)
+def test_agreement_that_cannot_be_measured_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        linear_datamodeling_score(*change(*drawn()))

@@ -13,7 +13,10 @@ import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 from skinfluence.plotting import (  # noqa: E402
+    AgreementDisplay,
     DetectionCurveDisplay,
+    InfluenceDisplay,
+    RemovalCurveDisplay,
     ScoreDistributionDisplay,
     SuspectRowsDisplay,
     SuspectShareDisplay,
@@ -141,6 +144,59 @@ def test_suspect_rows_are_sorted_and_named_by_the_index(detector, ax):
     display = SuspectRowsDisplay.from_detector(detector, top=3, ax=ax)
     assert [bar.get_width() for bar in display.bars_] == [2.0, 1.0, 0.0]
     assert ax.get_yticklabels()[0].get_text() == "id0: a → c"
+
+
+def test_removal_curve_draws_each_arm_and_the_band_of_the_draws(ax):
+    display = RemovalCurveDisplay(
+        [0, 0.1], [0.5, 0.7], highest=[0.5, 0.3], random=[[0.5, 0.5], [0.4, 0.6]]
+    ).plot(ax)
+    assert [line.get_ydata()[1] for line in display.lines_] == pytest.approx([0.7, 0.3, 0.5])
+    edges = display.band_.get_paths()[0].vertices[:, 1]
+    assert edges.max() - 0.5 == pytest.approx(np.std([0.4, 0.6], ddof=1))
+    texts = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert texts[-1] == "rows by lot (2 draws, ± sd)"
+
+
+def test_removal_curve_of_the_lowest_alone_has_one_line(ax):
+    display = RemovalCurveDisplay([0, 0.1], [0.5, 0.7]).plot(ax)
+    assert len(ax.lines) == 1
+    assert display.band_ is None
+
+
+def test_agreement_shows_every_pair_and_the_mean_rank_correlation(ax):
+    scores = np.arange(6.0).reshape(3, 2)
+    display = AgreementDisplay.from_changes(scores, scores * [1, -1], name="mine", ax=ax)
+    assert len(display.points_.get_offsets()) == 6
+    assert display.correlation_ == pytest.approx(0)
+    assert ax.get_legend().get_texts()[0].get_text() == "mine: mean rank correlation 0.00"
+
+
+def test_influence_is_sorted_by_class_with_colours_even_about_zero(ax):
+    matrix = np.arange(6.0).reshape(3, 2)
+    display = InfluenceDisplay.from_matrix(matrix, ["b", "a", "b"], [1, 0], ax=ax)
+    np.testing.assert_array_equal(display.cells_, [[3, 2], [1, 0], [5, 4]])
+    low, high = display.image_.get_clim()
+    assert low == -high
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+
+
+def test_influence_of_many_rows_is_averaged_within_classes(ax):
+    y = np.repeat([0, 1], [300, 100])
+    display = InfluenceDisplay(np.repeat([[1.0], [-1.0]], [300, 100], axis=0), y).plot(
+        ax, max_cells=40
+    )
+    np.testing.assert_array_equal(display.cells_[:, 0], [1] * 30 + [-1] * 10)
+
+
+def test_influence_by_numbers_is_sorted_and_names_no_class(ax):
+    display = InfluenceDisplay([[1.0], [2.0], [3.0]], [0.5, 0.1, 0.3], [1.5]).plot(ax)
+    assert display.cells_.ravel().tolist() == [2, 3, 1]
+    assert ax.get_ylabel() == "training rows, by y"
+
+
+def test_influence_of_labels_that_do_not_fit_the_matrix_is_refused(ax):
+    with pytest.raises(ValueError, match=r"y_ref has shape \(3,\); expected \(2,\)"):
+        InfluenceDisplay(np.zeros((3, 2)), y_ref=[0, 1, 2]).plot(ax)
 
 
 def test_importing_the_displays_does_not_import_matplotlib():

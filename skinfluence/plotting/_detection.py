@@ -1,18 +1,9 @@
-"""Displays in scikit-learn's manner: arrays in the constructor, matplotlib only in `plot`."""
+"""Displays of scores, suspects, and how many culprits are among them."""
 
 import numpy as np
 
 from skinfluence.metrics import detection_curve, detection_report
-
-__all__ = [
-    "DetectionCurveDisplay",
-    "ScoreDistributionDisplay",
-    "SuspectRowsDisplay",
-    "SuspectShareDisplay",
-]
-
-# Okabe and Ito's colours, told apart with every common kind of colour blindness.
-BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
+from skinfluence.plotting._axes import BLUE, GREEN, GREY, VERMILION, axes, label_text, shorten
 
 
 class ScoreDistributionDisplay:
@@ -47,7 +38,7 @@ class ScoreDistributionDisplay:
 
     def plot(self, ax=None, *, bins=40, **kwargs):
         """Draw into `ax` or a new figure; `bins` and the rest go to ``ax.hist``. Returns self."""
-        self.ax_, self.figure_ = _axes(ax)
+        self.ax_, self.figure_ = axes(ax)
         scores = np.asarray(self.scores)
         if self.is_noisy is None:
             self.ax_.hist(scores, bins=bins, **{"color": BLUE, **kwargs})
@@ -134,7 +125,7 @@ class DetectionCurveDisplay:
 
     def plot(self, ax=None, **kwargs):
         """Draw into `ax` or a new figure; the rest goes to ``ax.plot``. Returns self."""
-        self.ax_, self.figure_ = _axes(ax)
+        self.ax_, self.figure_ = axes(ax)
         name = "detector" if self.name is None else self.name
         label = name if self.roc_auc is None else f"{name} (AUC {self.roc_auc:.3f})"
         known = {line.get_label() for line in self.ax_.lines}  # of curves drawn here before
@@ -206,13 +197,13 @@ class SuspectShareDisplay:
 
         The rest goes to ``ax.barh``. Returns self.
         """
-        self.ax_, self.figure_ = _axes(ax)
+        self.ax_, self.figure_ = axes(ax)
         n_rows, n_suspects = np.asarray(self.n_rows), np.asarray(self.n_suspects)
         share = n_suspects / np.maximum(n_rows, 1)
         shown = np.arange(len(share))
         if len(share) > max_classes:
             shown = np.sort(np.argsort(-share, kind="stable")[:max_classes])
-        names = [_shorten(self.classes[i]) for i in shown]
+        names = [shorten(self.classes[i]) for i in shown]
         # drawn by position: two long names may be the same once they are shortened
         self.bars_ = self.ax_.barh(np.arange(len(shown)), share[shown], **{"color": BLUE, **kwargs})
         self.ax_.set_yticks(np.arange(len(shown)), names)
@@ -255,7 +246,7 @@ class SuspectRowsDisplay:
         worst = detector.issues_.sort_values("score", kind="stable").head(top)
         columns = zip(worst.index, worst["given_label"], worst["suggested_label"], strict=True)
         names = [
-            f"{index}: {_label_text(given)} → {_label_text(suggested)}"
+            f"{index}: {label_text(given)} → {label_text(suggested)}"
             for index, given, suggested in columns
         ]
         return cls(names, worst["score"].to_numpy(), threshold=detector.offset_).plot(
@@ -264,33 +255,10 @@ class SuspectRowsDisplay:
 
     def plot(self, ax=None, **kwargs):
         """Draw into `ax` or a new figure; the rest goes to ``ax.barh``. Returns self."""
-        self.ax_, self.figure_ = _axes(ax)
+        self.ax_, self.figure_ = axes(ax)
         depth = self.threshold - np.asarray(self.scores, dtype=float)
         self.bars_ = self.ax_.barh(np.arange(len(depth)), depth, **{"color": VERMILION, **kwargs})
-        self.ax_.set_yticks(np.arange(len(depth)), [_shorten(name, 48) for name in self.names])
+        self.ax_.set_yticks(np.arange(len(depth)), [shorten(name, 48) for name in self.names])
         self.ax_.invert_yaxis()
         self.ax_.set(xlabel="score below the threshold by", ylabel="row: given → suggested label")
         return self
-
-
-def _axes(ax):
-    """The axes to draw into and their figure; a new one where none is given."""
-    if ax is None:
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise ImportError(
-                "drawing needs matplotlib: pip install 'skinfluence[audit]'."
-            ) from error
-        ax = plt.subplots(layout="constrained")[1]
-    return ax, ax.figure
-
-
-def _label_text(label):
-    return f"{label:.4g}" if isinstance(label, (float, np.floating)) else str(label)
-
-
-def _shorten(text, width=24):
-    # "$" would start matplotlib's mathtext: a column of prices must not be read as a formula
-    text = str(text).replace("$", r"\$")
-    return text if len(text) <= width else text[: width - 1] + "…"

@@ -1,0 +1,185 @@
+"""How few rows hold up a prediction: the most helpful ones are dropped until it goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from skinfluence._selector import rows_of
+from skinfluence.retraining._refit import (
+    check_reference,
+    check_training,
+    draw_seeds,
+    fit_and_ask,
+    labels_of,
+    run_all,
+)
+
+
+def brittleness(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    scores: Any,
+    X_val: Any,
+    y_val: Any,
+    *,
+    max_removed: int | None = None,
+    refine: bool = True,
+    n_seeds: int = 1,
+    n_jobs: int | None = None,
+    random_state: Any = None,
+    verbose: int = 0,
+) -> np.ndarray:
+    """Count the most helpful rows whose removal turns each reference row's prediction [1]_.
+
+    For each reference row the rows that help it most, by its own column of the scores, are dropped
+    and the estimator is fitted again: without the first 1, 2, 4, 8, ... of them and without
+    `max_removed`, until the row is no longer predicted as its label. Between the first number that
+    does it and the last one that did not, bisection goes on. Predictions need not turn once and
+    for all as rows go, so smaller numbers that were not tried may do it as well. What holds of the
+    number k that is returned: without the first k rows the prediction is wrong, and (with `refine`)
+    without the first k - 1 it is right.
+
+    The better the scores, the smaller the numbers. Scores drawn by lot say how many rows it takes
+    when nothing is known, ``scores=rng.normal(size=(n, m))``.
+
+    Parameters
+    ----------
+    estimator : scikit-learn classifier
+        See `retrain`, and there for `X`, `y`, `n_jobs` and `verbose`.
+    X, y : array-like of n rows
+    scores : array-like of shape (n, m)
+        How much each row helps each reference row.
+    X_val, y_val : array-like of m rows
+        Reference rows. With the predictions of the estimator for `y_val`, what is counted are the
+        rows that change a prediction, right or wrong.
+    max_removed : int, default=None
+        The most rows to drop; None is half of them.
+    refine : bool, default=True
+        False returns the first of the powers of two (or `max_removed`) that turned the prediction.
+    n_seeds : int, default=1
+        Fits of each subset; a prediction is right where at least half of them are.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the fits, as in `retrain`.
+
+    Returns
+    -------
+    n_rows : ndarray of shape (m,), float64
+        0 where the estimator fitted to all rows is wrong already; ``np.inf`` where no tried number
+        up to `max_removed` did it.
+
+    Notes
+    -----
+    A subset without any row of the label cannot predict it, and one that has rows of this label
+    only cannot but predict it: such subsets are not fitted.
+
+    References
+    ----------
+    .. [1] Ilyas, Park, Engstrom, Leclerc, Madry, "Datamodels: Predicting Predictions from Training
+       Data", ICML 2022, arXiv 2202.00622.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from skinfluence.retraining import brittleness
+    >>> X, y = np.array([[0.0], [0.1], [0.2], [1.0], [1.1]]), np.array([0, 0, 0, 1, 1])
+    >>> near = -np.abs(X - 0.05)  # to the one reference row, the nearest rows help most
+    >>> brittleness(KNeighborsClassifier(1), X, y, near, [[0.05]], [0], max_removed=4)
+    array([3.])
+    """
+    n, m = check_training(estimator, X, y), check_reference(X_val, y_val)
+    if not is_classifier(estimator):
+        raise TypeError(
+            f"estimator={estimator!r} is no classifier, and has no predictions that turn; look at "
+            "leave_some_out."
+        )
+    scores = _check_scores(scores, n, m)
+    max_removed = n // 2 if max_removed is None else max_removed
+    if not isinstance(max_removed, int | np.integer) or not 1 <= max_removed < n:
+        raise ValueError(f"max_removed={max_removed!r}: expected an integer from 1 to {n - 1}.")
+    given, labels = labels_of(y), labels_of(y_val)
+    seeds = draw_seeds(random_state, n_seeds)
+    whole = [
+        fit_and_ask(estimator, X, y, np.arange(n), seed, lambda f: labels_of(f.predict(X_val)))
+        for seed in seeds
+    ]
+    right = (np.array(whole) == labels).mean(0) >= 0.5
+    jobs = (
+        (estimator, X, y, given, np.argsort(-scores[:, j], kind="stable"))
+        + (rows_of(X_val, np.array([j])), labels[j], seeds, max_removed, refine)
+        for j in np.flatnonzero(right)
+    )
+    counts = np.zeros(m)
+    counts[right] = run_all(_turning_number, jobs, right.sum(), n_jobs=n_jobs, verbose=verbose)
+    return counts
+
+
+def _turning_number(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    given: np.ndarray,
+    order: np.ndarray,
+    row: Any,
+    label: Any,
+    seeds: list[int],
+    max_removed: int,
+    refine: bool,
+) -> float:
+    """How many of the first rows of `order` have to go before `row` is not predicted as `label`."""
+
+    def is_wrong(number: int) -> bool:
+        index = np.sort(order[number:])
+        left = given[index]
+        if (left == label).all() or not (left == label).any():
+            return not (left == label).all()
+        right = [
+            fit_and_ask(estimator, X, y, index, s, lambda f: labels_of(f.predict(row))[0] == label)
+            for s in seeds
+        ]
+        return np.mean(right) < 0.5
+
+    return _first(is_wrong, max_removed, refine)
+
+
+def _first(is_wrong: Callable[[int], bool], most: int, refine: bool) -> float:
+    """A number that `is_wrong`; with `refine`, one whose predecessor is not. 0 is known not to."""
+    fine = 0
+    for number in _doubling(most):
+        if is_wrong(number):
+            break
+        fine = number
+    else:
+        return np.inf
+    while refine and number - fine > 1:
+        middle = (fine + number) // 2
+        if is_wrong(middle):
+            number = middle
+        else:
+            fine = middle
+    return number
+
+
+def _doubling(most: int) -> Iterator[int]:
+    number = 1
+    while number < most:
+        yield number
+        number *= 2
+    yield most
+
+
+def _check_scores(scores: Any, n: int, m: int) -> np.ndarray:
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.shape != (n, m):
+        raise ValueError(
+            f"scores has shape {scores.shape}; expected ({n}, {m}), a column for each of the {m} "
+            "reference rows."
+        )
+    if np.isnan(scores).any():
+        raise ValueError(f"scores holds {np.isnan(scores).sum()} NaN; every pair needs a number.")
+    return scores

@@ -1,0 +1,175 @@
+"""The score of an estimator as rows are dropped in the order of their scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import check_scoring
+from sklearn.utils import check_random_state, column_or_1d
+
+from skinfluence.retraining._refit import check_reference, check_training
+from skinfluence.retraining._subsets import retrain
+
+
+@dataclass(frozen=True, eq=False)
+class RemovalCurve:
+    """What `removal_curve` found.
+
+    Attributes
+    ----------
+    fractions : ndarray of shape (n_fractions,)
+        Share of the rows that was dropped.
+    n_removed : ndarray of shape (n_fractions,), int
+        Their number.
+    lowest : ndarray of shape (n_fractions,)
+        Score without the rows that score lowest, mean over the seeds.
+    highest : ndarray of shape (n_fractions,) or None
+        Score without the rows that score highest.
+    random : ndarray of shape (n_fractions, n_random)
+        Score without rows drawn by lot, a column a draw.
+    score_name : str
+        What was measured.
+    """
+
+    fractions: np.ndarray
+    n_removed: np.ndarray
+    lowest: np.ndarray
+    highest: np.ndarray | None
+    random: np.ndarray
+    score_name: str = "score"
+
+    @property
+    def random_mean(self) -> np.ndarray:
+        """Mean over the draws, (n_fractions,); NaN without draws."""
+        return self.random.mean(1) if self.random.shape[1] else np.full(len(self.random), np.nan)
+
+    @property
+    def random_std(self) -> np.ndarray:
+        """Standard deviation over the draws, (n_fractions,); NaN of fewer than two."""
+        several = self.random.shape[1] > 1
+        return self.random.std(1, ddof=1) if several else np.full(len(self.random), np.nan)
+
+
+def removal_curve(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    scores: Any,
+    X_val: Any,
+    y_val: Any,
+    *,
+    fractions: Any = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4),
+    highest: bool = True,
+    n_random: int = 5,
+    score: Any = None,
+    n_seeds: int = 1,
+    n_jobs: int | None = None,
+    random_state: Any = None,
+    verbose: int = 0,
+) -> RemovalCurve:
+    """Drop rows in the order of their scores, fit again, and measure; beside it, rows by lot.
+
+    Scores that are right about the rows raise the curve of the lowest and sink that of the highest;
+    rows drawn by lot say what losing as many rows costs anyway. Where all arms fall together, the
+    scores know nothing that counts.
+
+    Parameters
+    ----------
+    estimator, X, y, n_seeds, n_jobs, verbose : see `retrain`
+    scores : array-like of shape (n,)
+        Higher = more helpful. Rows of equal score go in an order drawn by lot.
+    X_val, y_val : like X and y
+        Rows to measure on. Use others than those that the scores were made with: to those the
+        order is fitted.
+    fractions : array-like of shape (n_fractions,), default=(0, 0.05, 0.1, 0.2, 0.3, 0.4)
+        Shares of the rows to drop, from 0 to less than 1.
+    highest : bool, default=True
+        Drop the highest-scored rows too, on a curve of their own.
+    n_random : int, default=5
+        Orders drawn by lot. A larger share drops the rows of a smaller one and more.
+    score : str, callable or None, default=None
+        As ``scoring`` in scikit-learn, larger is better; None is the estimator's own ``score``.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the fits and the orders.
+
+    Returns
+    -------
+    curve : RemovalCurve
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from skinfluence.datasets import flip_labels
+    >>> from skinfluence.retraining import removal_curve
+    >>> X, y = load_iris(return_X_y=True)
+    >>> y_noisy, is_noisy = flip_labels(y[::2], 0.2, random_state=0)
+    >>> knn, fractions = KNeighborsClassifier(1), [0, 0.2]
+    >>> curve = removal_curve(
+    ...     knn, X[::2], y_noisy, ~is_noisy, X[1::2], y[1::2], fractions=fractions, random_state=0
+    ... )
+    >>> bool(curve.lowest[1] > curve.lowest[0]), curve.random.shape
+    (True, (2, 5))
+    """
+    n = check_training(estimator, X, y)
+    check_reference(X_val, y_val)
+    scores = _check_scores(scores, n)
+    n_removed = _check_fractions(fractions, n)
+    if not isinstance(n_random, int | np.integer) or n_random < 0:
+        raise ValueError(f"n_random={n_random!r}: expected an integer, 0 or more.")
+    rng = check_random_state(random_state)
+    lot = rng.permutation(n)  # tables often stand sorted by class: ties must not
+    orders = [np.lexsort((lot, scores))]
+    orders += [np.lexsort((lot, -scores))] if highest else []
+    orders += [rng.permutation(n) for _ in range(n_random)]
+    ranks = np.argsort(orders, axis=1)  # of each row in each order
+    kept = (ranks[None] >= n_removed[:, None, None]).reshape(-1, n)
+    kept, at = np.unique(kept, axis=0, return_inverse=True)  # dropping none is one fit for all arms
+    values = retrain(
+        estimator,
+        X,
+        y,
+        kept,
+        X_val,
+        y_val,
+        outcome=partial(_scored, check_scoring(estimator, scoring=score)),
+        n_seeds=n_seeds,
+        n_jobs=n_jobs,
+        random_state=rng,
+        verbose=verbose,
+    )
+    arms = values[at.ravel(), 0].reshape(len(n_removed), len(orders))
+    return RemovalCurve(
+        fractions=np.asarray(fractions, dtype=np.float64),
+        n_removed=n_removed,
+        lowest=arms[:, 0],
+        highest=arms[:, 1] if highest else None,
+        random=arms[:, 1 + bool(highest) :],
+        score_name=score if isinstance(score, str) else "score",
+    )
+
+
+def _scored(scorer: Any, fitted: Any, X_val: Any, y_val: Any) -> float:
+    return scorer(fitted, X_val, y_val)
+
+
+def _check_scores(scores: Any, n: int) -> np.ndarray:
+    scores = column_or_1d(scores, dtype=np.float64)
+    if len(scores) != n:
+        raise ValueError(f"scores has {len(scores)} entries and X has {n} rows; give each row one.")
+    if np.isnan(scores).any():
+        raise ValueError(f"scores holds {np.isnan(scores).sum()} NaN; every row needs a number.")
+    return scores
+
+
+def _check_fractions(fractions: Any, n: int) -> np.ndarray:
+    shares = np.asarray(fractions, dtype=np.float64)
+    if shares.ndim != 1 or not len(shares) or not ((shares >= 0) & (shares < 1)).all():
+        raise ValueError(f"fractions={fractions!r}: expected shares of the rows, each in [0, 1).")
+    n_removed = np.round(shares * n).astype(int)
+    if n_removed.max() >= n:
+        raise ValueError(f"fractions={fractions!r} leave none of the {n} rows to fit.")
+    return n_removed
