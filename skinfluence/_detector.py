@@ -145,6 +145,7 @@ class NoisyLabelDetector(BaseEstimator):
         -------
         self : NoisyLabelDetector
         """
+        vars(self).pop("suggested_labels_", None)
         self._check_parameters()
         table = read_table(self, X, y, X_val, y_val)
         self._labels, self._dtype = table.labels, table.dtype
@@ -330,6 +331,11 @@ class NoisyLabelDetector(BaseEstimator):
                 UserWarning,
                 stacklevel=3,
             )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(
+            self, "suggested_labels_"
+        )  # the last that fit sets: a fit that was stopped is none
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -104,6 +104,7 @@ class FilteredEstimator(MetaEstimatorMixin, BaseEstimator):
         -------
         self : FilteredEstimator
         """
+        vars(self).pop("estimator_", None)
         if self.estimator is not None and not hasattr(self.estimator, "fit"):
             raise TypeError(f"estimator={self.estimator!r}: expected a classifier or a regressor.")
         checked = check.check_rows(self, X, reset=True)
@@ -200,6 +201,9 @@ class FilteredEstimator(MetaEstimatorMixin, BaseEstimator):
         if check.default_task(y) == "regression":
             return HistGradientBoostingRegressor()
         return HistGradientBoostingClassifier()
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "estimator_")  # the last that fit sets: a fit that was stopped is none
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

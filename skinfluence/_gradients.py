@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-from skinfluence._functional import FunctionalNet, Params, Rows, map_tensors
+from skinfluence._functional import FunctionalNet, Params, Rows, map_tensors, n_rows, slice_rows
 
 Directions = Params  # each entry (d, *shape of the parameter)
 
@@ -60,7 +60,7 @@ def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Te
         try:
             result = engine(fnet, X, U)
         except (NotImplementedError, RuntimeError) as error:
-            if engine is _double_backward:
+            if engine is _double_backward or is_out_of_memory(error):
                 raise
             reason = str(error).splitlines()[0][:200]
             continue
@@ -102,6 +102,26 @@ def pushforward_members(
 
     with _TURN, torch.no_grad(), plain_kernels(fnet):
         return torch.vmap(member)(states, U)
+
+
+def by_halves(function: Callable[[Rows, Any], Tensor], X: Rows, y: Any, axis: int = 0) -> Tensor:
+    """``function(X, y)`` of a batch; in halves where memory does not suffice, joined along rows."""
+    n = n_rows(X)
+    try:
+        return function(X, y)
+    except (RuntimeError, MemoryError) as error:
+        if n < 2 or not is_out_of_memory(error):
+            raise
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    parts = slice(0, n // 2), slice(n // 2, n)
+    return torch.cat([by_halves(function, slice_rows(X, p), y[p], axis) for p in parts], axis)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether torch, on whatever device, or Python ran out of memory."""
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or "can't allocate memory" in str(error) or "out of memory" in str(error)
 
 
 def row_gradients(

@@ -18,6 +18,7 @@ from skinfluence._functional import FunctionalNet, Rows, State, slice_rows
 from skinfluence._ghost import Ghost
 from skinfluence._gradients import (
     Directions,
+    by_halves,
     forward,
     pullback,
     pushforward,
@@ -120,11 +121,13 @@ def row_scores(
     progress: Callable[[Iterator[Any]], Iterator[Any]] = iter,
 ) -> np.ndarray:
     """<g_i, u> (over ‖g_i‖ with `normalize`), the worst over the directions: (n,) float64."""
-    scores, norms = [], _Norms() if normalize else None
-    for Xb, yb in progress(fnet.batches(X, y)):
+    norms = _Norms() if normalize else None
+
+    def of_batch(Xb: Rows, yb: Tensor) -> Tensor:
         f, t = pushforward(fnet, Xb, U)
-        scores.append(_contract(fnet, f, t, Xb, yb, norms))
-    return finite(torch.cat(scores).cpu().numpy())
+        return _contract(fnet, f, t, Xb, yb, norms)
+
+    return _over_rows(of_batch, progress(fnet.batches(X, y)))
 
 
 def member_scores(
@@ -162,12 +165,14 @@ def label_scores(
     The tangent of the outputs does not depend on the label: score_i(c) = <∂ℓ/∂f(f_i, c), t_i>.
     """
     candidates = torch.as_tensor(labels, device=fnet.device)
-    scores, norms = [], _Norms() if normalize else None
-    for Xb, _ in fnet.batches(X):
+    norms = _Norms() if normalize else None
+
+    def of_batch(Xb: Rows, _: Tensor) -> Tensor:
         f, t = pushforward(fnet, Xb, U)
         columns = [_contract(fnet, f, t, Xb, y.expand(len(f)), norms) for y in candidates]
-        scores.append(torch.stack(columns, 1))
-    return finite(torch.cat(scores).cpu().numpy())
+        return torch.stack(columns, 1)
+
+    return _over_rows(of_batch, fnet.batches(X))
 
 
 def predictions(fnet: FunctionalNet, X: Rows) -> np.ndarray:
@@ -178,7 +183,7 @@ def predictions(fnet: FunctionalNet, X: Rows) -> np.ndarray:
 def predicted_outputs(fnet: FunctionalNet, X: Rows, is_classification: bool) -> np.ndarray:
     """Class probabilities, or a regressor's predictions, (n, ...) float64."""
     readable = fnet.probabilities if is_classification else (lambda f: f)
-    found = [readable(forward(fnet, Xb)) for Xb, _ in fnet.batches(X)]
+    found = [by_halves(lambda Xb, _: readable(forward(fnet, Xb)), *b) for b in fnet.batches(X)]
     return torch.cat(found).double().cpu().numpy()
 
 
@@ -206,16 +211,23 @@ OfBatch = Callable[[FunctionalNet, Tensor, Rows, Tensor], Tensor]  # (fnet, f, X
 
 
 def _each_row(fnet: FunctionalNet, X: Rows, y: Any, of_batch: OfBatch) -> np.ndarray:
-    found = [of_batch(fnet, forward(fnet, Xb), Xb, yb) for Xb, yb in fnet.batches(X, y)]
-    return finite(torch.cat(found).double().cpu().numpy())
+    return _over_rows(lambda Xb, yb: of_batch(fnet, forward(fnet, Xb), Xb, yb), fnet.batches(X, y))
 
 
 def _each_label(fnet: FunctionalNet, X: Rows, labels: np.ndarray, of_batch: OfBatch) -> np.ndarray:
-    candidates, found = torch.as_tensor(labels, device=fnet.device), []
-    for Xb, _ in fnet.batches(X):
+    candidates = torch.as_tensor(labels, device=fnet.device)
+
+    def under_each(Xb: Rows, _: Tensor) -> Tensor:
         f = forward(fnet, Xb)
         columns = [of_batch(fnet, f, Xb, label.expand(len(f))) for label in candidates]
-        found.append(torch.stack(columns, 1))
+        return torch.stack(columns, 1)
+
+    return _over_rows(under_each, fnet.batches(X))
+
+
+def _over_rows(of_batch: Callable[[Rows, Tensor], Tensor], batches: Iterator[Any]) -> np.ndarray:
+    """What `of_batch` says of all rows, checked, as float64."""
+    found = [by_halves(of_batch, Xb, yb) for Xb, yb in batches]
     return finite(torch.cat(found).double().cpu().numpy())
 
 

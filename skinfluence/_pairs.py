@@ -16,7 +16,7 @@ from torch import Tensor
 
 from skinfluence._functional import FunctionalNet, Params, Rows, map_tensors, slice_rows
 from skinfluence._ghost import Factor, Ghost, gram, square_norms
-from skinfluence._gradients import Directions, forward
+from skinfluence._gradients import Directions, by_halves, forward
 from skinfluence._influence import finite, reference_cotangents
 
 Solve = Callable[[Directions], Directions]
@@ -86,17 +86,14 @@ def self_influences(
     fnet: FunctionalNet, X: Rows, y: Any, solve: Solve | None = None, progress: Progress = iter
 ) -> np.ndarray:
     """<g_i, P g_i>, (n,) float64; ‖g_i‖² without `solve`, from the layers' factors alone."""
-    found, ghost = [], None
-    if solve is not None:
+    found, squares = [], _Squares(fnet)
+    if solve is None:
+        found = [by_halves(squares, Xb, yb) for Xb, yb in progress(fnet.batches(X, y))]
+    else:
         for rows in gradient_rows(fnet, X, y, progress):
             solved = solve(rows)
             each = ((rows[n] * solved[n]).flatten(1).sum(1).double() for n in rows)
             found.append(reduce(torch.add, each))
-    else:
-        for Xb, yb in progress(fnet.batches(X, y)):
-            ghost = ghost or Ghost(fnet, Xb)
-            G = fnet.cotangents(forward(fnet, Xb), Xb, yb)
-            found.append(ghost.square_norms(Xb, G).double())
     return finite(torch.cat(found).cpu().numpy())
 
 
@@ -109,6 +106,19 @@ def unit_pairs(fnet: FunctionalNet, reference: Pairs) -> Pairs:
         scale = torch.where(norms > 0, 1 / norms, 0)
         found.append((Xr, Gr * scale.reshape(-1, *[1] * (Gr.ndim - 1))))
     return found
+
+
+class _Squares:
+    """‖g_i‖² of a batch; which layers' rules hold is found out at the first that memory allows."""
+
+    def __init__(self, fnet: FunctionalNet) -> None:
+        self.fnet = fnet
+        self.ghost: Ghost | None = None
+
+    def __call__(self, X: Rows, y: Tensor) -> Tensor:
+        self.ghost = self.ghost or Ghost(self.fnet, X)
+        G = self.fnet.cotangents(forward(self.fnet, X), X, y)
+        return self.ghost.square_norms(X, G).double()
 
 
 def _held(

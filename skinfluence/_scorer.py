@@ -191,6 +191,7 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
         -------
         self : InfluenceScorer
         """
+        vars(self).pop("scores_", None)
         self._check_parameters()
         ensemble, curvature = check_ensemble(self.ensemble), check_curvature(self.curvature)
         table = read_table(self, X, y, X_val, y_val)
@@ -419,6 +420,9 @@ class InfluenceScorer(TransformerMixin, BaseEstimator):
                 f"aggregate='votes' compares rows with reference rows, which method={self.method!r}"
                 " does not; use aggregate='mean' or 'ranks'."
             )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "scores_")  # the last that fit sets: a fit that was stopped is none
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -160,6 +160,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, BaseEstimator):
         return self.sample_indices_ if indices else self.support_
 
     def _fit(self, X: Any, y: Any, reference: tuple[Any, Any], groups: tuple[Any, Any]) -> Decision:
+        vars(self).pop("labels_", None)
         rule = check_rule(self.rule)
         if not isinstance(self.cv, int | np.integer) or self.cv < 2:
             raise ValueError(f"cv={self.cv!r}: expected an integer, 2 or more.")
@@ -198,6 +199,9 @@ class InfluenceSampleSelector(MetaEstimatorMixin, BaseEstimator):
                 f"rule={self.rule!r} leaves no row of class {lost[0].item()!r}; loosen it, or use "
                 "Budget(per_class=True), which takes its share from each class."
             )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "labels_")  # the last that fit sets: a fit that was stopped is none
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,0 +1,116 @@
+"""Scoring and retraining on a real cluster: a scheduler and two workers, processes of their own."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from small import blobs, scorer
+from torch.utils.data import Dataset
+
+from skinfluence.retraining import draw_subsets, retrain
+from skinfluence.stream import score_stream
+
+distributed = pytest.importorskip("distributed")  # too new for `tox -e oldest`
+
+HERE = Path(__file__).parent
+X, Y = blobs()
+X32 = X.astype(np.float32)
+
+pytestmark = [
+    pytest.mark.slow,
+    # dask's, of its own use of the event loop and of what it cannot close in time
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+class Rows(Dataset):
+    """The rows many times over; at row 500 the process that reads it dies, once."""
+
+    def __init__(self, times=10, grave=None):
+        self.times, self.grave = times, grave
+
+    def __len__(self):
+        return 90 * self.times
+
+    def __getitem__(self, i):
+        if i == 500 and self.grave is not None and not os.path.exists(self.grave):
+            Path(self.grave).write_text(str(os.getpid()))
+            os._exit(1)
+        return X32[i % 90], int(Y[i % 90])
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return scorer().fit(X32, Y)
+
+
+def started(arguments, env):
+    return subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture
+def cluster():
+    """Two workers at addresses of their own; yields the client."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # Workers find the classes of this file, and start no more threads than they have cores.
+    env = os.environ | {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+    options = ["--no-dashboard", "--host"]
+    processes = [
+        started(["distributed.cli.dask_scheduler", f"--port={port}", *options, "127.0.0.1"], env)
+    ]
+    try:
+        for last in (2, 3):
+            address = [f"tcp://127.0.0.1:{port}", "--nthreads=1", "--no-nanny"]
+            host = f"127.0.0.{last}"
+            processes.append(
+                started(["distributed.cli.dask_worker", *address, *options, host], env)
+            )
+        with distributed.Client(f"tcp://127.0.0.1:{port}", timeout=60) as client:
+            client.wait_for_workers(2, timeout=60)
+            yield client
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def test_workers_at_two_addresses_give_the_same_scores(cluster, fitted):
+    hosts = {address.split(":")[1] for address in cluster.scheduler_info()["workers"]}
+    assert hosts == {"//127.0.0.2", "//127.0.0.3"}
+    with joblib.parallel_config(backend="dask"):
+        got = score_stream(fitted, Rows(), chunk_size=90)
+    # float32: the processes' batches are the same, but not their threads
+    np.testing.assert_allclose(got, np.tile(fitted.scores_, 10), rtol=1e-5, atol=1e-6)
+
+
+def test_a_worker_that_dies_in_the_middle_loses_nothing(cluster, fitted, tmp_path):
+    grave = tmp_path / "grave"
+    with joblib.parallel_config(backend="dask"):
+        got = score_stream(fitted, Rows(grave=str(grave)), chunk_size=90)
+    assert grave.exists()
+    assert len(cluster.scheduler_info()["workers"]) == 1
+    np.testing.assert_allclose(got, np.tile(fitted.scores_, 10), rtol=1e-5, atol=1e-6)
+
+
+def test_retraining_is_spread_and_gives_the_same_numbers(cluster):
+    kept = draw_subsets(90, 8, stratify=Y, random_state=0)
+    given = (LogisticRegression(), X, Y, kept, X[:10], Y[:10])
+    want = retrain(*given, random_state=0)
+    with joblib.parallel_config(backend="dask"):
+        got = retrain(*given, random_state=0)
+    np.testing.assert_allclose(got, want, rtol=1e-6)

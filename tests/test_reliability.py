@@ -1,0 +1,219 @@
+"""Scores depend on neither batches nor memory; what cannot be scored ends in a clear error."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNetClassifier
+from small import blobs, quick, scorer
+from torch import nn
+
+from skinfluence import (
+    FilteredEstimator,
+    InfluenceSampleSelector,
+    InfluenceScorer,
+    NoisyLabelDetector,
+)
+from skinfluence.methods import LayerAware, Loss, OutlierGradients, SelfInfluence
+from skinfluence.stream import score_stream
+
+X, Y = blobs()
+X32 = X.astype(np.float32)
+
+
+class Greedy(nn.Linear):
+    """A layer that has no memory for more than a few rows at a time."""
+
+    most = None
+    asked = []
+
+    def forward(self, X):
+        if self.most is not None and len(X) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        Greedy.asked.append(len(X))
+        return super().forward(X)
+
+
+@pytest.fixture
+def greedy(monkeypatch):
+    """A function that sets how many rows there is memory for."""
+    monkeypatch.setattr(Greedy, "asked", [])
+    yield lambda most: setattr(Greedy, "most", most)
+    Greedy.most = None
+
+
+def of_greedy(**params):
+    net = NeuralNetClassifier(
+        Greedy,
+        module__in_features=4,
+        module__out_features=3,
+        criterion=nn.CrossEntropyLoss,
+        train_split=None,
+        verbose=0,
+        max_epochs=3,
+    )
+    return InfluenceScorer(net, random_state=0, **params).fit(X32, Y)
+
+
+@pytest.mark.parametrize("most", [1, 7, 45, 89])
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"normalize": "rows"}, {"method": SelfInfluence()}, {"method": Loss()}],
+    ids=str,
+)
+def test_a_batch_too_large_for_memory_halves_itself_and_goes_on(params, most, greedy):
+    fitted = of_greedy(**params)
+    want, columns = fitted.score_samples(X32, Y), fitted.transform(X32)
+    greedy(most)
+    Greedy.asked.clear()
+    np.testing.assert_allclose(fitted.score_samples(X32, Y), want, rtol=1e-4, atol=1e-6)
+    assert max(Greedy.asked) <= most
+    np.testing.assert_allclose(fitted.transform(X32), columns, rtol=1e-4, atol=1e-6)
+
+
+def test_where_not_even_a_row_fits_the_error_is_the_one_of_memory(greedy):
+    fitted = of_greedy()
+    greedy(0)
+    with pytest.raises(torch.OutOfMemoryError):
+        fitted.score_samples(X32, Y)
+
+
+def test_memory_is_not_taken_for_a_missing_rule(greedy, recwarn):
+    """No word of forward mode, and no slower engine for the rest of the rows."""
+    fitted = of_greedy()
+    greedy(10)
+    fitted.score_samples(X32, Y)
+    assert not [w for w in recwarn if "forward-mode" in str(w.message)]
+
+
+# Properties
+
+
+@pytest.fixture(scope="module")
+def in_double():
+    """A scorer whose sums differ by rounding of doubles only."""
+    net = NeuralNetClassifier(
+        nn.Linear,
+        module__in_features=4,
+        module__out_features=3,
+        module__dtype=torch.float64,
+        criterion=nn.CrossEntropyLoss,
+        train_split=None,
+        verbose=0,
+        max_epochs=3,
+    )
+    return InfluenceScorer(net, random_state=0).fit(X, Y)
+
+
+numbers = st.floats(-5, 5, width=32)
+tables = st.integers(1, 40).flatmap(lambda n: arrays(np.float64, (n, 4), elements=numbers))
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=tables, batch=st.integers(1, 50), chunk=st.integers(1, 50), seed=st.integers(0, 9))
+def test_neither_batches_nor_chunks_nor_order_change_a_score(rows, batch, chunk, seed, in_double):
+    labels = np.random.RandomState(seed).randint(3, size=len(rows))
+    want = in_double.score_samples(rows, labels)
+    in_double.estimator_.batch_size = batch
+    try:
+        got = score_stream(in_double, rows, labels, chunk_size=chunk)
+        order = np.random.RandomState(seed).permutation(len(rows))
+        shuffled = in_double.score_samples(rows[order], labels[order])
+    finally:
+        in_double.estimator_.batch_size = 128
+    scale = max(np.abs(want).max(), 1e-6)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-12 * scale)
+    np.testing.assert_allclose(shuffled, want[order], rtol=0, atol=1e-12 * scale)
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=tables)
+def test_a_column_of_transform_is_the_score_under_its_label(rows, in_double):
+    columns = in_double.transform(rows)
+    for label in range(3):
+        got = in_double.score_samples(rows, np.full(len(rows), label))
+        np.testing.assert_allclose(columns[:, label], got, atol=1e-12 * np.abs(columns).max())
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=tables, factor=st.floats(0.125, 8))
+def test_scores_are_linear_in_the_target(rows, factor, in_double):
+    labels = np.zeros(len(rows), dtype=int)
+    one = in_double.retarget(lambda f, y: f[:, 0].mean(), rows, labels).scores_
+    more = in_double.retarget(lambda f, y: factor * f[:, 0].mean(), rows, labels).scores_
+    np.testing.assert_allclose(more, factor * one, rtol=1e-9, atol=1e-12)
+
+
+# Fuzz: bad input to every estimator ends in an error that says what is wrong
+
+ESTIMATORS = [
+    scorer(),
+    scorer(method=LayerAware()),
+    scorer(method=OutlierGradients()),
+    NoisyLabelDetector(quick(), cv=2, random_state=0),
+    InfluenceSampleSelector(scorer(), cv=2),
+    FilteredEstimator(selector=InfluenceSampleSelector(scorer(), cv=2)),
+]
+BAD = {
+    "nan in X": (np.where(np.arange(360).reshape(90, 4) == 7, np.nan, X), Y),
+    "infinity in X": (np.where(np.arange(360).reshape(90, 4) == 7, np.inf, X), Y),
+    "huge X": (np.where(np.arange(360).reshape(90, 4) == 7, 1e300, X), Y),
+    "text in X": (np.where(np.arange(360).reshape(90, 4) == 7, "a", X.astype(str)), Y),
+    "no rows": (X[:0], Y[:0]),
+    "no columns": (X[:, :0], Y),
+    "one axis": (X[:, 0], Y),
+    "complex": (X.astype(complex), Y),
+    "too few labels": (X, Y[:80]),
+    "one class": (X, np.zeros(90, dtype=int)),
+    "no labels": (X, None),
+    "nan in y": (X, np.where(np.arange(90) == 3, np.nan, Y)),
+    "mixed y": (X, np.array([1, "a", *[0] * 88], dtype=object)),
+    "nested y": (X, [[1, 2], [3], *[[1]] * 88]),
+    "one row": (X[:1], Y[:1]),
+    "a scalar": (3.0, Y),
+    "nothing": (None, None),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
+def test_bad_input_ends_in_an_error_that_says_what_is_wrong(estimator, kind):
+    with pytest.raises((ValueError, TypeError)) as error:
+        estimator.fit(*BAD[kind])
+    assert len(str(error.value)) > 15
+    assert not [name for name in vars(estimator) if name.endswith("_") and name == "scores_"]
+
+
+def stopped(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("estimator", "place"),
+    [
+        (ESTIMATORS[0], "skinfluence._scorer.directions"),
+        (ESTIMATORS[3], "skinfluence._verdict.LogOdds.close"),
+        (ESTIMATORS[4], "skinfluence._selector.InfluenceSampleSelector._check_decision"),
+        (ESTIMATORS[5], "skinfluence._filtered.HistGradientBoostingClassifier.fit"),
+    ],
+    ids=["scorer", "detector", "selector", "filtered"],
+)
+@pytest.mark.parametrize("before", [False, True], ids=["at first", "fitted before"])
+def test_a_fit_stopped_by_ctrl_c_leaves_nothing_that_looks_fitted(
+    estimator, place, before, monkeypatch
+):
+    estimator = clone(estimator)
+    if before:
+        estimator.fit(X, Y)
+        check_is_fitted(estimator)
+    with monkeypatch.context() as patch:
+        patch.setattr(place, stopped)
+        with pytest.raises(KeyboardInterrupt):
+            estimator.fit(X, Y)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(estimator)
