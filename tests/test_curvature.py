@@ -28,8 +28,8 @@ RNG = np.random.RandomState
 SMALL = ["mlp", "conv1d", "batchnorm1d", "embedding"]
 
 
-def problem(name):
-    net, X, y = make(name)
+def problem(name, dtype=torch.float64):
+    net, X, y = make(name, dtype)
     return FunctionalNet(net), X, y
 
 
@@ -145,6 +145,15 @@ def test_lissa_says_what_to_change_when_it_diverges():
         LiSSA("ggn", damping=0.1, scale=0.001).prepare(fnet, X, y, RNG(0))(
             random_directions(fnet, 1)
         )
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1.0, 1e15])
+def test_cg_solves_for_directions_of_any_length_in_float32(scale):
+    fnet, X, y = problem("mlp", dtype=torch.float32)
+    V = random_directions(fnet)
+    solve = CG(damping=0.1, tol=1e-4).prepare(fnet, X, y, RNG(0))
+    got = flat(solve({name: scale * v for name, v in V.items()}))
+    torch.testing.assert_close(got / scale, flat(solve(V)), rtol=1e-3, atol=1e-4)
 
 
 def test_lissa_gives_the_same_numbers_for_the_same_seed():

@@ -95,12 +95,15 @@ class _Conjugate:
 
     def _solve(self, direction: Params) -> Tensor:
         v = flat(direction)
-        u, r = torch.zeros_like(v), v.clone()
-        p, square = r.clone(), r.dot(r)
-        goal = self.tol * v.norm()
+        # At length 1: of a net that fits perfectly, squares of gradients are none in float32.
+        length = torch.linalg.vector_norm(v, dtype=torch.float64).to(v)
+        if length == 0:
+            return v
+        r = v / length
+        u, p, square, goal = torch.zeros_like(v), r.clone(), r.dot(r), self.tol
         for _ in self.bar(range(self.max_iter), "CG: steps"):
             if square.sqrt() <= goal:
-                return u
+                return u * length
             Ap = flat(self.product(unflat(direction, p))) + self.damping * p
             bend = p.dot(Ap)
             if bend <= 0:
@@ -116,12 +119,12 @@ class _Conjugate:
         if square.sqrt() > goal:
             warnings.warn(
                 f"CG stopped after {self.max_iter} steps at a relative residual of "
-                f"{float(square.sqrt() / v.norm()):.1e} (tol={self.tol}); raise max_iter or "
+                f"{float(square.sqrt()):.1e} (tol={self.tol}); raise max_iter or "
                 "damping.",
                 RuntimeWarning,
                 stacklevel=2,
             )
-        return u
+        return u * length
 
 
 class LiSSA(Curvature):
