@@ -105,7 +105,13 @@ def table_batches(dataset: Any, batch_size: Any, shuffle: bool = False, **kwargs
     whole = isinstance(getattr(base, "X", None), np.ndarray | Tensor) and base.y is not None
     if not whole or kwargs:
         return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, **kwargs)
-    return _Batches(torch.tensor(base.X[rows]), torch.tensor(base.y[rows]), batch_size, shuffle)
+    X, y = (_tensor(values[rows]) for values in (base.X, base.y))
+    return _Batches(X, y, batch_size, shuffle)
+
+
+def _tensor(values: Any) -> Tensor:
+    """Values as a tensor; arrays are copied, for torch warns of those that cannot be written."""
+    return values.detach() if isinstance(values, Tensor) else torch.tensor(values)
 
 
 class _FitToTable(Callback):

@@ -1,4 +1,5 @@
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -341,6 +342,25 @@ def test_batches_are_those_of_a_data_loader():
 def test_batches_of_a_subset_are_those_of_its_rows():
     dataset = Subset(SkorchDataset(ROWS, np.arange(10)), [1, 3, 5])
     assert batches(dataset) == [([[1.0], [3.0], [5.0]], [1, 3, 5])]
+
+
+@pytest.mark.parametrize("rows", [None, [1, 3, 5]], ids=["whole", "subset"])
+def test_batches_of_tensors_are_those_of_arrays_without_a_warning(rows):
+    datasets = [SkorchDataset(X, torch.arange(10)) for X in (ROWS, torch.from_numpy(ROWS))]
+    if rows:
+        datasets = [Subset(dataset, rows) for dataset in datasets]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        arrays, tensors = (batches(dataset) for dataset in datasets)
+    assert tensors == arrays
+
+
+def test_batches_of_an_array_that_cannot_be_written_come_without_a_warning():
+    locked = ROWS.copy()
+    locked.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert batches(SkorchDataset(locked, np.arange(10)))
 
 
 def test_shuffled_batches_have_each_row_once():

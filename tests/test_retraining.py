@@ -15,7 +15,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
-from small import blobs, line, logits_net, quick, quick_regressor
+from skorch.dataset import Dataset as SkorchDataset
+from small import as_dict, blobs, dict_net, line, logits_net, quick, quick_regressor
+from torch.utils.data import TensorDataset
 
 from skinfluence.metrics import leave_one_out_correlation, linear_datamodeling_score
 from skinfluence.retraining import (
@@ -165,6 +167,47 @@ def test_rows_may_come_in_any_container(container):
     np.testing.assert_allclose(given, arrays, rtol=1e-3)
 
 
+def test_rows_of_several_inputs_are_retrained():
+    X, y = blobs(60)
+    kept, rows = draw_subsets(60, 2, stratify=y, random_state=0), as_dict(X)
+    losses = retrain(dict_net(), rows, y, kept, rows, y, random_state=0)
+    halves = [{name: a[mask] for name, a in rows.items()} for mask in kept]
+    alone = [
+        retrain(dict_net(), half, y[mask], np.ones((1, 30), bool), rows, y, random_state=0)[0]
+        for half, mask in zip(halves, kept, strict=True)
+    ]
+    np.testing.assert_array_equal(losses, alone)
+    assert not np.array_equal(*losses)
+
+
+@pytest.mark.parametrize("kind", ["skorch", "torch"])
+def test_datasets_are_retrained_as_their_arrays_are(kind):
+    X, y = blobs(60)
+    X = X.astype(np.float32)
+    data = SkorchDataset(X, y) if kind == "skorch" else TensorDataset(*map(torch.tensor, (X, y)))
+    kept = draw_subsets(60, 2, stratify=y, random_state=0)
+    given = retrain(logits_net(), data, y, kept, data, y, random_state=0)
+    np.testing.assert_array_equal(given, retrain(logits_net(), X, y, kept, X, y, random_state=0))
+
+
+def test_a_dataset_without_its_labels_beside_it_is_refused():
+    X, y = blobs(60)
+    data, kept = SkorchDataset(X.astype(np.float32), y), np.ones((1, 60), bool)
+    with pytest.raises(ValueError, match="y is None; give each row of X its label"):
+        retrain(logits_net(), data, None, kept, data, y)
+    with pytest.raises(ValueError, match="y_val is None; give one reference row or more"):
+        retrain(logits_net(), data, y, kept, data, None)
+
+
+@pytest.mark.parametrize("kind", ["dict", "dataset"])
+def test_a_ready_made_net_says_that_it_takes_a_table(kind):
+    X, y = blobs(60)
+    rows = as_dict(X) if kind == "dict" else SkorchDataset(X.astype(np.float32), y)
+    kept = draw_subsets(60, 1, stratify=y, random_state=0)
+    with pytest.raises(ValueError, match=r"take a table, .* or give a net of your own"):
+        retrain(quick(), rows, y, kept, rows, y)
+
+
 def test_an_outcome_of_ones_own_may_be_one_number():
     X, y, X_val, y_val = cut(load_iris)
     kept = draw_subsets(60, 3, random_state=0)
@@ -219,6 +262,7 @@ class Given(np.random.RandomState):
         return np.full(size, self.number)
 
 
+@pytest.mark.slow  # two processes are started, each of which imports torch
 @pytest.mark.parametrize("kind", ["net", "forest"])
 def test_numbers_do_not_depend_on_the_number_of_jobs(kind):
     X, y = blobs(45)
@@ -423,6 +467,7 @@ def test_better_scores_need_fewer_rows_than_chance():
     assert np.median(known) < np.median(chance)
 
 
+@pytest.mark.slow
 def test_brittleness_of_a_net_is_the_same_with_two_jobs():
     X, y = blobs(45, classes=2)
     scores = np.where(y[:, None] == y[:3], 1.0, -1.0) * np.arange(1, 46)[:, None]
@@ -510,3 +555,21 @@ def test_a_progress_bar_counts_the_trainings(capsys):
     kept = draw_subsets(20, 2, random_state=0)
     retrain(LinearRegression(), X, y, kept, X, y, n_seeds=2, verbose=1)
     assert "4/4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ({}, "a dict of 0 entries"),
+        ({"a": np.zeros((6, 2)), "b": np.zeros((5, 2))}, r"of lengths \[6, 5\]"),
+    ],
+)
+def test_a_dict_without_rows_of_one_number_is_refused(rows, said):
+    with pytest.raises(ValueError, match=said):
+        retrain(LogisticRegression(), rows, np.zeros(6), np.ones((1, 6)), np.zeros((1, 2)), [0])
+
+
+def test_a_dataset_with_other_labels_than_y_is_refused():
+    rows = TensorDataset(torch.zeros(6, 2), torch.tensor([0, 1, 0, 1, 0, 1]))
+    with pytest.raises(ValueError, match="carry other labels than y"):
+        retrain(LogisticRegression(), rows, np.ones(6), np.ones((1, 6)), np.zeros((1, 2)), [0])

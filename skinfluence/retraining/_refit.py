@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,11 +12,13 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
+from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from skinfluence._functional import n_rows
 from skinfluence._selector import rows_of
 from skinfluence._training import seeded
+from skinfluence._validation import labels_of as dataset_labels
 
 _LARGEST_SEED = np.iinfo(np.int32).max
 
@@ -63,10 +65,20 @@ def check_training(estimator: Any, X: Any, y: Any) -> int:
             f"estimator={estimator!r} is frozen, so that every retraining would give the same "
             "model; give the estimator that is to be fitted."
         )
+    if isinstance(X, Mapping) and len({len(value) for value in X.values()}) != 1:
+        raise ValueError(
+            f"X is a dict of {len(X)} entries, of lengths {[len(v) for v in X.values()]}; give one "
+            "or more, all with the same rows."
+        )
     n = n_rows(X)
     if y is None or n_rows(y) != n:
         given = "None" if y is None else f"of {n_rows(y)} rows"
         raise ValueError(f"X has {n} rows and y is {given}; give each row of X its label.")
+    if isinstance(X, Dataset) and not np.array_equal(dataset_labels(X), labels_of(y)):
+        raise ValueError(
+            "X is a Dataset whose items carry other labels than y, and nets train on those of the "
+            "items; give y as they are, or arrays."
+        )
     return n
 
 
