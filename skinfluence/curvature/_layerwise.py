@@ -102,7 +102,9 @@ class EKFAC(Curvature):
     corrected : bool, default=True
         Fit the eigenvalues to the rows; False leaves KFAC, the products of the factors' own.
     n_samples : int, default=1
-        Labels sampled for each row.
+        Labels sampled for each row, each at the price of two looks at the rows. Where a net is sure
+        of its rows and they are few, one says little: agreement with retraining rose from .54 to
+        .60 with 20 (500 digits, a net that had learned them all).
 
     References
     ----------
