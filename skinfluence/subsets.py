@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,8 @@ def group_influence(
     if y is None:
         raise ValueError("y is needed: the gradient of a row is that of its loss.")
     n = n_rows(X)
+    if not isinstance(groups, Iterable) or not all(isinstance(g, Iterable) for g in groups):
+        raise TypeError(f"groups={groups!r}: expected a list of groups, each a list of positions.")
     masks = [_mask(group, n, k) for k, group in enumerate(groups)]
     with threads_for(scorer.estimator):
         if not of_rest:

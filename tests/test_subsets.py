@@ -168,6 +168,13 @@ def test_groups_that_cannot_be_are_refused(groups, said):
         group_influence(fitted, X, Y, groups)
 
 
+@pytest.mark.parametrize("groups", [5, [5], None])
+def test_groups_that_are_no_lists_are_refused(groups):
+    fitted = scorer(curvature=EKFAC()).fit(X, Y)
+    with pytest.raises(TypeError, match="expected a list of groups"):
+        group_influence(fitted, X, Y, groups)
+
+
 @pytest.mark.parametrize(
     ("params", "said"),
     [

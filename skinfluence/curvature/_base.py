@@ -64,14 +64,20 @@ class Product:
         return times(self.fnet, self.fnet.batches(self.X, self.y), u)
 
 
-def check_damping(curvature: Any, *, positive: bool = False) -> float:
+def read_damping(curvature: Any, *, positive: bool = False) -> float | None:
+    """Return the number, or None for "auto", which is the published one."""
+    return None if curvature.damping == "auto" else check_damping(curvature, " or 'auto'", positive)
+
+
+def check_damping(curvature: Any, otherwise: str = "", positive: bool = False) -> float:
+    """Return the number; raise where it is none, naming what may stand `otherwise`."""
     value = curvature.damping
     if not (isinstance(value, Real) and np.isfinite(value) and value >= 0) or (
         positive and value == 0
     ):
         raise ValueError(
             f"{type(curvature).__name__}(damping={value!r}): expected a finite number, "
-            f"{'above 0' if positive else '0 or more'}."
+            f"{'above 0' if positive else '0 or more'}{otherwise}."
         )
     return float(value)
 

@@ -13,7 +13,7 @@ from skinfluence._functional import FunctionalNet, Rows, n_rows
 from skinfluence._ghost import Ghost, Outer
 from skinfluence._gradients import Directions, forward
 from skinfluence._validation import check_count
-from skinfluence.curvature._base import Bar, Curvature, Solve, check_damping, silent
+from skinfluence.curvature._base import Bar, Curvature, Solve, read_damping, silent
 from skinfluence.curvature._kfac import Block, Diagonal, Eigenbasis, blocks
 
 
@@ -47,7 +47,7 @@ class DataInf(Curvature):
         self, fnet: FunctionalNet, X: Rows, y: Any, rng: np.random.RandomState, bar: Bar = silent
     ) -> Solve:
         """Find each tensor's damping; the rows are looked at again for every solution."""
-        damping = None if self.damping == "auto" else check_damping(self, positive=True)
+        damping = read_damping(self, positive=True)
         total: dict[str, float] = dict.fromkeys(fnet.params, 0.0)
         looks = bar(_row_factors(fnet, X, y), "DataInf: damping", fnet.n_batches(X))
         for found in looks if damping is None else ():
@@ -131,7 +131,7 @@ class EKFAC(Curvature):
         self, fnet: FunctionalNet, X: Rows, y: Any, rng: np.random.RandomState, bar: Bar = silent
     ) -> Solve:
         """Two looks at the rows: the factors, and the eigenvalues in their basis."""
-        damping = None if self.damping == "auto" else check_damping(self)
+        damping = read_damping(self)
         check_count(self, "n_samples")
         seed = int(rng.randint(np.iinfo(np.int32).max))
 
