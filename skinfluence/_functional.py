@@ -7,6 +7,7 @@ shares the weights (no second copy of them) but has its own buffers, train/eval 
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from skinfluence._gates import install_gates
 
 Params = dict[str, Tensor]
+IGNORED = -100  # a target that has no part in the loss, as torch's criteria have it by default
 Rows = Any  # what skorch takes as X: an array, a tensor, a dict of either
 
 
@@ -83,6 +85,8 @@ class FunctionalNet:
                 layer.sparse = False
             if isinstance(layer, nn.Embedding) and layer.padding_idx is not None:
                 layer.register_forward_hook(_hold_padding)
+        # Some modules take the rows of a batch apart, by length: into no more than so many.
+        self.rows_at_once: int | None = getattr(module, "rows_at_once", None)
         self._kinds: dict[type, bool] = {}
         self._tied = any(
             len(list(named(remove_duplicate=False))) > len(list(named()))
@@ -96,6 +100,8 @@ class FunctionalNet:
         self._state |= dict(self.shell.named_buffers())
         self.params: Params = {name: self._state[name] for name in names}
         self.dtype = next(iter(self.params.values())).dtype
+        floats = [t.dtype for t in self._state.values() if t.is_floating_point()]
+        self.eps = max(torch.finfo(dtype).eps for dtype in floats)  # of the coarsest numbers in it
         # How tangents are computed is found out at the first batch (see _gradients.pushforward).
         self.tangent_engine: Any = None
 
@@ -182,12 +188,15 @@ class FunctionalNet:
             raise self.not_differentiable()
         return grad
 
-    def sampled_labels(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
+    def sampled_labels(self, outputs: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
         """Labels drawn from the model, (n,) or of the shape of a regressor's outputs.
 
         A regressor's loss is taken for the squared one, that of a normal error of variance 1/2; the
-        mean of k of them is that of k errors of variance k/2.
+        mean of k of them is that of k errors of variance k/2. A criterion that stands for another
+        distribution draws for itself, by ``sample(outputs, y, generator)``.
         """
+        if hasattr(self._net.criterion_, "sample"):
+            return self._net.criterion_.sample(outputs, y, generator)
         if not is_classifier(self._net):
             noise = torch.randn(outputs.shape, generator=generator).to(outputs)
             terms = 1 if self._sums_outputs else outputs[0].numel()
@@ -209,6 +218,12 @@ class FunctionalNet:
         if kind not in self._kinds:
             self._kinds[kind] = any(isinstance(m, kind) for m in self.shell.modules())
         return self._kinds[kind]
+
+    @functools.cached_property
+    def has_frozen_linear(self) -> bool:
+        """Whether a linear layer's weight is none of the parameters that count."""
+        layers = ((n, m) for n, m in self.shell.named_modules() if isinstance(m, nn.Linear))
+        return any(f"{name}.weight".removeprefix(".") not in self.params for name, _ in layers)
 
     def probabilities(self, outputs: Tensor) -> Tensor:
         """Class probabilities as the net's own `predict_proba` makes them, (n, n_classes)."""

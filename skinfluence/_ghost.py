@@ -257,6 +257,14 @@ class Ghost:
         return total + torch.cat(pieces)
 
     def _factors(self, X: Rows, G: Tensor) -> dict[str, Factor]:
+        step = self.fnet.rows_at_once or len(G)
+        pieces = [slice(i, i + step) for i in range(0, len(G), step)]
+        found = [self._in_one_call(slice_rows(X, rows), G[rows]) for rows in pieces]
+        if len(found) == 1:
+            return found[0]
+        return {name: _stacked([piece[name] for piece in found]) for name in found[0]}
+
+    def _in_one_call(self, X: Rows, G: Tensor) -> dict[str, Factor]:
         calls: list[tuple[str, Tensor, Tensor]] = []
 
         def record(name: str) -> Callable[..., Tensor | None]:
@@ -292,6 +300,18 @@ class Ghost:
                     if full in fnet.params:
                         found[full] = found[full].join(factor) if full in found else factor  # type: ignore[arg-type]
         return found
+
+
+def _stacked(pieces: list[Any]) -> Any:
+    """Factors of some rows below those of others; sequences are as long as the longest then."""
+    joined = {}
+    for key, value in vars(pieces[0]).items():
+        if isinstance(value, Tensor):
+            tensors = [getattr(piece, key) for piece in pieces]
+            most = max(t.shape[1] for t in tensors)
+            ends = [(0, 0) * (t.ndim - 2) + (0, most - t.shape[1]) for t in tensors]
+            joined[key] = torch.cat([F.pad(t, e) for t, e in zip(tensors, ends, strict=True)])
+    return replace(pieces[0], **joined)
 
 
 def gram(left: dict[str, Factor], right: dict[str, Factor]) -> Tensor:

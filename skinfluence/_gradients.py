@@ -11,12 +11,14 @@ import functools
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from skinfluence._functional import FunctionalNet, Params, Rows, map_tensors, n_rows, slice_rows
 
@@ -197,9 +199,10 @@ def _forward_mode(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, 
 def _forward_mode_one_by_one(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
     """A forward-mode pass for each direction, by dual numbers without functorch in between."""
     tangents = []
+    frozen = _FrozenLinears() if fnet.has_frozen_linear else nullcontext()
     with _TURN, torch.no_grad(), plain_kernels(fnet):
         for k in range(_count(U)):
-            with forward_ad.dual_level():
+            with forward_ad.dual_level(), frozen:
                 dual = {n: forward_ad.make_dual(p, U[n][k]) for n, p in fnet.params.items()}
                 f, t = forward_ad.unpack_dual(fnet.outputs(dual, X))
                 tangents.append(torch.zeros_like(f) if t is None else t)
@@ -219,6 +222,34 @@ def _double_backward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tenso
             inner = torch.stack([(g * U[n][k]).sum() for n, g in zip(params, grads, strict=True)])
             tangents.append(torch.autograd.grad(inner.sum(), w, retain_graph=True)[0])
     return f.detach(), torch.stack(tangents)
+
+
+class _FrozenLinear(torch.autograd.Function):
+    """x W^T + b for W and b without a tangent; torch's own rule adds x times a matrix of zeros."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.linear(x, weight, bias)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_forward(inputs[1])
+
+    @staticmethod
+    def jvp(ctx: Any, x_t: Tensor, *of_parameters: Any) -> Tensor:
+        return F.linear(x_t, ctx.saved_tensors[0])
+
+
+class _FrozenLinears(TorchFunctionMode):
+    """Puts `_FrozenLinear` in the place of each linear layer whose parameters have no tangent."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is F.linear and not kwargs:
+            x, weight, bias = (*args, None)[:3]
+            parameters = (weight,) if bias is None else (weight, bias)
+            if all(forward_ad.unpack_dual(p).tangent is None for p in parameters):
+                return _FrozenLinear.apply(x, weight, bias)
+        return func(*args, **(kwargs or {}))
 
 
 class _Switch:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from skinfluence._functional import FunctionalNet, Rows, State, slice_rows
+from skinfluence._functional import IGNORED, FunctionalNet, Rows, State, n_rows, slice_rows
 from skinfluence._ghost import Ghost
 from skinfluence._gradients import (
     Directions,
@@ -24,7 +25,7 @@ from skinfluence._gradients import (
     pushforward,
     pushforward_members,
 )
-from skinfluence.targets import Reference, Target, evaluate
+from skinfluence.targets import Reference, Target, Utility, evaluate, not_finite
 
 
 def directions(
@@ -48,7 +49,7 @@ def directions(
     cotangents = reference_cotangents(
         fnet, target, X, y, is_classification=is_classification, classes=classes, metadata=metadata
     )
-    m = sum(len(G) for G in cotangents)
+    m = n_rows(X)
     groups = np.zeros(m, dtype=int) if groups is None else groups
     ids = np.unique(groups)
     sums = [{n: torch.zeros_like(p) for n, p in fnet.params.items()} for _ in ids]
@@ -88,8 +89,17 @@ def reference_cotangents(
     is_classification: bool,
     classes: np.ndarray | None = None,
     metadata: dict[str, Any] | None = None,
-) -> list[Tensor]:
+) -> Iterator[Tensor]:
     """∂T/∂f of the reference rows, a tensor a batch."""
+    if type(target) is Utility and target.rows == "all":
+        # Batch by batch: the outputs of a language model are too large to hold those of all rows.
+        n = n_rows(X)
+        for Xb, yb in fnet.batches(X, y):
+            G = fnet.cotangents(forward(fnet, Xb), Xb, yb) / n
+            if not torch.isfinite(G).all():
+                raise not_finite(target, float("nan"))
+            yield G
+        return
     leaves, losses, ys = [], [], []
     with torch.enable_grad():
         for Xb, yb in fnet.batches(X, y):
@@ -99,8 +109,8 @@ def reference_cotangents(
                 raise fnet.not_differentiable()
             ys.append(yb)
         reference = Reference(
-            torch.cat(leaves),
-            torch.cat(ys),
+            _joined(leaves, 0.0),
+            _joined(ys, IGNORED),
             torch.cat(losses),
             fnet.probabilities,
             is_classification,
@@ -108,7 +118,7 @@ def reference_cotangents(
             classes,
         )
         grads = torch.autograd.grad(evaluate(target, reference), leaves, materialize_grads=True)
-    return list(grads)
+    yield from grads
 
 
 def row_scores(
@@ -259,6 +269,15 @@ def _contract(
         return inner
     length = norms(fnet, f, X, y).double()
     return torch.where(length > 0, inner / length, 0)
+
+
+def _joined(parts: list[Tensor], fill: float) -> Tensor:
+    """Join batches along the rows; sequences, padded to the longest of their batch, to the same."""
+    if parts[0].ndim > 1:
+        width = max(part.shape[1] for part in parts)
+        ends = [(0, 0) * (part.ndim - 2) + (0, width - part.shape[1]) for part in parts]
+        parts = [F.pad(part, end, value=fill) for part, end in zip(parts, ends, strict=True)]
+    return torch.cat(parts)
 
 
 def _scale_rows(G: Tensor, weights: Tensor) -> Tensor:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from joblib import Memory
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted, check_memory, has_fit_parameter
+from skorch import NeuralNet
 from torch.utils.data import Dataset
 
 from skinfluence import _validation as check
@@ -191,7 +193,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, BaseEstimator):
     def _check_decision(self, decision: Decision, y: np.ndarray) -> None:
         if not decision.keep.any():
             raise ValueError(f"rule={self.rule!r} keeps no row; loosen it.")
-        if y.ndim > 1 or check.default_task(y) == "regression":
+        if not _has_classes(self.scorer, y):
             return
         lost = np.setdiff1d(y, (y if decision.y is None else decision.y)[decision.keep])
         if len(lost):
@@ -238,7 +240,7 @@ class Scoring:
         if reference is None and self.by_itself:  # it folds the rows on its own
             scorer = clone(scorer).set_params(cv=cv)
         elif reference is None:
-            stratify = y.ndim == 1 and check.default_task(y) == "classification"
+            stratify = _has_classes(scorer, y)
             rng = np.random.RandomState(check.draw_seed(random_state))
             self.fold = check.folds(y, cv, rng, stratify=stratify, groups=self.of_rows)
         self.scorers = [clone(scorer) for _ in range(1 if self.fold is None else cv)]
@@ -319,6 +321,15 @@ def _check_scorer(scorer: Any) -> Any:
             "NoisyLabelDetector, or an estimator with fit(X, y, X_val=, y_val=) and scores_."
         )
     return scorer
+
+
+def _has_classes(scorer: Any, y: np.ndarray) -> bool:
+    """Whether y is of classes, as the scorer's net says or, without one, y itself."""
+    net = getattr(scorer, "estimator", None)
+    net = net.estimator if isinstance(net, FrozenEstimator) else net
+    if isinstance(net, NeuralNet):
+        return is_classifier(net)
+    return y.ndim == 1 and check.default_task(y) == "classification"
 
 
 def _classes_of(fitted: Any) -> np.ndarray:

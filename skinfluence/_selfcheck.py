@@ -99,7 +99,7 @@ def _score_error(
         besides.append(_along(U, fixed))
         size = sum(g.double().square().sum() for g in whole) ** 0.5
         scale = torch.maximum(scale, size * length)
-    tolerance = torch.finfo(fnet.dtype).eps ** 0.5 * scale
+    tolerance = fnet.eps**0.5 * scale
     if (torch.stack(besides) - besides[0]).abs().max() > tolerance:
         raise ValueError(
             "the net's get_loss depends on the parameters other than through the outputs that it "

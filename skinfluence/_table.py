@@ -63,9 +63,12 @@ def read_table(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -> Table:
     if net is None:
         regression = check.default_task(given) == "regression"
         net = TabularRegressor() if regression else TabularClassifier()
+    reads_text = getattr(getattr(net, "estimator", net), "reads_text", False)
+    check.check_reader(X, reads_text)
     seed = check.draw_seed(estimator.random_state)
     dtype, output_ndim = torch.float32, None
-    if check.has_floats(X) or given.dtype.kind == "f" or not is_classifier(net):
+    numbers = check.has_floats(X) or given.dtype.kind == "f" or not is_classifier(net)
+    if numbers and not check.is_text(X):
         few = check.first_rows(X)
         few = check.with_labels(few, np.zeros(n_rows(few)), torch.float32)
         dtype, output_ndim = peek(net, few, seed)
@@ -73,6 +76,7 @@ def read_table(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -> Table:
     reference = check.check_reference(X_val, y_val)
     if reference is not None:
         X_ref = check.check_rows(estimator, reference[0], reset=False, name="X_val")
+        check.check_reader(X_ref, reads_text)
         y_ref = check.check_labels(check.own_labels(X_ref, reference[1]), n_rows(X_ref), "y_val")
         check.check_reference_size(y_ref, labels.classes_)
         y_ref = labels.encode(y_ref, "y_val")
@@ -87,6 +91,7 @@ def read_rows(
 ) -> tuple[Any, np.ndarray | None]:
     """Check rows to be scored; y None stays None (unless a Dataset carries the labels)."""
     X = check.check_rows(estimator, X, reset=False)
+    check.check_reader(X, labels.reads_text)
     y = check.own_labels(X, y)
     if y is None:
         return check.cast(X, dtype), None

@@ -49,7 +49,7 @@ class Snapshots(Callback):
     Attributes
     ----------
     states_ : list of dict or SavedState
-        Oldest first.
+        Oldest first. The nets of :mod:`skinfluence.text` leave out what is frozen.
     learning_rates_ : list of float
         Of the optimizer's first group of parameters, at each snapshot.
     """
@@ -267,7 +267,11 @@ def _rate(net: NeuralNet) -> float:
 
 
 def _state(net: NeuralNet) -> dict[str, torch.Tensor]:
-    return {name: t.detach().clone() for name, t in module_of(net).state_dict().items()}
+    module, left_out = module_of(net), set()
+    if getattr(net, "frozen_is_pretrained", False):  # and the same in every clone of the net
+        left_out = {name for name, p in module.named_parameters() if not p.requires_grad}
+    kept = {n: t for n, t in module.state_dict().items() if n not in left_out}
+    return {name: t.detach().clone() for name, t in kept.items()}
 
 
 def _as_list(callbacks: Any) -> list[Any]:

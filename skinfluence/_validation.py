@@ -43,6 +43,9 @@ def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
             raise ValueError(f"{name} is a dict whose entries differ in their rows: {lengths}.")
         _check_some(next(iter(lengths.values())), name)
         return checked
+    texts = as_texts(X, name)
+    if texts is not None:
+        return texts
     if isinstance(X, Tensor):
         X = X.detach()
         if X.ndim >= 2 and X.device.type == "cpu" and X.dtype != torch.bfloat16:
@@ -57,6 +60,54 @@ def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
             raise
         raise type(error)(f"{name}: {error}") from error
     return X.astype(np.float32) if X.dtype.kind == "b" else X
+
+
+def as_texts(X: Any, name: str = "X") -> np.ndarray | None:
+    """Return X as strings, (n,) of dtype object, or None where it is no column of texts.
+
+    A column is a list, an array, a Series, a column of a Hugging Face dataset, or a frame or such
+    a dataset that has no other.
+    """
+    if isinstance(X, Tensor | str | bytes) or issparse(X):
+        return None
+    names = getattr(X, "column_names", getattr(X, "columns", None))
+    if names is not None and len(names) == 1:
+        X = X[next(iter(names))]
+    elif names is not None or len(getattr(X, "shape", "1")) != 1 or not hasattr(X, "__getitem__"):
+        return None
+    column = [] if getattr(getattr(X, "dtype", None), "kind", "O") in "iufbcmM" else list(X)
+    is_text = [isinstance(value, str) for value in column]
+    if not any(is_text):
+        return None
+    if not all(is_text):
+        at = is_text.index(False)
+        raise ValueError(
+            f"{name} is a column of texts, but entry {at} is {column[at]!r} (and "
+            f"{is_text.count(False)} of {len(column)} are no strings); drop or fill those rows."
+        )
+    texts = np.empty(len(column), dtype=object)
+    texts[:] = column
+    return texts
+
+
+def is_text(X: Any) -> bool:
+    """Whether rows that `check_rows` returned are texts."""
+    return isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype.kind == "O"
+
+
+def check_reader(X: Any, reads_text: bool) -> None:
+    """Raise where rows are texts and the net takes numbers, or the other way round."""
+    if is_text(X) and not reads_text:
+        raise ValueError(
+            "X is a column of texts, and the net takes numbers: use a net of skinfluence.text, or "
+            "turn the texts into numbers first (TextEmbedder, TfidfVectorizer)."
+        )
+    if reads_text and not is_text(X) and not isinstance(X, Dataset):
+        given = f"shape {np.shape(X)}" if hasattr(X, "shape") else f"type {type(X).__name__}"
+        raise ValueError(
+            f"the net reads texts, but X is of {given}; expected strings: a list, a Series, or a "
+            "frame with one column."
+        )
 
 
 def check_labels(y: Any, n: int, name: str = "y") -> np.ndarray:
@@ -217,6 +268,7 @@ class Labels:
         net = net.estimator if frozen else net
         self.is_classification = is_classifier(net)
         self.is_regression = is_regressor(net)
+        self.reads_text = getattr(net, "reads_text", False)
         self.classes_ = self.codes_ = None
         self._float = np.float64 if dtype is torch.float64 else np.float32
         self._binary = isinstance(net, NeuralNetBinaryClassifier)
@@ -266,6 +318,13 @@ class Labels:
                 )
             codes = self.codes_[position]
             return codes.astype(self._float) if self._binary else codes
+        if self.reads_text:
+            if y.ndim > 1 or y.dtype.kind != "U":
+                raise ValueError(
+                    f"{name} is of shape {y.shape} and dtype {y.dtype}; the answers that a language"
+                    " model learns are texts, one string a row."
+                )
+            return y
         if y.dtype.kind not in "fiub":
             raise ValueError(
                 f"Unknown label type: {name} has dtype {y.dtype}; a regressor needs numbers."

@@ -360,11 +360,16 @@ def evaluate(target: Target | Callable[..., Tensor], reference: Reference) -> Te
             "outputs; compute it from the outputs with differentiable operations."
         )
     if not torch.isfinite(value):
-        raise ValueError(
-            f"target {target!r} is {value.item()} on the reference rows; the net's outputs may not "
-            "be finite (training diverged?), or the target divides by zero."
-        )
+        raise not_finite(target, value.item())
     return value.reshape(())
+
+
+def not_finite(target: Target | Callable[..., Tensor], value: float) -> ValueError:
+    """Return the error for a target without a finite value."""
+    return ValueError(
+        f"target {target!r} is {value} on the reference rows; the net's outputs may not be finite "
+        "(training diverged?), or the target divides by zero."
+    )
 
 
 def check_target(target: Any) -> Target | Callable[..., Tensor]:

@@ -193,7 +193,7 @@ def sampled_gradients(fnet, X, seed, bias=True):
     generator = torch.Generator().manual_seed(int(RNG(seed).randint(np.iinfo(np.int32).max)))
     Xb, _ = next(fnet.batches(X))
     f = forward(fnet, Xb)
-    y = fnet.sampled_labels(f, generator)
+    y = fnet.sampled_labels(f, None, generator)
     return row_gradients(fnet, Xb, fnet.cotangents(f, Xb, y))
 
 
@@ -260,7 +260,7 @@ def inputs_and_cotangents(fnet, layer, X):
     leaves = {n: p.detach().requires_grad_() for n, p in fnet.params.items()}
     f = fnet.outputs(leaves, Xb)
     handle.remove()
-    y = fnet.sampled_labels(f.detach(), generator)
+    y = fnet.sampled_labels(f.detach(), None, generator)
     (d,) = torch.autograd.grad(fnet.losses(f, Xb, y).sum(), kept["out"])
     return kept["a"], d
 

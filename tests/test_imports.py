@@ -16,7 +16,7 @@ ORDER = [
     {"_gates", "_noise_model", "rules", "metrics", "datasets"},
     {"_functional"},
     {"_gradients", "_validation", "nets", "plotting"},
-    {"_ghost", "targets", "_training", "_selfcheck"},
+    {"_ghost", "targets", "text", "_training", "_selfcheck"},
     {"_influence", "_table", "attacks", "curvature", "ensembles"},
     {"_evidence", "_pairs"},
     {"_panel"},
@@ -110,7 +110,16 @@ def test_the_core_needs_no_skorch(room):
     assert "skorch" not in roots
 
 
-OPTIONAL = ["imblearn", "jinja2", "matplotlib", "pandas", "polars", "pyarrow"]
+OPTIONAL = [
+    "imblearn",
+    "jinja2",
+    "matplotlib",
+    "pandas",
+    "peft",
+    "polars",
+    "pyarrow",
+    "transformers",
+]
 
 
 @pytest.mark.parametrize("name", OPTIONAL)

@@ -138,7 +138,7 @@ class EKFAC(Curvature):
         def looks(desc: str) -> Iterator[dict[str, Block]]:
             generator = torch.Generator().manual_seed(seed)  # the same labels at each look
             found = itertools.chain.from_iterable(
-                _row_factors(fnet, X, None, generator) for _ in range(self.n_samples)
+                _row_factors(fnet, X, y, generator) for _ in range(self.n_samples)
             )
             return map(blocks, bar(found, desc, self.n_samples * fnet.n_batches(X)))
 
@@ -178,5 +178,5 @@ def _row_factors(
     for Xb, yb in fnet.batches(X, y):
         ghost = ghost or Ghost(fnet, Xb)
         f = forward(fnet, Xb)
-        labels = yb if generator is None else fnet.sampled_labels(f, generator)
+        labels = yb if generator is None else fnet.sampled_labels(f, yb, generator)
         yield ghost.factors(Xb, fnet.cotangents(f, Xb, labels))
