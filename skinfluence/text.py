@@ -49,7 +49,37 @@ __all__ = [
 _ROWS_AT_ONCE = 8  # as many are padded to a common length
 
 
-class TextClassifier(NeuralNetClassifier):
+class _ReadsText:
+    """What the nets here have in common: a pretrained model, part of which is trained."""
+
+    reads_text = True
+    frozen_is_pretrained = True
+    model: Any
+
+    def initialize_module(self: Any) -> Any:
+        """Load the pretrained model into the module."""
+        known = {"model": self.model, **self._learned_params(), **self.get_params_for("module")}
+        self.module_ = self.initialized_instance(self.module, known)
+        return self
+
+    def get_all_learnable_params(self) -> Any:
+        """Yield what is trained: the optimizer does not hold what is frozen."""
+        of_all = super().get_all_learnable_params()  # type: ignore[misc]
+        return ((name, p) for name, p in of_all if p.requires_grad)
+
+    def get_dataset(self, X: Any, y: Any = None) -> Any:
+        """Tokens of the texts."""
+        return X if isinstance(X, _Tokens) else self._tokens(*_read(X, y))
+
+    def _learned_params(self) -> dict[str, Any]:
+        """Parameters of the module that the rows decide."""
+        return {}
+
+    def _tokens(self, texts: np.ndarray, y: Any) -> _Tokens:
+        raise NotImplementedError
+
+
+class TextClassifier(_ReadsText, NeuralNetClassifier):
     """Classifier of texts: a pretrained encoder, the mean over its tokens, and a linear head.
 
     Parameters
@@ -72,14 +102,14 @@ class TextClassifier(NeuralNetClassifier):
 
     Examples
     --------
-    >>> from skinfluence import NoisyLabelDetector
+    >>> from skinfluence import InfluenceScorer
     >>> from skinfluence.text import TextClassifier, packaged_model
-    >>> net = TextClassifier(packaged_model("minilm"), max_epochs=2)  # doctest: +SKIP
-    >>> NoisyLabelDetector(net, cv=2).fit_predict(texts, labels)  # doctest: +SKIP
+    >>> texts = ["good", "very good", "fine", "bad", "very bad", "poor"]
+    >>> net = TextClassifier(packaged_model("minilm"), max_epochs=2)
+    >>> scorer = InfluenceScorer(net, validation_fraction=0.4, random_state=0)
+    >>> scorer.fit(texts, ["+", "+", "+", "-", "-", "-"]).transform(["bad food"]).shape
+    (1, 2)
     """
-
-    reads_text = True
-    frozen_is_pretrained = True
 
     def __init__(
         self,
@@ -106,26 +136,15 @@ class TextClassifier(NeuralNetClassifier):
         self.n_outputs_ = int(y.max()) + 1
         return super().fit(X, y, **fit_params)
 
-    def initialize_module(self) -> Any:
-        """Load the encoder; the head gets an output a class."""
-        known = {"n_outputs": getattr(self, "n_outputs_", 2)} | self.get_params_for("module")
-        self.module_ = self.initialized_instance(self.module, {"model": self.model} | known)
-        return self
+    def _learned_params(self) -> dict[str, Any]:
+        return {"n_outputs": getattr(self, "n_outputs_", 2)}
 
-    def get_all_learnable_params(self) -> Any:
-        """Yield what is trained: the optimizer does not hold what is frozen."""
-        return ((n, p) for n, p in super().get_all_learnable_params() if p.requires_grad)
-
-    def get_dataset(self, X: Any, y: Any = None) -> Any:
-        """Tokens of the texts."""
-        if isinstance(X, _Tokens):
-            return X
-        texts, y = _read(X, y)
+    def _tokens(self, texts: np.ndarray, y: Any) -> _Tokens:
         ids = _cut(_tokenizer(self.model)(list(texts)).input_ids, self.max_length, "end")
         return _Tokens([{"ids": row} for row in ids], y)
 
 
-class CausalLM(NeuralNet):
+class CausalLM(_ReadsText, NeuralNet):
     r"""Language model that learns to answer prompts, by low-rank adapters [1]_ on a frozen model.
 
     X are the prompts, y the answers. The loss of a row is the mean over the tokens of its answer
@@ -160,13 +179,12 @@ class CausalLM(NeuralNet):
     --------
     >>> from skinfluence import InfluenceScorer
     >>> from skinfluence.text import CausalLM, packaged_model
-    >>> net = CausalLM(packaged_model("smollm2"), module__layers=4)  # doctest: +SKIP
-    >>> scorer = InfluenceScorer(net)  # doctest: +SKIP
-    >>> scorer.fit(prompts, answers, X_val=wanted, y_val=wanted_answers)  # doctest: +SKIP
+    >>> prompts, answers = ["2 + 3 =", "4 + 4 =", "Spell cat"], ["5", "8", "c a t"]
+    >>> net = CausalLM(packaged_model("smollm2"), module__layers=1, max_epochs=1)
+    >>> scorer = InfluenceScorer(net, random_state=0)
+    >>> scorer.fit(prompts, answers, X_val=["1 + 1 ="], y_val=["2"]).scores_.shape
+    (3,)
     """
-
-    reads_text = True
-    frozen_is_pretrained = True
 
     def __init__(
         self,
@@ -190,21 +208,8 @@ class CausalLM(NeuralNet):
         self.max_length = max_length
         self.max_new_tokens = max_new_tokens
 
-    def initialize_module(self) -> Any:
-        """Load the model and put the adapters into it."""
-        known = {"model": self.model} | self.get_params_for("module")
-        self.module_ = self.initialized_instance(self.module, known)
-        return self
-
-    def get_all_learnable_params(self) -> Any:
-        """Yield what is trained: the optimizer does not hold what is frozen."""
-        return ((n, p) for n, p in super().get_all_learnable_params() if p.requires_grad)
-
-    def get_dataset(self, X: Any, y: Any = None) -> Any:
-        """Tokens of the prompts and the answers; without answers, of the end of text alone."""
-        if isinstance(X, _Tokens):
-            return X
-        texts, y = _read(X, y)
+    def _tokens(self, texts: np.ndarray, y: Any) -> _Tokens:
+        """Of prompts and answers; without answers, of the end of text alone."""
         tokenizer = _tokenizer(self.model)
         prompts = self._prompts(tokenizer, texts)
         answers: list[list[int]] = [[] for _ in prompts]
@@ -592,11 +597,10 @@ class TextEmbedder(TransformerMixin, BaseEstimator):
 
     Examples
     --------
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from skinfluence import NoisyLabelDetector
     >>> from skinfluence.text import TextEmbedder, packaged_model
-    >>> rows = TextEmbedder(packaged_model("minilm")).fit_transform(texts)  # doctest: +SKIP
-    >>> NoisyLabelDetector().fit_predict(rows, labels)  # doctest: +SKIP
+    >>> rows = TextEmbedder(packaged_model("minilm")).fit_transform(["a cat", "a kitten", "tax"])
+    >>> rows.shape, bool(rows[0] @ rows[1] > rows[0] @ rows[2])
+    ((3, 384), True)
     """
 
     def __init__(

@@ -17,6 +17,7 @@ ORDER = [
     {"_functional"},
     {"_gradients", "_validation", "nets", "plotting"},
     {"_ghost", "targets", "text", "_training", "_selfcheck"},
+    {"diffusion"},
     {"_influence", "_table", "attacks", "curvature", "ensembles"},
     {"_evidence", "_pairs"},
     {"_panel"},
