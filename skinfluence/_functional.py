@@ -176,7 +176,8 @@ class FunctionalNet:
     def raw_loss(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
         """`net.get_loss` with the criterion's reduction taken off where it has one."""
         # Never criterion_(outputs, y): for NLLLoss the classifier takes the log in get_loss.
-        return self._twin.get_loss(outputs, y, X=X, training=False)
+        # In single precision: of a row that the net is sure of, half of it has no digit left.
+        return self._twin.get_loss(wide(outputs), y, X=X, training=False)
 
     def cotangents(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
         """Gradient of each row's loss by that row's outputs, the shape of `outputs`."""
@@ -337,6 +338,8 @@ def _twin(net: Any, shell: nn.Module) -> Any:
         criterion = _shell(criterion)
         if hasattr(criterion, "reduction"):
             setattr(criterion, "reduction", "none")  # noqa: B010
+        for name, buffer in criterion.named_buffers(recurse=False):  # class weights
+            setattr(criterion, name, wide(buffer))
     twin.__dict__.update(module_=shell, criterion_=criterion)
     for key in ("sampler", "batch_sampler"):
         if vars(net).get(f"iterator_valid__{key}") is not None:
@@ -387,6 +390,11 @@ def _one_tensor(outputs: Any) -> Tensor:
 def module_of(net: Any) -> nn.Module:
     """Return the net's module without torch.compile's wrapper, which prefixes every name."""
     return getattr(net.module_, "_orig_mod", net.module_)
+
+
+def wide(t: Tensor) -> Tensor:
+    """Return numbers of half precision as float32, and any others as they are."""
+    return t.to(torch.promote_types(t.dtype, torch.float32)) if t.is_floating_point() else t
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], X: Rows) -> Rows:

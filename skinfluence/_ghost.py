@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from skinfluence._functional import FunctionalNet, Params, Rows, slice_rows
+from skinfluence._functional import FunctionalNet, Params, Rows, slice_rows, wide
 from skinfluence._gradients import forward, plain_kernels, pullback, row_gradients
 
 _ELEMENTS = 2**24  # explicit per-row gradients are made in pieces of at most this many numbers
@@ -57,12 +57,30 @@ class Outer:
 
     def inner(self, V: Tensor) -> Tensor:
         """<g_i, v> of k directions, (n, k)."""
-        V = V.reshape(len(V), self.d.shape[2], self.d.shape[3], self.a.shape[3])
+        V = V.reshape(len(V), self.d.shape[2], self.d.shape[3], self.a.shape[3]).to(self.d)
+        if self._is_long(len(V)):
+            return _in_pieces(self, lambda piece: piece.dense().flatten(1) @ V.flatten(1).T)
         return torch.einsum("ntgo,kgoi,ntgi->nk", self.d, V, self.a)
 
     def combine(self, c: Tensor) -> Tensor:
         """Σ_i c_i g_i for k sets of factors c (n, k): (k, ...)."""
+        if self._is_long(c.shape[1]):
+            step = _rows_a_piece(self.dense_numbers)
+            pieces = [slice(i, i + step) for i in range(0, len(c), step)]
+            parts = ((c[rows], Outer(self.a[rows], self.d[rows])) for rows in pieces)
+            total = sum(ci.T @ piece.dense().flatten(1) for ci, piece in parts)
+            return total.reshape(c.shape[1], *self.d.shape[2:], self.a.shape[3])  # type: ignore[union-attr]
         return torch.einsum("nk,ntgo,ntgi->kgoi", c, self.d, self.a)
+
+    @property
+    def dense_numbers(self) -> int:
+        """Numbers in one row's gradient."""
+        return self.a.shape[2] * self.a.shape[3] * self.d.shape[3]
+
+    def _is_long(self, k: int) -> bool:
+        """Whether k products with single steps cost more than to form the rows' gradients."""
+        steps = self.a.shape[1]
+        return steps * k > 4 * (steps + k)  # four times: what is formed is written to memory
 
     def join(self, other: Outer) -> Outer:
         """Gradient of a layer that was called twice."""
@@ -94,7 +112,7 @@ class Lookup:
 
     def inner(self, V: Tensor) -> Tensor:
         """<g_i, v> of k directions, (n, k)."""
-        return torch.einsum("nto,knto->nk", self.d, V[:, self.index])
+        return torch.einsum("nto,knto->nk", self.d, V[:, self.index].to(self.d))
 
     def combine(self, c: Tensor) -> Tensor:
         """Σ_i c_i g_i for k sets of factors c (n, k): (k, size, out)."""
@@ -124,7 +142,7 @@ class Dense:
 
     def inner(self, V: Tensor) -> Tensor:
         """<g_i, v> of k directions, (n, k)."""
-        return self.g.flatten(1) @ V.flatten(1).T
+        return self.g.flatten(1) @ V.flatten(1).T.to(self.g)
 
     def combine(self, c: Tensor) -> Tensor:
         """Σ_i c_i g_i for k sets of factors c (n, k): (k, ...)."""
@@ -175,6 +193,17 @@ def _(layer: nn.Embedding, a: Tensor, d: Tensor) -> dict[str, Factor]:
     if layer.padding_idx is not None:
         d = d * (index != layer.padding_idx).unsqueeze(2)
     return {"weight": Lookup(index, d, layer.num_embeddings)}
+
+
+@factors.register
+def _(layer: nn.EmbeddingBag, a: Tensor, d: Tensor) -> dict[str, Factor]:
+    if layer.mode == "max" or a.ndim != 2:
+        return {}
+    counted = torch.ones_like(a) if layer.padding_idx is None else (a != layer.padding_idx).long()
+    d = d.unsqueeze(1) * counted.unsqueeze(2)
+    if layer.mode == "mean":
+        d = d / counted.sum(1).clamp_min(1)[:, None, None]
+    return {"weight": Lookup(a, d, layer.num_embeddings)}
 
 
 @factors.register
@@ -230,7 +259,9 @@ class Ghost:
             pullback(fnet, slice_rows(X, slice(i, i + 1)), G[i : i + 1]) for i in range(len(G))
         ]
         found = self._factors(X, G)
-        self.trusted = {name for name, factor in found.items() if _agrees(factor, name, truth)}
+        # Under .05, though half precision rounds so coarsely: else any rule would do there.
+        tolerance = min(100 * fnet.eps**0.75, 0.05)
+        self.trusted = {n for n, factor in found.items() if _agrees(factor, n, truth, tolerance)}
         self.by_vmap = [name for name in fnet.params if name not in self.trusted]
         kept = {name.rpartition(".")[0] for name in self.trusted}
         self._layers = {name: layer for name, layer in self._layers.items() if name in kept}
@@ -239,7 +270,7 @@ class Ghost:
         """Every parameter's row gradients, in the smallest form known for it."""
         found = {n: f for n, f in self._factors(X, G).items() if n in self.trusted}
         rest = row_gradients(self.fnet, X, G, self.by_vmap) if self.by_vmap else {}
-        return found | {name: Dense(g) for name, g in rest.items()}
+        return found | {name: Dense(wide(g)) for name, g in rest.items()}
 
     def square_norms(self, X: Rows, G: Tensor) -> Tensor:
         """‖g_i‖², (n,)."""
@@ -253,7 +284,7 @@ class Ghost:
         for start in range(0, len(G), step):
             rows = slice(start, start + step)
             rest = row_gradients(self.fnet, slice_rows(X, rows), G[rows], self.by_vmap)
-            pieces.append(torch.cat([g.flatten(1) for g in rest.values()], 1).square().sum(1))
+            pieces.append(wide(torch.cat([g.flatten(1) for g in rest.values()], 1)).square().sum(1))
         return total + torch.cat(pieces)
 
     def _factors(self, X: Rows, G: Tensor) -> dict[str, Factor]:
@@ -271,7 +302,7 @@ class Ghost:
             def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor | None:
                 if not isinstance(output, Tensor) or not output.requires_grad:
                     return None
-                calls.append((name, _entering(layer, inputs[0]), output))
+                calls.append((name, wide(_entering(layer, inputs[0])), output))
                 return output.clone()  # an in-place activation must not overwrite what we keep
 
             return hook
@@ -288,14 +319,18 @@ class Ghost:
         if not calls:
             return {}
         grads = torch.autograd.grad(
-            outputs, [c[2] for c in calls], G, allow_unused=True, materialize_grads=True
+            outputs,
+            [c[2] for c in calls],
+            G.to(outputs.dtype),
+            allow_unused=True,
+            materialize_grads=True,
         )
         found: dict[str, Factor] = {}
         with torch.no_grad():
             for (name, a, _), d in zip(calls, grads, strict=True):
                 if len(a) != len(G) or len(d) != len(G):
                     continue  # rows are not the first axis here: left to vmap by the probe
-                for own, factor in factors(self._layers[name], a, d).items():
+                for own, factor in factors(self._layers[name], a, wide(d)).items():
                     full = f"{name}.{own}" if name else own
                     if full in fnet.params:
                         found[full] = found[full].join(factor) if full in found else factor  # type: ignore[arg-type]
@@ -326,7 +361,9 @@ def square_norms(rows: dict[str, Factor]) -> Tensor:
 
 def _owners(fnet: FunctionalNet) -> dict[str, nn.Module]:
     """Layers that have a rule and a parameter of interest."""
-    ruled = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding, nn.LayerNorm, _BatchNorm)
+    ruled = (
+        nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, _BatchNorm
+    )  # fmt: skip
     return {
         name: layer
         for name, layer in fnet.shell.named_modules()
@@ -336,13 +373,17 @@ def _owners(fnet: FunctionalNet) -> dict[str, nn.Module]:
     }
 
 
-def _agrees(factor: Factor, name: str, truth: list[Params]) -> bool:
+def _agrees(factor: Factor, name: str, truth: list[Params], tolerance: float) -> bool:
     got = factor.dense().flatten(1)
     want = torch.stack([row[name].flatten() for row in truth])
     scale = want.abs().max()
     if got.shape != want.shape or scale == 0:
         return False
-    return bool((got - want).abs().max() <= 100 * torch.finfo(want.dtype).eps ** 0.75 * scale)
+    return bool((got - want).abs().max() <= tolerance * scale)
+
+
+def _rows_a_piece(numbers_a_row: int) -> int:
+    return max(1, _ELEMENTS // numbers_a_row)
 
 
 def _in_pieces(
@@ -351,9 +392,7 @@ def _in_pieces(
     """Apply `function` to pieces of rows, so that what it forms stays below `_ELEMENTS`."""
     tensors = {k: v for k, v in vars(factor).items() if isinstance(v, Tensor)}
     n = len(factor.d)
-    if numbers_a_row is None:
-        numbers_a_row = factor.a.shape[2] * factor.a.shape[3] * factor.d.shape[3]
-    step = max(1, _ELEMENTS // numbers_a_row)
+    step = _rows_a_piece(factor.dense_numbers if numbers_a_row is None else numbers_a_row)
     if step >= n:
         return function(factor)
     return torch.cat(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
@@ -20,11 +21,26 @@ from torch.autograd import forward_ad
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from skinfluence._functional import FunctionalNet, Params, Rows, map_tensors, n_rows, slice_rows
+from skinfluence._functional import (
+    FunctionalNet,
+    Params,
+    Rows,
+    map_tensors,
+    module_of,
+    n_rows,
+    slice_rows,
+    wide,
+)
 
 Directions = Params  # each entry (d, *shape of the parameter)
 
 _TURN = threading.RLock()  # torch has one level of dual numbers in a process: threads take turns
+
+# How the tangents of a module are computed, by the parameters that have them: one fit makes several
+# FunctionalNets of it, and what was found out and said of one is known of all.
+_ENGINES: weakref.WeakKeyDictionary[nn.Module, dict[tuple[str, ...], Any]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def forward(fnet: FunctionalNet, X: Rows) -> Tensor:
@@ -41,7 +57,11 @@ def pullback(fnet: FunctionalNet, X: Rows, G: Tensor) -> Params:
         if not outputs.requires_grad:
             return {name: torch.zeros_like(p) for name, p in params.items()}
         grads = torch.autograd.grad(
-            outputs, list(params.values()), G, allow_unused=True, materialize_grads=True
+            outputs,
+            list(params.values()),
+            G.to(outputs.dtype),
+            allow_unused=True,
+            materialize_grads=True,
         )
     return dict(zip(params, grads, strict=True))
 
@@ -50,10 +70,12 @@ def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Te
     """Outputs f (n, ...) and t = J u for each direction, (d, n, ...), in one forward pass.
 
     Forward mode where every operation has a rule for it; otherwise the double-backward trick,
-    which is exact and costs about twice as much. Found out once a net, and said once.
+    which is exact and costs about twice as much. Found out once a module, and said once.
     """
     _load_forward_mode()
     engines = [_forward_mode, _forward_mode_one_by_one, _double_backward]
+    known, names = _ENGINES.setdefault(module_of(fnet._net), {}), tuple(fnet.params)
+    fnet.tangent_engine = fnet.tangent_engine or known.get(names)
     if fnet.tangent_engine is not None:
         return fnet.tangent_engine(fnet, X, U)
     if _count(U) == 1:
@@ -74,9 +96,8 @@ def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Te
             RuntimeWarning,
             stacklevel=2,
         )
-        fnet.tangent_engine = engine
-    elif engine is _forward_mode_one_by_one and len(engines) == 3:
-        fnet.tangent_engine = engine
+    if engine is _double_backward or (engine is _forward_mode_one_by_one and len(engines) == 3):
+        fnet.tangent_engine = known[names] = engine
     return result
 
 
@@ -144,9 +165,14 @@ def row_gradients(
     return {name: torch.stack([row[name] for row in rows]) for name in params}
 
 
+def wide_zeros(fnet: FunctionalNet) -> Params:
+    """Return zeros to add gradients to: in half precision, small ones would be lost in the sum."""
+    return {name: wide(torch.zeros_like(p)) for name, p in fnet.params.items()}
+
+
 def hvp(fnet: FunctionalNet, batches: Any, u: Params) -> Params:
     """H u, H the Hessian of the mean loss over `batches` of (X, y), one batch in memory."""
-    total = {name: torch.zeros_like(p) for name, p in fnet.params.items()}
+    total = wide_zeros(fnet)
     n = 0
     for X, y in batches:
         params = _leaves(fnet)
@@ -162,12 +188,12 @@ def hvp(fnet: FunctionalNet, batches: Any, u: Params) -> Params:
         for name, product in zip(params, products, strict=True):
             total[name] += product
         n += len(y)
-    return {name: value / n for name, value in total.items()}
+    return {name: (value / n).to(fnet.params[name].dtype) for name, value in total.items()}
 
 
 def ggnvp(fnet: FunctionalNet, batches: Any, u: Params) -> Params:
     """G u, G = mean of J_i^T (∂²ℓ/∂f²) J_i over `batches` of (X, y): no second derivative of f."""
-    total = {name: torch.zeros_like(p) for name, p in fnet.params.items()}
+    total = wide_zeros(fnet)
     n = 0
     for X, y in batches:
         f, t = pushforward(fnet, X, {name: value.unsqueeze(0) for name, value in u.items()})
@@ -180,7 +206,7 @@ def ggnvp(fnet: FunctionalNet, batches: Any, u: Params) -> Params:
         for name, product in pullback(fnet, X, bent).items():
             total[name] += product
         n += len(y)
-    return {name: value / n for name, value in total.items()}
+    return {name: (value / n).to(fnet.params[name].dtype) for name, value in total.items()}
 
 
 def _forward_mode(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
@@ -252,6 +278,39 @@ class _FrozenLinears(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+class _PlainBags(TorchFunctionMode):
+    """Puts lookups and a sum in the place of `embedding_bag`, whose backward has no derivative."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is not F.embedding_bag or args[0].ndim != 2:
+            return func(*args, **kwargs)
+        return _plain_bags(*args, **kwargs)
+
+
+def _plain_bags(
+    index: Tensor,
+    weight: Tensor,
+    *,
+    mode: str,
+    max_norm: float | None,
+    norm_type: float,
+    per_sample_weights: Tensor | None,
+    padding_idx: int | None,
+    **others: Any,
+) -> Tensor:
+    found = F.embedding(index, weight, max_norm=max_norm, norm_type=norm_type)
+    counted = torch.ones_like(index) if padding_idx is None else (index != padding_idx).long()
+    counted, number = counted.unsqueeze(2), counted.sum(1, keepdim=True)
+    if mode == "max":
+        most = found.masked_fill(counted == 0, -torch.inf).max(1).values
+        return torch.where(number > 0, most, 0)
+    if per_sample_weights is not None:
+        found = found * per_sample_weights.unsqueeze(2)
+    total = (found * counted).sum(1)
+    return total / number.clamp_min(1) if mode == "mean" else total
+
+
 class _Switch:
     """A process-wide torch flag that is off while anybody is inside: the last one out restores."""
 
@@ -296,7 +355,7 @@ _FUSED_ATTENTION = [
 
 @contextmanager
 def plain_kernels(fnet: FunctionalNet) -> Iterator[None]:
-    """Switch off, for the while, the fused kernels that have no rule for forward mode or vmap."""
+    """Do, for the while, without the fused kernels that have no rule for forward mode or vmap."""
     with ExitStack() as stack:
         for kernel in _FUSED_ATTENTION:
             stack.enter_context(kernel.off())
@@ -305,6 +364,8 @@ def plain_kernels(fnet: FunctionalNet) -> Iterator[None]:
             stack.enter_context(_CUDNN.off())
         if fnet.contains(nn.MultiheadAttention):
             stack.enter_context(_ATTENTION_FASTPATH.off())
+        if fnet.contains(nn.EmbeddingBag):
+            stack.enter_context(_PlainBags())
         yield
 
 

@@ -15,7 +15,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skinfluence._functional import IGNORED, FunctionalNet, Rows, State, n_rows, slice_rows
+from skinfluence._functional import (
+    IGNORED,
+    FunctionalNet,
+    Rows,
+    State,
+    n_rows,
+    slice_rows,
+    wide,
+)
 from skinfluence._ghost import Ghost
 from skinfluence._gradients import (
     Directions,
@@ -24,8 +32,11 @@ from skinfluence._gradients import (
     pullback,
     pushforward,
     pushforward_members,
+    wide_zeros,
 )
 from skinfluence.targets import Reference, Target, Utility, evaluate, not_finite
+
+_WIDE = 4096  # outputs of a language model's head: summed in their own precision, by halves
 
 
 def directions(
@@ -52,14 +63,18 @@ def directions(
     m = n_rows(X)
     groups = np.zeros(m, dtype=int) if groups is None else groups
     ids = np.unique(groups)
-    sums = [{n: torch.zeros_like(p) for n, p in fnet.params.items()} for _ in ids]
+    sums = [wide_zeros(fnet) for _ in ids]
     counts = np.zeros(len(ids))
     ghost, start = None, 0
+    # A row's share in a mean underflows in float16. By a power of two, which rounds nothing.
+    lift = 2.0 ** m.bit_length()
     for (Xb, _), G in zip(fnet.batches(X, y), cotangents, strict=True):
         if normalize:
             ghost = ghost or Ghost(fnet, Xb)
             norms = ghost.square_norms(Xb, G).sqrt()
             G = _scale_rows(G, torch.where(norms > 0, 1 / norms, 0))
+        else:
+            G = wide(G) * lift
         of_batch = groups[start : start + len(G)]
         start += len(G)
         for k in np.unique(of_batch):
@@ -73,10 +88,10 @@ def directions(
     if normalize:
         scales = 1 / np.maximum(counts, 1)
     else:  # the target's own scale as a whole; a group's direction as if it were all there is
-        scales = m / np.array([np.sum(groups == k) for k in ids])
+        scales = m / np.array([np.sum(groups == k) for k in ids]) / lift
     return {
-        name: torch.stack([s[name] * float(c) for s, c in zip(sums, scales, strict=True)])
-        for name in fnet.params
+        name: torch.stack([s[name] * float(c) for s, c in zip(sums, scales, strict=True)]).to(p)
+        for name, p in fnet.params.items()
     }
 
 
@@ -95,7 +110,7 @@ def reference_cotangents(
         # Batch by batch: the outputs of a language model are too large to hold those of all rows.
         n = n_rows(X)
         for Xb, yb in fnet.batches(X, y):
-            G = fnet.cotangents(forward(fnet, Xb), Xb, yb) / n
+            G = wide(fnet.cotangents(forward(fnet, Xb), Xb, yb)) / n
             if not torch.isfinite(G).all():
                 raise not_finite(target, float("nan"))
             yield G
@@ -262,9 +277,13 @@ def _contract(
 ) -> Tensor:
     """Least over the directions of <G_i, t_i> [/ ‖g_i‖], (n,) float64."""
     G = fnet.cotangents(f, X, y)
-    inner = torch.linalg.vecdot(
-        t.reshape(*t.shape[:2], -1).double(), G.reshape(len(G), -1).double()
-    ).amin(0)
+    if G.ndim > 2 and G.shape[-1] >= _WIDE:  # a copy in double precision would cost more than it
+        products = torch.linalg.vecdot(wide(t), wide(G)).double()
+        inner = products.reshape(*t.shape[:2], -1).sum(-1).amin(0)
+    else:
+        inner = torch.linalg.vecdot(
+            t.reshape(*t.shape[:2], -1).double(), G.reshape(len(G), -1).double()
+        ).amin(0)
     if norms is None:
         return inner
     length = norms(fnet, f, X, y).double()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from skinfluence._functional import FunctionalNet, Rows, map_tensors, slice_rows
-from skinfluence._gradients import Directions, forward, plain_kernels, pushforward
+from skinfluence._gradients import Directions, forward, plain_kernels, pushforward, wide
 
 
 def check_net(fnet: FunctionalNet, U: Directions, X: Rows, y: Any, rows: int = 6) -> None:
@@ -85,7 +85,7 @@ def _score_error(
     got = (t[0].double() * G.double()).reshape(len(f), -1).sum(1)
     want, besides = [], []
     scale = torch.zeros((), dtype=torch.float64, device=got.device)
-    length = sum(u[0].double().square().sum() for u in U.values()) ** 0.5
+    length = sum(_sum(wide(u[0]).square()) for u in U.values()) ** 0.5
     for i in range(len(f)):
         row = slice(i, i + 1)
         Xi = slice_rows(X, row)
@@ -95,10 +95,10 @@ def _score_error(
             # What get_loss adds that is no function of the outputs: a penalty on the weights.
             penalty = fnet.losses(outputs.detach(), Xi, y[row]).sum()
             whole, fixed = (_gradient(value, parameters) for value in (loss, penalty))
-        want.append(_along(U, [g - h for g, h in zip(whole, fixed, strict=True)]))
         besides.append(_along(U, fixed))
-        size = sum(g.double().square().sum() for g in whole) ** 0.5
-        scale = torch.maximum(scale, size * length)
+        want.append(_along(U, whole) - besides[-1])
+        size = sum(_sum(wide(g).square()) for g in whole) ** 0.5
+        scale = torch.maximum(scale, torch.as_tensor(size * length).to(scale))
     tolerance = fnet.eps**0.5 * scale
     if (torch.stack(besides) - besides[0]).abs().max() > tolerance:
         raise ValueError(
@@ -124,13 +124,19 @@ def _nudged(X: Rows) -> Rows:
 
 def _gradient(value: Tensor, parameters: list[Tensor]) -> tuple[Tensor, ...]:
     if not value.requires_grad:
-        return tuple(torch.zeros_like(p) for p in parameters)
+        return ()
     return torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
 
 
 def _along(U: Directions, gradient: Sequence[Tensor]) -> Tensor:
-    pairs = zip(gradient, U.values(), strict=True)
-    return torch.stack([(g.double() * u[0].double()).sum() for g, u in pairs]).sum()
+    """<gradient, u>; no gradient at all is 0."""
+    directions = list(U.values())
+    products = [_sum(wide(g) * wide(u[0])) for g, u in zip(gradient, directions, strict=False)]
+    return sum(products, torch.zeros((), dtype=torch.float64, device=directions[0].device))
+
+
+def _sum(t: Tensor) -> Tensor:
+    return t.sum(dtype=torch.float64)  # no copy in double precision: nets are large
 
 
 def _in_halves(X: Rows, n: int, function: Any) -> Tensor:

@@ -259,6 +259,20 @@ def test_gram_of_outer_products_is_that_of_the_dense_sum(shape):
     torch.testing.assert_close(left.gram(right), want, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("k", [1, 40])
+def test_products_of_outer_products_with_directions_are_those_of_the_dense_sum(shape, k):
+    factor = outer(*shape)
+    rows = factor.dense().flatten(1)
+    generator = torch.Generator().manual_seed(1)
+    V = torch.randn(k, rows.shape[1], generator=generator, dtype=rows.dtype)
+    c = torch.randn(len(rows), k, generator=generator, dtype=rows.dtype)
+    torch.testing.assert_close(factor.inner(V), rows @ V.T, rtol=1e-10, atol=1e-10)
+    combined = factor.combine(c)
+    assert combined.shape == (k, *factor.dense().shape[1:])
+    torch.testing.assert_close(combined.flatten(1), c.T @ rows, rtol=1e-10, atol=1e-10)
+
+
 def test_repeated_indices_of_a_lookup_add_up():
     d = torch.tensor([[[1.0], [2.0], [4.0]]])
     factor = Lookup(torch.tensor([[1, 1, 3]]), d, 5)
