@@ -423,10 +423,10 @@ class LoRALanguageModel(nn.Module):
             ids = torch.cat([prompt[rows, before:], answer[rows, :width]], 1)
             mask = torch.cat([prompt_mask[rows, before:], answer_mask[rows, :width]], 1)
             logits = self._logits(ids, mask, width + 1)
-            # What stands after an answer's end depends on how long the others are. In place: logits
-            # are by far the largest tensors here.
-            ended = F.pad(1 - answer_mask[rows, :width], (1, 0)).bool()
-            logits = logits.masked_fill_(ended.unsqueeze(-1), 0)
+            if len(rows) > 1:
+                # What stands after an answer's end depends on how long the others are. In place:
+                # logits are by far the largest tensors here.
+                logits[F.pad(1 - answer_mask[rows, :width], (1, 0)).bool()] = 0
             missing = n_tokens - 1 - width
             return F.pad(logits, (0, 0, 0, missing)) if missing else logits
 
@@ -574,11 +574,10 @@ class AnswerLoss(nn.Module):
 
 def answer_losses(outputs: Tensor, y: Tensor) -> Tensor:
     """Mean cross-entropy over each row's tokens, (n,)."""
-    counted = y != IGNORED
-    # Not cross_entropy(ignore_index=): it has no rule for the derivative of its derivative.
-    picked = outputs.gather(-1, torch.where(counted, y, 0).unsqueeze(-1)).squeeze(-1)
-    losses = torch.where(counted, outputs.logsumexp(-1) - picked, 0.0)
-    return losses.sum(1) / counted.sum(1).clamp(min=1)
+    losses = F.cross_entropy(
+        outputs.flatten(0, 1), y.flatten(), reduction="none", ignore_index=IGNORED
+    )
+    return losses.reshape(y.shape).sum(1) / (y != IGNORED).sum(1).clamp(min=1)
 
 
 class TextEmbedder(TransformerMixin, BaseEstimator):

@@ -1,0 +1,385 @@
+"""Which rows should a language model be fine-tuned on? SmolLM2-135M, LoRA on its last four layers.
+
+(a) For each reference row, do the training rows of its class come first? AUC and recall@90 over
+    the ten classes of three families of tasks (those of the DataInf work, made anew).
+(b) The model is fine-tuned on a tenth of the rows, selected for one class by its reference rows,
+    against a random tenth and all rows: loss and share of exact answers on other rows of the class.
+(c) 30 % of the answers are swapped: are they found, and does dropping as many rows help?
+(d) What does scoring cost, in forward and backward passes over the same rows?
+
+    python benchmarks/llm_selection.py --output docs/_static
+
+Needs `pip install "skinfluence[text]" rank-bm25` and the models of requirements-data.txt. Parts and
+families that are in the cache are not computed again.
+"""
+
+import argparse
+import copy
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from intervals import shown
+from rank_bm25 import BM25Okapi
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
+
+from skinfluence import InfluenceSampleSelector, InfluenceScorer
+from skinfluence._functional import FunctionalNet
+from skinfluence._influence import row_scores
+from skinfluence.curvature import EKFAC
+from skinfluence.datasets import (
+    corrupt_answers,
+    make_sentence_transformations,
+    make_word_problems,
+)
+from skinfluence.ensembles import Snapshots
+from skinfluence.methods import Loss, SelfInfluence
+from skinfluence.pairwise import gradient_features, influence_matrix
+from skinfluence.rules import Budget
+from skinfluence.text import CausalLM, TextEmbedder, packaged_model
+
+FAMILIES: dict[str, Callable] = {
+    "sentences": make_sentence_transformations,
+    "maths": lambda **sizes: make_word_problems(reasoning=False, **sizes),
+    "maths, reasoned": lambda **sizes: make_word_problems(reasoning=True, **sizes),
+}
+
+
+def language_model(epochs, **params):
+    adapters = {"module__layers": 4, "module__cache": True}
+    return CausalLM(
+        packaged_model("smollm2"),
+        lr=2e-3,
+        batch_size=16,
+        max_epochs=epochs,
+        max_new_tokens=48,
+        **(adapters | params),
+    )
+
+
+def fitted(net, prompts, answers, seed):
+    torch.manual_seed(seed)
+    return net.fit(list(prompts), list(answers))
+
+
+# (a) ----------------------------------------------------------------------------------------------
+
+
+class Rows:
+    """Row gradients at one or several states of a net, and what is made of their products."""
+
+    def __init__(self, scorers, task):
+        self.sizes = [p.numel() for p in scorers[0]._functional_net().params.values()]
+        everything = 10**9  # as many numbers as there are
+        self.train, self.reference = (
+            [gradient_features(s, *rows, n_components=everything) for s in scorers]
+            for rows in ((task.prompts, task.answers), (task.prompts_test, task.answers_test))
+        )
+
+    def product(self, k=-1):
+        return self.train[k] @ self.reference[k].T
+
+    def cosine(self, k=-1):
+        return unit(self.train[k]) @ unit(self.reference[k]).T
+
+    def parts(self):
+        """Gradients by each parameter tensor: of the training rows, and of the reference rows."""
+        ends = np.cumsum(self.sizes)[:-1]
+        return zip(
+            *(np.split(side[-1], ends, 1) for side in (self.train, self.reference)), strict=True
+        )
+
+    def by_layer(self):
+        return sum(unit(a) @ unit(b).T for a, b in self.parts())
+
+    def ensemble(self):
+        return sum(self.product(k) for k in range(len(self.train)))
+
+    def cosine_ensemble(self):
+        return sum(self.cosine(k) for k in range(len(self.train)))
+
+    def datainf(self):
+        """The closed form of `skinfluence.curvature.DataInf`, from gradients that are at hand."""
+        total = 0
+        for a, b in self.parts():
+            lam = np.square(a, dtype=np.float64).mean() / 10
+            if lam > 0:
+                own = a @ a.T
+                shares = (a @ b.T) / (lam + np.diag(own))[:, None]
+                total = total + (a @ b.T - own @ shares / len(a)) / lam
+        return total
+
+
+def unit(rows):
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
+
+
+def embedded(task):
+    embedder = TextEmbedder(packaged_model("minilm"))
+    both = (
+        [f"{p} {a}" for p, a in zip(*rows, strict=True)]
+        for rows in ((task.prompts, task.answers), (task.prompts_test, task.answers_test))
+    )
+    train, reference = (embedder.fit_transform(texts) for texts in both)
+    return train @ reference.T
+
+
+def bm25(task):
+    words = [f"{p} {a}".lower().split() for p, a in zip(task.prompts, task.answers, strict=True)]
+    index = BM25Okapi(words)
+    asked = zip(task.prompts_test, task.answers_test, strict=True)
+    return np.stack([index.get_scores(f"{p} {a}".lower().split()) for p, a in asked], 1)
+
+
+def matrices(family, task, seed, ekfac, say):
+    """(n_train, n_reference) of each method, with seconds."""
+    found, seconds = {}, {}
+
+    def timed(name, make, extra=0.0):
+        start = time.perf_counter()
+        found[name] = make()
+        seconds[name] = time.perf_counter() - start + extra
+        say(f"{family}: {name} {seconds[name]:.0f} s")
+
+    snapshots = Snapshots(2)
+    start = time.perf_counter()
+    net = fitted(language_model(2, callbacks=[snapshots]), task.prompts, task.answers, seed)
+    say(f"{family}: training {time.perf_counter() - start:.0f} s")
+    few = slice(0, None, max(len(task.prompts) // 12, 1))
+    known = {"X_val": task.prompts_test[::20], "y_val": task.answers_test[::20]}
+
+    def scorer_of(model, rows=few, **params):
+        scorer = InfluenceScorer(FrozenEstimator(model), check_gradients=False, **params)
+        return scorer.fit(task.prompts[rows], task.answers[rows], **known)
+
+    plain = scorer_of(net)
+    start = time.perf_counter()
+    members = []
+    for state in snapshots.states_:
+        at = fitted_at(net, state)
+        members.append(scorer_of(at))
+    rows = Rows([*members[:-1], plain], task)
+    gradients = (time.perf_counter() - start) / len(members)
+    timed("inner product", rows.product, gradients)
+    timed("inner product, unit rows", rows.cosine, gradients)
+    timed("inner product, unit layers", rows.by_layer, gradients)
+    timed("inner product, ensemble", rows.ensemble, gradients * len(members))
+    timed("inner product, ensemble of unit rows", rows.cosine_ensemble, gradients * len(members))
+    timed("DataInf", rows.datainf, gradients)
+    if ekfac:
+        asked = (task.prompts, task.answers, task.prompts_test, task.answers_test)
+        whole = slice(None)
+        timed("EK-FAC", lambda: influence_matrix(scorer_of(net, whole, curvature=EKFAC()), *asked))
+    timed("embedding (MiniLM)", lambda: embedded(task))
+    timed("BM25", lambda: bm25(task))
+    return net, found, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def fitted_at(net, state):
+    """A copy of the net with the adapters of a snapshot."""
+    other = copy.copy(net)
+    other.module_ = copy.deepcopy(net.module_)
+    other.module_.load_state_dict(state, strict=False)
+    return other
+
+
+def detection(found, task):
+    """AUC and recall@90 for each reference row."""
+    rows = []
+    for name, matrix in found.items():
+        for j, wanted in enumerate(task.classes_test):
+            same = task.classes == wanted
+            first = np.argsort(-matrix[:, j], kind="stable")[: same.sum()]
+            rows.append((name, roc_auc_score(same, matrix[:, j]), same[first].mean()))
+    return pd.DataFrame(rows, columns=["method", "auc", "recall"])
+
+
+# (b) ----------------------------------------------------------------------------------------------
+
+
+def judged(net, prompts, answers):
+    loss = -net.score(list(prompts), list(answers))
+    return loss, accuracy_score(answers, net.predict(list(prompts)))
+
+
+def tuning(family, task, everything, found, seeds, say):
+    """Loss and exact answers on rows of a class, by what the model was fine-tuned on."""
+    rows = []
+    classes = np.unique(task.classes)
+    for seed in seeds:
+        rng = np.random.RandomState(seed)
+        for wanted in rng.permutation(classes)[:2]:
+            of_class = np.flatnonzero(task.classes_test == wanted)
+            given, held = of_class[::2], of_class[1::2]  # reference rows, rows to be judged on
+            n = len(task.prompts) // 10
+            chosen = {
+                name: np.argsort(-found[name][:, given].mean(1), kind="stable")[:n]
+                for name in SELECTED
+            }
+            chosen["random"] = rng.permutation(len(task.prompts))[:n]
+            exam = task.prompts_test[held], task.answers_test[held]
+            fixed = {"all rows": everything, "no row": language_model(1).initialize()}
+            for name, net in fixed.items() if seed == seeds[0] else ():
+                rows.append((family, seed, wanted, name, *judged(net, *exam)))
+            for name, index in chosen.items():
+                net = fitted(language_model(3), task.prompts[index], task.answers[index], seed)
+                rows.append((family, seed, wanted, name, *judged(net, *exam)))
+            say(f"{family}: seed {seed}, class {wanted}")
+    return pd.DataFrame(rows, columns=["family", "seed", "class", "rows", "loss", "exact"])
+
+
+SELECTED = ("inner product, unit rows", "embedding (MiniLM)")
+
+
+# (c) ----------------------------------------------------------------------------------------------
+
+
+def corrupted(family, task, seeds, say, share=0.3):
+    """Average precision of the swapped answers, and the loss after as many rows are dropped."""
+    found, after = [], []
+    for seed in seeds:
+        rng = np.random.RandomState(seed)
+        some = np.concatenate(
+            [
+                rng.permutation(np.flatnonzero(task.classes == c))[:15]
+                for c in np.unique(task.classes)
+            ]
+        )
+        prompts, clean = task.prompts[some], task.answers[some]
+        answers, wrong = corrupt_answers(
+            clean, share, classes=task.classes[some], random_state=seed
+        )
+        trusted = {"X_val": task.prompts_test[::2], "y_val": task.answers_test[::2]}
+        exam = list(task.prompts_test[1::2]), list(task.answers_test[1::2])
+        net = fitted(language_model(2), prompts, answers, seed)
+        methods = {
+            "inner product": {},
+            "inner product, unit rows": {"normalize": "both"},
+            "self-influence": {"method": SelfInfluence()},
+            "loss": {"method": Loss()},
+        }
+        kept = {"all rows": np.arange(len(some)), "clean rows": np.flatnonzero(~wrong)}
+        for name, params in methods.items():
+            scorer = InfluenceScorer(FrozenEstimator(net), check_gradients=False, **params)
+            selector = InfluenceSampleSelector(scorer, Budget(share), random_state=seed)
+            selector.fit(list(prompts), list(answers), **trusted)
+            found.append((family, seed, name, average_precision_score(wrong, -selector.scores_)))
+            kept[name] = selector.sample_indices_
+        kept["random rows"] = np.sort(rng.permutation(len(some))[: len(kept["loss"])])
+        for name, index in kept.items():
+            net = fitted(language_model(2), prompts[index], answers[index], seed)
+            after.append((family, seed, name, -net.score(*exam)))
+        say(f"{family}: corrupted, seed {seed}")
+    names = ["family", "seed"]
+    return (
+        pd.DataFrame(found, columns=[*names, "method", "ap"]),
+        pd.DataFrame(after, columns=[*names, "rows", "loss"]),
+    )
+
+
+# (d) ----------------------------------------------------------------------------------------------
+
+
+def passes(task, n, say):
+    """Scoring beside a training step without the optimizer, by turns: ratio, memory."""
+    prompts, answers = np.array(task.prompts)[:n], np.array(task.answers)[:n]
+    rows = []
+    for layers, cache in ((4, False), (4, True), (None, False)):
+        net = language_model(1, module__layers=layers, module__cache=cache)
+        net.set_params(batch_size=8)
+        fnet = FunctionalNet(net.initialize())
+        U = {name: torch.randn(1, *p.shape) for name, p in fnet.params.items()}
+
+        def step(fnet=fnet, net=net):
+            for X, y in fnet.batches(prompts, answers):
+                net.criterion_(net.module_(**X), y).backward()
+
+        def score(fnet=fnet, U=U):
+            row_scores(fnet, U, prompts, answers)
+
+        step(), score()
+        seconds = []
+        for _ in range(5):
+            for work in (step, score):
+                start = time.perf_counter()
+                work()
+                seconds.append(time.perf_counter() - start)
+        steps, scores = np.reshape(seconds, (5, 2)).T
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        rows.append((layers or "all", cache, n, np.median(steps), np.median(scores), peak))
+        rows[-1] += (np.median(scores / steps),)
+        say(f"layers {layers}, cache {cache}: {rows[-1][-1]:.2f} passes")
+    names = ["layers", "cache", "rows", "pass (s)", "scoring (s)", "peak (GB)", "passes"]
+    return pd.DataFrame(rows, columns=names).round(3)
+
+
+# --------------------------------------------------------------------------------------------------
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, help="directory for the tables")
+    parser.add_argument("--cache", type=Path, help="directory in which results are kept")
+    parser.add_argument("--families", nargs="+", choices=list(FAMILIES), default=list(FAMILIES))
+    parser.add_argument("--train", type=int, default=90, help="rows of a class (default: 90)")
+    parser.add_argument("--test", type=int, default=10, help="reference rows of a class")
+    parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning (default: 3)")
+    parser.add_argument("--cost-rows", type=int, default=1000, help="of part d (default: 1000)")
+    parser.add_argument("--ekfac", action="store_true", help="EK-FAC as well: four looks more")
+    parser.add_argument("--parts", default="abcd", help="(default: abcd)")
+    args = parser.parse_args()
+    begin = time.perf_counter()
+
+    def say(text):
+        print(f"[{time.perf_counter() - begin:6.0f} s] {text}", flush=True)
+
+    keep = joblib.Memory(args.cache, verbose=0).cache if args.cache else (lambda f, **_: f)
+    of_matrices = keep(matrices, ignore=["say"])
+    of_tuning = keep(tuning, ignore=["everything", "say"])
+    of_corrupted = keep(corrupted, ignore=["say"])
+    parts = {"a": [], "cost": [], "b": [], "c": [], "c_after": [], "d": []}
+    if "d" in args.parts:
+        task = make_sentence_transformations(n_train_per_class=100, random_state=0)
+        parts["d"].append(passes(task, args.cost_rows, say))
+    for family in args.families if set(args.parts) & set("abc") else ():
+        task = FAMILIES[family](
+            n_train_per_class=args.train, n_test_per_class=args.test, random_state=0
+        )
+        net, found, seconds, memory = of_matrices(family, task, 0, args.ekfac, say)
+        if "a" in args.parts:
+            parts["a"].append(detection(found, task).assign(family=family))
+            cost = {"family": family, "seconds": pd.Series(seconds), "peak_gb": memory}
+            parts["cost"].append(pd.DataFrame(cost).rename_axis("method").reset_index())
+        if "b" in args.parts:
+            parts["b"].append(of_tuning(family, task, net, found, range(args.seeds), say))
+        if "c" in args.parts:
+            ap, after = of_corrupted(family, task, range(args.seeds), say)
+            parts["c"].append(ap)
+            parts["c_after"].append(after)
+    keys = {
+        "a": ["family", "method"],
+        "b": ["family", "rows"],
+        "c": ["family", "method"],
+        "c_after": ["family", "rows"],
+    }
+    for name, frames in parts.items():
+        if not frames:
+            continue
+        table = pd.concat(frames)
+        if name in keys:
+            numbers = [n for n in ("auc", "recall", "loss", "exact", "ap") if n in table]
+            table = table.groupby(keys[name], sort=False)[numbers].agg(shown).reset_index()
+        print("\n", table.to_string(index=False))
+        if args.output:
+            table.to_csv(args.output / f"llm_{name}.csv", index=False)
+    say("done")
+
+
+if __name__ == "__main__":
+    main()
