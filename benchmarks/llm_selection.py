@@ -28,6 +28,7 @@ from intervals import shown
 from rank_bm25 import BM25Okapi
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
+from sklearn.utils import Bunch
 
 from skinfluence import InfluenceSampleSelector, InfluenceScorer
 from skinfluence._functional import FunctionalNet
@@ -52,14 +53,13 @@ FAMILIES: dict[str, Callable] = {
 
 
 def language_model(epochs, **params):
-    adapters = {"module__layers": 4, "module__cache": True}
+    defaults = {"module__layers": 4, "module__cache": True, "lr": 2e-3}
     return CausalLM(
         packaged_model("smollm2"),
-        lr=2e-3,
         batch_size=16,
         max_epochs=epochs,
         max_new_tokens=48,
-        **(adapters | params),
+        **(defaults | params),
     )
 
 
@@ -120,6 +120,17 @@ def unit(rows):
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
 
 
+def whole_texts(task):
+    """The same rows with all of their text as the answer: the loss counts the prompt as well."""
+    found = Bunch()
+    for suffix in ("", "_test"):
+        prompts, answers = task["prompts" + suffix], task["answers" + suffix]
+        found["prompts" + suffix] = np.full(len(prompts), "", dtype=object)
+        pairs = zip(prompts, answers, strict=True)
+        found["answers" + suffix] = np.array([f"{p}\n{a}" for p, a in pairs], dtype=object)
+    return found
+
+
 def embedded(task):
     embedder = TextEmbedder(packaged_model("minilm"))
     both = (
@@ -149,7 +160,10 @@ def matrices(family, task, seed, ekfac, say):
 
     snapshots = Snapshots(2)
     start = time.perf_counter()
-    net = fitted(language_model(2, callbacks=[snapshots]), task.prompts, task.answers, seed)
+    # Not longer: rows that are known by heart have gradients that say little of their class.
+    net = fitted(
+        language_model(2, lr=5e-4, callbacks=[snapshots]), task.prompts, task.answers, seed
+    )
     say(f"{family}: training {time.perf_counter() - start:.0f} s")
     few = slice(0, None, max(len(task.prompts) // 12, 1))
     known = {"X_val": task.prompts_test[::20], "y_val": task.answers_test[::20]}
@@ -172,6 +186,12 @@ def matrices(family, task, seed, ekfac, say):
     timed("inner product, ensemble", rows.ensemble, gradients * len(members))
     timed("inner product, ensemble of unit rows", rows.cosine_ensemble, gradients * len(members))
     timed("DataInf", rows.datainf, gradients)
+    start = time.perf_counter()
+    texts = Rows([plain], whole_texts(task))
+    gradients = time.perf_counter() - start
+    timed("whole text: inner product, unit rows", texts.cosine, gradients)
+    timed("whole text: inner product, unit layers", texts.by_layer, gradients)
+    timed("whole text: DataInf", texts.datainf, gradients)
     if ekfac:
         asked = (task.prompts, task.answers, task.prompts_test, task.answers_test)
         whole = slice(None)
@@ -234,7 +254,11 @@ def tuning(family, task, everything, found, seeds, say):
     return pd.DataFrame(rows, columns=["family", "seed", "class", "rows", "loss", "exact"])
 
 
-SELECTED = ("inner product, unit rows", "embedding (MiniLM)")
+SELECTED = (
+    "inner product, unit rows",
+    "whole text: inner product, unit rows",
+    "embedding (MiniLM)",
+)
 
 
 # (c) ----------------------------------------------------------------------------------------------

@@ -423,10 +423,12 @@ class LoRALanguageModel(nn.Module):
             ids = torch.cat([prompt[rows, before:], answer[rows, :width]], 1)
             mask = torch.cat([prompt_mask[rows, before:], answer_mask[rows, :width]], 1)
             logits = self._logits(ids, mask, width + 1)
+            # What stands after an answer's end depends on how long the others are.
+            ended = F.pad(1 - answer_mask[rows, :width], (1, 0)).bool()
             if len(rows) > 1:
-                # What stands after an answer's end depends on how long the others are. In place:
-                # logits are by far the largest tensors here.
-                logits[F.pad(1 - answer_mask[rows, :width], (1, 0)).bool()] = 0
+                logits[ended] = 0  # in place: logits are by far the largest tensors here
+            else:  # vmap cannot look at values
+                logits = logits.masked_fill(ended.unsqueeze(-1), 0)
             missing = n_tokens - 1 - width
             return F.pad(logits, (0, 0, 0, missing)) if missing else logits
 

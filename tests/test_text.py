@@ -193,6 +193,14 @@ def test_logits_are_the_models_own(llama, task):
         assert (outputs[i, len(ends) :] == 0).all()
 
 
+def test_three_rows_are_checked_as_one_and_two(llama):
+    """The self-check halves the batch: a row alone, padded for the others, has the same outputs."""
+    prompts, answers = ["cat", "dog sees", "tree"], ["runs", "blue house often never", ""]
+    scorer = InfluenceScorer(language_model(llama, max_epochs=1), random_state=0)
+    known = {"X_val": prompts, "y_val": answers}
+    assert scorer.fit(prompts, answers, **known).scores_.shape == (3,)
+
+
 def test_loss_of_a_row_is_the_mean_over_its_answer():
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(3, 4, 7, generator=generator)
