@@ -251,7 +251,12 @@ def tuning(family, task, everything, found, seeds, say):
                 net = fitted(language_model(3), task.prompts[index], task.answers[index], seed)
                 rows.append((family, seed, wanted, name, *judged(net, *exam)))
             say(f"{family}: seed {seed}, class {wanted}")
-    return pd.DataFrame(rows, columns=["family", "seed", "class", "rows", "loss", "exact"])
+    found = pd.DataFrame(rows, columns=["family", "seed", "class", "rows", "loss", "exact"])
+    # Classes differ by far more than selections do: differences within a class and a seed.
+    by_chance = found[found["rows"] == "random"].set_index(["seed", "class"])["loss"]
+    keys = pd.MultiIndex.from_frame(found[["seed", "class"]])
+    found["loss, less random's"] = found["loss"].to_numpy() - by_chance.loc[keys].to_numpy()
+    return found
 
 
 SELECTED = (
@@ -397,7 +402,8 @@ def main():
             continue
         table = pd.concat(frames)
         if name in keys:
-            numbers = [n for n in ("auc", "recall", "loss", "exact", "ap") if n in table]
+            names = ("auc", "recall", "loss", "loss, less random's", "exact", "ap")
+            numbers = [name for name in names if name in table]
             table = table.groupby(keys[name], sort=False)[numbers].agg(shown).reset_index()
         print("\n", table.to_string(index=False))
         if args.output:
