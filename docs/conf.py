@@ -50,7 +50,7 @@ html_css_files = ["wide.css"]
 html_show_sourcelink = False
 # Pages of their own have no sections beside them.
 _ALONE = ["quickstart", "theory", "which_method", "label_noise", "defence", "fragility", "speed"]
-html_sidebars = dict.fromkeys([*_ALONE, "coming_from", "faq", "glossary"], [])
+html_sidebars = {page: [] for page in [*_ALONE, "coming_from", "faq", "glossary"]}
 html_theme_options = {
     "navigation_with_keys": False,
     "show_prev_next": True,
