@@ -123,7 +123,8 @@ class FunctionalNet:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # skorch pickles a module apart from what calls it, and the two would not find together.
-        return _rebuilt, (self._net, list(self.params), self._state)
+        state = {name: t.cpu() for name, t in self._state.items()}
+        return _rebuilt, (self._net, list(self.params), state)
 
     def stacked(self, states: Sequence[State]) -> Params:
         """What differs between several states, entries (n_states, *shape)."""

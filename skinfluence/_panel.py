@@ -68,7 +68,9 @@ class InnerProducts(Voices):
         self, members: list[Member], U: list[Directions], *, normalize: bool = False
     ) -> None:
         super().__init__(members)
-        self.directions, self.normalize = U, normalize
+        # In the machine's own memory: a pickle then opens where there is no such device.
+        self.directions = [{name: v.cpu() for name, v in u.items()} for u in U]
+        self.normalize = normalize
 
     def scores(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
         """Scores by each member, (k, n): in one pass over the rows where memory allows."""

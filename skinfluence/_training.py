@@ -271,7 +271,8 @@ def _state(net: NeuralNet) -> dict[str, torch.Tensor]:
     if getattr(net, "frozen_is_pretrained", False):  # and the same in every clone of the net
         left_out = {name for name, p in module.named_parameters() if not p.requires_grad}
     kept = {n: t for n, t in module.state_dict().items() if n not in left_out}
-    return {name: t.detach().clone() for name, t in kept.items()}
+    # In the machine's own memory: a pickle then opens where there is no such device.
+    return {name: t.detach().to("cpu", copy=True) for name, t in kept.items()}
 
 
 def _as_list(callbacks: Any) -> list[Any]:
