@@ -102,8 +102,6 @@ class FunctionalNet:
         self.dtype = next(iter(self.params.values())).dtype
         floats = [t.dtype for t in self._state.values() if t.is_floating_point()]
         self.eps = max(torch.finfo(dtype).eps for dtype in floats)  # of the coarsest numbers in it
-        # How tangents are computed is found out at the first batch (see _gradients.pushforward).
-        self.tangent_engine: Any = None
 
     def at(self, state: State) -> FunctionalNet:
         """Return the same net at other values of some weights, buffers or gates."""
@@ -403,6 +401,15 @@ def map_tensors(function: Callable[[Tensor], Tensor], X: Rows) -> Rows:
     if isinstance(X, Mapping):
         return {key: function(value) for key, value in X.items()}
     return function(X)
+
+
+def join_rows(parts: list[Tensor], fill: float = 0.0) -> Tensor:
+    """Join tensors along the rows; sequences, of which the second axis is, to the longest."""
+    if parts[0].ndim > 1:
+        most = max(part.shape[1] for part in parts)
+        ends = [(0, 0) * (part.ndim - 2) + (0, most - part.shape[1]) for part in parts]
+        parts = [nn.functional.pad(p, end, value=fill) for p, end in zip(parts, ends, strict=True)]
+    return torch.cat(parts)
 
 
 def is_sliceable(X: Rows) -> bool:

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from skinfluence._functional import FunctionalNet, Params, Rows, slice_rows, wide
+from skinfluence._functional import FunctionalNet, Params, Rows, join_rows, slice_rows, wide
 from skinfluence._gradients import forward, plain_kernels, pullback, row_gradients
 
 _ELEMENTS = 2**24  # explicit per-row gradients are made in pieces of at most this many numbers
@@ -339,13 +339,8 @@ class Ghost:
 
 def _stacked(pieces: list[Any]) -> Any:
     """Factors of some rows below those of others; sequences are as long as the longest then."""
-    joined = {}
-    for key, value in vars(pieces[0]).items():
-        if isinstance(value, Tensor):
-            tensors = [getattr(piece, key) for piece in pieces]
-            most = max(t.shape[1] for t in tensors)
-            ends = [(0, 0) * (t.ndim - 2) + (0, most - t.shape[1]) for t in tensors]
-            joined[key] = torch.cat([F.pad(t, e) for t, e in zip(tensors, ends, strict=True)])
+    tensors = [key for key, value in vars(pieces[0]).items() if isinstance(value, Tensor)]
+    joined = {key: join_rows([getattr(piece, key) for piece in pieces]) for key in tensors}
     return replace(pieces[0], **joined)
 
 

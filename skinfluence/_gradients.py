@@ -75,9 +75,8 @@ def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Te
     _load_forward_mode()
     engines = [_forward_mode, _forward_mode_one_by_one, _double_backward]
     known, names = _ENGINES.setdefault(module_of(fnet._net), {}), tuple(fnet.params)
-    fnet.tangent_engine = fnet.tangent_engine or known.get(names)
-    if fnet.tangent_engine is not None:
-        return fnet.tangent_engine(fnet, X, U)
+    if names in known:
+        return known[names](fnet, X, U)
     if _count(U) == 1:
         engines = engines[1:]
     for engine in engines:
@@ -97,7 +96,7 @@ def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Te
             stacklevel=2,
         )
     if engine is _double_backward or (engine is _forward_mode_one_by_one and len(engines) == 3):
-        fnet.tangent_engine = known[names] = engine
+        known[names] = engine
     return result
 
 

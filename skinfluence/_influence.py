@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from skinfluence._functional import (
     IGNORED,
     FunctionalNet,
     Rows,
     State,
+    join_rows,
     n_rows,
     slice_rows,
     wide,
@@ -124,8 +124,8 @@ def reference_cotangents(
                 raise fnet.not_differentiable()
             ys.append(yb)
         reference = Reference(
-            _joined(leaves, 0.0),
-            _joined(ys, IGNORED),
+            join_rows(leaves),
+            join_rows(ys, IGNORED),
             torch.cat(losses),
             fnet.probabilities,
             is_classification,
@@ -288,15 +288,6 @@ def _contract(
         return inner
     length = norms(fnet, f, X, y).double()
     return torch.where(length > 0, inner / length, 0)
-
-
-def _joined(parts: list[Tensor], fill: float) -> Tensor:
-    """Join batches along the rows; sequences, padded to the longest of their batch, to the same."""
-    if parts[0].ndim > 1:
-        width = max(part.shape[1] for part in parts)
-        ends = [(0, 0) * (part.ndim - 2) + (0, width - part.shape[1]) for part in parts]
-        parts = [F.pad(part, end, value=fill) for part, end in zip(parts, ends, strict=True)]
-    return torch.cat(parts)
 
 
 def _scale_rows(G: Tensor, weights: Tensor) -> Tensor:

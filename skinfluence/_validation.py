@@ -95,6 +95,11 @@ def is_text(X: Any) -> bool:
     return isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype.kind == "O"
 
 
+def described(X: Any) -> str:
+    """Shape of X, or its type."""
+    return f"shape {np.shape(X)}" if hasattr(X, "shape") else f"type {type(X).__name__}"
+
+
 def check_reader(X: Any, reads_text: bool) -> None:
     """Raise where rows are texts and the net takes numbers, or the other way round."""
     if is_text(X) and not reads_text:
@@ -103,10 +108,9 @@ def check_reader(X: Any, reads_text: bool) -> None:
             "turn the texts into numbers first (TextEmbedder, TfidfVectorizer)."
         )
     if reads_text and not is_text(X) and not isinstance(X, Dataset):
-        given = f"shape {np.shape(X)}" if hasattr(X, "shape") else f"type {type(X).__name__}"
         raise ValueError(
-            f"the net reads texts, but X is of {given}; expected strings: a list, a Series, or a "
-            "frame with one column."
+            f"the net reads texts, but X is of {described(X)}; expected strings: a list, a "
+            "Series, or a frame with one column."
         )
 
 

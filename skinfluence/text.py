@@ -34,7 +34,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from skinfluence._functional import IGNORED
-from skinfluence._validation import as_texts
+from skinfluence._validation import as_texts, described
 
 __all__ = [
     "AnswerLoss",
@@ -354,7 +354,7 @@ class LoRALanguageModel(nn.Module):
         Implementation of attention. The plain one can be differentiated forward, and by row.
     cache : bool, default=False
         Keep, for each row, what enters the first layer with an adapter: with adapters in 4 of 30
-        layers, training and scoring then take a fifth of the time. It needs `layers`, and ``4 *
+        layers, training and scoring then take about half of the time. It needs `layers`, and ``4 *
         width`` bytes a token (92 kB for 40 tokens of a model of width 576). What lies below has no
         part in dropout, then.
 
@@ -436,13 +436,12 @@ class LoRALanguageModel(nn.Module):
 
     def _logits(self, ids: Tensor, mask: Tensor, last: int) -> Tensor:
         """Logits at the last columns of tokens, (n, last, n_tokens)."""
-        where = {"attention_mask": mask, "position_ids": (mask.cumsum(1) - 1).clamp(min=0)}
         if self._known is None:
             network, entering = self.network, {"input_ids": ids}
         else:
             network = _with_layers(self._plain, slice(self._known.depth, None))
             entering = {"inputs_embeds": self._known(self._below, ids, mask)}
-        return network(**entering, **where, logits_to_keep=last, use_cache=False).logits
+        return network(**entering, **_places(mask), logits_to_keep=last).logits
 
     @property
     def _plain(self) -> Any:
@@ -459,10 +458,7 @@ class LoRALanguageModel(nn.Module):
         learning = [module for module in part.modules() if module.training]
         part.eval()
         try:
-            positions = (mask.cumsum(1) - 1).clamp(min=0)
-            return part(
-                input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False
-            ).last_hidden_state
+            return part(input_ids=ids, **_places(mask)).last_hidden_state
         finally:
             for module in learning:
                 module.training = True
@@ -528,6 +524,12 @@ class _Known:
 
     def __reduce__(self) -> Any:
         return type(self), (self.depth,)
+
+
+def _places(mask: Tensor) -> dict[str, Any]:
+    """What a model has to know of tokens that are padded on the left."""
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    return {"attention_mask": mask, "position_ids": positions, "use_cache": False}
 
 
 def _with_layers(network: Any, which: slice) -> Any:
@@ -620,7 +622,8 @@ class TextEmbedder(TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> np.ndarray:
         """Embed texts, (n_samples, width) float32."""
         texts = _read(X, None)[0]
-        encoder = EncoderClassifier(self.model).eval().to(self.device)
+        with torch.random.fork_rng(devices=[]):  # the head, which is not used, is made by lot
+            encoder = EncoderClassifier(self.model).eval().to(self.device)
         ids = _cut(_tokenizer(self.model)(list(texts)).input_ids, self.max_length, "end")
         order = np.argsort([len(row) for row in ids], kind="stable")
         rows = np.empty((len(ids), encoder.head.in_features), dtype=np.float32)
@@ -776,10 +779,9 @@ def _read(X: Any, y: Any) -> tuple[np.ndarray, Any]:
         X = [text for text, _ in items] if pairs else items
     texts = as_texts(X)
     if texts is None:
-        given = f"shape {np.shape(X)}" if hasattr(X, "shape") else f"type {type(X).__name__}"
         raise ValueError(
-            f"X is of {given}; expected texts: a list of strings, a Series, or a frame with one "
-            "column."
+            f"X is of {described(X)}; expected texts: a list of strings, a Series, or a "
+            "frame with one column."
         )
     if y is not None and len(y) != len(texts):
         raise ValueError(

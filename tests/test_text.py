@@ -466,7 +466,9 @@ def test_detector_finds_wrong_labels_of_texts(bert):
 def test_embedder_in_a_pipeline(bert, tweets):
     texts, labels = tweets
     embedder = TextEmbedder(bert, batch_size=7)
+    before = torch.random.get_rng_state()
     rows = embedder.fit_transform(texts)
+    assert torch.equal(torch.random.get_rng_state(), before)
     assert rows.shape == (60, 24)
     assert rows.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-5)
