@@ -1,7 +1,8 @@
 """Which rows should a language model be fine-tuned on? SmolLM2-135M, LoRA on its last four layers.
 
 (a) For each reference row, do the training rows of its class come first? AUC and recall@90 over
-    the ten classes of three families of tasks (those of the DataInf work, made anew).
+    the ten classes of three families of tasks (those of the DataInf work, made anew), from the
+    gradients before and after fine-tuning, of the answers and of the whole texts.
 (b) The model is fine-tuned on a tenth of the rows, selected for one class by its reference rows,
     against a random tenth and all rows: loss and share of exact answers on other rows of the class.
 (c) 30 % of the answers are swapped: are they found, and does dropping as many rows help?
@@ -14,7 +15,6 @@ families that are in the cache are not computed again.
 """
 
 import argparse
-import copy
 import resource
 import time
 from collections.abc import Callable
@@ -39,7 +39,6 @@ from skinfluence.datasets import (
     make_sentence_transformations,
     make_word_problems,
 )
-from skinfluence.ensembles import Snapshots
 from skinfluence.methods import Loss, SelfInfluence
 from skinfluence.pairwise import gradient_features, influence_matrix
 from skinfluence.rules import Budget
@@ -72,7 +71,7 @@ def fitted(net, prompts, answers, seed):
 
 
 class Rows:
-    """Row gradients at one or several states of a net, and what is made of their products."""
+    """Row gradients at several states of a net, and what is made of their products."""
 
     def __init__(self, scorers, task):
         self.sizes = [p.numel() for p in scorers[0]._functional_net().params.values()]
@@ -82,21 +81,20 @@ class Rows:
             for rows in ((task.prompts, task.answers), (task.prompts_test, task.answers_test))
         )
 
-    def product(self, k=-1):
+    def product(self, k):
         return self.train[k] @ self.reference[k].T
 
-    def cosine(self, k=-1):
+    def cosine(self, k):
         return unit(self.train[k]) @ unit(self.reference[k]).T
 
-    def parts(self):
+    def parts(self, k):
         """Gradients by each parameter tensor: of the training rows, and of the reference rows."""
         ends = np.cumsum(self.sizes)[:-1]
-        return zip(
-            *(np.split(side[-1], ends, 1) for side in (self.train, self.reference)), strict=True
-        )
+        both = (np.split(side[k], ends, 1) for side in (self.train, self.reference))
+        return zip(*both, strict=True)
 
-    def by_layer(self):
-        return sum(unit(a) @ unit(b).T for a, b in self.parts())
+    def by_layer(self, k):
+        return sum(unit(a) @ unit(b).T for a, b in self.parts(k))
 
     def ensemble(self):
         return sum(self.product(k) for k in range(len(self.train)))
@@ -104,10 +102,10 @@ class Rows:
     def cosine_ensemble(self):
         return sum(self.cosine(k) for k in range(len(self.train)))
 
-    def datainf(self):
+    def datainf(self, k):
         """The closed form of `skinfluence.curvature.DataInf`, from gradients that are at hand."""
         total = 0
-        for a, b in self.parts():
+        for a, b in self.parts(k):
             lam = np.square(a, dtype=np.float64).mean() / 10
             if lam > 0:
                 own = a @ a.T
@@ -158,13 +156,12 @@ def matrices(family, task, seed, ekfac, say):
         seconds[name] = time.perf_counter() - start + extra
         say(f"{family}: {name} {seconds[name]:.0f} s")
 
-    snapshots = Snapshots(2)
     start = time.perf_counter()
-    # Not longer: rows that are known by heart have gradients that say little of their class.
-    net = fitted(
-        language_model(2, lr=5e-4, callbacks=[snapshots]), task.prompts, task.answers, seed
-    )
+    net = fitted(language_model(2, lr=5e-4), task.prompts, task.answers, seed)
     say(f"{family}: training {time.perf_counter() - start:.0f} s")
+    # What every gradient is taken at: the adapters that training began with, and the trained ones.
+    torch.manual_seed(seed)
+    states = {"before training": language_model(2).initialize(), "after training": net}
     few = slice(0, None, max(len(task.prompts) // 12, 1))
     known = {"X_val": task.prompts_test[::20], "y_val": task.answers_test[::20]}
 
@@ -172,41 +169,32 @@ def matrices(family, task, seed, ekfac, say):
         scorer = InfluenceScorer(FrozenEstimator(model), check_gradients=False, **params)
         return scorer.fit(task.prompts[rows], task.answers[rows], **known)
 
-    plain = scorer_of(net)
+    scorers = [scorer_of(model) for model in states.values()]
     start = time.perf_counter()
-    members = []
-    for state in snapshots.states_:
-        at = fitted_at(net, state)
-        members.append(scorer_of(at))
-    rows = Rows([*members[:-1], plain], task)
-    gradients = (time.perf_counter() - start) / len(members)
-    timed("inner product", rows.product, gradients)
-    timed("inner product, unit rows", rows.cosine, gradients)
-    timed("inner product, unit layers", rows.by_layer, gradients)
-    timed("inner product, ensemble", rows.ensemble, gradients * len(members))
-    timed("inner product, ensemble of unit rows", rows.cosine_ensemble, gradients * len(members))
-    timed("DataInf", rows.datainf, gradients)
+    rows = Rows(scorers, task)
+    gradients = (time.perf_counter() - start) / len(states)
+    for k, state in enumerate(states):
+        timed(f"{state}: inner product", lambda k=k: rows.product(k), gradients)
+        timed(f"{state}: unit rows", lambda k=k: rows.cosine(k), gradients)
+        timed(f"{state}: unit layers", lambda k=k: rows.by_layer(k), gradients)
+        timed(f"{state}: DataInf", lambda k=k: rows.datainf(k), gradients)
+    timed("both: inner product", rows.ensemble, gradients * len(states))
+    timed("both: unit rows", rows.cosine_ensemble, gradients * len(states))
     start = time.perf_counter()
-    texts = Rows([plain], whole_texts(task))
+    texts = Rows(scorers[:1], whole_texts(task))
     gradients = time.perf_counter() - start
-    timed("whole text: inner product, unit rows", texts.cosine, gradients)
-    timed("whole text: inner product, unit layers", texts.by_layer, gradients)
-    timed("whole text: DataInf", texts.datainf, gradients)
+    timed("before training, whole text: inner product", lambda: texts.product(0), gradients)
+    timed("before training, whole text: unit rows", lambda: texts.cosine(0), gradients)
+    timed("before training, whole text: unit layers", lambda: texts.by_layer(0), gradients)
+    timed("before training, whole text: DataInf", lambda: texts.datainf(0), gradients)
     if ekfac:
         asked = (task.prompts, task.answers, task.prompts_test, task.answers_test)
         whole = slice(None)
-        timed("EK-FAC", lambda: influence_matrix(scorer_of(net, whole, curvature=EKFAC()), *asked))
+        curved = scorer_of(net, whole, curvature=EKFAC())
+        timed("after training: EK-FAC", lambda: influence_matrix(curved, *asked))
     timed("embedding (MiniLM)", lambda: embedded(task))
     timed("BM25", lambda: bm25(task))
     return net, found, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-
-
-def fitted_at(net, state):
-    """A copy of the net with the adapters of a snapshot."""
-    other = copy.copy(net)
-    other.module_ = copy.deepcopy(net.module_)
-    other.module_.load_state_dict(state, strict=False)
-    return other
 
 
 def detection(found, task):
@@ -231,26 +219,25 @@ def judged(net, prompts, answers):
 def tuning(family, task, everything, found, seeds, say):
     """Loss and exact answers on rows of a class, by what the model was fine-tuned on."""
     rows = []
-    classes = np.unique(task.classes)
+    fresh = FAMILIES[family](n_train_per_class=1, n_test_per_class=20, random_state=1)
     for seed in seeds:
         rng = np.random.RandomState(seed)
-        for wanted in rng.permutation(classes)[:2]:
-            of_class = np.flatnonzero(task.classes_test == wanted)
-            given, held = of_class[::2], of_class[1::2]  # reference rows, rows to be judged on
-            n = len(task.prompts) // 10
-            chosen = {
-                name: np.argsort(-found[name][:, given].mean(1), kind="stable")[:n]
-                for name in SELECTED
-            }
-            chosen["random"] = rng.permutation(len(task.prompts))[:n]
-            exam = task.prompts_test[held], task.answers_test[held]
-            fixed = {"all rows": everything, "no row": language_model(1).initialize()}
-            for name, net in fixed.items() if seed == seeds[0] else ():
-                rows.append((family, seed, wanted, name, *judged(net, *exam)))
-            for name, index in chosen.items():
-                net = fitted(language_model(3), task.prompts[index], task.answers[index], seed)
-                rows.append((family, seed, wanted, name, *judged(net, *exam)))
-            say(f"{family}: seed {seed}, class {wanted}")
+        wanted = np.unique(task.classes)[rng.randint(10)]
+        known = task.classes_test == wanted
+        new = (fresh.classes_test == wanted) & ~np.isin(fresh.prompts_test, task.prompts)
+        exam = fresh.prompts_test[new], fresh.answers_test[new]
+        n = len(task.prompts) // 10
+        chosen = {
+            name: np.argsort(-found[name][:, known].mean(1), kind="stable")[:n] for name in SELECTED
+        }
+        chosen["random"] = rng.permutation(len(task.prompts))[:n]
+        fixed = {"all rows": everything, "no row": language_model(1).initialize()}
+        for name, net in fixed.items():
+            rows.append((family, seed, wanted, name, *judged(net, *exam)))
+        for name, index in chosen.items():
+            net = fitted(language_model(3), task.prompts[index], task.answers[index], seed)
+            rows.append((family, seed, wanted, name, *judged(net, *exam)))
+        say(f"{family}: seed {seed}, class {wanted}")
     found = pd.DataFrame(rows, columns=["family", "seed", "class", "rows", "loss", "exact"])
     # Classes differ by far more than selections do: differences within a class and a seed.
     by_chance = found[found["rows"] == "random"].set_index(["seed", "class"])["loss"]
@@ -260,8 +247,8 @@ def tuning(family, task, everything, found, seeds, say):
 
 
 SELECTED = (
-    "inner product, unit rows",
-    "whole text: inner product, unit rows",
+    "before training: unit rows",
+    "before training, whole text: unit layers",
     "embedding (MiniLM)",
 )
 
@@ -276,7 +263,7 @@ def corrupted(family, task, seeds, say, share=0.3):
         rng = np.random.RandomState(seed)
         some = np.concatenate(
             [
-                rng.permutation(np.flatnonzero(task.classes == c))[:15]
+                rng.permutation(np.flatnonzero(task.classes == c))[:10]
                 for c in np.unique(task.classes)
             ]
         )
@@ -287,15 +274,19 @@ def corrupted(family, task, seeds, say, share=0.3):
         trusted = {"X_val": task.prompts_test[::2], "y_val": task.answers_test[::2]}
         exam = list(task.prompts_test[1::2]), list(task.answers_test[1::2])
         net = fitted(language_model(2), prompts, answers, seed)
+        torch.manual_seed(seed)
+        untrained = language_model(2).initialize()
         methods = {
-            "inner product": {},
-            "inner product, unit rows": {"normalize": "both"},
-            "self-influence": {"method": SelfInfluence()},
-            "loss": {"method": Loss()},
+            "inner product": (net, {}),
+            "unit rows": (net, {"normalize": "both"}),
+            "unit rows, before training": (untrained, {"normalize": "both"}),
+            "self-influence": (net, {"method": SelfInfluence()}),
+            "loss": (net, {"method": Loss()}),
+            "loss, before training": (untrained, {"method": Loss()}),
         }
         kept = {"all rows": np.arange(len(some)), "clean rows": np.flatnonzero(~wrong)}
-        for name, params in methods.items():
-            scorer = InfluenceScorer(FrozenEstimator(net), check_gradients=False, **params)
+        for name, (model, params) in methods.items():
+            scorer = InfluenceScorer(FrozenEstimator(model), check_gradients=False, **params)
             selector = InfluenceSampleSelector(scorer, Budget(share), random_state=seed)
             selector.fit(list(prompts), list(answers), **trusted)
             found.append((family, seed, name, average_precision_score(wrong, -selector.scores_)))

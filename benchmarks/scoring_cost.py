@@ -3,11 +3,11 @@
     python benchmarks/scoring_cost.py [--rows 16384] [--repeats 11] [--device cpu]
 
 For each net: the time of one plain pass (forward, loss, backward; the training step without the
-optimizer), of scoring by one forward-mode pass, of scoring with normalised rows, of self-influence,
-and of per-row gradients by vmap (of 256 rows, times their number). Passes alternate in one process;
-the median of their ratios to the plain pass beside them is reported. Memory is what the process's
-peak rises by in a plain pass, in scoring (the direction included), and in scoring four times as
-many rows.
+optimizer), of scoring by one forward-mode pass, of scoring with normalised rows, of scoring along
+ten directions, of self-influence, and of per-row gradients by vmap (of 256 rows, times their
+number). Passes alternate in one process; the median of their ratios to the plain pass beside them
+is reported. Memory is what the process's peak rises by in a plain pass, in scoring (the direction
+included), and in scoring four times as many rows.
 """
 
 from __future__ import annotations
@@ -123,6 +123,7 @@ def tasks(net, X, y):
     fnet = FunctionalNet(net)
     m = min(len(y), 512)
     u = directions(fnet, Utility(), X[:m], y[:m], is_classification=True)
+    ten = {name: torch.randn(10, *p.shape, device=p.device) for name, p in fnet.params.items()}
 
     def vmap() -> None:
         Xb, yb = next(iter(fnet.batches(X[:256], y[:256])))
@@ -132,6 +133,7 @@ def tasks(net, X, y):
         "plain": lambda: plain_pass(net, X, y),
         "scores": lambda: row_scores(fnet, u, X, y),
         "normalised scores": lambda: row_scores(fnet, u, X, y, normalize=True),
+        "ten directions": lambda: row_scores(fnet, ten, X, y),
         "self-influence": lambda: self_influences(fnet, X, y),
         "vmap (256 rows)": vmap,
     }
@@ -201,13 +203,14 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     print(f"torch {torch.__version__}, {args.device}, {torch.get_num_threads()} threads")
-    columns = ["plain", "scores", "normalised scores", "self-influence", "vmap (256 rows)"]
+    columns = ["plain", "scores", "normalised scores", "ten directions", "self-influence"]
+    columns.append("vmap (256 rows)")
     print(
         "| net | parameters | rows | plain pass, s | scores | normalised scores | "
-        "self-influence | vmap | "
+        "ten directions | self-influence | vmap | "
         "MB: plain | scores | scores, 4x rows |"
     )
-    print("|" + "---|" * 11)
+    print("|" + "---|" * 12)
     for name in args.nets:
         r = ratios(name, args.rows, args.repeats, args.batch_size, args.device)
         plain, scores = measured_peak(name, args.rows, args.batch_size, args.device)

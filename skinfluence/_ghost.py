@@ -23,8 +23,16 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from skinfluence._functional import FunctionalNet, Params, Rows, join_rows, slice_rows, wide
-from skinfluence._gradients import forward, plain_kernels, pullback, row_gradients
+from skinfluence._functional import (
+    FunctionalNet,
+    Params,
+    Rows,
+    join_rows,
+    n_rows,
+    slice_rows,
+    wide,
+)
+from skinfluence._gradients import Directions, forward, plain_kernels, pullback, row_gradients
 
 _ELEMENTS = 2**24  # explicit per-row gradients are made in pieces of at most this many numbers
 
@@ -60,6 +68,9 @@ class Outer:
         V = V.reshape(len(V), self.d.shape[2], self.d.shape[3], self.a.shape[3]).to(self.d)
         if self._is_long(len(V)):
             return _in_pieces(self, lambda piece: piece.dense().flatten(1) @ V.flatten(1).T)
+        # From left to right: what the first product leaves is as wide as the other side.
+        if self.d.shape[3] < self.a.shape[3]:
+            return torch.einsum("ntgi,kgoi,ntgo->nk", self.a, V, self.d)
         return torch.einsum("ntgo,kgoi,ntgi->nk", self.d, V, self.a)
 
     def combine(self, c: Tensor) -> Tensor:
@@ -79,8 +90,9 @@ class Outer:
 
     def _is_long(self, k: int) -> bool:
         """Whether k products with single steps cost more than to form the rows' gradients."""
-        steps = self.a.shape[1]
-        return steps * k > 4 * (steps + k)  # four times: what is formed is written to memory
+        steps, out = self.a.shape[1], self.d.shape[3]
+        # Products, and numbers that are written to memory at about the price of eight of them.
+        return (steps + k + 8) * out < steps * k * (out + 8)
 
     def join(self, other: Outer) -> Outer:
         """Gradient of a layer that was called twice."""
@@ -153,6 +165,9 @@ class Dense:
 
 
 Factor = Outer | Lookup | Dense
+
+# ∂ℓ/∂f of a batch, or what makes it of the outputs of some of its rows: then one pass has both.
+Cotangents = Tensor | Callable[[Tensor, slice], Tensor]
 
 
 @singledispatch
@@ -258,44 +273,85 @@ class Ghost:
         truth = [
             pullback(fnet, slice_rows(X, slice(i, i + 1)), G[i : i + 1]) for i in range(len(G))
         ]
-        found = self._factors(X, G)
+        found, _ = self._factors(X, G)
         # Under .05, though half precision rounds so coarsely: else any rule would do there.
         tolerance = min(100 * fnet.eps**0.75, 0.05)
         self.trusted = {n for n, factor in found.items() if _agrees(factor, n, truth, tolerance)}
         self.by_vmap = [name for name in fnet.params if name not in self.trusted]
+        sizes = {name: p.numel() for name, p in fnet.params.items()}
+        # Rows one by one are so slow that some of them cost more than all that the rules save.
+        self.has_rules = 2 * sum(sizes[name] for name in self.trusted) > sum(sizes.values())
         kept = {name.rpartition(".")[0] for name in self.trusted}
         self._layers = {name: layer for name, layer in self._layers.items() if name in kept}
 
-    def factors(self, X: Rows, G: Tensor) -> dict[str, Factor]:
+    def of_losses(self, X: Rows, y: Any) -> Cotangents:
+        """Gradients of the rows' losses by the outputs, to be taken in the pass that asks."""
+        return lambda f, rows: self.fnet.cotangents(f, slice_rows(X, rows), y[rows])
+
+    def factors(self, X: Rows, G: Cotangents) -> dict[str, Factor]:
         """Every parameter's row gradients, in the smallest form known for it."""
-        found = {n: f for n, f in self._factors(X, G).items() if n in self.trusted}
+        found, G = self._factors(X, G)
         rest = row_gradients(self.fnet, X, G, self.by_vmap) if self.by_vmap else {}
-        return found | {name: Dense(wide(g)) for name, g in rest.items()}
+        return self._only_trusted(found) | {name: Dense(wide(g)) for name, g in rest.items()}
 
-    def square_norms(self, X: Rows, G: Tensor) -> Tensor:
+    def square_norms(self, X: Rows, G: Cotangents) -> Tensor:
         """‖g_i‖², (n,)."""
-        found = {n: f for n, f in self._factors(X, G).items() if n in self.trusted}
-        total = sum((f.square_norms() for f in found.values()), G.new_zeros(len(G)))
-        if not self.by_vmap:
-            return total
-        width = sum(self.fnet.params[name].numel() for name in self.by_vmap)
-        step = max(1, _ELEMENTS // width)
-        pieces = []
-        for start in range(0, len(G), step):
-            rows = slice(start, start + step)
-            rest = row_gradients(self.fnet, slice_rows(X, rows), G[rows], self.by_vmap)
-            pieces.append(wide(torch.cat([g.flatten(1) for g in rest.values()], 1)).square().sum(1))
-        return total + torch.cat(pieces)
+        return self._total(X, G, lambda _, factor: factor.square_norms())
 
-    def _factors(self, X: Rows, G: Tensor) -> dict[str, Factor]:
-        step = self.fnet.rows_at_once or len(G)
-        pieces = [slice(i, i + step) for i in range(0, len(G), step)]
-        found = [self._in_one_call(slice_rows(X, rows), G[rows]) for rows in pieces]
+    def inner(self, X: Rows, G: Cotangents, U: Directions, *, normalize: bool = False) -> Tensor:
+        """<g_i, u> of each direction (over ‖g_i‖ with `normalize`), (n, d) float64.
+
+        A direction costs as much as the layer's own forward pass; J u costs two of them.
+        """
+
+        def of(name: str, factor: Factor) -> Tensor:
+            products = factor.inner(U[name]).double()
+            if not normalize:
+                return products
+            return torch.cat([products, factor.square_norms().double().unsqueeze(1)], 1)
+
+        found = self._total(X, G, of)
+        if not normalize:
+            return found
+        norms = found[:, -1:].sqrt()
+        return torch.where(norms > 0, found[:, :-1] / norms, 0)
+
+    def _total(self, X: Rows, G: Cotangents, of: Callable[[str, Factor], Tensor]) -> Tensor:
+        """Sum of what `of` says of each parameter's row gradients, (n, ...)."""
+        found, G = self._factors(X, G)
+        parts = [of(name, factor) for name, factor in self._only_trusted(found).items()]
+        if self.by_vmap:
+            width = sum(self.fnet.params[name].numel() for name in self.by_vmap)
+            step = max(1, _ELEMENTS // width)
+            pieces = []
+            for start in range(0, len(G), step):
+                rows = slice(start, start + step)
+                rest = row_gradients(self.fnet, slice_rows(X, rows), G[rows], self.by_vmap)
+                each = (of(name, Dense(wide(g))) for name, g in rest.items())
+                pieces.append(reduce(torch.add, each))
+            parts.append(torch.cat(pieces))
+        return reduce(torch.add, parts)
+
+    def _only_trusted(self, found: dict[str, Factor]) -> dict[str, Factor]:
+        return {name: factor for name, factor in found.items() if name in self.trusted}
+
+    def _factors(self, X: Rows, G: Cotangents) -> tuple[dict[str, Factor], Tensor]:
+        """Factors by the rules, trusted or not, and ∂ℓ/∂f."""
+        if isinstance(G, Tensor):
+            given = G
+            G = lambda _, rows: given[rows]  # noqa: E731
+        n = n_rows(X)
+        step = self.fnet.rows_at_once or n
+        pieces = [slice(i, i + step) for i in range(0, n, step)]
+        found = [self._in_one_call(slice_rows(X, rows), G, rows) for rows in pieces]
         if len(found) == 1:
             return found[0]
-        return {name: _stacked([piece[name] for piece in found]) for name in found[0]}
+        stacked = {name: _stacked([piece[0][name] for piece in found]) for name in found[0][0]}
+        return stacked, join_rows([piece[1] for piece in found])
 
-    def _in_one_call(self, X: Rows, G: Tensor) -> dict[str, Factor]:
+    def _in_one_call(
+        self, X: Rows, cotangents: Callable[[Tensor, slice], Tensor], rows: slice
+    ) -> tuple[dict[str, Factor], Tensor]:
         calls: list[tuple[str, Tensor, Tensor]] = []
 
         def record(name: str) -> Callable[..., Tensor | None]:
@@ -316,8 +372,9 @@ class Ghost:
         finally:
             for hook in hooks:
                 hook.remove()
+        G = cotangents(outputs.detach(), rows)
         if not calls:
-            return {}
+            return {}, G
         grads = torch.autograd.grad(
             outputs,
             [c[2] for c in calls],
@@ -334,7 +391,7 @@ class Ghost:
                     full = f"{name}.{own}" if name else own
                     if full in fnet.params:
                         found[full] = found[full].join(factor) if full in found else factor  # type: ignore[arg-type]
-        return found
+        return found, G
 
 
 def _stacked(pieces: list[Any]) -> Any:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn import functional as F
+from torch.nn.modules.conv import _ConvNd
 from torch.overrides import TorchFunctionMode
 
 from skinfluence._functional import (
@@ -77,8 +78,8 @@ def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Te
     known, names = _ENGINES.setdefault(module_of(fnet._net), {}), tuple(fnet.params)
     if names in known:
         return known[names](fnet, X, U)
-    if _count(U) == 1:
-        engines = engines[1:]
+    if _count(U) == 1 or fnet.contains(_ConvNd) or fnet.contains(nn.MultiheadAttention):
+        engines = engines[1:]  # their batched rules take two to three times as long
     for engine in engines:
         try:
             result = engine(fnet, X, U)
@@ -95,7 +96,7 @@ def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Te
             RuntimeWarning,
             stacklevel=2,
         )
-    if engine is _double_backward or (engine is _forward_mode_one_by_one and len(engines) == 3):
+    if engine is _double_backward or (engine is _forward_mode_one_by_one and _count(U) > 1):
         known[names] = engine
     return result
 

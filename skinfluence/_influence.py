@@ -146,11 +146,19 @@ def row_scores(
     progress: Callable[[Iterator[Any]], Iterator[Any]] = iter,
 ) -> np.ndarray:
     """<g_i, u> (over ‖g_i‖ with `normalize`), the worst over the directions: (n,) float64."""
-    norms = _Norms() if normalize else None
+    ghost: Ghost | None = None
 
     def of_batch(Xb: Rows, yb: Tensor) -> Tensor:
+        nonlocal ghost
+        # A direction costs a plain pass in forward mode; from factors, norms and each further one
+        # cost a fraction of it (benchmarks/scoring_cost.py).
+        if normalize or len(next(iter(U.values()))) > 2:
+            ghost = ghost or Ghost(fnet, Xb)
+            if normalize or ghost.has_rules:
+                G = ghost.of_losses(Xb, yb)
+                return ghost.inner(Xb, G, U, normalize=normalize).amin(1)
         f, t = pushforward(fnet, Xb, U)
-        return _contract(fnet, f, t, Xb, yb, norms)
+        return _contract(fnet, f, t, Xb, yb, None)
 
     return _over_rows(of_batch, progress(fnet.batches(X, y)))
 

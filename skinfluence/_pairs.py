@@ -61,7 +61,7 @@ def pair_blocks(
     for held in _held(ghost, reference, solve):
         top, right = 0, left
         for Xb, yb in progress(fnet.batches(X, y)):
-            rows = ghost.factors(Xb, fnet.cotangents(forward(fnet, Xb), Xb, yb))
+            rows = ghost.factors(Xb, ghost.of_losses(Xb, yb))
             block = torch.cat([_products(rows, columns) for columns in held], 1).double()
             if normalize:
                 norms = square_norms(rows).sqrt().double().unsqueeze(1)
@@ -117,8 +117,7 @@ class _Squares:
 
     def __call__(self, X: Rows, y: Tensor) -> Tensor:
         self.ghost = self.ghost or Ghost(self.fnet, X)
-        G = self.fnet.cotangents(forward(self.fnet, X), X, y)
-        return self.ghost.square_norms(X, G).double()
+        return self.ghost.square_norms(X, self.ghost.of_losses(X, y)).double()
 
 
 def _held(

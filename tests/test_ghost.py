@@ -67,6 +67,28 @@ def test_pieces_give_the_same_gram(name, monkeypatch):
     assert_close(square_norms(factors), (rows**2).sum(1))
 
 
+@pytest.mark.parametrize("pieces", [False, True], ids=["whole", "in pieces"])
+@each_dtype
+@each_net
+def test_products_with_several_directions_are_those_of_the_loop(name, dtype, pieces, monkeypatch):
+    net, X, y = make(name, dtype)
+    ghost, Xb, G = ghost_of(net, X, y)
+    if pieces:
+        monkeypatch.setattr(_ghost, "_ELEMENTS", 1)
+    rows = loop_gradients(net, X, y)
+    generator = torch.Generator().manual_seed(0)
+    U = {
+        n: torch.randn(5, *p.shape, generator=generator, dtype=dtype)
+        for n, p in ghost.fnet.params.items()
+    }
+    along = rows @ np.concatenate([u.flatten(1).double().numpy() for u in U.values()], 1).T
+    yb = torch.as_tensor(y)
+    assert_close(ghost.inner(Xb, G, U), along, dtype)
+    assert_close(ghost.inner(Xb, ghost.of_losses(Xb, yb), U), along, dtype)
+    along /= np.linalg.norm(rows, axis=1, keepdims=True)
+    assert_close(ghost.inner(Xb, G, U, normalize=True), along, dtype)
+
+
 # What is done by rule, and what row by row -----------------------------------------------------
 
 

@@ -183,12 +183,15 @@ def test_normalized_row_scores_are_divided_by_the_norm_of_the_row(name, batch_si
     assert_close(got, rows @ rows.mean(0) / np.linalg.norm(rows, axis=1))
 
 
+@pytest.mark.parametrize("n_groups", [2, 3, 7])
 @each_batch_size
-def test_several_directions_give_the_worst_of_their_scores(batch_size):
-    fnet, X, y, net = fnet_of("mlp", batch_size=batch_size)
+@each_kind
+def test_several_directions_give_the_worst_of_their_scores(name, batch_size, n_groups):
+    fnet, X, y, net = fnet_of(name, batch_size=batch_size)
     rows = loop_gradients(net, X, y)
-    means = np.stack([rows[y == c].mean(0) for c in np.unique(y)])
-    U = ask(fnet, Utility(), X, y, groups=y)
+    groups = np.arange(len(y)) % n_groups
+    means = np.stack([rows[groups == k].mean(0) for k in range(n_groups)])
+    U = ask(fnet, Utility(), X, y, groups=groups)
     assert_close(row_scores(fnet, U, X, y), (rows @ means.T).min(1))
 
 

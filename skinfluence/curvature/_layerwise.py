@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from skinfluence._functional import FunctionalNet, Rows, n_rows
+from skinfluence._functional import FunctionalNet, Rows, n_rows, slice_rows
 from skinfluence._ghost import Ghost, Outer
-from skinfluence._gradients import Directions, forward
+from skinfluence._gradients import Directions
 from skinfluence._validation import check_count
 from skinfluence.curvature._base import Bar, Curvature, Solve, read_damping, silent
 from skinfluence.curvature._kfac import Block, Diagonal, Eigenbasis, blocks
@@ -177,6 +178,9 @@ def _row_factors(
     ghost = None
     for Xb, yb in fnet.batches(X, y):
         ghost = ghost or Ghost(fnet, Xb)
-        f = forward(fnet, Xb)
-        labels = yb if generator is None else fnet.sampled_labels(f, yb, generator)
-        yield ghost.factors(Xb, fnet.cotangents(f, Xb, labels))
+
+        def drawn(f: Tensor, rows: slice, Xb: Any = Xb, yb: Any = yb) -> Tensor:
+            labels = fnet.sampled_labels(f, yb[rows], generator)  # type: ignore[arg-type]
+            return fnet.cotangents(f, slice_rows(Xb, rows), labels)
+
+        yield ghost.factors(Xb, ghost.of_losses(Xb, yb) if generator is None else drawn)
