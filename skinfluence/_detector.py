@@ -8,12 +8,12 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skinfluence import _validation as check
+from skinfluence._base import Estimator
 from skinfluence._evidence import METHODS, Trusted, reference_direction
 from skinfluence._functional import FunctionalNet
 from skinfluence._judge import Judge
@@ -23,7 +23,7 @@ from skinfluence._training import fit_net, in_one_thread
 from skinfluence._verdict import Verdict, open_verdict
 
 
-class NoisyLabelDetector(BaseEstimator):
+class NoisyLabelDetector(Estimator):
     """Find rows whose label is likely wrong, and say which label they should have.
 
     The rows are split into `cv` folds and one net is trained without each, as for cross-validated

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import sklearn
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from torch.utils.data import Dataset
 
 from skinfluence import _validation as check
+from skinfluence._base import Estimator
 from skinfluence._functional import n_rows
 from skinfluence._selector import InfluenceSampleSelector, like, rows_of
 
@@ -30,7 +31,7 @@ def _estimator_has(method: str) -> Callable[[Any], bool]:
     return has
 
 
-class FilteredEstimator(MetaEstimatorMixin, BaseEstimator):
+class FilteredEstimator(MetaEstimatorMixin, Estimator):
     """Fit an estimator on the rows that a selector keeps; predict like that estimator.
 
     Rows are dropped, relabelled or reweighted in `fit` only, so this is the step with which

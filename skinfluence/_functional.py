@@ -101,7 +101,7 @@ class FunctionalNet:
         self.params: Params = {name: self._state[name] for name in names}
         self.dtype = next(iter(self.params.values())).dtype
         floats = [t.dtype for t in self._state.values() if t.is_floating_point()]
-        self.eps = max(torch.finfo(dtype).eps for dtype in floats)  # of the coarsest numbers in it
+        self.eps = max(torch.finfo(dtype).eps for dtype in floats)  # of its coarsest weights
 
     def at(self, state: State) -> FunctionalNet:
         """Return the same net at other values of some weights, buffers or gates."""

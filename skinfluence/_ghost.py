@@ -32,7 +32,14 @@ from skinfluence._functional import (
     slice_rows,
     wide,
 )
-from skinfluence._gradients import Directions, forward, plain_kernels, pullback, row_gradients
+from skinfluence._gradients import (
+    Directions,
+    forward,
+    plain_kernels,
+    precision,
+    pullback,
+    row_gradients,
+)
 
 _ELEMENTS = 2**24  # explicit per-row gradients are made in pieces of at most this many numbers
 
@@ -275,7 +282,7 @@ class Ghost:
         ]
         found, _ = self._factors(X, G)
         # Under .05, though half precision rounds so coarsely: else any rule would do there.
-        tolerance = min(100 * fnet.eps**0.75, 0.05)
+        tolerance = min(100 * precision(fnet, X) ** 0.75, 0.05)
         self.trusted = {n for n, factor in found.items() if _agrees(factor, n, truth, tolerance)}
         self.by_vmap = [name for name in fnet.params if name not in self.trusted]
         sizes = {name: p.numel() for name, p in fnet.params.items()}

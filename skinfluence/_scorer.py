@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skinfluence import _validation as check
+from skinfluence._base import Estimator
 from skinfluence._functional import FunctionalNet
 from skinfluence._influence import directions, predictions
 from skinfluence._question import Question, Reading
@@ -28,7 +29,7 @@ from skinfluence.targets import check_target
 _NORMALIZE = (None, "rows", "reference", "both")
 
 
-class InfluenceScorer(TransformerMixin, BaseEstimator):
+class InfluenceScorer(TransformerMixin, Estimator):
     """Score rows by how much they help a net on reference rows: higher is more helpful.
 
     The score of a row is the inner product of two gradients, <∇ loss of the row, ∇ target>, the

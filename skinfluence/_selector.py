@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from joblib import Memory
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
+from sklearn.base import MetaEstimatorMixin, clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted, check_memory, has_fit_parameter
@@ -16,13 +16,14 @@ from skorch import NeuralNet
 from torch.utils.data import Dataset
 
 from skinfluence import _validation as check
+from skinfluence._base import Estimator
 from skinfluence._detector import NoisyLabelDetector
 from skinfluence._functional import n_rows
 from skinfluence._scorer import InfluenceScorer
 from skinfluence.rules import Decision, check_rule
 
 
-class InfluenceSampleSelector(MetaEstimatorMixin, BaseEstimator):
+class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
     """Keep the rows that help: a scorer says how good each row is, a rule what follows from it.
 
     Use it in an :class:`imblearn.pipeline.Pipeline` (``fit_resample``), or inside

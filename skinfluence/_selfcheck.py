@@ -13,32 +13,32 @@ import torch
 from torch import Tensor
 
 from skinfluence._functional import FunctionalNet, Rows, map_tensors, slice_rows
-from skinfluence._gradients import Directions, forward, plain_kernels, pushforward, wide
+from skinfluence._gradients import Directions, forward, plain_kernels, precision, pushforward, wide
 
 
 def check_net(fnet: FunctionalNet, U: Directions, X: Rows, y: Any, rows: int = 6) -> None:
     """Raise ValueError where the net's scores cannot be what they claim to be."""
     X, y = next(iter(fnet.batches(X, y)))
     X, y = slice_rows(X, slice(0, rows)), y[:rows]
-    f = forward(fnet, X)
-    _check_outputs(fnet, X, f)
-    _check_losses(fnet, X, y, f)
-    _check_scores(fnet, U, X, y)
+    f, eps = forward(fnet, X), precision(fnet, X)
+    _check_outputs(fnet, X, f, eps)
+    _check_losses(fnet, X, y, f, eps)
+    _check_scores(fnet, U, X, y, eps)
 
 
-def _check_outputs(fnet: FunctionalNet, X: Rows, f: Tensor) -> None:
+def _check_outputs(fnet: FunctionalNet, X: Rows, f: Tensor, eps: float) -> None:
     if not torch.isfinite(f).all():
         raise ValueError(
             "the fitted net's outputs are NaN or infinite: training diverged (try a smaller lr, or "
             "scale X), or the module takes a log or a division at 0."
         )
-    if not _close(forward(fnet, X), f):
+    if not _close(forward(fnet, X), f, eps):
         raise ValueError(
             "the net gives another output for the same rows each time, though it is in eval mode: "
             "a random operation in forward ignores self.training (F.dropout without "
             "training=self.training?), or forward changes a buffer."
         )
-    if not _close(_in_halves(X, len(f), lambda Xh, _: forward(fnet, Xh)), f):
+    if not _close(_in_halves(X, len(f), lambda Xh, _: forward(fnet, Xh)), f, eps):
         raise ValueError(
             "a row's output depends on the other rows of its batch (BatchNorm with "
             "track_running_stats=False, a softmax or a mean over the batch axis?); a row has no "
@@ -46,13 +46,13 @@ def _check_outputs(fnet: FunctionalNet, X: Rows, f: Tensor) -> None:
         )
 
 
-def _check_losses(fnet: FunctionalNet, X: Rows, y: Tensor, f: Tensor) -> None:
+def _check_losses(fnet: FunctionalNet, X: Rows, y: Tensor, f: Tensor, eps: float) -> None:
     losses = fnet.losses(f, X, y)
     halves = _in_halves(X, len(f), lambda Xh, rows: fnet.losses(f[rows], Xh, y[rows]))
     raw = fnet.raw_loss(f, X, y)
     whole = losses.mean() if raw.ndim == 0 else None
-    additive = whole is None or _close(raw, whole) or _close(raw, losses.sum())
-    if not _close(halves, losses) or not additive:
+    additive = whole is None or _close(raw, whole, eps) or _close(raw, losses.sum(), eps)
+    if not _close(halves, losses, eps) or not additive:
         raise ValueError(
             "the net's loss is not a function of single rows: the loss of a batch is neither the "
             "sum nor the mean of its rows' losses (a contrastive or ranking loss, statistics over "
@@ -61,12 +61,12 @@ def _check_losses(fnet: FunctionalNet, X: Rows, y: Tensor, f: Tensor) -> None:
         )
 
 
-def _check_scores(fnet: FunctionalNet, U: Directions, X: Rows, y: Tensor) -> None:
-    error, scale, tolerance = _score_error(fnet, U, X, y)
+def _check_scores(fnet: FunctionalNet, U: Directions, X: Rows, y: Tensor, eps: float) -> None:
+    error, scale, tolerance = _score_error(fnet, U, X, y, eps)
     if error > tolerance:
         # At the kink of a ReLU a batch of six and a batch of one may round to different sides, and
         # both be right. A little further on they agree, unless something is wrong.
-        error, scale, tolerance = _score_error(fnet, U, _nudged(X), y)
+        error, scale, tolerance = _score_error(fnet, U, _nudged(X), y, eps)
     if error > tolerance:
         raise ValueError(
             f"the scores of {len(y)} rows differ from plain autograd by {error:.3g} (scale "
@@ -77,7 +77,7 @@ def _check_scores(fnet: FunctionalNet, U: Directions, X: Rows, y: Tensor) -> Non
 
 
 def _score_error(
-    fnet: FunctionalNet, U: Directions, X: Rows, y: Tensor
+    fnet: FunctionalNet, U: Directions, X: Rows, y: Tensor, eps: float
 ) -> tuple[float, float, float]:
     """Largest difference from plain autograd, the scores' scale, and the tolerance."""
     f, t = pushforward(fnet, X, U)
@@ -99,7 +99,7 @@ def _score_error(
         want.append(_along(U, whole) - besides[-1])
         size = sum(_sum(wide(g).square()) for g in whole) ** 0.5
         scale = torch.maximum(scale, torch.as_tensor(size * length).to(scale))
-    tolerance = fnet.eps**0.5 * scale
+    tolerance = eps**0.5 * scale
     if (torch.stack(besides) - besides[0]).abs().max() > tolerance:
         raise ValueError(
             "the net's get_loss depends on the parameters other than through the outputs that it "
@@ -144,8 +144,8 @@ def _in_halves(X: Rows, n: int, function: Any) -> Tensor:
     return torch.cat([function(slice_rows(X, rows), rows) for rows in halves])
 
 
-def _close(a: Tensor, b: Tensor) -> bool:
+def _close(a: Tensor, b: Tensor, eps: float) -> bool:
     # Batched kernels round differently for other batch sizes: a fraction of the precision is lost.
-    eps = torch.finfo(b.dtype).eps if b.is_floating_point() else 0.0
+    eps = eps if b.is_floating_point() else 0.0
     scale = b.abs().max().clamp_min(1e-30) if b.numel() else 1.0
     return bool(((a - b).abs() <= eps**0.6 * scale).all())

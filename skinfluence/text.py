@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.datasets import get_data_home
 from skorch import NeuralNet, NeuralNetClassifier
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
+from skinfluence._base import Estimator
 from skinfluence._functional import IGNORED
 from skinfluence._validation import as_texts, described
 
@@ -584,7 +585,7 @@ def answer_losses(outputs: Tensor, y: Tensor) -> Tensor:
     return losses.reshape(y.shape).sum(1) / (y != IGNORED).sum(1).clamp(min=1)
 
 
-class TextEmbedder(TransformerMixin, BaseEstimator):
+class TextEmbedder(TransformerMixin, Estimator):
     """Embed texts by a pretrained encoder: the mean over a text's tokens, scaled to length 1.
 
     Parameters

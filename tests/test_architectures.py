@@ -497,3 +497,54 @@ def test_norms_too_small_for_float16_are_no_zeros(trained):
         norms.append(Ghost(fnet, Xb).square_norms(Xb, G).double())
     assert (norms[0] > 0).all()
     torch.testing.assert_close(*norms, rtol=0.1, atol=0)  # 1e-5 has two digits in float16
+
+
+class Autocast(nn.Module):
+    """A module that computes in bfloat16 what torch thinks safe, over parameters in single."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, X):
+        with torch.autocast(X.device.type, torch.bfloat16):
+            return self.module(X)
+
+
+@pytest.mark.parametrize("where", ["in forward", "around fit"])
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_autocast_keeps_the_ranks(question, where, trained):
+    module, X, y = trained
+    single = scores_in(torch.float32, trained, **QUESTIONS[question])
+    inside = where == "in forward"
+    net = as_net(Autocast(copy.deepcopy(module)) if inside else module, 128)
+    scorer = InfluenceScorer(FrozenEstimator(net), **QUESTIONS[question])
+    with torch.autocast("cpu", torch.bfloat16, enabled=not inside):
+        mixed = scorer.fit(X, y, X_val=X[::2], y_val=y[::2]).scores_
+    assert not np.array_equal(mixed, single)
+    assert spearmanr(mixed, single).statistic > AGREEMENT[question]
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_nets_that_accelerate_drives_are_scored(precision, trained):
+    accelerate = pytest.importorskip("accelerate")
+    hf = pytest.importorskip("skorch.hf")
+
+    class Accelerated(hf.AccelerateMixin, NeuralNetClassifier):
+        pass
+
+    module, X, y = trained
+    accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
+    accelerator = accelerate.Accelerator(cpu=True, mixed_precision=precision)
+    options = {"criterion": nn.CrossEntropyLoss, "train_split": None, "max_epochs": 1, "lr": 1e-30}
+    nets = (
+        Accelerated(copy.deepcopy(module), accelerator=accelerator, device=None, **options),
+        NeuralNetClassifier(copy.deepcopy(module), verbose=0, **options),
+    )
+    ours, plain = (
+        InfluenceScorer(n, random_state=0).fit(X, y, X_val=X[::2], y_val=y[::2]) for n in nets
+    )
+    assert spearmanr(ours.scores_, plain.scores_).statistic > 0.999
+    np.testing.assert_allclose(
+        ours.score_samples(X, y), ours.scores_, rtol=1e-5, atol=1e-5 * np.abs(ours.scores_).max()
+    )

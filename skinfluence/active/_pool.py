@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from skorch import NeuralNet
 from torch.utils.data import Dataset
 
 from skinfluence import _validation as check
+from skinfluence._base import Estimator
 from skinfluence._functional import FunctionalNet, n_rows
 from skinfluence.active._ldm import check_number, entering, last_parameters
 from skinfluence.active._utility import probabilities
 
 
-class PoolQuery(BaseEstimator):
+class PoolQuery(Estimator):
     """Base of the query strategies: fit on the labelled rows, rank the others, take a batch."""
 
     spread: int
