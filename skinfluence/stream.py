@@ -40,8 +40,9 @@ def score_stream(
     scorer : InfluenceScorer or NoisyLabelDetector
         Fitted; anything with ``score_samples(X, y)``.
     X : array-like, store, Dataset or iterable
-        Rows: an array, memmap, Zarr or HDF5 array, or a DataFrame, which are sliced (a memmap is
-        opened anew by each process, and is never sent to one); a dict of those; a Hugging Face
+        Rows: an array, memmap, Zarr or HDF5 array, Dask array or DataFrame, which are sliced (a
+        memmap is opened anew by each process and a Dask array computed there; their rows are never
+        sent to one); a dict of those; a Hugging Face
         dataset in the format "numpy", with y the name of its column of labels; a Dataset of
         (x, y) items; or an iterable of ``(X, y)`` chunks (an IterableDataset that yields them, a
         generator), whose chunks are taken as they come.
@@ -264,9 +265,11 @@ def _cut(data: Any, rows: slice) -> Any:
         return None
     if isinstance(data, Mapping):
         return {key: _cut(value, rows) for key, value in data.items()}
-    if hasattr(data, "iloc"):
-        return data.iloc[rows]
-    return data[rows]
+    piece = data.iloc[rows] if hasattr(data, "iloc") else data[rows]
+    if hasattr(piece, "__dask_graph__"):
+        # Here, in the process that scores it: a worker that asked its cluster would wait for itself.
+        return piece.compute(scheduler="synchronous")
+    return piece
 
 
 # Checkpoints: what is done already ------------------------------------------------------------

@@ -98,6 +98,22 @@ def test_workers_at_two_addresses_give_the_same_scores(cluster, fitted):
     np.testing.assert_allclose(got, np.tile(fitted.scores_, 10), rtol=1e-5, atol=1e-6)
 
 
+def test_the_rows_of_a_dask_array_are_read_by_the_workers(cluster, fitted, tmp_path):
+    dask_array = pytest.importorskip("dask.array")
+    np.save(tmp_path / "X.npy", np.tile(X32, (10, 1)))
+    path, pid = str(tmp_path / "X.npy"), os.getpid()
+
+    def opened(block_info=None):
+        assert os.getpid() != pid
+        (start, stop), _ = block_info[None]["array-location"]
+        return np.load(path, mmap_mode="r")[start:stop]
+
+    rows = dask_array.map_blocks(opened, chunks=((90,) * 10, (4,)), dtype=np.float32, meta=X32[:0])
+    with joblib.parallel_config(backend="dask"):
+        got = score_stream(fitted, rows, np.tile(Y, 10), chunk_size=90)
+    np.testing.assert_allclose(got, np.tile(fitted.scores_, 10), rtol=1e-5, atol=1e-6)
+
+
 def test_a_worker_that_dies_in_the_middle_loses_nothing(cluster, fitted, tmp_path):
     grave = tmp_path / "grave"
     with joblib.parallel_config(backend="dask"):
