@@ -267,7 +267,7 @@ def _cut(data: Any, rows: slice) -> Any:
         return {key: _cut(value, rows) for key, value in data.items()}
     piece = data.iloc[rows] if hasattr(data, "iloc") else data[rows]
     if hasattr(piece, "__dask_graph__"):
-        # Here, in the process that scores it: a worker that asked its cluster would wait for itself.
+        # In the process that scores it: a worker that asked its cluster would wait for itself.
         return piece.compute(scheduler="synchronous")
     return piece
 

@@ -13,13 +13,16 @@ import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 from skinfluence.plotting import (  # noqa: E402
+    VERMILION,
     AgreementDisplay,
     DetectionCurveDisplay,
+    ImageGridDisplay,
     InfluenceDisplay,
     RemovalCurveDisplay,
     ScoreDistributionDisplay,
     SuspectRowsDisplay,
     SuspectShareDisplay,
+    rows_table,
 )
 
 IS_NOISY = np.array([True, False] + [False] * 7 + [True])
@@ -205,3 +208,87 @@ def test_importing_the_displays_does_not_import_matplotlib():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "False"
+
+
+# Rows as images and as a table ------------------------------------------------------------------
+
+SCORES = np.array([3.0, -2.0, 0.5, -4.0, 1.0, 9.0])
+IMAGES = np.arange(6 * 4).reshape(6, 2, 2)
+
+
+def pictures(display):
+    return [np.asarray(image.get_array()) for image in display.images_]
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        IMAGES,
+        IMAGES.reshape(6, 4),
+        IMAGES[:, None],
+        IMAGES[..., None],
+        pd.DataFrame(IMAGES.reshape(6, 4)),
+    ],
+    ids=["images", "columns", "channel first", "channel last", "frame"],
+)
+def test_images_of_the_lowest_and_the_highest_scores_stand_in_two_lines(X, ax):
+    display = ImageGridDisplay.from_scores(SCORES, X, list("abcdef"), n=2, ax=ax)
+    for got, row in zip(pictures(display), (3, 1, 5, 0), strict=True):
+        np.testing.assert_array_equal(got, IMAGES[row])
+    assert [text.get_text() for text in display.captions_] == ["d", "b", "f", "a"]
+    tops = [image.get_extent()[3] for image in display.images_]
+    assert tops[0] == tops[1] < tops[2] == tops[3]
+    assert display.ax_ is ax
+    assert display.figure_ is ax.figure
+
+
+def test_colour_images_and_images_that_are_no_squares(ax):
+    rgb = np.random.RandomState(0).rand(6, 3, 4, 2)
+    display = ImageGridDisplay.from_scores(SCORES, rgb, n=1, ax=ax)
+    np.testing.assert_array_equal(pictures(display)[0], rgb[3].transpose(1, 2, 0))
+    assert display.captions_[0].get_text() == "-4"
+    wide = ImageGridDisplay.from_scores(SCORES, IMAGES.reshape(6, 4), n=1, shape=(1, 4))
+    assert pictures(wide)[0].shape == (1, 4)
+
+
+def test_images_of_the_suspects_say_what_was_given_and_what_is_suggested(detector, ax):
+    X = np.arange(10 * 9).reshape(10, 9)
+    display = ImageGridDisplay.from_detector(detector, X, top=3, columns=2, ax=ax)
+    assert [text.get_text() for text in display.captions_] == ["a → c"] * 3
+    np.testing.assert_array_equal(pictures(display)[2].ravel(), X[2])
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: ImageGridDisplay.from_scores(SCORES, np.zeros((6, 5))), "give shape="),
+        (lambda: ImageGridDisplay.from_scores(SCORES, IMAGES[:5]), "6 scores for 5 rows"),
+        (lambda: ImageGridDisplay(np.zeros((2, 3))).plot(), "images have shape"),
+        (lambda: ImageGridDisplay(IMAGES, ["a"]).plot(), "1 captions for 6 images"),
+        (lambda: ImageGridDisplay(IMAGES, columns=0).plot(), "nothing to draw"),
+        (lambda: rows_table(SCORES, IMAGES[:5]), "6 scores for 5 rows"),
+    ],
+)
+def test_bad_rows_are_named(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+def test_a_table_of_the_extreme_rows_keeps_their_index_and_columns():
+    X = pd.DataFrame({"age": range(6), "job": list("uvwxyz")}, index=[f"id{i}" for i in range(6)])
+    styled = rows_table(SCORES, X, list("abcdef"), n=2)
+    want = [("harmful", "id3"), ("harmful", "id1"), ("helpful", "id5"), ("helpful", "id0")]
+    assert list(styled.data.index) == want
+    assert list(styled.data.columns) == ["score", "label", "age", "job"]
+    assert list(styled.data["score"]) == [-4, -2, 9, 3]
+    assert list(styled.data["label"]) == list("dbfa")
+    html = styled.to_html()
+    assert "id3" in html
+    assert VERMILION in html
+
+
+def test_a_table_of_plain_columns_names_them_and_shows_no_row_twice():
+    styled = rows_table(SCORES, IMAGES.reshape(6, 4), n=5)
+    assert list(styled.data.columns) == ["score", "x0", "x1", "x2", "x3"]
+    assert len(styled.data) == 6
+    assert styled.data.index.is_unique

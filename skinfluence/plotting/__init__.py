@@ -9,6 +9,7 @@ from skinfluence.plotting._detection import (
 )
 from skinfluence.plotting._influence import InfluenceDisplay
 from skinfluence.plotting._retraining import AgreementDisplay, RemovalCurveDisplay
+from skinfluence.plotting._rows import ImageGridDisplay, rows_table
 
 __all__ = [
     "BLUE",
@@ -17,9 +18,11 @@ __all__ = [
     "VERMILION",
     "AgreementDisplay",
     "DetectionCurveDisplay",
+    "ImageGridDisplay",
     "InfluenceDisplay",
     "RemovalCurveDisplay",
     "ScoreDistributionDisplay",
     "SuspectRowsDisplay",
     "SuspectShareDisplay",
+    "rows_table",
 ]
