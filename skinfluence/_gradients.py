@@ -21,12 +21,12 @@ from torch.autograd import forward_ad
 from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from skinfluence._functional import (
     FunctionalNet,
     Params,
     Rows,
+    Watch,
     map_tensors,
     module_of,
     n_rows,
@@ -53,24 +53,9 @@ def forward(fnet: FunctionalNet, X: Rows) -> Tensor:
 
 def precision(fnet: FunctionalNet, X: Rows) -> float:
     """Machine epsilon of the coarsest numbers that outputs are computed with (by autocast, say)."""
-    with _Coarsest() as seen:
+    with Watch() as seen:
         forward(fnet, X)
     return max(fnet.eps, seen.eps)
-
-
-class _Coarsest(TorchDispatchMode):
-    """Looks at what every operation returns."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.eps = 0.0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        returned = func(*args, **(kwargs or {}))
-        for t in returned if isinstance(returned, tuple | list) else (returned,):
-            if isinstance(t, Tensor) and t.is_floating_point():
-                self.eps = max(self.eps, torch.finfo(t.dtype).eps)
-        return returned
 
 
 def pullback(fnet: FunctionalNet, X: Rows, G: Tensor) -> Params:

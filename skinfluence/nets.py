@@ -346,6 +346,7 @@ def split_head(net: Any, layer: str = "head") -> tuple[Callable[[Any], np.ndarra
             )
         return torch.cat(entered).cpu().numpy()
 
+    valid = net.get_params_for("iterator_valid")
     parent = NeuralNetRegressor if isinstance(net, NeuralNetRegressor) else NeuralNetClassifier
     parent = NeuralNetBinaryClassifier if isinstance(net, NeuralNetBinaryClassifier) else parent
     head = parent(
@@ -355,7 +356,7 @@ def split_head(net: Any, layer: str = "head") -> tuple[Callable[[Any], np.ndarra
         device=net.device,
         train_split=None,
         verbose=0,
-        iterator_valid__batch_size=fnet.batch_size,
+        **{f"iterator_valid__{k}": v for k, v in valid.items() if k == "batch_size"},
     ).initialize()
     if hasattr(net, "classes_inferred_"):
         head.classes_inferred_ = net.classes_inferred_

@@ -217,7 +217,7 @@ def as_net(module, batch_size=4):
         module,
         criterion=nn.CrossEntropyLoss,
         train_split=None,
-        batch_size=batch_size,
+        iterator_valid__batch_size=batch_size,
         classes=[0, 1, 2],
     ).initialize()
     net.module_.train()

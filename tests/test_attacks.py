@@ -328,7 +328,7 @@ def test_a_random_start_is_drawn_from_its_seed():
 
 def test_rows_of_other_batches_start_elsewhere():
     net, y = NETS["deep"]()
-    net.set_params(batch_size=30)
+    net.iterator_valid__batch_size = 30
     moved = PGD(0.5, n_steps=1, step=1e-6, random_state=0)(net, X, y) - X
     assert np.abs(moved[:30] - moved[30:60]).max() > 0.1
 
@@ -381,7 +381,9 @@ each_attack_without_draws = pytest.mark.parametrize("kind", [k for k in ATTACKS 
 @each_attack_without_draws
 def test_batches_do_not_matter(kind):
     net, y = NETS["deep"]()
-    whole = copy.deepcopy(net).set_params(batch_size=128)
+    net.iterator_valid__batch_size = 7
+    whole = copy.deepcopy(net)
+    whole.iterator_valid__batch_size = 128
     assert_allclose(ATTACKS[kind](net, X, y), ATTACKS[kind](whole, X, y), rtol=1e-6)
 
 

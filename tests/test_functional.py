@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.data import Dataset, SequentialSampler, TensorDataset
 from zoo import MODULES, initialized, loop_gradients, make, rows_for
 
+from skinfluence import _functional
 from skinfluence._functional import FunctionalNet, slice_rows
 from skinfluence._ghost import Ghost
 from skinfluence._gradients import forward, hvp, pullback, pushforward, row_gradients
@@ -455,6 +456,46 @@ def test_batches_keep_every_row_in_its_place(how):
 def test_batches_are_of_the_size_that_the_net_predicts_with(params, sizes):
     net, X, y = make("mlp", **params)
     assert gathered(FunctionalNet(net), X, y)[2] == sizes
+
+
+def unbatched(**params):
+    """A net of which only the batches of training are set."""
+    net, X, y = make("mlp", **params)
+    net.set_params(batch_size=2)
+    return net, np.tile(X, (200, 1)), np.tile(y, 200)
+
+
+def test_training_in_small_batches_does_not_make_scoring_slow():
+    net, X, y = unbatched()
+    assert gathered(FunctionalNet(net), X, y)[2] == [512, 512, 376]
+
+
+def test_rows_that_take_much_memory_are_fewer_in_a_batch(monkeypatch):
+    sizes = {}
+    for memory in (1, 10**4, 10**5, 10**9):
+        monkeypatch.setitem(_functional._BATCH, "cpu", (512, memory))
+        fnet = FunctionalNet(unbatched()[0])
+        sizes[memory] = fnet.batch_size(unbatched()[1])
+        assert fnet.n_batches(unbatched()[1]) == -(-1400 // sizes[memory])
+    assert sizes[1] == 1
+    assert sizes[10**9] == 512
+    assert 1 < sizes[10**4] < sizes[10**5] < 512
+    assert sizes[10**5] == pytest.approx(10 * sizes[10**4], abs=10)
+
+
+def test_longer_rows_have_batches_of_their_own():
+    class Long(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(1, 3)
+
+        def forward(self, X):
+            return self.linear(X.unsqueeze(2)).mean(1)
+
+    net = initialized(Long(), dtype=torch.float32)
+    fnet = FunctionalNet(net)
+    short, long = (fnet.batch_size(np.zeros((5, width), np.float32)) for width in (10, 10**5))
+    assert long < short == 512
 
 
 def test_a_dataset_gives_the_same_batches_as_its_arrays():

@@ -119,13 +119,13 @@ tables = st.integers(1, 40).flatmap(lambda n: arrays(np.float64, (n, 4), element
 def test_neither_batches_nor_chunks_nor_order_change_a_score(rows, batch, chunk, seed, in_double):
     labels = np.random.RandomState(seed).randint(3, size=len(rows))
     want = in_double.score_samples(rows, labels)
-    in_double.estimator_.batch_size = batch
+    in_double.estimator_.iterator_valid__batch_size = batch
     try:
         got = score_stream(in_double, rows, labels, chunk_size=chunk)
         order = np.random.RandomState(seed).permutation(len(rows))
         shuffled = in_double.score_samples(rows[order], labels[order])
     finally:
-        in_double.estimator_.batch_size = 128
+        del in_double.estimator_.iterator_valid__batch_size
     scale = max(np.abs(want).max(), 1e-6)
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-12 * scale)
     np.testing.assert_allclose(shuffled, want[order], rtol=0, atol=1e-12 * scale)

@@ -147,6 +147,8 @@ def rows_for(name, n=7, seed=0):
 def initialized(module, net_class=NeuralNetClassifier, dtype=torch.float64, X=None, **params):
     """A net as the user would hand it over: initialized, in train mode, statistics moved."""
     params = {"criterion": nn.CrossEntropyLoss, "train_split": None} | params
+    if "batch_size" in params:  # that of scoring as well
+        params = {"iterator_valid__batch_size": params["batch_size"]} | params
     if X is not None:  # materialise lazy layers
         module = module.to(torch.float64)
         with torch.no_grad():
