@@ -24,7 +24,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import torch
-from intervals import shown
+from intervals import shown, shown_ratio
 from rank_bm25 import BM25Okapi
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
@@ -239,10 +239,10 @@ def tuning(family, task, everything, found, seeds, say):
             rows.append((family, seed, wanted, name, *judged(net, *exam)))
         say(f"{family}: seed {seed}, class {wanted}")
     found = pd.DataFrame(rows, columns=["family", "seed", "class", "rows", "loss", "exact"])
-    # Classes differ by far more than selections do: differences within a class and a seed.
+    # Classes differ by far more than selections do: ratios within a class and a seed.
     by_chance = found[found["rows"] == "random"].set_index(["seed", "class"])["loss"]
     keys = pd.MultiIndex.from_frame(found[["seed", "class"]])
-    found["loss, less random's"] = found["loss"].to_numpy() - by_chance.loc[keys].to_numpy()
+    found["loss over random's"] = found["loss"].to_numpy() / by_chance.loc[keys].to_numpy()
     return found
 
 
@@ -342,6 +342,16 @@ def passes(task, n, say):
 # --------------------------------------------------------------------------------------------------
 
 
+SHOWN = {
+    "auc": shown,
+    "recall": shown,
+    "loss": shown,
+    "loss over random's": shown_ratio,
+    "exact": shown,
+    "ap": shown,
+}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, help="directory for the tables")
@@ -393,9 +403,9 @@ def main():
             continue
         table = pd.concat(frames)
         if name in keys:
-            names = ("auc", "recall", "loss", "loss, less random's", "exact", "ap")
-            numbers = [name for name in names if name in table]
-            table = table.groupby(keys[name], sort=False)[numbers].agg(shown).reset_index()
+            numbers = [name for name in SHOWN if name in table]
+            groups = table.groupby(keys[name], sort=False)[numbers]
+            table = groups.agg({number: SHOWN[number] for number in numbers}).reset_index()
         print("\n", table.to_string(index=False))
         if args.output:
             table.to_csv(args.output / f"llm_{name}.csv", index=False)

@@ -180,7 +180,7 @@ def scorer(problem: Problem, **options):
         problem.module,
         criterion=nn.CrossEntropyLoss,
         train_split=None,
-        batch_size=problem.batch,
+        iterator_valid__batch_size=problem.batch,
         classes=list(range(10)),
     )
     return InfluenceScorer(FrozenEstimator(net.initialize()), random_state=0, **options)

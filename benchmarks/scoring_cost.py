@@ -1,6 +1,8 @@
 """What does scoring every row cost, in plain forward+backward passes over the same rows?
 
     python benchmarks/scoring_cost.py [--rows 16384] [--repeats 11] [--device cpu]
+    python benchmarks/scoring_cost.py --profile
+    python benchmarks/scoring_cost.py --compile
 
 For each net: the time of one plain pass (forward, loss, backward; the training step without the
 optimizer), of scoring by one forward-mode pass, of scoring with normalised rows, of scoring along
@@ -16,16 +18,19 @@ import argparse
 import multiprocessing
 import statistics
 import time
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from skorch import NeuralNetClassifier
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 
 from skinfluence._functional import FunctionalNet
-from skinfluence._gradients import forward, row_gradients
+from skinfluence._gradients import forward, plain_kernels, row_gradients
 from skinfluence._influence import directions, row_scores
 from skinfluence._pairs import self_influences
 from skinfluence.targets import Utility
@@ -101,6 +106,7 @@ def problem(name: str, rows: int, batch_size: int, device: str):
         criterion=nn.CrossEntropyLoss,
         train_split=None,
         batch_size=batch_size,
+        iterator_valid__batch_size=batch_size,
         device=device,
     ).initialize()
     return net, make_rows(n, rng), rng.integers(0, 10, n)
@@ -135,7 +141,7 @@ def tasks(net, X, y):
         "normalised scores": lambda: row_scores(fnet, u, X, y, normalize=True),
         "ten directions": lambda: row_scores(fnet, ten, X, y),
         "self-influence": lambda: self_influences(fnet, X, y),
-        "vmap (256 rows)": vmap,
+        "vmap": vmap,
     }
 
 
@@ -154,7 +160,7 @@ def ratios(name: str, rows: int, repeats: int, batch_size: int, device: str) -> 
     for _ in range(repeats):
         for key, function in work.items():
             times[key].append(timed(function))
-    scale = {"vmap (256 rows)": len(y) / min(256, len(y))}
+    scale = {"vmap": len(y) / min(256, len(y))}
     plain = times["plain"]
     found = {
         key: scale.get(key, 1) * statistics.median(t / p for t, p in zip(ts, plain, strict=True))
@@ -194,6 +200,41 @@ def measured_peak(*args) -> list[float]:
     return result
 
 
+def shares(name: str, rows: int, batch_size: int) -> str:
+    """Which operations the time of scoring goes to, by torch's profiler."""
+    net, X, y = problem(name, rows, batch_size, "cpu")
+    work = tasks(net, X, y)["scores"]
+    work()
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        seconds = timed(work)
+    events = sorted(seen.key_averages(), key=lambda e: -e.self_cpu_time_total)
+    total = sum(e.self_cpu_time_total for e in events)
+    most = ", ".join(f"{e.key} {e.self_cpu_time_total / total:.0%}" for e in events[:6])
+    return f"{name}: {total / 1e6 / seconds:.0%} of the time in torch's operations: {most}"
+
+
+def compiled(name: str, batch_size: int) -> str:
+    """What `torch.compile` makes of a forward-mode pass over one batch, and what it takes to."""
+    net, X, _ = problem(name, batch_size, batch_size, "cpu")
+    Xb = torch.as_tensor(X[:batch_size])
+    params = {key: p.detach() for key, p in net.module_.named_parameters()}
+    u = {key: torch.randn_like(p) for key, p in params.items()}
+
+    call = partial(torch.func.functional_call, net.module_.eval())
+
+    def eager():
+        return torch.func.jvp(lambda p: call(p, (Xb,)), (params,), (u,))
+
+    fast = torch.compile(eager)
+    with plain_kernels(FunctionalNet(net)):
+        compilation = timed(fast)
+        times = [(timed(eager), timed(fast)) for _ in range(15)]
+    before, after = (statistics.median(side) for side in zip(*times, strict=True))
+    rows = batch_size * compilation / (before - after)
+    said = f"won back by {rows:,.0f} rows" if rows > 0 else "never won back"
+    return f"{name}: {after / before:.2f} of the time; {compilation:.0f} s of compilation, {said}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=16384)
@@ -201,26 +242,34 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=11)
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--profile", action="store_true", help="where the time goes, instead")
+    parser.add_argument("--output", type=Path, help="directory for scoring_cost.csv")
+    parser.add_argument("--compile", action="store_true", help="try torch.compile, instead")
     args = parser.parse_args()
     print(f"torch {torch.__version__}, {args.device}, {torch.get_num_threads()} threads")
-    columns = ["plain", "scores", "normalised scores", "ten directions", "self-influence"]
-    columns.append("vmap (256 rows)")
-    print(
-        "| net | parameters | rows | plain pass, s | scores | normalised scores | "
-        "ten directions | self-influence | vmap | "
-        "MB: plain | scores | scores, 4x rows |"
-    )
-    print("|" + "---|" * 12)
+    if args.profile:
+        for name in args.nets:
+            print(shares(name, args.rows, args.batch_size), flush=True)
+        return
+    if args.compile:
+        for name in args.nets:
+            print(compiled(name, args.batch_size), flush=True)
+        return
+    found = []
     for name in args.nets:
         r = ratios(name, args.rows, args.repeats, args.batch_size, args.device)
         plain, scores = measured_peak(name, args.rows, args.batch_size, args.device)
         _, scores_4x = measured_peak(name, 4 * args.rows, args.batch_size, args.device)
-        cells = " | ".join(f"{r[c]:.2f}" for c in columns[1:])
-        print(
-            f"| {name} | {r['parameters']:,} | {r['rows']:,} | {r['seconds']:.3f} | {cells} | "
-            f"{plain:.1f} | {scores:.1f} | {scores_4x:.1f} |",
-            flush=True,
+        memory = {"plain": plain, "scores": scores, "scores, 4x rows": scores_4x}
+        found.append(
+            {"net": name, "parameters": r.pop("parameters"), "rows": r.pop("rows")}
+            | {"plain pass, s": f"{r.pop('seconds'):.3f}"}
+            | {key: f"{value:.2f}" for key, value in r.items() if key != "plain"}
+            | {f"MB, {key}": f"{value:.1f}" for key, value in memory.items()}
         )
+        print(found[-1], flush=True)
+    if args.output:
+        pd.DataFrame(found).to_csv(args.output / "scoring_cost.csv", index=False)
 
 
 if __name__ == "__main__":
