@@ -325,11 +325,12 @@ def split_head(net: Any, layer: str = "head") -> tuple[Callable[[Any], np.ndarra
     last = copy.deepcopy(layers[layer]).eval()
 
     def embed(X: Any) -> np.ndarray:
+        batches = list(fnet.batches(X))  # before the hook is there: they try the net on two rows
         entered: list[Tensor] = []
         hook = layers[layer].register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
         try:
             with torch.no_grad():
-                outputs = [fnet.outputs(fnet.params, Xb) for Xb, _ in fnet.batches(X)]
+                outputs = [fnet.outputs(fnet.params, Xb) for Xb, _ in batches]
         finally:
             hook.remove()
         if len(entered) != len(outputs):

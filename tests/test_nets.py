@@ -10,10 +10,12 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
+from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 from skorch.dataset import Dataset as SkorchDataset
 from skorch.dataset import ValidSplit
 from small import blobs, line
+from torch import nn
 from torch.utils.data import DataLoader, Subset
 
 from skinfluence import InfluenceScorer
@@ -407,6 +409,16 @@ def test_the_head_of_a_net_on_its_embedding_is_the_net(seed):
     X, y = load_iris(return_X_y=True)
     torch.manual_seed(seed)
     net = TabularClassifier(max_epochs=3, module__hidden=(16, 8)).fit(X, y)
+    embed, head = split_head(net)
+    np.testing.assert_allclose(head.predict_proba(embed(X)), net.predict_proba(X), atol=1e-6)
+
+
+def test_a_net_of_the_users_own_is_split_in_batches_that_memory_chooses():
+    X, y = load_iris(return_X_y=True)
+    X = np.tile(X, (4, 1)).astype(np.float32)
+    own = {"module__n_inputs": 4, "module__n_outputs": 3, "criterion": nn.CrossEntropyLoss}
+    net = NeuralNetClassifier(MLP, **own, train_split=None, verbose=0, max_epochs=1, batch_size=7)
+    net.fit(X, np.tile(y, 4).astype(np.int64))
     embed, head = split_head(net)
     np.testing.assert_allclose(head.predict_proba(embed(X)), net.predict_proba(X), atol=1e-6)
 
