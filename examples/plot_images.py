@@ -133,7 +133,7 @@ print("    of these the best candidate puts right:", mean([hit.mean() for hit in
 #
 # For wrong labels alone none of this was needed: the net's own probability of the given label finds
 # as many, without a trusted image, and what it predicts is right more often than the best
-# candidate. Wrong labels that it has learnt by heart it cannot put right, but hardly any of these
-# has a best candidate that does. For those ask nets that did not see the image, as
+# candidate. Wrong labels that it has learnt by heart it cannot put right, and the best candidate
+# does so for hardly any of them. For those ask nets that did not see the image, as
 # :class:`~skinfluence.NoisyLabelDetector` does
 # (:ref:`sphx_glr_auto_examples_plot_noisy_labels.py`).

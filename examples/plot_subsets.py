@@ -181,7 +181,7 @@ for n, mean, error in zip(COUNTS, more.mean(0), more.std(0, ddof=1) / PATIENTS**
 # rows already. But going step by step is no search of all sets: it too misses the best one often,
 # though it seldom loses much by that. And it costs a fit and a curvature a step.
 #
-# Sums of scores are too low for all of these sets, as each row is worth more when those
-# before it have gone. ``of_rest=True`` takes the curvature over the rows that stay, and is exact
-# because the net is linear and the loss a square. For other nets it is one Newton step, and whether
-# that is enough only fitting again can say.
+# Sums of scores are too low for all of these sets, as each row is worth more when those before it
+# have gone. ``of_rest=True`` takes the curvature over the rows that stay, and is exact because the
+# net is linear and the loss a square. For other nets it is one Newton step, and whether that is
+# enough only fitting again can say.
