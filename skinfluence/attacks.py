@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from numbers import Real
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -230,8 +231,8 @@ class FromART(BaseEstimator):
     params : dict, default=None
         Further arguments of the class.
     random_state : int, default=0
-        ART draws from numpy's and torch's global generators: they are seeded for the while, and
-        put back.
+        ART draws from numpy's and torch's global generators, and from numpy generators that it
+        makes without a seed: all of them are seeded for the while, and put back.
 
     References
     ----------
@@ -419,8 +420,15 @@ def _like(found: Tensor, X: Any) -> Any:
 def _global_seeds(seed: int, device: torch.device) -> Iterator[None]:
     before = np.random.get_state()  # noqa: NPY002 (ART draws from the old global generator)
     np.random.seed(seed)  # noqa: NPY002
+    # HopSkipJump and others start from generators of their own, which nobody seeds.
+    fresh = np.random.RandomState(seed)
+
+    class Seeded(np.random.RandomState):
+        def __init__(self, seed: Any = None) -> None:
+            super().__init__(fresh.randint(2**31) if seed is None else seed)
+
     try:
-        with seeded(seed, device):
+        with seeded(seed, device), patch("numpy.random.RandomState", Seeded):
             yield
     finally:
         np.random.set_state(before)  # noqa: NPY002

@@ -536,6 +536,15 @@ class First:
         return x
 
 
+def test_attacks_whose_generators_nobody_seeds_are_repeatable_as_well():
+    net, y = NETS["deep"]()
+    params = {"max_iter": 1, "max_eval": 10, "init_eval": 5, "verbose": False}
+    a, b, c = (FromART(HopSkipJump, params, random_state=s)(net, X[:5], y[:5]) for s in (0, 0, 1))
+    assert_array_equal(a, b)
+    assert np.abs(a - c).max() > 0.01
+    assert np.random.RandomState is type(np.random.mtrand._rand)
+
+
 def test_what_arts_attack_leaves_alone_is_not_rounded():
     net, y = NETS["deep"]()
     moved = FromART(First)(net, X, y)
