@@ -12,9 +12,12 @@ from typing import Any
 
 import joblib
 import numpy as np
+from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset, IterableDataset, Subset
 from tqdm.auto import tqdm
+
+from skinfluence._parallel import as_they_come
 
 __all__ = ["score_stream"]
 
@@ -94,8 +97,7 @@ def score_stream(
     kept = None if checkpoint_dir is None else Kept(Path(checkpoint_dir), scorer, source)
     found = [] if kept is None else kept.chunks()
     tasks = islice(source.tasks(), len(found), None)
-    run = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
-    todo = run(joblib.delayed(_score)(scorer, task) for task in tasks)
+    todo = as_they_come((delayed(_score)(scorer, task) for task in tasks), n_jobs)
     bar = tqdm(total=source.n, desc="scoring", unit="row", disable=not verbose, leave=False)
     collected = _Collected(out)
     with bar:

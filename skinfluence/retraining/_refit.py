@@ -11,11 +11,12 @@ import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.parallel import delayed
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from skinfluence._functional import n_rows
+from skinfluence._parallel import as_they_come
 from skinfluence._selector import rows_of
 from skinfluence._training import seeded
 from skinfluence._validation import labels_of as dataset_labels
@@ -43,8 +44,8 @@ def run_all(
 ) -> list[Any]:
     """``function(*a)`` for each of the arguments, in their order, with a progress bar."""
     # "c": arrays that joblib maps into memory can be written to; torch warns of those that cannot
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator", mmap_mode="c")
-    results = parallel(delayed(function)(*a) for a in arguments)
+    calls = (delayed(function)(*a) for a in arguments)
+    results = as_they_come(calls, n_jobs, mmap_mode="c")
     return list(tqdm(results, "trainings", total=total, disable=not verbose))
 
 
