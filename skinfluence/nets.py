@@ -114,10 +114,32 @@ def _tensor(values: Any) -> Tensor:
     return values.detach() if isinstance(values, Tensor) else torch.tensor(values)
 
 
-class _FitToTable(Callback):
+class _FitsToTable:
     """At the start of training: the module's widths and scales, and the criterion's weights."""
 
+    _stratified: bool  # whether validation rows are split off by class
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        default = super()._default_callbacks  # type: ignore[misc]
+        # Accuracy each epoch would cost more than the epoch.
+        kept = [(name, callback) for name, callback in default if name != "valid_acc"]
+        stop = EarlyStopping(patience=5)
+        return [*kept, ("early_stopping", stop)] if self.early_stopping else kept
+
+    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Split off validation rows where early stopping has none to watch."""
+        if not self.early_stopping or self.train_split is not None:
+            return super().get_split_datasets(X, y, **fit_params)  # type: ignore[misc]
+        self.train_split = ValidSplit(0.2, stratified=self._stratified, random_state=0)
+        try:
+            return super().get_split_datasets(X, y, **fit_params)  # type: ignore[misc]
+        finally:
+            self.train_split = None
+
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Fit the module to the table, before any callback sees it."""
+        super().on_train_begin(net, X, y, **kwargs)  # type: ignore[misc]
         if len(net.history) > 0:  # a warm start goes on with the module as it is
             return
         if isinstance(X, Dataset | Mapping) or np.ndim(X) != 2:
@@ -147,7 +169,7 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-class TabularClassifier(NeuralNetClassifier):
+class TabularClassifier(_FitsToTable, NeuralNetClassifier):
     """Ready-made classifier for tables: an `MLP` on logits, Adam, every row trained on.
 
     Parameters
@@ -179,6 +201,8 @@ class TabularClassifier(NeuralNetClassifier):
     (150, 3)
     """
 
+    _stratified = True
+
     def __init__(
         self,
         module: Any = MLP,
@@ -191,14 +215,6 @@ class TabularClassifier(NeuralNetClassifier):
         super().__init__(module, *args, criterion=criterion, **(_DEFAULTS | kwargs))
         self.class_weight = class_weight
         self.early_stopping = early_stopping
-
-    @property
-    def _default_callbacks(self) -> list[tuple[str, Callback]]:
-        return _callbacks(super()._default_callbacks, self.early_stopping)
-
-    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
-        """Split off validation rows where early stopping has none to watch."""
-        return _split(super(), self, X, y, fit_params, stratified=True)
 
     def _params_for_targets(self, y: np.ndarray) -> dict[str, Any]:
         if y.dtype.kind not in "iu" or y.min() < 0:
@@ -221,7 +237,7 @@ class TabularClassifier(NeuralNetClassifier):
         """Logits are on a scale of their own."""
 
 
-class TabularRegressor(NeuralNetRegressor):
+class TabularRegressor(_FitsToTable, NeuralNetRegressor):
     """Ready-made regressor for tables: an `MLP` with squared loss, Adam, every row trained on.
 
     The targets' mean and scale are part of the module, so targets need not be scaled.
@@ -246,19 +262,13 @@ class TabularRegressor(NeuralNetRegressor):
     (442,)
     """
 
+    _stratified = False
+
     def __init__(
         self, module: Any = MLP, *args: Any, early_stopping: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(module, *args, **(_DEFAULTS | kwargs))
         self.early_stopping = early_stopping
-
-    @property
-    def _default_callbacks(self) -> list[tuple[str, Callback]]:
-        return _callbacks(super()._default_callbacks, self.early_stopping)
-
-    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
-        """Split off validation rows where early stopping has none to watch."""
-        return _split(super(), self, X, y, fit_params, stratified=False)
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Any:
         """Fit without re-initializing; y of shape (n,) is taken as one column."""
@@ -379,20 +389,3 @@ def _fill(mean: Tensor, scale: Tensor, values: np.ndarray) -> None:
     spread[spread <= 1e-7 * np.abs(centre)] = 1.0
     mean.copy_(torch.as_tensor(centre))
     scale.copy_(torch.as_tensor(np.where(spread > 0, spread, 1.0)))
-
-
-def _callbacks(default: list[Any], early_stopping: bool) -> list[tuple[str, Callback]]:
-    stop = [("early_stopping", EarlyStopping(patience=5))] if early_stopping else []
-    # Accuracy each epoch would cost more than the epoch.
-    kept = [(name, callback) for name, callback in default if name != "valid_acc"]
-    return [("fit_to_table", _FitToTable()), *kept, *stop]
-
-
-def _split(parent: Any, net: Any, X: Any, y: Any, params: Any, *, stratified: bool) -> Any:
-    if not net.early_stopping or net.train_split is not None:
-        return parent.get_split_datasets(X, y, **params)
-    net.train_split = ValidSplit(0.2, stratified=stratified, random_state=0)
-    try:
-        return parent.get_split_datasets(X, y, **params)
-    finally:
-        net.train_split = None

@@ -71,6 +71,15 @@ def test_a_classifiers_widths_are_those_of_the_table():
     assert net.module_.head.out_features == 3
 
 
+def test_without_callbacks_too():
+    found = []
+    for params in ({}, {"callbacks": "disable"}):
+        torch.manual_seed(0)
+        found.append(classifier(**params).fit(X, Y).predict_proba(X))
+    np.testing.assert_array_equal(*found)
+    assert InfluenceScorer(classifier(callbacks="disable")).fit(X, Y).scores_.shape == (len(X),)
+
+
 @pytest.mark.parametrize(("outputs", "width"), [(None, 1), (2, 2)])
 def test_a_regressors_widths_are_those_of_the_table(outputs, width):
     net = regressor().fit(*line(outputs=outputs))
