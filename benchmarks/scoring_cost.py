@@ -3,6 +3,7 @@
     python benchmarks/scoring_cost.py [--rows 16384] [--repeats 11] [--device cpu]
     python benchmarks/scoring_cost.py --profile
     python benchmarks/scoring_cost.py --compile
+    python benchmarks/scoring_cost.py --autocast
 
 For each net: the time of one plain pass (forward, loss, backward; the training step without the
 optimizer), of scoring by one forward-mode pass, of scoring with normalised rows, of scoring along
@@ -25,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import spearmanr
 from skorch import NeuralNetClassifier
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
@@ -213,7 +215,22 @@ def shares(name: str, rows: int, batch_size: int) -> str:
     return f"{name}: {total / 1e6 / seconds:.0%} of the time in torch's operations: {most}"
 
 
-def compiled(name: str, batch_size: int) -> str:
+def in_half(name: str, rows: int, batch_size: int) -> str:
+    """What autocast to bfloat16 makes of scoring, and of the order of the scores."""
+    net, X, y = problem(name, rows, batch_size, "cpu")
+    work = tasks(net, X, y)["scores"]
+
+    def half():
+        with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+            return work()
+
+    agreement = spearmanr(np.ravel(work()), np.ravel(half())).statistic
+    times = [(timed(work), timed(half)) for _ in range(5)]
+    before, after = (statistics.median(side) for side in zip(*times, strict=True))
+    return f"{name}: {after / before:.2f} of the time; rank correlation {agreement:.4f}"
+
+
+def compiled(name: str, rows: int, batch_size: int) -> str:
     """What `torch.compile` makes of a forward-mode pass over one batch, and what it takes to."""
     net, X, _ = problem(name, batch_size, batch_size, "cpu")
     fnet, Xb = FunctionalNet(net), torch.as_tensor(X[:batch_size])
@@ -237,18 +254,18 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=11)
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--profile", action="store_true", help="where the time goes, instead")
     parser.add_argument("--output", type=Path, help="directory for scoring_cost.csv")
-    parser.add_argument("--compile", action="store_true", help="try torch.compile, instead")
+    for flag, look, what in (
+        ("--profile", shares, "where the time goes, instead"),
+        ("--compile", compiled, "try torch.compile, instead"),
+        ("--autocast", in_half, "try bfloat16 by torch.autocast, instead"),
+    ):
+        parser.add_argument(flag, dest="look", action="store_const", const=look, help=what)
     args = parser.parse_args()
     print(f"torch {torch.__version__}, {args.device}, {torch.get_num_threads()} threads")
-    if args.profile:
+    if args.look:
         for name in args.nets:
-            print(shares(name, args.rows, args.batch_size), flush=True)
-        return
-    if args.compile:
-        for name in args.nets:
-            print(compiled(name, args.batch_size), flush=True)
+            print(args.look(name, args.rows, args.batch_size), flush=True)
         return
     found = []
     for name in args.nets:

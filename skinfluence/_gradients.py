@@ -38,9 +38,9 @@ Directions = Params  # each entry (d, *shape of the parameter)
 
 _TURN = threading.RLock()  # torch has one level of dual numbers in a process: threads take turns
 
-# How the tangents of a module are computed, by the parameters that have them: one fit makes several
-# FunctionalNets of it, and what was found out and said of one is known of all.
-_ENGINES: weakref.WeakKeyDictionary[nn.Module, dict[tuple[str, ...], Any]] = (
+# How the tangents of a module are computed, by autocast and the parameters that have them: one fit
+# makes several FunctionalNets of it, and what was found out and said of one is known of all.
+_ENGINES: weakref.WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Any]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -83,9 +83,10 @@ def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Te
     """
     _load_forward_mode()
     engines = [_forward_mode, _forward_mode_one_by_one, _double_backward]
-    known, names = _ENGINES.setdefault(module_of(fnet._net), {}), tuple(fnet.params)
-    if names in known:
-        return known[names](fnet, X, U)
+    known = _ENGINES.setdefault(module_of(fnet._net), {})
+    case = (torch.is_autocast_enabled(fnet.device.type), *fnet.params)
+    if case in known:
+        return known[case](fnet, X, U)
     if _count(U) == 1 or fnet.contains(_ConvNd) or fnet.contains(nn.MultiheadAttention):
         engines = engines[1:]  # their batched rules take two to three times as long
     for engine in engines:
@@ -105,7 +106,7 @@ def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Te
             stacklevel=2,
         )
     if engine is _double_backward or (engine is _forward_mode_one_by_one and _count(U) > 1):
-        known[names] = engine
+        known[case] = engine
     return result
 
 

@@ -525,6 +525,43 @@ def test_autocast_keeps_the_ranks(question, where, trained):
     assert spearmanr(mixed, single).statistic > AGREEMENT[question]
 
 
+class Copied(torch.autograd.Function):
+    """The identity, without a rule for forward mode."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, g):
+        return g.clone()
+
+
+class CopiedUnderAutocast(nn.Linear):
+    def forward(self, X):
+        f = super().forward(X)
+        return Copied.apply(f) if torch.is_autocast_enabled("cpu") else f
+
+
+def test_a_way_round_under_autocast_is_not_taken_without_it(monkeypatch):
+    """As for convolutions in bfloat16 on some CPUs."""
+    torch.manual_seed(0)
+    module = CopiedUnderAutocast(4, 3)
+    X, y = torch.randn(20, 4).numpy(), np.arange(20) % 3
+    scorer = InfluenceScorer(FrozenEstimator(as_net(module, 20)))
+    taken = []
+    way_round = _gradients._double_backward
+    monkeypatch.setattr(
+        _gradients, "_double_backward", lambda *args: taken.append(1) or way_round(*args)
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        scorer.fit(X, y, X_val=X, y_val=y)
+    assert taken
+    taken.clear()
+    scorer.fit(X, y, X_val=X, y_val=y)
+    assert not taken
+
+
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 def test_nets_that_accelerate_drives_are_scored(precision, trained):
     accelerate = pytest.importorskip("accelerate")
