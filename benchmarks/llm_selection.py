@@ -39,6 +39,7 @@ from skinfluence.datasets import (
     make_sentence_transformations,
     make_word_problems,
 )
+from skinfluence.ensembles import Dropout
 from skinfluence.methods import Loss, SelfInfluence
 from skinfluence.pairwise import gradient_features, influence_matrix
 from skinfluence.rules import Budget
@@ -146,7 +147,7 @@ def bm25(task):
     return np.stack([index.get_scores(f"{p} {a}".lower().split()) for p, a in asked], 1)
 
 
-def matrices(family, task, seed, ekfac, say):
+def matrices(family, task, seed, slow, say):
     """(n_train, n_reference) of each method, with seconds."""
     found, seconds = {}, {}
 
@@ -187,11 +188,19 @@ def matrices(family, task, seed, ekfac, say):
     timed("before training, whole text: unit rows", lambda: texts.cosine(0), gradients)
     timed("before training, whole text: unit layers", lambda: texts.by_layer(0), gradients)
     timed("before training, whole text: DataInf", lambda: texts.datainf(0), gradients)
-    if ekfac:
-        asked = (task.prompts, task.answers, task.prompts_test, task.answers_test)
-        whole = slice(None)
-        curved = scorer_of(net, whole, curvature=EKFAC())
-        timed("after training: EK-FAC", lambda: influence_matrix(curved, *asked))
+    asked = (task.prompts, task.answers, task.prompts_test, task.answers_test)
+    if slow:
+
+        def ensemble():
+            model = states["before training"]
+            return influence_matrix(scorer_of(model, ensemble=Dropout(), random_state=seed), *asked)
+
+        def ekfac():
+            curved = scorer_of(net, slice(None), curvature=EKFAC(), random_state=seed)
+            return influence_matrix(curved, *asked)
+
+        timed("before training: IP Ensemble", ensemble)
+        timed("after training: EK-FAC", ekfac)
     timed("embedding (MiniLM)", lambda: embedded(task))
     timed("BM25", lambda: bm25(task))
     return net, found, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
@@ -362,7 +371,7 @@ def main():
     parser.add_argument("--test", type=int, default=10, help="reference rows of a class")
     parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning (default: 3)")
     parser.add_argument("--cost-rows", type=int, default=1000, help="of part d (default: 1000)")
-    parser.add_argument("--ekfac", action="store_true", help="EK-FAC as well: four looks more")
+    parser.add_argument("--slow", action="store_true", help="IP Ensemble and EK-FAC in part a too")
     parser.add_argument("--parts", default="abcd", help="(default: abcd)")
     args = parser.parse_args()
     begin = time.perf_counter()
@@ -382,7 +391,7 @@ def main():
         task = FAMILIES[family](
             n_train_per_class=args.train, n_test_per_class=args.test, random_state=0
         )
-        net, found, seconds, memory = of_matrices(family, task, 0, args.ekfac, say)
+        net, found, seconds, memory = of_matrices(family, task, 0, args.slow, say)
         if "a" in args.parts:
             parts["a"].append(detection(found, task).assign(family=family))
             cost = {"family": family, "seconds": pd.Series(seconds), "peak_gb": memory}
