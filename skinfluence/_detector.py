@@ -52,8 +52,9 @@ class NoisyLabelDetector(Estimator):
         "influence" is class-wise influence, "inner_product" is the plain score of the paper, which
         needs trusted reference rows: without them a warning says so.
     cv : int, default=5
-        Number of folds; the cost is that of training `cv` nets. With ``X_val``, a frozen net, a
-        `method` other than "auto" and numbers have one judge only, and no folds.
+        Number of folds; the cost is that of training `cv` nets. If ``X_val`` is given, there is
+        one judge only, and no folds, for a frozen net, for a `method` other than "auto" and for
+        numbers as targets.
     checkpoints : int, default=6
         Number of epochs to look at, spaced geometrically; the last one always is among them.
     parameters : str or list of str, default="*"
@@ -151,7 +152,8 @@ class NoisyLabelDetector(Estimator):
         self._labels, self._dtype = table.labels, table.dtype
         if table.labels.is_classification:
             self.classes_ = table.labels.classes_
-        self._index = getattr(X, "index", None)
+        index = getattr(X, "index", None)
+        self._index = None if callable(index) else index  # a list has a method of that name
         self._given = table.given
         self._single = self._has_one_judge(table)
         self._warn_of_weak_references(table)
@@ -319,7 +321,7 @@ class NoisyLabelDetector(Estimator):
             warnings.warn(
                 "method='inner_product' without X_val, y_val: if the rows' labels are wrong as "
                 "often as those of the reference rows, which are rows too, plain inner products "
-                "find wrong labels worse than chance. Give trusted rows, or use method='auto'.",
+                "can find wrong labels worse than chance. Give trusted rows, or use method='auto'.",
                 UserWarning,
                 stacklevel=3,
             )

@@ -111,6 +111,11 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
         checked = check.check_rows(self, X, reset=True)
         labels = check.check_labels(check.own_labels(X, y), n_rows(checked))
         for_selector, for_estimator = self._route(params)
+        n, weight = len(labels), for_estimator.get("sample_weight")
+        if weight is not None and n_rows(weight) != n:
+            raise ValueError(
+                f"sample_weight has {n_rows(weight)} entries, X has {n} rows: one weight a row."
+            )
         estimator = self._estimator_for(labels)
         selector = InfluenceSampleSelector() if self.selector is None else clone(self.selector)
         if not hasattr(selector, "fit_resample"):
@@ -129,7 +134,6 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
         else:
             X_kept, y_kept = selector.fit_resample(X, y, **for_selector)
             self.selector_, kept = selector, selector.sample_indices_
-        n = len(labels)
         aligned = {k: rows_of(v, kept) if _aligned(v, n) else v for k, v in for_estimator.items()}
         if weight is not None:
             _put_weight(aligned, weight, estimator)

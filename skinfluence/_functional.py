@@ -17,6 +17,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from sklearn.base import is_classifier
+from skorch import NeuralNetClassifier
 from skorch.dataset import Dataset as SkorchDataset
 from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
@@ -66,6 +67,12 @@ def read_state(state: State) -> Params:
 # parameters on a CPU, 512 rows took .6 to .7 of the time of 128, and more brought nothing. Those
 # for a GPU are a guess.
 _BATCH = {"cpu": (512, 2**27), "cuda": (8192, 2**31)}
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether torch, on whatever device, or Python ran out of memory."""
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or "can't allocate memory" in str(error) or "out of memory" in str(error)
 
 
 class Watch(TorchDispatchMode):
@@ -197,6 +204,12 @@ class FunctionalNet:
         """Whether a row's loss is the sum over its outputs, not the mean."""
         return getattr(self._net.criterion_, "reduction", "mean") in ("sum", "batchmean")
 
+    @property
+    def takes_logarithms(self) -> bool:
+        """Whether the loss takes the logarithm of the outputs, which are to be probabilities."""
+        net = self._net
+        return isinstance(net, NeuralNetClassifier) and isinstance(net.criterion_, nn.NLLLoss)
+
     def raw_loss(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
         """`net.get_loss` with the criterion's reduction taken off where it has one."""
         # Never criterion_(outputs, y): for NLLLoss the classifier takes the log in get_loss.
@@ -291,11 +304,17 @@ class FunctionalNet:
         shapes = tuple(t.shape for t in (pair.values() if isinstance(pair, Mapping) else [pair]))
         if shapes not in self._sizes:
             leaf = {name: p.detach().requires_grad_() for name, p in self.params.items()}
-            # With a graph: torch would take fused kernels without, in which nothing can be seen.
-            with torch.enable_grad(), Watch() as seen:
-                self.outputs(leaf, pair)
             most, memory = _BATCH.get(self.device.type, _BATCH["cpu"])
-            self._sizes[shapes] = min(max(2 * memory // max(seen.bytes, 1), 1), most)
+            try:
+                # With a graph: torch would take fused kernels without, in which nothing is seen.
+                with torch.enable_grad(), Watch() as seen:
+                    self.outputs(leaf, pair)
+                size = max(2 * memory // max(seen.bytes, 1), 1)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                size = 1
+            self._sizes[shapes] = min(size, most)
         return self._sizes[shapes]
 
     def _can_be_sliced(self, X: Rows) -> bool:

@@ -27,6 +27,7 @@ from skinfluence._functional import (
     Params,
     Rows,
     Watch,
+    is_out_of_memory,
     map_tensors,
     module_of,
     n_rows,
@@ -148,12 +149,6 @@ def by_halves(function: Callable[[Rows, Any], Tensor], X: Rows, y: Any, axis: in
         torch.cuda.empty_cache()
     parts = slice(0, n // 2), slice(n // 2, n)
     return torch.cat([by_halves(function, slice_rows(X, p), y[p], axis) for p in parts], axis)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether torch, on whatever device, or Python ran out of memory."""
-    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or "can't allocate memory" in str(error) or "out of memory" in str(error)
 
 
 def row_gradients(

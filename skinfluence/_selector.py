@@ -11,6 +11,7 @@ from joblib import Memory
 from sklearn.base import MetaEstimatorMixin, clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_memory, has_fit_parameter
 from skorch import NeuralNet
 from torch.utils.data import Dataset
@@ -37,7 +38,9 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
         inner product does not collapse when the reference rows have wrong labels too. Any estimator
         with ``fit(X, y, X_val=, y_val=)`` that then has ``scores_`` will do.
     rule : rule of :mod:`skinfluence.rules`, default=None
-        None is ``Budget(0.05)``: drop the lowest twentieth.
+        None drops the rows that a NoisyLabelDetector flags (as many as its `contamination` says),
+        and with any other scorer the lowest twentieth, ``Budget(0.05)``. A rule that is given
+        decides alone: a detector's `contamination` then has no part in it.
     cv : int, default=5
         Folds when no ``X_val`` is given: in turn each fold is the reference that scores the other
         rows, so no row judges itself and all are judged. Scores are means over the folds. The cost
@@ -178,11 +181,15 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
         given.append(rule.relabels)
         if getattr(rule, "rescores", False):  # not cached: the scorers are needed for what follows
             scoring = Scoring(*given)
-            self.scores_, self.suggested_labels_ = scoring()
+            self.scores_, self.suggested_labels_, _ = scoring()
             decision = rule.decide(self.scores_, labels, None, lambda rows: scoring(rows)[0])
         else:
-            self.scores_, self.suggested_labels_ = memory.cache(score_rows)(*given)
-            decision = rule.decide(self.scores_, labels, self.suggested_labels_)
+            found = memory.cache(score_rows)(*given)
+            self.scores_, self.suggested_labels_, flagged = found
+            if self.rule is None and flagged is not None:
+                decision = Decision(~flagged)
+            else:
+                decision = rule.decide(self.scores_, labels, self.suggested_labels_)
         self._check_decision(decision, labels)
         self.support_ = decision.keep
         self.sample_indices_ = np.flatnonzero(decision.keep)
@@ -199,7 +206,8 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
         lost = np.setdiff1d(y, (y if decision.y is None else decision.y)[decision.keep])
         if len(lost):
             raise ValueError(
-                f"rule={self.rule!r} leaves no row of class {lost[0].item()!r}; loosen it, or use "
+                f"rule={self.rule!r} leaves no row of class {lost[0].item()!r} of the "
+                f"{decision.keep.sum()} that it keeps of {len(y)}; loosen it, or use "
                 "Budget(per_class=True), which takes its share from each class."
             )
 
@@ -212,13 +220,16 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
         return tags
 
 
-def score_rows(*given: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """Scores (n,) of all rows, and suggested labels if asked; `given` are those of `Scoring`."""
+Scored = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
+
+
+def score_rows(*given: Any) -> Scored:
+    """Scores (n,) of all rows, labels if asked, what is flagged; `given`: those of `Scoring`."""
     return Scoring(*given)()
 
 
 class Scoring:
-    """Scores of rows by references that they are no part of, and suggested labels if asked.
+    """Scores of rows by references that they are no part of, labels if asked, what is flagged.
 
     Called again, for some of the rows, it fits the same scorers again: warm, where their nets are.
     """
@@ -242,16 +253,18 @@ class Scoring:
             scorer = clone(scorer).set_params(cv=cv)
         elif reference is None:
             stratify = _has_classes(scorer, y)
+            if stratify and y.ndim == 1:
+                check_classification_targets(y)
             rng = np.random.RandomState(check.draw_seed(random_state))
             self.fold = check.folds(y, cv, rng, stratify=stratify, groups=self.of_rows)
         self.scorers = [clone(scorer) for _ in range(1 if self.fold is None else cv)]
 
-    def __call__(self, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+    def __call__(self, rows: np.ndarray | None = None) -> Scored:
         """Return scores of the rows at these positions, in their order; None is all rows."""
         rows = np.arange(len(self.y)) if rows is None else rows
         return self._together(rows) if self.fold is None else self._in_folds(rows, self.fold[rows])
 
-    def _together(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def _together(self, rows: np.ndarray) -> Scored:
         X, known = rows_of(self.X, rows), {}
         if self.reference is not None:
             known = dict(zip(("X_val", "y_val"), self.reference, strict=True))
@@ -259,13 +272,14 @@ class Scoring:
             known |= self._given(sensitive_features=self.of_rows[rows])
         known |= self._given(sensitive_features_val=self.of_val)
         fitted = self.scorers[0].fit(X, self.y[rows], **known)
-        if not self.suggest:
-            return fitted.scores_, None
         if self.by_itself:
-            return fitted.scores_, fitted.suggested_labels_
-        return fitted.scores_, _classes_of(fitted)[fitted.transform(X).argmax(1)]
+            suggested = fitted.suggested_labels_ if self.suggest else None
+            return fitted.scores_, suggested, ~fitted.inlier_mask_
+        if not self.suggest:
+            return fitted.scores_, None, None
+        return fitted.scores_, _classes_of(fitted)[fitted.transform(X).argmax(1)], None
 
-    def _in_folds(self, rows: np.ndarray, fold: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def _in_folds(self, rows: np.ndarray, fold: np.ndarray) -> Scored:
         classes, y = np.unique(self.y), self.y[rows]
         scores, counts = np.zeros(len(rows)), np.zeros(len(rows))
         by_label = np.zeros((len(rows), len(classes))) if self.suggest else None
@@ -286,7 +300,7 @@ class Scoring:
                 _classes_of(fitted)
                 by_label[rest] += fitted.transform(X_rest)
         suggested = None if by_label is None else classes[by_label.argmax(1)]
-        return scores / counts, suggested
+        return scores / counts, suggested, None
 
     def _given(self, **groups: Any) -> dict[str, Any]:
         return _given(self.scorers[0], **groups)
@@ -350,6 +364,11 @@ def like(new: np.ndarray, y: Any) -> Any:
     """Return labels in the container of y."""
     if isinstance(y, torch.Tensor):
         return torch.as_tensor(new)
+    if hasattr(y, "columns"):
+        table, names = new.reshape(len(new), -1), list(y.columns)
+        if hasattr(y, "iloc"):
+            return type(y)(table, index=y.index, columns=names).astype(y.dtypes)
+        return type(y)(table, schema=y.schema)  # polars
     if hasattr(y, "iloc"):
         return type(y)(new, index=y.index, name=y.name, dtype=y.dtype)
     if hasattr(y, "to_numpy"):  # polars

@@ -6,6 +6,7 @@ and differentiates row by row: it shares no engine with the scores it guards.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ def check_net(fnet: FunctionalNet, U: Directions, X: Rows, y: Any, rows: int = 6
     X, y = slice_rows(X, slice(0, rows)), y[:rows]
     f, eps = forward(fnet, X), precision(fnet, X)
     _check_outputs(fnet, X, f, eps)
+    _warn_of_logits(fnet, f)
     _check_losses(fnet, X, y, f, eps)
     _check_scores(fnet, U, X, y, eps)
 
@@ -43,6 +45,21 @@ def _check_outputs(fnet: FunctionalNet, X: Rows, f: Tensor, eps: float) -> None:
             "a row's output depends on the other rows of its batch (BatchNorm with "
             "track_running_stats=False, a softmax or a mean over the batch axis?); a row has no "
             "influence of its own there. Use a layer that treats rows one by one."
+        )
+
+
+def _warn_of_logits(fnet: FunctionalNet, f: Tensor) -> None:
+    """Warn where skorch takes the logarithm of what are no probabilities."""
+    if not fnet.takes_logarithms:
+        return
+    total = wide(f).sum(1)
+    if (f < 0).any() or not torch.allclose(total, torch.ones_like(total), atol=1e-2):
+        warnings.warn(
+            "the net's criterion is NLLLoss (skorch's default), which takes probabilities, but the "
+            "outputs of a row do not sum to 1: its losses mean nothing. End the module with a "
+            "softmax, or use criterion=torch.nn.CrossEntropyLoss for logits.",
+            UserWarning,
+            stacklevel=2,
         )
 
 

@@ -24,6 +24,7 @@ from skorch.helper import predefined_split
 
 from skinfluence._functional import FunctionalNet, SavedState, State, module_of
 from skinfluence._gradients import forward
+from skinfluence._validation import described
 from skinfluence.nets import is_small
 
 _IN_MEMORY = 2**30  # bytes; more snapshots than that go to a temporary directory
@@ -155,7 +156,7 @@ def fit_net(
     with seeded(seed, net.device):
         try:
             net.fit(X, y)
-        except RuntimeError as error:
+        except (RuntimeError, IndexError) as error:
             raise _explained(error, X) from error
     # The fitted net should not carry the reference rows or the snapshots into every pickle of it.
     net.train_split, net.callbacks = split, callbacks
@@ -176,13 +177,15 @@ def check_net(estimator: Any) -> None:
     """Raise unless `estimator` is a skorch net, or a fitted one that is frozen."""
     net = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
     if not isinstance(net, NeuralNet):
-        hint = ""
+        hint = " A model of another kind goes into FilteredEstimator, fitted on curated rows."
         if isinstance(estimator, torch.nn.Module | type):
             hint = " Wrap the module: skorch.NeuralNetClassifier(Module, ...)."
+        elif hasattr(estimator, "steps"):
+            hint = " Put the steps in front of this one, in a Pipeline that ends with it."
         raise TypeError(
-            f"estimator={estimator!r}: expected a skorch net (NeuralNetClassifier, "
-            f"NeuralNetBinaryClassifier, NeuralNetRegressor, ...), or FrozenEstimator of a fitted "
-            f"one, or None for a ready-made net.{hint}"
+            "estimator= expected a skorch net (NeuralNetClassifier, NeuralNetBinaryClassifier, "
+            "NeuralNetRegressor, ...), or FrozenEstimator of a fitted one, or None for a "
+            f"ready-made net; got {_shown(estimator)}.{hint}"
         )
     if net is not estimator:
         check_is_fitted(net)
@@ -252,14 +255,25 @@ def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype, int | None]:
             return dtype, None
 
 
-def _explained(error: RuntimeError, X: Any) -> Exception:
+def _explained(error: Exception, X: Any) -> Exception:
     kind = getattr(getattr(X, "dtype", None), "kind", "")
     if kind == "i" and "dtype" in str(error):
         return ValueError(
             f"X is of dtype {X.dtype} and the net's module wants floats ({error}). Integers are "
             "passed on as they are, since embeddings need them: give X.astype('float32')."
         )
+    if any(text in str(error) for text in ("shapes cannot be multiplied", "out of bounds")):
+        return ValueError(
+            f"the net's module does not fit these rows ({error}): X has {described(X)}; the module "
+            "must take rows of that shape and have an output for each class."
+        )
     return error
+
+
+def _shown(estimator: Any) -> str:
+    """Its repr, where that is short."""
+    text = repr(estimator)
+    return text if len(text) <= 80 else type(estimator).__name__
 
 
 def _rate(net: NeuralNet) -> float:

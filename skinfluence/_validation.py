@@ -53,13 +53,40 @@ def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
         else:
             _check_width(estimator, X, reset=reset, name=name)
             return _check_entry(X, name)
+    given = X
     try:
         X = validate_data(estimator, X, reset=reset, dtype="numeric", allow_nd=True)
+        X = X.astype(np.float64) if X.dtype.kind == "O" else X  # of a pandas categorical
     except (TypeError, ValueError) as error:
-        if name == "X":
+        text = _advice(error, given)
+        if name == "X" and text == str(error):
             raise
-        raise type(error)(f"{name}: {error}") from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(text if name == "X" else f"{name}: {text}") from error
     return X.astype(np.float32) if X.dtype.kind == "b" else X
+
+
+def _advice(error: Exception, X: Any) -> str:
+    """What scikit-learn found wrong with X, and what to do about it before *our* estimators."""
+    first = str(error).split("\n")[0]
+    if "contains NaN" in first:
+        missing = getattr(X, "isna", None) or getattr(X, "is_null", None)
+        where = ""
+        if hasattr(X, "iloc") and missing is not None:
+            by_column = missing().sum()
+            where = " (" + ", ".join(f"{n} in {c}" for c, n in by_column.items() if n) + ")"
+        return (
+            f"{first.rstrip('.')}{where}: impute first, as in make_pipeline(SimpleImputer(), ...), "
+            "or drop those rows."
+        )
+    if hasattr(X, "select_dtypes"):
+        others = X.select_dtypes(exclude=["number", "bool"]).columns
+        if len(others):
+            return (
+                f"X has columns that hold no numbers: {', '.join(map(str, others))}; encode them "
+                f"first, with a ColumnTransformer in front ({first.split('. ')[0][:80]})."
+            )
+    return str(error)
 
 
 def as_texts(X: Any, name: str = "X") -> np.ndarray | None:
@@ -268,7 +295,7 @@ class Labels:
     """
 
     def __init__(self, net: Any, y: np.ndarray, *, dtype: Any, output_ndim: int | None) -> None:
-        frozen = isinstance(net, FrozenEstimator)
+        self._frozen = frozen = isinstance(net, FrozenEstimator)
         net = net.estimator if frozen else net
         self.is_classification = is_classifier(net)
         self.is_regression = is_regressor(net)
@@ -283,7 +310,7 @@ class Labels:
     def _learn_classes(self, net: Any, y: np.ndarray, frozen: bool) -> None:
         y = column_or_1d(y)
         check_classification_targets(y)
-        known = np.asarray(net.classes_) if frozen else np.unique(y)
+        known = _known_classes(net) if frozen else np.unique(y)
         if len(known) < 2:
             raise ValueError(
                 f"y has one class only ({_some(known)}); at least two classes are needed to tell a "
@@ -315,10 +342,17 @@ class Labels:
                 position = np.minimum(position, len(self.classes_) - 1)
             if position is None or (self.classes_[position] != y).any():
                 unseen = sorted({str(v) for v in y} - {str(c) for c in self.classes_})
+                hint = ""
+                if self._frozen and len(np.unique(y)) == len(self.classes_):
+                    hint = (
+                        " If its outputs are these classes by other names, tell it before it is "
+                        "frozen, in the order of the outputs: net.classes = "
+                        f"[{_some(np.unique(y))}]."
+                    )
                 raise ValueError(
                     f"{name} contains labels that the net was not fitted on: "
                     f"{', '.join(unseen[:5]) or f'dtype {y.dtype}'}; it knows "
-                    f"{_some(self.classes_)}."
+                    f"{_some(self.classes_)}.{hint}"
                 )
             codes = self.codes_[position]
             return codes.astype(self._float) if self._binary else codes
@@ -342,6 +376,16 @@ class Labels:
     def decode(self, index: np.ndarray) -> np.ndarray:
         """Return the user's labels for positions in `classes_`."""
         return self.classes_[index]
+
+
+def _known_classes(net: Any) -> np.ndarray:
+    try:
+        return np.asarray(net.classes_)
+    except AttributeError as error:
+        raise ValueError(
+            "the frozen net does not know its classes, for it was not trained by fit(X, y): tell "
+            "it before it is frozen, in the order of its outputs: net.classes = [0, 1]."
+        ) from error
 
 
 def default_task(y: np.ndarray) -> str:
@@ -460,7 +504,8 @@ def check_reference_size(y_val: np.ndarray, classes: np.ndarray | None) -> None:
     if classes is not None and len(y_val) < len(classes):
         raise ValueError(
             f"{len(y_val)} reference rows for {len(classes)} classes; at least one a class is "
-            "needed: give more X_val, a larger validation_fraction, or a smaller cv."
+            "needed: give more X_val, a larger validation_fraction, or a smaller cv. What helps or "
+            "harms single rows is asked with skinfluence.pairwise.top_rows."
         )
 
 

@@ -216,6 +216,10 @@ class _Pairs:
     """Blocks of the matrix of a scorer, members added up."""
 
     def __init__(self, scorer: InfluenceScorer, X: Any, y: Any, X_ref: Any, y_ref: Any) -> None:
+        if not isinstance(scorer, InfluenceScorer):
+            raise TypeError(
+                f"scorer is a {type(scorer).__name__}; pairs are asked of a fitted InfluenceScorer."
+            )
         check_is_fitted(scorer)
         if scorer.method is not None:
             raise ValueError(

@@ -167,6 +167,8 @@ class Threshold(_Picking):
 
     def pick(self, scores: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return a mask of the scores below the threshold."""
+        if not isinstance(self.threshold, Real):
+            raise ValueError(f"Threshold(threshold={self.threshold!r}): expected a number.")
         return scores < self.threshold
 
 

@@ -513,3 +513,8 @@ def test_parameters_restrict_the_gradients():
     by_head = detector(method="self_influence", parameters="head.*").fit(X, Y)
     by_body = detector(method="self_influence", parameters="body.*").fit(X, Y)
     assert not np.allclose(by_head.scores_, by_body.scores_)
+
+
+def test_lists_have_no_index():
+    fitted = detector().fit(X.tolist(), Y.tolist())
+    assert fitted.issues_.index.tolist() == list(range(90))

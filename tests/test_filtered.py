@@ -336,3 +336,17 @@ def test_a_dataset_reaches_a_net_with_its_new_labels():
     fitted = FilteredEstimator(net, scored).fit(pairs)
     assert_array_equal(fitted.estimator_.labels_, fitted.selector_.labels_)
     assert (fitted.selector_.labels_ != Y).any()
+
+
+@pytest.mark.filterwarnings("ignore:A column-vector y")
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_labels_in_a_frame_of_one_column(frame):
+    fitted = filtered(Recorder()).fit(X, frame({"label": NAMES[Y]}))
+    assert type(fitted.estimator_.y_) is frame
+    kept = fitted.selector_.sample_indices_
+    assert fitted.estimator_.y_["label"].to_list() == NAMES[Y][kept].tolist()
+
+
+def test_too_few_weights_are_counted():
+    with pytest.raises(ValueError, match="sample_weight has 89 entries, X has 90 rows"):
+        filtered(LogisticRegression()).fit(X, Y, sample_weight=W[:-1])

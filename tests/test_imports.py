@@ -13,7 +13,7 @@ PACKAGE = Path(skinfluence.__file__).parent
 
 # A room imports from rooms above it only, never from its own line or from below.
 ORDER = [
-    {"_gates", "_noise_model", "rules", "metrics", "datasets"},
+    {"_base", "_gates", "_noise_model", "_parallel", "rules", "metrics", "datasets"},
     {"_functional"},
     {"_gradients", "_validation", "nets", "plotting"},
     {"_ghost", "targets", "text", "_training", "_selfcheck"},

@@ -5,6 +5,7 @@ import pytest
 import torch
 import zarr
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 from small import blobs, line, logits_net, quick, quick_regressor
 from test_influence import KINDS, assert_close
 from zoo import loop_gradients, make
@@ -271,3 +272,8 @@ def test_a_net_of_the_users_own_has_a_matrix():
     rows = X.astype(np.float32)
     scorer = InfluenceScorer(logits_net(), random_state=0).fit(rows, Y)
     assert influence_matrix(scorer, rows, Y).shape == (90, 18)
+
+
+def test_pairs_are_asked_of_a_scorer():
+    with pytest.raises(TypeError, match="scorer is a LogisticRegression"):
+        top_rows(LogisticRegression().fit(X, Y), X, Y)

@@ -11,7 +11,10 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
+from sklearn.exceptions import NotFittedError  # noqa: E402
+from sklearn.naive_bayes import GaussianNB  # noqa: E402
 
+from skinfluence import NoisyLabelDetector  # noqa: E402
 from skinfluence.plotting import (  # noqa: E402
     VERMILION,
     AgreementDisplay,
@@ -292,3 +295,19 @@ def test_a_table_of_plain_columns_names_them_and_shows_no_row_twice():
     assert list(styled.data.columns) == ["score", "x0", "x1", "x2", "x3"]
     assert len(styled.data) == 6
     assert styled.data.index.is_unique
+
+
+@pytest.mark.parametrize(
+    "display", [ScoreDistributionDisplay, SuspectRowsDisplay, SuspectShareDisplay]
+)
+def test_only_fitted_detectors_are_drawn(display):
+    with pytest.raises(NotFittedError):
+        display.from_detector(NoisyLabelDetector())
+    with pytest.raises(TypeError, match="expected a fitted NoisyLabelDetector, got GaussianNB"):
+        display.from_detector(GaussianNB().fit([[0], [1]], [0, 1]))
+
+
+@pytest.mark.parametrize("top", [0, -1, 2.5])
+def test_a_number_of_rows_that_is_none(top, detector):
+    with pytest.raises(ValueError, match="expected an integer, 1 or more"):
+        SuspectRowsDisplay.from_detector(detector, top=top)

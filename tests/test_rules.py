@@ -182,3 +182,8 @@ def test_a_rule_of_ones_own_is_taken():
             return Decision(scores > 0)
 
     assert dropped(check_rule(KeepPositive())) == [1, 3, 7]
+
+
+def test_a_threshold_is_a_number():
+    with pytest.raises(ValueError, match="Threshold\\(threshold='x'\\): expected a number"):
+        Threshold("x").decide(np.zeros(3), np.zeros(3))

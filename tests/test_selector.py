@@ -383,3 +383,22 @@ def test_with_memory_other_rows_make_new_fits(tmp_path):
     CountingScorer.fits = 0
     counting(tmp_path).fit(X + 1, Y)
     assert CountingScorer.fits == 2
+
+
+def test_without_a_rule_the_rows_that_a_detector_flags_leave():
+    judge = NoisyLabelDetector(quick(), cv=2, checkpoints=1, contamination=0.3, random_state=0)
+    alone = NoisyLabelDetector(**judge.get_params(deep=False)).fit(X, Y)
+    kept = InfluenceSampleSelector(judge, cv=2, random_state=0).fit(X, Y).support_
+    assert_array_equal(kept, alone.inlier_mask_)
+    assert (~kept).sum() == 27
+
+
+def test_a_rule_decides_alone():
+    judge = NoisyLabelDetector(quick(), cv=2, checkpoints=1, contamination=0.3, random_state=0)
+    kept = InfluenceSampleSelector(judge, Budget(0.1), cv=2, random_state=0).fit(X, Y).support_
+    assert (~kept).sum() == 9
+
+
+def test_numbers_for_a_net_of_classes():
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        selector(scorer=scorer()).fit(X, X[:, 0])

@@ -294,3 +294,11 @@ def test_rows_on_the_kink_of_a_relu_are_no_reason_to_refuse_a_net():
     X = torch.randn(6, 3).numpy()
     X[0, 0] = 1.0  # exactly there, and nowhere near it
     check(initialized(Kink()), X, torch.tensor([0, 1, 0, 1, 0, 1]).numpy())
+
+
+def test_logits_where_probabilities_are_expected():
+    X, y = rows_for("mlp", n=12)
+    module = nn.Sequential(nn.Linear(X.shape[1], 3), nn.Softplus())
+    net = NeuralNetClassifier(module.double(), verbose=0, classes=[0, 1, 2]).initialize()
+    with pytest.warns(UserWarning, match=r"NLLLoss.*do not sum to 1"):
+        check(net, X, y)

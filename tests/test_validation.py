@@ -9,6 +9,8 @@ import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
 from small import (
     as_dict,
@@ -18,6 +20,7 @@ from small import (
     line,
     linear_regressor,
     logits_net,
+    own_net,
     quick,
     quick_regressor,
     scorer,
@@ -579,3 +582,60 @@ def test_without_groups_folds_are_as_they_were():
     fold = folds(y, 3, np.random.RandomState(0), stratify=True)
     again = folds(y, 3, np.random.RandomState(0), stratify=True, groups=np.zeros(120))
     np.testing.assert_array_equal(fold, again)
+
+
+# What to do about it
+
+
+def test_missing_values_are_counted_by_column():
+    table = pd.DataFrame(X, columns=list("pqrs"))
+    table.iloc[3:8, 1] = np.nan
+    with pytest.raises(ValueError, match=r"contains NaN \(5 in q\): impute first") as raised:
+        scorer().fit(table, Y)
+    assert "HistGradientBoosting" not in str(raised.value)
+    with pytest.raises(ValueError, match=r"X_val: Input X contains NaN.*impute first"):
+        scorer().fit(table.fillna(0), Y, X_val=table, y_val=Y)
+
+
+@pytest.mark.parametrize(
+    "values", ["clerk", pd.Timestamp("2020-01-01"), pd.Categorical(["a"] * 90)], ids=repr
+)
+def test_columns_that_hold_no_numbers_are_named(values):
+    table = pd.DataFrame(X, columns=list("pqrs")).assign(job=values)
+    with pytest.raises((TypeError, ValueError), match="hold no numbers: job; encode them first"):
+        scorer().fit(table, Y)
+
+
+def test_a_frozen_net_that_does_not_know_its_classes_is_told_how():
+    net = own_net(lambda: nn.Linear(4, 3)).initialize()
+    with pytest.raises(ValueError, match=r"net\.classes = \[0, 1\]"):
+        scorer(estimator=FrozenEstimator(net)).fit(X, Y)
+    net.classes = [0, 1, 2]
+    assert scorer(estimator=FrozenEstimator(net)).fit(X, Y).scores_.shape == (90,)
+
+
+def test_other_names_for_the_classes_of_a_frozen_net():
+    names = np.array(["ash", "beech", "cedar"])[Y]
+    trained = scorer().fit(X, names)
+    frozen = scorer(estimator=FrozenEstimator(trained.estimator_))
+    with pytest.raises(ValueError, match=r"net\.classes = \['ash', 'beech', 'cedar'\]"):
+        frozen.fit(X, names)
+    trained.estimator_.classes = ["ash", "beech", "cedar"]
+    np.testing.assert_allclose(
+        frozen.fit(X, names).transform(X),
+        scorer(estimator=FrozenEstimator(trained.estimator_)).fit(X, names).transform(X),
+    )
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(5, 3), (4, 1)])
+def test_a_module_that_does_not_fit_the_rows(inputs, outputs):
+    net = own_net(nn.Linear, module__in_features=inputs, module__out_features=outputs)
+    with pytest.raises(ValueError, match=r"module does not fit these rows.*X has shape \(72, 4\)"):
+        scorer(estimator=net).fit(X.astype(np.float32), Y)
+
+
+def test_a_pipeline_or_a_model_in_place_of_a_net():
+    with pytest.raises(TypeError, match=r"got Pipeline\. Put the steps in front"):
+        scorer(estimator=make_pipeline(StandardScaler(), quick())).fit(X, Y)
+    with pytest.raises(TypeError, match=r"got Ridge.*FilteredEstimator"):
+        scorer(estimator=Ridge()).fit(X, Y)

@@ -1,6 +1,10 @@
 """Displays of scores, suspects, and how many culprits are among them."""
 
+from numbers import Integral
+
 import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 
 from skinfluence.metrics import detection_curve, detection_report
 from skinfluence.plotting._axes import BLUE, GREEN, GREY, VERMILION, axes, label_text, shorten
@@ -32,6 +36,7 @@ class ScoreDistributionDisplay:
     @classmethod
     def from_detector(cls, detector, *, is_noisy=None, ax=None, **kwargs):
         """Draw a fitted detector's `scores_` and `offset_`; other arguments as in `plot`."""
+        _check_detector(detector)
         return cls(detector.scores_, threshold=detector.offset_, is_noisy=is_noisy).plot(
             ax=ax, **kwargs
         )
@@ -117,6 +122,7 @@ class DetectionCurveDisplay:
     @classmethod
     def from_detector(cls, detector, is_noisy, *, name=None, ax=None, **kwargs):
         """Draw the curve of a fitted detector against the truth about the rows it was fitted on."""
+        _check_detector(detector)
         flagged = 1 - float(np.mean(detector.inlier_mask_))
         name = type(detector).__name__ if name is None else name
         return cls.from_scores(
@@ -189,6 +195,7 @@ class SuspectShareDisplay:
     @classmethod
     def from_detector(cls, detector, *, ax=None, **kwargs):
         """Draw from a fitted classifier detector's `issues_`."""
+        _check_detector(detector)
         issues = detector.issues_
         return cls.from_labels(issues["given_label"], issues["is_suspect"], ax=ax, **kwargs)
 
@@ -210,7 +217,9 @@ class SuspectShareDisplay:
         counts = [f" {n_suspects[i]} of {n_rows[i]}" for i in shown]
         self.ax_.bar_label(self.bars_, counts)
         self.ax_.set_xlim(0, max(share[shown].max(initial=0.0) * 1.4, 0.01))
-        self.ax_.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        from matplotlib.ticker import PercentFormatter
+
+        self.ax_.xaxis.set_major_formatter(PercentFormatter(1))
         self.ax_.invert_yaxis()
         self.ax_.set(xlabel="share of suspects", ylabel="given label")
         return self
@@ -243,6 +252,9 @@ class SuspectRowsDisplay:
     @classmethod
     def from_detector(cls, detector, *, top=10, ax=None, **kwargs):
         """Draw the `top` most suspect rows of a fitted detector, by index and labels."""
+        _check_detector(detector)
+        if not isinstance(top, Integral) or top < 1:
+            raise ValueError(f"top={top!r}: expected an integer, 1 or more.")
         worst = detector.issues_.sort_values("score", kind="stable").head(top)
         columns = zip(worst.index, worst["given_label"], worst["suggested_label"], strict=True)
         names = [
@@ -262,3 +274,14 @@ class SuspectRowsDisplay:
         self.ax_.invert_yaxis()
         self.ax_.set(xlabel="score below the threshold by", ylabel="row: given → suggested label")
         return self
+
+
+def _check_detector(detector):
+    if isinstance(detector, BaseEstimator):
+        check_is_fitted(detector)
+    if not hasattr(detector, "issues_"):
+        raise TypeError(
+            f"expected a fitted NoisyLabelDetector, got {type(detector).__name__}. Scores of any "
+            "kind are drawn by ScoreDistributionDisplay(scores).plot() and "
+            "DetectionCurveDisplay.from_scores(is_noisy, scores)."
+        )
