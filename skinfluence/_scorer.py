@@ -106,7 +106,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
     Notes
     -----
     Reference rows decide the sign. With wrong labels among them as often as among the rest, plain
-    inner products find wrong labels worse than chance does; give trusted ``X_val, y_val``, or use
+    inner products can find wrong labels worse than chance does; give trusted ``X_val, y_val``, use
     ``normalize="reference", classwise=True``, or :class:`NoisyLabelDetector`, which is made for it.
 
     References

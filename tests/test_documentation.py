@@ -9,7 +9,10 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+pd = pytest.importorskip("pandas")
 
 ROOT = Path(__file__).parents[1]
 MARKDOWN_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -30,11 +33,19 @@ def python_blocks(page):
     return [textwrap.dedent(block) for block in pattern.findall(text)]
 
 
+def own_table(n=200):
+    """What a reader's my.csv may hold: numbers with gaps, text, a label that is text."""
+    rng = np.random.default_rng(0)
+    age, job = rng.uniform(18, 80, n).round(), rng.choice(["clerk", "cook", "smith"], n)
+    income = np.where((age > 45) ^ (job == "cook"), "high", "low")
+    age[::17] = np.nan
+    return pd.DataFrame({"age": age, "job": job, "income": income})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_code_on_the_page_runs(page, tmp_path, monkeypatch):
     pytest.importorskip("imblearn")
-    pytest.importorskip("pandas")
     # A file that is imported, not exec: classes defined on the page can then be pickled.
     program = tmp_path / "page.py"
     program.write_text("\n\n".join(python_blocks(page)), encoding="utf-8")
@@ -42,6 +53,7 @@ def test_code_on_the_page_runs(page, tmp_path, monkeypatch):
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "page", module)
     monkeypatch.chdir(tmp_path)
+    own_table().to_csv("my.csv", index=False)
 
     spec.loader.exec_module(module)
 
