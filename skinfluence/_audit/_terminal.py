@@ -59,6 +59,8 @@ def describe_result(table, findings, *, top, output, action, n_changed):
             say(line)
     say()
     done = "dropped" if action == "drop" else "relabelled"
+    if n_changed < n_suspects:  # the net that did not see them says what was given
+        done += f"; {n_suspects - n_changed} have no other label suggested"
     say(f"written   {output / 'report.html'}")
     say(f"          {output / 'suspects.csv'}  (the suspects, most suspect first)")
     say(f"          {output / 'cleaned.csv'}  ({count(n_changed, 'row')} {done})")
