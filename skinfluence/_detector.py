@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from skinfluence import _validation as check
 from skinfluence._base import Estimator
-from skinfluence._evidence import METHODS, Trusted, reference_direction
+from skinfluence._evidence import METHODS, Trusted
 from skinfluence._functional import FunctionalNet
 from skinfluence._judge import Judge
 from skinfluence._selfcheck import check_net
@@ -269,7 +269,7 @@ class NoisyLabelDetector(Estimator):
         X_ref, y_ref = reference
         trusted = Trusted(X_ref, y_ref, table.labels.is_classification)
         fnet = FunctionalNet(net, self.parameters)
-        check_net(fnet, reference_direction(fnet, trusted), X, y)
+        check_net(fnet, X, y)
         return Judge(net, states, trusted, self.parameters, self._codes(table))
 
     @staticmethod

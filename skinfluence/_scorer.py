@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from skinfluence import _validation as check
 from skinfluence._base import Estimator
 from skinfluence._functional import FunctionalNet
-from skinfluence._influence import directions, predictions
+from skinfluence._influence import predictions
 from skinfluence._question import Question, Reading
 from skinfluence._selfcheck import check_net
 from skinfluence._table import Table, read_rows, read_table
@@ -212,7 +212,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         self._question = self._ask(self.target, X_ref, y_ref, of_val)
         asked = self._question.put_to(self.estimator_)
         if self.check_gradients:
-            check_net(fnet, directions(fnet, **asked), X_fit, y_fit)
+            check_net(fnet, X_fit, y_fit)
         if not self._compares and table.reference is None:
             self._question = self._ask(None, None, None)
             asked = self._question.put_to(self.estimator_)

@@ -7,17 +7,25 @@ and differentiates row by row: it shares no engine with the scores it guards.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from skinfluence._functional import FunctionalNet, Rows, map_tensors, slice_rows
-from skinfluence._gradients import Directions, forward, plain_kernels, precision, pushforward, wide
+from skinfluence._gradients import (
+    Directions,
+    forward,
+    plain_kernels,
+    precision,
+    pullback,
+    pushforward,
+    wide,
+)
 
 
-def check_net(fnet: FunctionalNet, U: Directions, X: Rows, y: Any, rows: int = 6) -> None:
+def check_net(fnet: FunctionalNet, X: Rows, y: Any, rows: int = 6) -> None:
     """Raise ValueError where the net's scores cannot be what they claim to be."""
     X, y = next(iter(fnet.batches(X, y)))
     X, y = slice_rows(X, slice(0, rows)), y[:rows]
@@ -25,7 +33,7 @@ def check_net(fnet: FunctionalNet, U: Directions, X: Rows, y: Any, rows: int = 6
     _check_outputs(fnet, X, f, eps)
     _warn_of_logits(fnet, f)
     _check_losses(fnet, X, y, f, eps)
-    _check_scores(fnet, U, X, y, eps)
+    _check_scores(fnet, _own_direction(fnet, X, y, f), X, y, eps)
 
 
 def _check_outputs(fnet: FunctionalNet, X: Rows, f: Tensor, eps: float) -> None:
@@ -78,6 +86,12 @@ def _check_losses(fnet: FunctionalNet, X: Rows, y: Tensor, f: Tensor, eps: float
         )
 
 
+def _own_direction(fnet: FunctionalNet, X: Rows, y: Tensor, f: Tensor) -> Directions:
+    """Gradient of the rows' own losses: no row is at right angles to it, as to a random one."""
+    v = pullback(fnet, X, fnet.cotangents(f, X, y))
+    return {name: value.unsqueeze(0).to(fnet.params[name]) for name, value in v.items()}
+
+
 def _check_scores(fnet: FunctionalNet, U: Directions, X: Rows, y: Tensor, eps: float) -> None:
     error, scale, tolerance = _score_error(fnet, U, X, y, eps)
     if error > tolerance:
@@ -99,10 +113,10 @@ def _score_error(
     """Largest difference from plain autograd, the scores' scale, and the tolerance."""
     f, t = pushforward(fnet, X, U)
     G = fnet.cotangents(f, X, y)
-    got = (t[0].double() * G.double()).reshape(len(f), -1).sum(1)
+    got = (t[0].double() * G.double()).reshape(len(f), -1).sum(1).cpu()
     want, besides = [], []
-    scale = torch.zeros((), dtype=torch.float64, device=got.device)
-    length = sum(_sum(wide(u[0]).square()) for u in U.values()) ** 0.5
+    scale = torch.zeros((), dtype=torch.float64)
+    length = _length(u[0] for u in U.values())
     for i in range(len(f)):
         row = slice(i, i + 1)
         Xi = slice_rows(X, row)
@@ -114,8 +128,7 @@ def _score_error(
             whole, fixed = (_gradient(value, parameters) for value in (loss, penalty))
         besides.append(_along(U, fixed))
         want.append(_along(U, whole) - besides[-1])
-        size = sum(_sum(wide(g).square()) for g in whole) ** 0.5
-        scale = torch.maximum(scale, torch.as_tensor(size * length).to(scale))
+        scale = torch.maximum(scale, _length(whole) * length)
     tolerance = eps**0.5 * scale
     if (torch.stack(besides) - besides[0]).abs().max() > tolerance:
         raise ValueError(
@@ -147,13 +160,16 @@ def _gradient(value: Tensor, parameters: list[Tensor]) -> tuple[Tensor, ...]:
 
 def _along(U: Directions, gradient: Sequence[Tensor]) -> Tensor:
     """<gradient, u>; no gradient at all is 0."""
-    directions = list(U.values())
-    products = [_sum(wide(g) * wide(u[0])) for g, u in zip(gradient, directions, strict=False)]
-    return sum(products, torch.zeros((), dtype=torch.float64, device=directions[0].device))
+    pairs = zip(gradient, U.values(), strict=False)
+    return _total(wide(g).flatten() @ wide(u[0]).flatten() for g, u in pairs)
 
 
-def _sum(t: Tensor) -> Tensor:
-    return t.sum(dtype=torch.float64)  # no copy in double precision: nets are large
+def _length(tensors: Iterable[Tensor]) -> Tensor:
+    return _total(torch.linalg.vector_norm(wide(t)) ** 2 for t in tensors) ** 0.5
+
+
+def _total(terms: Iterable[Tensor]) -> Tensor:
+    return sum((term.cpu().double() for term in terms), torch.zeros((), dtype=torch.float64))
 
 
 def _in_halves(X: Rows, n: int, function: Any) -> Tensor:

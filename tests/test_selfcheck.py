@@ -7,17 +7,13 @@ from torch import nn
 from zoo import MODULES, initialized, make, rows_for
 
 from skinfluence._functional import FunctionalNet
-from skinfluence._influence import directions
 from skinfluence._selfcheck import check_net
-from skinfluence.targets import Utility
 
 F = nn.functional
 
 
-def check(net, X, y, **options):
-    fnet = FunctionalNet(net)
-    U = directions(fnet, Utility(), X, y, is_classification=True, **options)
-    check_net(fnet, U, X, y)
+def check(net, X, y):
+    check_net(FunctionalNet(net), X, y)
 
 
 def check_module(module, **params):
@@ -29,12 +25,6 @@ def check_module(module, **params):
 @pytest.mark.filterwarnings("ignore:no forward-mode derivative:RuntimeWarning")
 def test_every_net_of_the_zoo_passes(name, dtype):
     check(*make(name, dtype))
-
-
-@pytest.mark.parametrize("name", ["mlp", "lstm", "tied"])
-def test_several_directions_pass(name):
-    net, X, y = make(name)
-    check(net, X, y, groups=y)
 
 
 def test_one_row_passes():
@@ -101,12 +91,10 @@ def test_an_operation_across_the_batch_is_refused(mix):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_outputs_that_are_not_finite_are_refused(value):
     net, X, y = make("mlp")
-    fnet = FunctionalNet(net)
-    U = directions(fnet, Utility(), X, y, is_classification=True)
     with torch.no_grad():
         net.module_[2].bias[1] = value
     with pytest.raises(ValueError, match="outputs are NaN or infinite: training diverged"):
-        check_net(fnet, U, X, y)
+        check(net, X, y)
 
 
 # Losses ---------------------------------------------------------------------------------------
