@@ -222,7 +222,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
                 member.solve = curvature.prepare(
                     fnet.at(member.state), X_fit, y_fit, rng, self._bar
                 )
-        return self._answer(asked, table.X, table.y, rng)
+        return self._answer(fnet, asked, table.X, table.y, rng)
 
     @in_one_thread
     def retarget(
@@ -272,7 +272,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         if y is None:
             raise ValueError("retarget needs y, the labels of the rows to score, as fit did.")
         asked = other._question.put_to(self.estimator_)
-        return other._answer(asked, X, y, np.random.RandomState(0))
+        return other._answer(self._functional_net(), asked, X, y, np.random.RandomState(0))
 
     @in_one_thread
     def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
@@ -382,10 +382,14 @@ class InfluenceScorer(TransformerMixin, Estimator):
         )
 
     def _answer(
-        self, asked: dict[str, Any], X: Any, y: np.ndarray, rng: np.random.RandomState
+        self,
+        fnet: FunctionalNet,
+        asked: dict[str, Any],
+        X: Any,
+        y: np.ndarray,
+        rng: np.random.RandomState,
     ) -> Any:
         """Put the question to the members, and score the training rows."""
-        fnet = self._functional_net()
         aggregate = check_ensemble(self.ensemble).aggregate
         reading = Reading(aggregate, self.method, self.normalize, self.classwise)
         self._panel = reading.convene(fnet, self._members, asked, (X, y), rng, self._bar)
