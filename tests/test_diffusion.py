@@ -184,7 +184,7 @@ def test_images_are_those_of_the_textbook(exact):
     generator = torch.Generator().manual_seed(seed)
 
     def lot():
-        return torch.randn((1, 1, 64), generator=generator).numpy().ravel()
+        return torch.randn((1, 1, 64), generator=generator).double().numpy().ravel()
 
     x = lot()
     for t in range(N_STEPS, 0, -1):

@@ -196,7 +196,7 @@ def stopped(*args, **kwargs):
 @pytest.mark.parametrize(
     ("estimator", "place"),
     [
-        (ESTIMATORS[0], "skinfluence._scorer.directions"),
+        (ESTIMATORS[0], "skinfluence._question.directions"),
         (ESTIMATORS[3], "skinfluence._verdict.LogOdds.close"),
         (ESTIMATORS[4], "skinfluence._selector.InfluenceSampleSelector._check_decision"),
         (ESTIMATORS[5], "skinfluence._filtered.HistGradientBoostingClassifier.fit"),

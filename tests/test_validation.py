@@ -588,7 +588,7 @@ def test_without_groups_folds_are_as_they_were():
 
 
 def test_missing_values_are_counted_by_column():
-    table = pd.DataFrame(X, columns=list("pqrs"))
+    table = pd.DataFrame(X.copy(), columns=list("pqrs"))
     table.iloc[3:8, 1] = np.nan
     with pytest.raises(ValueError, match=r"contains NaN \(5 in q\): impute first") as raised:
         scorer().fit(table, Y)
