@@ -362,6 +362,12 @@ SHOWN = {
 }
 
 
+def by_method(table):
+    """A line for each method, with the families beside each other."""
+    wide = table.set_index(["method", "family"]).unstack(sort=False)
+    return wide.set_axis([", ".join(pair) for pair in wide], axis=1).fillna("").reset_index()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, help="directory for the tables")
@@ -416,6 +422,8 @@ def main():
             numbers = [name for name in SHOWN if name in table]
             groups = table.groupby(keys[name], sort=False)[numbers]
             table = groups.agg({number: SHOWN[number] for number in numbers}).reset_index()
+        if name == "a":
+            table = by_method(table)
         print("\n", table.to_string(index=False))
         if args.output:
             table.to_csv(args.output / f"llm_{name}.csv", index=False)
