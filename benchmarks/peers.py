@@ -703,6 +703,7 @@ def draw(path: Path, rows: list[dict]) -> None:
     figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
     figure.suptitle("Scores of every row on the total reference loss, all parameters")
     figure.savefig(path, dpi=130)
+    plt.close(figure)
 
 
 def lines(ax, rows: list[dict], by: str, value) -> None:
