@@ -21,6 +21,7 @@ from skinfluence._functional import FunctionalNet
 from skinfluence._ghost import Ghost
 from skinfluence._gradients import ggnvp, hvp
 from skinfluence._influence import directions
+from skinfluence.curvature import EKFAC, DataInf
 from skinfluence.methods import SelfInfluence
 from skinfluence.pairwise import influence_matrix
 from skinfluence.targets import Utility
@@ -430,6 +431,15 @@ AGREEMENT = dict.fromkeys(QUESTIONS, 0.999)
 def test_scores_in_half_precision_rank_like_those_in_single(question, dtype, trained):
     half, single = (scores_in(d, trained, **QUESTIONS[question]) for d in (dtype, torch.float32))
     assert spearmanr(half, single).statistic > AGREEMENT[question]
+
+
+@each_half
+@pytest.mark.parametrize("curvature", [EKFAC(), DataInf()], ids=repr)
+def test_curvatures_in_half_precision_rank_like_those_in_single(curvature, dtype, trained):
+    options = {"curvature": curvature, "random_state": 0}
+    half, single = (scores_in(d, trained, **options) for d in (dtype, torch.float32))
+    assert half.dtype == np.float64
+    assert spearmanr(half, single).statistic > 0.99
 
 
 @each_half

@@ -63,11 +63,13 @@ class Eigenbasis:
     def solve(self, V: Directions, damping: float | None) -> Directions:
         flat = [V[name].reshape(*V[name].shape[:2], -1) for name in self.names]
         lam = float(self.values.mean()) / 10 if damping is None else damping
-        turned = self.S.T @ torch.cat(flat, 2) @ self.A
+        turned = self.S.T @ torch.cat(flat, 2).to(self.S) @ self.A  # parameters may be in half
         scaled = torch.where(self.values + lam > 0, turned / (self.values + lam), 0)
         u = self.S @ scaled @ self.A.T
         parts = u.split([f.shape[2] for f in flat], 2)
-        return {n: part.reshape(V[n].shape) for n, part in zip(self.names, parts, strict=True)}
+        return {
+            n: part.reshape(V[n].shape).to(V[n]) for n, part in zip(self.names, parts, strict=True)
+        }
 
 
 class Diagonal:
@@ -91,7 +93,8 @@ class Diagonal:
         (name,) = self.names
         values = self.values.reshape(V[name].shape[1:])
         lam = float(values.mean()) / 10 if damping is None else damping
-        return {name: torch.where(values + lam > 0, V[name] / (values + lam), 0)}
+        u = torch.where(values + lam > 0, V[name] / (values + lam), 0)
+        return {name: u.to(V[name])}
 
 
 def blocks(found: dict[str, Any]) -> dict[str, Block]:
