@@ -4,13 +4,15 @@
     python benchmarks/scoring_cost.py --profile
     python benchmarks/scoring_cost.py --compile
     python benchmarks/scoring_cost.py --autocast
+    python benchmarks/scoring_cost.py --device cuda --nets "ResNet-18" "MiniLM-size encoder"
+    python benchmarks/scoring_cost.py --device cuda --nets "decoder 1B, LoRA" --batch-size 16
 
 For each net: the time of one plain pass (forward, loss, backward; the training step without the
 optimizer), of scoring by one forward-mode pass, of scoring with normalised rows, of scoring along
-ten directions, of self-influence, and of per-row gradients by vmap (of 256 rows, times their
-number). Passes alternate in one process; the median of their ratios to the plain pass beside them
-is reported. Memory is what the process's peak rises by in a plain pass, in scoring (the direction
-included), and in scoring four times as many rows.
+ten directions, of self-influence, and of per-row gradients by vmap (of 256 rows or as many as fit
+into 1 GB, times their number). Passes alternate in one process; the median of their ratios to the
+plain pass beside them is reported. Memory is what the peak of the process, or of the GPU, rises by
+in a plain pass, in scoring (the direction included), and in scoring four times as many rows.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import argparse
 import multiprocessing
 import statistics
 import time
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -59,15 +61,49 @@ class Block(nn.Module):
 class Encoder(nn.Module):
     """Transformer encoder over token ids."""
 
-    def __init__(self, width: int = 128, layers: int = 2) -> None:
+    def __init__(self, tokens: int = 1000, width: int = 128, layers: int = 2) -> None:
         super().__init__()
-        self.embed = nn.Embedding(1000, width)
+        self.embed = nn.Embedding(tokens, width)
         layer = nn.TransformerEncoderLayer(width, 4, 4 * width, batch_first=True)
         self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.head = nn.Linear(width, 10)
 
     def forward(self, X):
         return self.head(self.layers(self.embed(X)).mean(1))
+
+
+class Decoder(nn.Module):
+    """Llama of random weights and 1.1 billion parameters, with adapters of rank 8 and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from peft import LoraConfig, get_peft_model
+        from transformers import LlamaConfig, LlamaModel
+
+        config = LlamaConfig(
+            vocab_size=32000,
+            hidden_size=2048,
+            intermediate_size=8192,
+            num_hidden_layers=16,
+            num_attention_heads=32,
+            num_key_value_heads=8,
+            attn_implementation="eager",  # the fused one has no forward mode
+            use_cache=False,
+        )
+        adapters = LoraConfig(r=8, target_modules=["q_proj", "v_proj"])
+        self.body = get_peft_model(LlamaModel(config), adapters)
+        self.head = nn.Linear(2048, 10)
+
+    def forward(self, X):
+        return self.head(self.body(input_ids=X).last_hidden_state.mean(1))
+
+
+def resnet18() -> nn.Module:
+    widths = [(64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)]
+    blocks = [b for a, c, s in widths for b in (Block(a, c, s), Block(c, c, 1))]
+    stem = nn.Sequential(nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU())
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
+    return nn.Sequential(stem, *blocks, head)
 
 
 def mlp(*widths: int) -> nn.Module:
@@ -79,8 +115,12 @@ def table(n: int, rng) -> np.ndarray:
     return rng.standard_normal((n, 64), dtype=np.float32)
 
 
-def images(n: int, rng) -> np.ndarray:
-    return rng.standard_normal((n, 3, 16, 16), dtype=np.float32)
+def images(n: int, rng, side: int = 16) -> np.ndarray:
+    return rng.standard_normal((n, 3, side, side), dtype=np.float32)
+
+
+def words(n: int, rng, tokens: int = 1000) -> np.ndarray:
+    return rng.integers(0, tokens, (n, 32))
 
 
 NETS = {
@@ -94,12 +134,18 @@ NETS = {
         images,
         8,
     ),
-    "transformer encoder": (Encoder, lambda n, r: r.integers(0, 1000, (n, 32)), 8),
+    "transformer encoder": (Encoder, words, 8),
 }  # fmt: skip
+LARGE = {  # for a GPU
+    "ResNet-18": (resnet18, partial(images, side=32), 1),
+    "MiniLM-size encoder": (lambda: Encoder(30522, 384, 6), partial(words, tokens=30522), 1),
+    "decoder 1B, LoRA": (Decoder, partial(words, tokens=32000), 8),
+}
+GRADIENTS = 2**28  # numbers in the rows' gradients that vmap forms: 1 GB of float32
 
 
 def problem(name: str, rows: int, batch_size: int, device: str):
-    module, make_rows, shrink = NETS[name]
+    module, make_rows, shrink = (NETS | LARGE)[name]
     rng = np.random.default_rng(0)
     torch.manual_seed(0)
     n = max(batch_size, rows // shrink)
@@ -123,7 +169,11 @@ def plain_pass(net, X, y) -> None:
         yb = torch.as_tensor(y[rows], device=net.device)
         nn.functional.cross_entropy(module(Xb), yb).backward()
         module.zero_grad()
-    if "cuda" in str(net.device):
+    synchronize()
+
+
+def synchronize() -> None:
+    if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
@@ -131,25 +181,36 @@ def tasks(net, X, y):
     fnet = FunctionalNet(net)
     m = min(len(y), 512)
     u = directions(fnet, Utility(), X[:m], y[:m], is_classification=True)
-    ten = {name: torch.randn(10, *p.shape, device=p.device) for name, p in fnet.params.items()}
+
+    @cache  # not in the memory of who does not ask for it
+    def ten() -> dict[str, torch.Tensor]:
+        return {name: torch.randn(10, *p.shape, device=p.device) for name, p in fnet.params.items()}
 
     def vmap() -> None:
-        Xb, yb = next(iter(fnet.batches(X[:256], y[:256])))
+        some = slice(0, few(net, y))
+        Xb, yb = next(iter(fnet.batches(X[some], y[some])))
         row_gradients(fnet, Xb, fnet.cotangents(forward(fnet, Xb), Xb, yb))
 
     return {
         "plain": lambda: plain_pass(net, X, y),
         "scores": lambda: row_scores(fnet, u, X, y),
         "normalised scores": lambda: row_scores(fnet, u, X, y, normalize=True),
-        "ten directions": lambda: row_scores(fnet, ten, X, y),
+        "ten directions": lambda: row_scores(fnet, ten(), X, y),
         "self-influence": lambda: self_influences(fnet, X, y),
         "vmap": vmap,
     }
 
 
+def few(net, y) -> int:
+    """Rows whose gradients are formed: 256, or as many as there is memory for."""
+    width = sum(p.numel() for p in net.module_.parameters() if p.requires_grad)
+    return max(1, min(256, len(y), GRADIENTS // width))
+
+
 def timed(function) -> float:
     start = time.perf_counter()
     function()
+    synchronize()
     return time.perf_counter() - start
 
 
@@ -162,7 +223,7 @@ def ratios(name: str, rows: int, repeats: int, batch_size: int, device: str) -> 
     for _ in range(repeats):
         for key, function in work.items():
             times[key].append(timed(function))
-    scale = {"vmap": len(y) / min(256, len(y))}
+    scale = {"vmap": len(y) / few(net, y)}
     plain = times["plain"]
     found = {
         key: scale.get(key, 1) * statistics.median(t / p for t, p in zip(ts, plain, strict=True))
@@ -175,10 +236,19 @@ def ratios(name: str, rows: int, repeats: int, batch_size: int, device: str) -> 
 def peak(name: str, rows: int, batch_size: int, device: str, queue) -> None:
     net, X, y = problem(name, rows, batch_size, device)
     tasks(net, X[:batch_size], y[:batch_size])["scores"]()  # what torch loads once is loaded
+    grown = grown_on_gpu if "cuda" in device else grown_on_cpu
     queue.put([grown(lambda: plain_pass(net, X, y)), grown(lambda: tasks(net, X, y)["scores"]())])
 
 
-def grown(function) -> float:
+def grown_on_gpu(function) -> float:
+    """What the peak of the GPU's memory rises by while the function runs, in MB."""
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    function()
+    return (torch.cuda.max_memory_allocated() - before) / 1e6
+
+
+def grown_on_cpu(function) -> float:
     """What the process's peak rises by while the function runs, in MB (Linux)."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is held now
     before = held("VmRSS")
@@ -250,7 +320,8 @@ def compiled(name: str, rows: int, batch_size: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=16384)
-    parser.add_argument("--nets", nargs="+", default=list(NETS), choices=list(NETS), metavar="NET")
+    every = [*NETS, *LARGE]
+    parser.add_argument("--nets", nargs="+", default=list(NETS), choices=every, metavar="NET")
     parser.add_argument("--repeats", type=int, default=11)
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--device", default="cpu")
