@@ -59,11 +59,14 @@ class Reading:
         fnet: FunctionalNet,
         members: list[Member],
         question: dict[str, Any],
-        rows: tuple[Rows, Any],
+        rows: tuple[Rows, Any, np.ndarray | None],
         rng: np.random.RandomState,
         bar: Callable[[Any, str], Iterable[Any]],
     ) -> Panel:
-        """Put the question to each member; `rows` are the training rows and their labels."""
+        """Put the question to each member.
+
+        `rows` are the training rows, their labels, and all labels that there are.
+        """
         if self.aggregate == "votes":
             return self._votes(fnet, members, question, bar)
         if self.method is not None:

@@ -265,6 +265,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         X_ref, y_ref = known.X, known.y
         if reference is not None:
             X_ref, y_ref = read_rows(self, *reference, self._labels, self._dtype)
+            other.reference_indices_ = None
         if sensitive_features_val is not None:
             groups = check.check_groups(None, sensitive_features_val, 0, (X_ref, y_ref))[1]
         other._question = self._ask(target, X_ref, y_ref, groups)
@@ -392,7 +393,9 @@ class InfluenceScorer(TransformerMixin, Estimator):
         """Put the question to the members, and score the training rows."""
         aggregate = check_ensemble(self.ensemble).aggregate
         reading = Reading(aggregate, self.method, self.normalize, self.classwise)
-        self._panel = reading.convene(fnet, self._members, asked, (X, y), rng, self._bar)
+        codes = self._labels.codes_
+        rows = (X, y, None if codes is None else codes.astype(self._y_dtype))
+        self._panel = reading.convene(fnet, self._members, asked, rows, rng, self._bar)
         self.scores_ = self._panel.learn(fnet, X, y, self._progress(fnet, X))
         return self
 

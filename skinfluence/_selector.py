@@ -44,7 +44,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
     cv : int, default=5
         Folds when no ``X_val`` is given: in turn each fold is the reference that scores the other
         rows, so no row judges itself and all are judged. Scores are means over the folds. The cost
-        is `cv` fits of the scorer.
+        is `cv` fits of the scorer. A `NoisyLabelDetector` folds the rows itself, by its own `cv`.
     memory : None, str or joblib.Memory, default=None
         Caches the scores. They do not depend on the rule, so a grid search over the rule's
         parameters fits the scorer once a split.
@@ -249,9 +249,7 @@ class Scoring:
         self.of_rows, self.of_val = groups
         self.by_itself = isinstance(scorer, NoisyLabelDetector)
         self.fold: np.ndarray | None = None
-        if reference is None and self.by_itself:  # it folds the rows on its own
-            scorer = clone(scorer).set_params(cv=cv)
-        elif reference is None:
+        if reference is None and not self.by_itself:  # a detector folds the rows on its own
             stratify = _has_classes(scorer, y)
             if stratify and y.ndim == 1:
                 check_classification_targets(y)
@@ -277,7 +275,7 @@ class Scoring:
             return fitted.scores_, suggested, ~fitted.inlier_mask_
         if not self.suggest:
             return fitted.scores_, None, None
-        return fitted.scores_, _classes_of(fitted)[fitted.transform(X).argmax(1)], None
+        return fitted.scores_, _classes_of(fitted)[np.asarray(fitted.transform(X)).argmax(1)], None
 
     def _in_folds(self, rows: np.ndarray, fold: np.ndarray) -> Scored:
         classes, y = np.unique(self.y), self.y[rows]
@@ -298,7 +296,7 @@ class Scoring:
             counts[rest] += 1
             if by_label is not None:
                 _classes_of(fitted)
-                by_label[rest] += fitted.transform(X_rest)
+                by_label[rest] += np.asarray(fitted.transform(X_rest))
         suggested = None if by_label is None else classes[by_label.argmax(1)]
         return scores / counts, suggested, None
 

@@ -63,7 +63,12 @@ def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(text if name == "X" else f"{name}: {text}") from error
-    return X.astype(np.float32) if X.dtype.kind == "b" else X
+    return forwards(X.astype(np.float32) if X.dtype.kind == "b" else X)
+
+
+def forwards(array: np.ndarray) -> np.ndarray:
+    """Return an array that torch can share: not one that is reversed."""
+    return np.ascontiguousarray(array) if any(step < 0 for step in array.strides) else array
 
 
 def _advice(error: Exception, X: Any) -> str:
@@ -149,7 +154,8 @@ def check_labels(y: Any, n: int, name: str = "y") -> np.ndarray:
             "Influence is defined for labelled rows."
         )
     if isinstance(y, Tensor):
-        y = y.detach().cpu().numpy()
+        y = y.detach().cpu()
+        y = (y.float() if y.dtype == torch.bfloat16 else y).numpy()
     elif hasattr(y, "to_numpy") and len(np.shape(y)) == 1:
         y = np.asarray(y)  # check_array would turn pandas' nullable integers into floats
     y = check_array(
@@ -289,9 +295,9 @@ class Labels:
     Attributes
     ----------
     classes_ : ndarray or None
-        The user's labels in the order of the net's classes; None for a regressor.
+        The user's labels, sorted; None for a regressor.
     codes_ : ndarray or None
-        What the net calls them: 0, 1, ... or, for a frozen net, the labels it was fitted on.
+        What the net calls them: the number of an output.
     """
 
     def __init__(self, net: Any, y: np.ndarray, *, dtype: Any, output_ndim: int | None) -> None:
@@ -310,7 +316,7 @@ class Labels:
     def _learn_classes(self, net: Any, y: np.ndarray, frozen: bool) -> None:
         y = column_or_1d(y)
         check_classification_targets(y)
-        known = _known_classes(net) if frozen else np.unique(y)
+        known, codes = _known_classes(net) if frozen else _as_codes(np.unique(y))
         if len(known) < 2:
             raise ValueError(
                 f"y has one class only ({_some(known)}); at least two classes are needed to tell a "
@@ -321,15 +327,17 @@ class Labels:
                 "a NeuralNetBinaryClassifier needs two classes, y has "
                 f"{len(known)}: {_some(known)}."
             )
-        self.classes_ = known
-        own_codes = frozen and known.dtype.kind in "iufb"
-        self.codes_ = known.astype(np.int64) if own_codes else np.arange(len(known))
+        order = np.argsort(known)
+        self.classes_, self.codes_ = known[order], codes[order]
 
     @property
     def columns_(self) -> np.ndarray | None:
         """Class of each column of the net's probabilities; None for a regressor."""
-        if self.codes_ is None or np.array_equal(self.codes_, np.arange(len(self.codes_))):
-            return self.classes_
+        if self.codes_ is None:
+            return None
+        in_order = np.argsort(self.codes_)
+        if np.array_equal(self.codes_[in_order], np.arange(len(in_order))):
+            return self.classes_[in_order]
         # A frozen net was fitted on numbers with gaps: it has a column for those between, too.
         return np.arange(self.codes_.max() + 1)
 
@@ -378,14 +386,25 @@ class Labels:
         return self.classes_[index]
 
 
-def _known_classes(net: Any) -> np.ndarray:
+def _as_codes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return labels, np.arange(len(labels))
+
+
+def _known_classes(net: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of a frozen net, and the numbers of their outputs."""
+    named, seen = getattr(net, "classes", None), getattr(net, "classes_inferred_", None)
     try:
-        return np.asarray(net.classes_)
+        known = np.asarray(net.classes_ if named is None else named)
     except AttributeError as error:
         raise ValueError(
             "the frozen net does not know its classes, for it was not trained by fit(X, y): tell "
             "it before it is frozen, in the order of its outputs: net.classes = [0, 1]."
         ) from error
+    # Numbers that it was itself trained on are numbers of outputs; names are in the outputs' order.
+    own = known if seen is None and named is None else seen
+    if known.dtype.kind in "iufb" and own is not None and np.isin(own, known).all():
+        return known, known.astype(np.int64)
+    return _as_codes(known)
 
 
 def default_task(y: np.ndarray) -> str:
@@ -558,7 +577,8 @@ def _check_entry(value: Any, name: str) -> Any:
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise ValueError(f"{name} contains NaN or infinity; impute or drop those rows first.")
         return value.detach()
-    return check_array(value, ensure_2d=False, allow_nd=True, dtype="numeric", input_name=name)
+    checked = check_array(value, ensure_2d=False, allow_nd=True, dtype="numeric", input_name=name)
+    return forwards(checked)
 
 
 def _check_width(estimator: Any, X: Tensor, *, reset: bool, name: str) -> None:

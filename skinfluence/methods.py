@@ -35,13 +35,15 @@ __all__ = ["LayerAware", "Loss", "Margin", "Method", "OutlierGradients", "SelfIn
 class Case:
     """What a method may know: the net and its members, the training rows X and y, and the question.
 
-    The question is what `directions` takes; its X and y are None where there are no reference rows.
+    `labels` are all that a row may have (None for numbers). The question is what `directions`
+    takes; its X and y are None where there are no reference rows.
     """
 
     fnet: FunctionalNet
     members: list[Member]
     X: Rows
     y: Any
+    labels: np.ndarray | None
     question: dict[str, Any]
     rng: np.random.RandomState
 
@@ -226,9 +228,9 @@ class Margin(Method):
 
     def voices(self, case: Case) -> Voices:
         """Return the members, with the labels that they choose among."""
-        if not case.question["is_classification"]:
+        if case.labels is None:
             raise ValueError("Margin() compares class labels; for a regressor use Loss().")
-        return _Each(case.members, [_LogOdds(np.unique(case.y))] * len(case.members))
+        return _Each(case.members, [_LogOdds(case.labels)] * len(case.members))
 
 
 class Projection:
@@ -346,7 +348,7 @@ class _LogOdds:
     def __call__(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
         losses = label_losses(fnet, X, self.labels)
         own = np.reshape(y, (-1, 1)) == self.labels
-        return np.where(own, np.inf, losses).min(1) - losses[own]
+        return finite(np.where(own, np.inf, losses).min(1) - losses[own])
 
 
 def check_method(scorer: Any) -> Method | None:

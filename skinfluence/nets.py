@@ -224,17 +224,22 @@ class TabularClassifier(_FitsToTable, NeuralNetClassifier):
             )
         if self.class_weight not in (None, "balanced"):
             raise ValueError(f"class_weight={self.class_weight!r}: expected None or 'balanced'.")
-        n_outputs = int(y.max()) + 1
-        params: dict[str, Any] = {"module__n_outputs": n_outputs}
-        if self.class_weight == "balanced":
-            weight = np.zeros(n_outputs, dtype=np.float32)
-            present = np.unique(y)
-            weight[present] = compute_class_weight("balanced", classes=present, y=y)
-            params["criterion__weight"] = torch.from_numpy(weight)
-        return params
+        return {"module__n_outputs": int(y.max()) + 1}
 
     def _fit_to_targets(self, y: np.ndarray) -> None:
-        """Logits are on a scale of their own."""
+        """Weigh the classes; logits are on a scale of their own."""
+        if self.class_weight is None:
+            return
+        if not hasattr(self.criterion_, "weight"):
+            raise ValueError(
+                f"class_weight='balanced' needs a criterion that has a weight for each class, as "
+                f"CrossEntropyLoss; {type(self.criterion_).__name__} has none."
+            )
+        present = np.unique(y)
+        weight = np.zeros(int(y.max()) + 1, dtype=np.float32)
+        weight[present] = compute_class_weight("balanced", classes=present, y=y)
+        # On the criterion of this fit: as a parameter it would outlive it, in refits and clones.
+        self.criterion_.weight = torch.from_numpy(weight).to(self.device or "cpu")
 
 
 class TabularRegressor(_FitsToTable, NeuralNetRegressor):

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.utils.multiclass import type_of_target
 
 _ACTIONS = ("drop", "relabel")
 
@@ -121,9 +122,10 @@ class Budget(_Picking):
         n = len(scores)
         share = self._share(n)
         bad = np.zeros(n, dtype=bool)
-        for rows in _classes(y) if self.per_class else [np.arange(n)]:
-            lowest = np.argsort(scores[rows], kind="stable")[: round(share * len(rows))]
-            bad[rows[lowest]] = True
+        groups = _classes(y) if self.per_class else [np.arange(n)]
+        counts = _apportioned(share, np.array([len(rows) for rows in groups]))
+        for rows, count in zip(groups, counts, strict=True):
+            bad[rows[np.argsort(scores[rows], kind="stable")[:count]]] = True
         return bad
 
     def _share(self, n: int) -> float:
@@ -253,7 +255,7 @@ class AdaptiveGreedy(Rule):
             number = min(self.step, left)
             worst = Budget(count=number, per_class=self.per_class).pick(scores, y[rows])
             rows = rows[~worst]
-            left -= number
+            left -= int(worst.sum())
             if left > 0:
                 scores = np.asarray(rescore(rows))
         return Decision(np.isin(np.arange(len(y)), rows))
@@ -310,5 +312,18 @@ def check_rule(rule: Any) -> Rule:
     return rule
 
 
+def _apportioned(share: float, sizes: np.ndarray) -> np.ndarray:
+    """Rows of each group, in all the share of all rows: by largest remainders."""
+    quota = share * sizes
+    counts = np.floor(quota + 1e-9).astype(int)
+    left = round(share * int(sizes.sum())) - counts.sum()
+    counts[np.argsort(counts - quota, kind="stable")[: max(left, 0)]] += 1
+    return counts
+
+
 def _classes(y: np.ndarray) -> list[np.ndarray]:
+    if np.ndim(y) != 1 or type_of_target(y) == "continuous":
+        raise ValueError(
+            "per_class=True spends the budget class by class; y holds numbers, not class labels."
+        )
     return [np.flatnonzero(y == label) for label in np.unique(y)]

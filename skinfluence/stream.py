@@ -58,7 +58,8 @@ def score_stream(
         array.
     checkpoint_dir : str or path, default=None
         Directory that keeps the scores of the chunks done. The same call with the same directory
-        goes on where the last one was stopped.
+        goes on where the last one was stopped. Rows are told from others by two hundred of them
+        and by all labels (those of a Dataset by its first and last item).
     n_jobs : int, default=None
         Processes, as in joblib; None is 1 unless a :func:`joblib.parallel_config` says otherwise.
     verbose : int, default=0
@@ -249,7 +250,8 @@ def _is_dict(data: Any) -> bool:
 def _by_name(data: Any) -> Any:
     if _is_dict(data):
         return {key: _by_name(value) for key, value in data.items()}
-    if isinstance(data, np.memmap) and data.filename is not None and _is_whole(data):
+    in_file = isinstance(data, np.memmap) and data.mode != "c"  # changes of mode "c" are not
+    if in_file and data.filename is not None and _is_whole(data):
         order = "C" if data.flags.c_contiguous else "F"
         return Mapped(os.fspath(data.filename), data.dtype, data.offset, data.shape, order)
     return data
@@ -284,7 +286,7 @@ class Kept:
         directory.mkdir(parents=True, exist_ok=True)
         self.path, plan = directory / "scores.f8", directory / "plan.json"
         mine = {"rows": source.n, "chunk_size": getattr(source, "chunk_size", None)}
-        mine |= {"scorer": _mark(scorer), "first_rows": _mark_of_rows(source)}
+        mine |= {"scorer": _mark(scorer), "some_rows": _mark_of_rows(source)}
         if plan.exists():
             theirs = json.loads(plan.read_text(encoding="utf-8"))
             other = [key for key, value in mine.items() if theirs.get(key) != value]
@@ -332,8 +334,12 @@ def _mark_of_rows(source: Sliced | Iterated) -> str | None:
     if isinstance(source, Iterated):
         return None
     if isinstance(source.X, Dataset):
-        return str(joblib.hash(source.X[0]))
-    return str(joblib.hash(Slice(source.X, source.y, 0, min(source.n, 100)).read()))
+        return str(joblib.hash([source.X[i] for i in (0, source.n - 1)]))
+    starts = np.unique(np.linspace(0, max(source.n - 10, 0), 20).astype(int))
+    some = [Slice(source.X, source.y, int(i), min(int(i) + 10, source.n)).read() for i in starts]
+    known = source.y is None or isinstance(source.y, str)
+    labels = None if known else np.asarray(_cut(source.y, slice(0, source.n)))
+    return str(joblib.hash((some, labels)))
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -89,7 +89,8 @@ def group_influence(
     if y is None:
         raise ValueError("y is needed: the gradient of a row is that of its loss.")
     n = n_rows(X)
-    if not isinstance(groups, Iterable) or not all(isinstance(g, Iterable) for g in groups):
+    groups = list(groups) if isinstance(groups, Iterable) else groups
+    if not isinstance(groups, list) or not all(isinstance(g, Iterable) for g in groups):
         raise TypeError(f"groups={groups!r}: expected a list of groups, each a list of positions.")
     masks = [_mask(group, n, k) for k, group in enumerate(groups)]
     with threads_for(scorer.estimator):

@@ -472,3 +472,16 @@ def test_the_default_nets_judge_a_small_mixed_table(tmp_path, capfd):
     rows = {row[0] for row in read(tmp_path / "out" / "suspects.csv")[1:]}
     assert {"4", "41"} <= rows
     assert "100%" in capfd.readouterr().err  # the progress bar
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["794", "3,281", "1,843"], [794, 3281, 1843]),  # grouped thousands
+        (["1,234,567", "2,000.5"], [1234567, 2000.5]),
+        (["0,715", "3,281", "2"], [0.715, 3.281, 2]),  # decimal commas
+        (["1,250", "2,125"], [1.25, 2.125]),  # may be either
+    ],
+)
+def test_commas_are_decimal_or_group_thousands(cells, values):
+    assert _features.numbers(pd.Series(cells, dtype=object)).tolist() == values

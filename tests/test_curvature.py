@@ -17,9 +17,11 @@ from zoo import make
 from skinfluence import FilteredEstimator, InfluenceSampleSelector, InfluenceScorer
 from skinfluence import _validation as check
 from skinfluence._functional import FunctionalNet
+from skinfluence._ghost import Outer
 from skinfluence._gradients import forward, ggnvp, row_gradients
 from skinfluence._influence import directions, row_scores
 from skinfluence.curvature import CG, EKFAC, DataInf, Exact, LiSSA, check_curvature
+from skinfluence.curvature._kfac import Block, Eigenbasis
 from skinfluence.ensembles import Dropout, Single
 from skinfluence.nets import TabularClassifier
 from skinfluence.targets import Utility
@@ -220,6 +222,28 @@ def test_ekfac_is_its_dense_definition_on_an_mlp(corrected):
         want = Q_S @ ((Q_S.T @ v @ Q_A) / (values + 0.1)) @ Q_A.T
         mine = torch.cat([got[f"{layer}.weight"], got[f"{layer}.bias"].unsqueeze(2)], 2)
         torch.testing.assert_close(mine, want, rtol=1e-7, atol=1e-8 * float(want.abs().max()))
+
+
+@pytest.mark.parametrize("corrected", [True, False], ids=["EK-FAC", "KFAC"])
+@pytest.mark.parametrize("first", [0, 1], ids=["short first", "long first"])
+def test_batches_of_several_lengths_are_all_seen(first, corrected):
+    """The trace is the mean squared length of the gradients, or the factors' product."""
+    rng = torch.Generator().manual_seed(0)
+    batches = []
+    for steps in (1, 6):
+        a = torch.randn(32, steps, 1, 5, generator=rng, dtype=torch.float64)
+        d = torch.randn(32, steps, 1, 3, generator=rng, dtype=torch.float64)
+        batches.append(Block(Outer(a, d), ["weight"]))
+    in_order = [batches[first], batches[1 - first]]
+    basis = Eigenbasis(in_order[0])
+    for block in in_order:
+        basis.see(block)
+    of_factors = basis.A.trace() / basis.n * basis.S.trace() / (32 + 32 * 6)
+    basis.turn(corrected)
+    for block in in_order if corrected else ():
+        basis.correct(block)
+    of_rows = torch.cat([block.factor.square_norms() for block in batches]).mean()
+    torch.testing.assert_close(basis.values.sum(), of_rows if corrected else of_factors)
 
 
 def test_ekfac_of_a_convolution_is_that_of_its_patches():

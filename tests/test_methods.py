@@ -46,6 +46,18 @@ def of_zoo(name, method, **params):
     return scorer, Xn, y, net
 
 
+def test_margin_knows_all_classes_of_a_frozen_net():
+    rows = X.astype(np.float32)
+    frozen = FrozenEstimator(scored(Margin(), rows).estimator_)
+    want = scored(Margin(), rows, estimator=frozen).score_samples(rows, Y)
+    some = Y < 2
+    for few in (some, Y == 0):
+        made = scored(Margin(), rows[few], Y[few], estimator=frozen)
+        assert_close(made.scores_, want[few])
+        assert made.transform(rows).shape == (len(Y), 3)
+        assert_close(made.score_samples(rows, Y), want)
+
+
 # Against the loop
 
 

@@ -226,6 +226,32 @@ def test_a_refit_takes_other_class_weights():
     assert net.criterion_.weight.shape == (2,)
 
 
+def test_class_weights_do_not_outlive_their_fit():
+    net = classifier(class_weight="balanced").fit(X, Y)
+    net.set_params(class_weight=None)
+    for later in (clone(net), net):
+        assert later.fit(X, Y).criterion_.weight is None
+    net.set_params(class_weight="balanced")
+    some = Y < 2
+    assert len(net.fit(X[some], Y[some]).criterion_.weight) == 2
+
+
+def test_class_weights_need_a_criterion_that_takes_them():
+    net = classifier(class_weight="balanced", criterion=nn.MultiMarginLoss)
+    with pytest.raises(ValueError, match="needs a criterion that has a weight"):
+        classifier(class_weight="balanced", criterion=Unweighted).fit(X, Y)
+    assert net.fit(X, Y).criterion_.weight is not None
+
+
+class Unweighted(nn.Module):
+    def __init__(self, reduction="mean"):
+        super().__init__()
+        self.reduction = reduction
+
+    def forward(self, f, y):
+        return nn.functional.cross_entropy(f, y, reduction=self.reduction)
+
+
 def test_without_class_weights_the_loss_is_unweighted():
     assert classifier().fit(X, Y).criterion_.weight is None
 

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skinfluence.rules import Budget, Decision, Reweight, Rule, Threshold, check_rule
+from skinfluence.rules import (
+    AdaptiveGreedy,
+    Budget,
+    Decision,
+    Reweight,
+    Rule,
+    Threshold,
+    check_rule,
+)
 
 SCORES = np.array([3.0, -1.0, 2.0, -5.0, 0.5, 4.0, 1.0, -2.0, 6.0, 5.0])
 Y = np.array([0, 0, 0, 0, 0, 0, 0, 0, 1, 1])
@@ -54,6 +62,36 @@ def test_budget_without_per_class_may_leave_a_class_untouched():
 
 def test_budget_count_per_class_is_spent_in_proportion():
     assert dropped(Budget(count=5, per_class=True)) == [1, 3, 4, 7, 9]
+
+
+@pytest.mark.parametrize(
+    ("rule", "n"),
+    [
+        (Budget(count=5, per_class=True), 5),
+        (Budget(count=1, per_class=True), 1),
+        (Budget(0.05, per_class=True), 5),
+        (Budget(0.33, per_class=True), 33),
+    ],
+)
+def test_budget_per_class_is_spent_to_the_last_row(rule, n):
+    y = np.arange(100) % 10
+    rows = dropped(rule, np.random.RandomState(0).randn(100), y)
+    assert len(rows) == n
+    assert np.ptp(np.bincount(y[rows], minlength=10)) <= 1
+
+
+@pytest.mark.parametrize("step", [1, 5])
+def test_adaptive_greedy_per_class_spends_its_budget(step):
+    y, scores = np.arange(100) % 10, np.random.RandomState(0).randn(100)
+    rule = AdaptiveGreedy(count=20, step=step, per_class=True)
+    kept = rule.decide(scores, y, rescore=lambda rows: scores[rows]).keep
+    assert (~kept).sum() == 20
+
+
+@pytest.mark.parametrize("y", [np.random.RandomState(0).randn(10), np.zeros((10, 2))])
+def test_budget_per_class_needs_classes(y):
+    with pytest.raises(ValueError, match="per_class=True spends the budget class by class"):
+        Budget(0.3, per_class=True).decide(SCORES, y)
 
 
 def test_budget_per_class_takes_string_labels():

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import sklearn
 import torch
 from numpy.testing import assert_array_equal
 from small import (
@@ -144,9 +145,9 @@ def test_given_reference_rows_score_as_the_scorer_does(wrap):
 
 
 def test_a_detector_is_a_scorer():
-    detector = NoisyLabelDetector(quick(), checkpoints=2, random_state=0)
+    detector = NoisyLabelDetector(quick(), checkpoints=2, cv=3, random_state=0)
     kept = selector(Budget(0.1), scorer=detector).fit(X, Y)
-    assert_array_equal(kept.scores_, detector.set_params(cv=2).fit(X, Y).scores_)
+    assert_array_equal(kept.scores_, detector.fit(X, Y).scores_)  # by its own folds
 
 
 def test_the_scorer_gets_the_selectors_seed_when_it_has_none():
@@ -402,3 +403,13 @@ def test_a_rule_decides_alone():
 def test_numbers_for_a_net_of_classes():
     with pytest.raises(ValueError, match="Unknown label type: continuous"):
         selector(scorer=scorer()).fit(X, X[:, 0])
+
+
+def test_frames_of_transform_are_no_trouble():
+    reference = {"X_val": X[::3], "y_val": Y[::3]}
+    rule = Budget(0.1, action="relabel")
+    want = selector(rule).fit_resample(X, Y), selector(rule).fit_resample(X, Y, **reference)
+    with sklearn.config_context(transform_output="pandas"):
+        got = selector(rule).fit_resample(X, Y), selector(rule).fit_resample(X, Y, **reference)
+    for (_, labels), (_, wanted) in zip(got, want, strict=True):
+        assert_array_equal(labels, wanted)

@@ -98,6 +98,8 @@ pytestmark = pytest.mark.filterwarnings(
 def test_of_the_rest_it_is_exact_for_least_squares(table):
     groups = [[3], [0, 1], [2, 5, 7, 11], np.arange(14) % 2 == 0]
     got = group_influence(table.fitted(), table.X, table.y, groups, of_rest=True)
+    again = group_influence(table.fitted(), table.X, table.y, iter(groups), of_rest=True)
+    np.testing.assert_array_equal(again, got)
     dropped = [np.arange(14)[group] for group in groups]
     np.testing.assert_allclose(
         got, [table.refit(rows) - table.refit() for rows in dropped], rtol=1e-10

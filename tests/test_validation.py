@@ -11,7 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch import NeuralNetClassifier
+from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from small import (
     as_dict,
     binary_net,
@@ -35,7 +35,13 @@ from skinfluence import (
     InfluenceScorer,
     NoisyLabelDetector,
 )
-from skinfluence._validation import check_groups, check_groups_present, folds, hold_out
+from skinfluence._validation import (
+    check_groups,
+    check_groups_present,
+    check_labels,
+    folds,
+    hold_out,
+)
 from skinfluence.rules import Budget
 
 X, Y = blobs()
@@ -625,6 +631,47 @@ def test_other_names_for_the_classes_of_a_frozen_net():
         frozen.fit(X, names).transform(X),
         scorer(estimator=FrozenEstimator(trained.estimator_)).fit(X, names).transform(X),
     )
+
+
+@pytest.mark.parametrize("names", [[1, 2, 3], [3, 5, 7], ["c", "a", "b"], [2.0, 1.0, 3.0]], ids=str)
+def test_names_of_a_frozen_nets_classes_are_in_the_order_of_its_outputs(names):
+    trained = scorer().fit(X, Y)  # on 0, 1, 2
+    want = trained.score_samples(X, Y)
+    trained.estimator_.classes = names
+    y = np.array(names)[Y]
+    frozen = FrozenEstimator(trained.estimator_)
+    known = {"X_val": X[trained.reference_indices_], "y_val": y[trained.reference_indices_]}
+    renamed = scorer(estimator=frozen).fit(X, y, **known)
+    np.testing.assert_allclose(renamed.scores_, want, rtol=1e-5, atol=1e-6)
+    assert renamed.classes_.tolist() == sorted(names)
+    by_label = renamed.transform(X)[np.arange(len(y)), np.searchsorted(renamed.classes_, y)]
+    np.testing.assert_allclose(by_label, want, rtol=1e-4, atol=1e-5)
+
+
+def test_numbers_that_a_frozen_net_was_trained_on_stay_its_outputs():
+    net = own_net(lambda: nn.Linear(4, 8)).fit(X.astype(np.float32), 2 * Y + 3)
+    for classes in (None, [3, 5, 7]):
+        net.classes = classes
+        labels = scorer(estimator=FrozenEstimator(net)).fit(X, 2 * Y + 3)._labels
+        assert labels.codes_.tolist() == [3, 5, 7]
+
+
+def test_names_for_the_two_classes_of_a_binary_net():
+    names = np.array(["yes", "no"])
+    net = NeuralNetBinaryClassifier(nn.Linear, module__in_features=4, module__out_features=1)
+    net.set_params(train_split=None, verbose=0).fit(X.astype(np.float32), np.float32(Y == 1))
+    net.classes = ["yes", "no"]
+    made = scorer(estimator=FrozenEstimator(net)).fit(X, names[(Y == 1) * 1])
+    assert made.classes_.tolist() == ["no", "yes"]
+    assert made._labels.codes_.tolist() == [1, 0]
+
+
+def test_reversed_rows_and_bfloat16_labels_are_taken():
+    backwards = X.astype(np.float32)[::-1]
+    made = scorer().fit(backwards, Y[::-1])
+    assert made.score_samples(backwards, Y[::-1]).shape == (90,)
+    half = torch.tensor(Y, dtype=torch.bfloat16)
+    assert check_labels(half, 90).tolist() == Y.tolist()
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(5, 3), (4, 1)])

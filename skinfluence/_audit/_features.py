@@ -38,12 +38,20 @@ def typed_column(cells):
 
 
 def numbers(text):
-    """Strings as float64, with decimal points or commas; None where one of them is no number."""
+    """Strings as float64, with points, commas or grouped thousands; None where one is no number."""
     if (values := _floats(text)) is not None:
         return values
+    grouped = text.str.fullmatch(_GROUPED)
+    whole = text.str.fullmatch(r"[+-]?\d+(?:\.\d+)?")
+    # "1,843" may be either; beside "690" or "1,234,567" it is no decimal, which would be "690,000".
+    if (grouped | whole).all() and (whole.any() or (text.str.count(",") > 1).any()):
+        return _floats(text.str.replace(",", "", regex=False))
     if text.str.fullmatch(r"[+-]?\d+(?:,\d+)?").all():
         return _floats(text.str.replace(",", ".", regex=False))
     return None
+
+
+_GROUPED = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?"
 
 
 def _floats(text):

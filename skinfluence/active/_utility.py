@@ -75,7 +75,7 @@ def influence_query_scores(
             f"scorer={scorer!r}: expected a fitted InfluenceScorer; of a skorch net make one: "
             "InfluenceScorer(FrozenEstimator(net)).fit(X, y, X_val=X_val, y_val=y_val)."
         )
-    scores = scorer.transform(X)
+    scores = np.asarray(scorer.transform(X))
     if aggregate == "worst":
         return scores.min(1)
     found = [probabilities(FunctionalNet(net), read_input(scorer, X)) for net in scorer.estimators_]

@@ -34,7 +34,7 @@ class Eigenbasis:
     """Eigenvectors of a layer's two factors, and the eigenvalues of its Fisher matrix in them."""
 
     def __init__(self, block: Block) -> None:
-        self.names, self.n, self.steps = block.names, 0, block.a.shape[1]
+        self.names, self.n, self.n_steps = block.names, 0, 0
         width_a, width_d = block.a.shape[2], block.d.shape[2]
         self.A = block.a.new_zeros(width_a, width_a)
         self.S = block.d.new_zeros(width_d, width_d)
@@ -43,17 +43,18 @@ class Eigenbasis:
         self.A += torch.einsum("nti,ntj->ij", block.a, block.a)
         self.S += torch.einsum("nti,ntj->ij", block.d, block.d)
         self.n += len(block.a)
+        self.n_steps += len(block.a) * block.a.shape[1]
 
     def turn(self, corrected: bool) -> None:
         of_a, self.A = torch.linalg.eigh(self.A / self.n)
-        of_s, self.S = torch.linalg.eigh(self.S / (self.n * self.steps))
+        of_s, self.S = torch.linalg.eigh(self.S / self.n_steps)
         self.values = torch.outer(of_s, of_a).clamp_min(0)
         if corrected:
             self.values = torch.zeros_like(self.values)
 
     def correct(self, block: Block) -> None:
         a, d = block.a @ self.A, block.d @ self.S
-        if self.steps == 1:
+        if a.shape[1] == 1:
             self.values += d[:, 0].square().T @ a[:, 0].square() / self.n
             return
         for rows in torch.arange(len(a), device=a.device).split(64):  # memory of 64 gradients
