@@ -122,6 +122,24 @@ class _Temporary:
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
+def _going_on(start: NeuralNet, estimator: NeuralNet) -> NeuralNet:
+    """Return a copy of a fitted net that follows what was set on `estimator` since."""
+    before = start.get_params(deep=False)
+    plain = (bool, int, float, str, tuple, type(None))
+    changed = {
+        name: value
+        for name, value in estimator.get_params(deep=False).items()
+        if isinstance(value, plain) and (name not in before or before[name] != value)
+    }
+    if any(name.startswith(("module", "criterion")) for name in changed):
+        return clone(estimator)
+    net = copy.deepcopy(start)
+    verbose, net.verbose = net.verbose, 0  # "Re-initializing optimizer" would be no news
+    net.set_params(**changed)
+    net.verbose = changed.get("verbose", verbose)
+    return net
+
+
 def fit_net(
     estimator: Any,
     X: Any,
@@ -136,11 +154,13 @@ def fit_net(
     A net with a ``train_split`` watches the reference rows instead (early stopping works), so that
     it trains on every row it is given: scores of rows that it never saw would mean little.
     A frozen net is returned as it is. `snapshots` is how many states to keep, or the callback that
-    is to keep them. `start` is a fitted clone to go on from (a copy of it does).
+    is to keep them. `start` is a fitted clone to go on from (a copy of it does, with
+    the parameters of `estimator`; where its module or criterion is another, it starts anew).
     """
     if isinstance(estimator, FrozenEstimator):
         return estimator.estimator, [_state(estimator.estimator)]
-    net = clone(estimator) if start is None else copy.deepcopy(start)
+    net = clone(estimator) if start is None else _going_on(start, estimator)
+    start = start if net.initialized_ else None
     split, callbacks = net.train_split, net.callbacks
     watches = split is not None or getattr(net, "early_stopping", False)  # of the ready-made nets
     recorder = snapshots if isinstance(snapshots, Snapshots) else Snapshots(snapshots)

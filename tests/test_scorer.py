@@ -30,6 +30,7 @@ from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
 from skinfluence import InfluenceScorer
+from skinfluence.nets import TabularClassifier
 from skinfluence.targets import Utility
 
 X, Y = blobs()
@@ -656,3 +657,18 @@ def test_the_very_array_of_the_rows_may_be_the_reference():
     rows = X.astype(np.float32)
     same = scorer().fit(rows, Y, X_val=rows, y_val=Y)
     assert np.array_equal(same.scores_, scorer().fit(rows, Y, X_val=rows.copy(), y_val=Y).scores_)
+
+
+def test_a_warm_start_follows_what_was_set_since():
+    def histories(**params):
+        made.set_params(**params).fit(X32, Y)
+        return len(made.estimator_.history)
+
+    made = scorer(estimator=TabularClassifier(max_epochs=5, warm_start=True))
+    assert histories() == 5
+    assert histories(estimator__max_epochs=1, estimator__lr=1e-9) == 6
+    assert made.estimator_.optimizer_.param_groups[0]["lr"] == 1e-9
+    before = made.estimator_.predict_proba(X32)
+    assert histories() == 7
+    assert_allclose(made.estimator_.predict_proba(X32), before, atol=1e-4)
+    assert histories(estimator__module__hidden=(3,)) == 1  # another net begins anew
