@@ -18,7 +18,7 @@ from skinfluence._evidence import METHODS, Trusted
 from skinfluence._functional import FunctionalNet
 from skinfluence._judge import Judge
 from skinfluence._selfcheck import check_net
-from skinfluence._table import Table, read_rows, read_table
+from skinfluence._table import Table, read_rows, read_table, read_unlabelled
 from skinfluence._training import fit_net, in_one_thread
 from skinfluence._verdict import Verdict, open_verdict
 
@@ -221,7 +221,7 @@ class NoisyLabelDetector(Estimator):
         check_is_fitted(self)
         if not self._labels.is_classification:
             raise ValueError("score_labels needs classes; this detector was fitted on numbers.")
-        X, _ = read_rows(self, X, None, self._labels, self._dtype)
+        X = read_unlabelled(self, X, self._labels, self._dtype)
         return self._verdict.score_labels(X)
 
     def decision_function(self, X: Any, y: Any = None) -> np.ndarray:

@@ -19,7 +19,7 @@ from skinfluence._functional import FunctionalNet
 from skinfluence._influence import predictions
 from skinfluence._question import Question, Reading
 from skinfluence._selfcheck import check_net
-from skinfluence._table import Table, read_rows, read_table
+from skinfluence._table import Table, read_rows, read_table, read_unlabelled
 from skinfluence._training import Snapshots, fit_net, in_one_thread, snapshots_of
 from skinfluence.curvature import check_curvature
 from skinfluence.ensembles import Ensemble, Training, check_ensemble
@@ -318,7 +318,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         scores : ndarray of shape (n_samples, n_classes), float64
         """
         self._check_has_classes()
-        X, _ = read_rows(self, X, None, self._labels, self._dtype)
+        X = read_unlabelled(self, X, self._labels, self._dtype)
         fnet = self._functional_net()
         return self._panel.label_scores(fnet, X, self._labels.codes_.astype(self._y_dtype))
 

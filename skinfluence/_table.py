@@ -97,3 +97,11 @@ def read_rows(
         return check.cast(X, dtype), None
     y = labels.encode(check.check_labels(y, n_rows(X)))
     return check.with_labels(X, y, dtype), y
+
+
+def read_unlabelled(estimator: Any, X: Any, labels: check.Labels, dtype: torch.dtype) -> Any:
+    """Check rows of a classifier whose labels are not asked for, nor read from a Dataset."""
+    X = check.check_rows(estimator, X, reset=False)
+    check.check_reader(X, labels.reads_text)
+    anything = labels.encode(np.repeat(labels.decode(np.zeros(1, int)), n_rows(X)))
+    return check.with_labels(X, anything, dtype)

@@ -29,7 +29,8 @@ from small import (
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
-from skinfluence import InfluenceScorer
+from skinfluence import InfluenceScorer, NoisyLabelDetector
+from skinfluence.active import influence_query_scores
 from skinfluence.nets import TabularClassifier
 from skinfluence.targets import Utility
 
@@ -627,6 +628,17 @@ def test_a_given_y_goes_before_the_labels_of_a_dataset(dataset):
     fitted = scorer(estimator=logits_net()).fit(dataset, other)
     expected = scorer(estimator=logits_net()).fit(X, other)
     assert_allclose(fitted.scores_, expected.scores_, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("dataset", [Rows(Y), Pairs(Y - 7)], ids=["without labels", "unknown"])
+def test_labels_that_are_not_asked_for_are_not_read(dataset):
+    fitted = scorer(estimator=logits_net()).fit(X, Y)
+    assert_allclose(fitted.transform(dataset), fitted.transform(X), rtol=1e-5, atol=1e-7)
+    assert_allclose(
+        influence_query_scores(fitted, dataset), influence_query_scores(fitted, X), rtol=1e-4
+    )
+    detector = NoisyLabelDetector(logits_net(), cv=2, checkpoints=2, random_state=0).fit(X, Y)
+    assert_allclose(detector.score_labels(dataset), detector.score_labels(X), rtol=1e-4)
 
 
 def test_score_samples_takes_other_labels_for_a_dataset():

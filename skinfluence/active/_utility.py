@@ -10,7 +10,7 @@ from skinfluence import _validation as check
 from skinfluence._functional import FunctionalNet
 from skinfluence._influence import predicted_outputs
 from skinfluence._scorer import InfluenceScorer
-from skinfluence.active._ldm import read_input
+from skinfluence._table import read_unlabelled
 
 _AGGREGATES = ("predicted", "expected", "worst")
 
@@ -78,7 +78,8 @@ def influence_query_scores(
     scores = np.asarray(scorer.transform(X))
     if aggregate == "worst":
         return scores.min(1)
-    found = [probabilities(FunctionalNet(net), read_input(scorer, X)) for net in scorer.estimators_]
+    rows = read_unlabelled(scorer, X, scorer._labels, scorer._dtype)
+    found = [probabilities(FunctionalNet(net), rows) for net in scorer.estimators_]
     # A frozen net that was fitted on numbers with gaps has columns for those between, too.
     p = np.mean(found, axis=0)[:, scorer._labels.codes_]
     if aggregate == "expected":
