@@ -188,8 +188,8 @@ def matrices(family, task, seed, slow, say):
     timed("before training, whole text: unit rows", lambda: texts.cosine(0), gradients)
     timed("before training, whole text: unit layers", lambda: texts.by_layer(0), gradients)
     timed("before training, whole text: DataInf", lambda: texts.datainf(0), gradients)
-    asked = (task.prompts, task.answers, task.prompts_test, task.answers_test)
     if slow:
+        asked = (task.prompts, task.answers, task.prompts_test, task.answers_test)
 
         def ensemble():
             model = states["before training"]

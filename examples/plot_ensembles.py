@@ -15,6 +15,7 @@ reference rows whose labels are right, and with reference rows that are as wrong
 # ``retarget`` puts other questions without another training.
 import numpy as np
 import torch
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import average_precision_score
@@ -51,9 +52,8 @@ for seed in range(found.shape[3]):
     references = y_val, flip_labels(y_val, 0.2, random_state=seed + 100)[0]
     net = TabularClassifier(max_epochs=30, lr=4e-3)
     torch.manual_seed(seed)
-    trained = FrozenEstimator(
-        TabularClassifier(max_epochs=30, lr=4e-3, callbacks=[Snapshots(6)]).fit(X_train, y_train)
-    )
+    keeping = clone(net).set_params(callbacks=[Snapshots(6)])
+    trained = FrozenEstimator(keeping.fit(X_train, y_train))
     for e, ensemble in enumerate(ensembles.values()):
         estimator = net if isinstance(ensemble, Seeds) else trained
         scorer = InfluenceScorer(estimator, ensemble=ensemble, random_state=seed)

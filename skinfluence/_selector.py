@@ -184,8 +184,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
             self.scores_, self.suggested_labels_, _ = scoring()
             decision = rule.decide(self.scores_, labels, None, lambda rows: scoring(rows)[0])
         else:
-            found = memory.cache(score_rows)(*given)
-            self.scores_, self.suggested_labels_, flagged = found
+            self.scores_, self.suggested_labels_, flagged = memory.cache(score_rows)(*given)
             if self.rule is None and flagged is not None:
                 decision = Decision(~flagged)
             else:

@@ -103,5 +103,5 @@ def read_unlabelled(estimator: Any, X: Any, labels: check.Labels, dtype: torch.d
     """Check rows of a classifier whose labels are not asked for, nor read from a Dataset."""
     X = check.check_rows(estimator, X, reset=False)
     check.check_reader(X, labels.reads_text)
-    anything = labels.encode(np.repeat(labels.decode(np.zeros(1, int)), n_rows(X)))
+    anything = labels.encode(labels.decode(np.zeros(n_rows(X), int)))
     return check.with_labels(X, anything, dtype)

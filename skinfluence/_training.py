@@ -134,9 +134,8 @@ def _going_on(start: NeuralNet, estimator: NeuralNet) -> NeuralNet:
     if any(name.startswith(("module", "criterion")) for name in changed):
         return clone(estimator)
     net = copy.deepcopy(start)
-    verbose, net.verbose = net.verbose, 0  # "Re-initializing optimizer" would be no news
-    net.set_params(**changed)
-    net.verbose = changed.get("verbose", verbose)
+    net.set_params(**changed | {"verbose": 0})  # "Re-initializing optimizer" would be no news
+    net.verbose = estimator.verbose
     return net
 
 
@@ -154,13 +153,12 @@ def fit_net(
     A net with a ``train_split`` watches the reference rows instead (early stopping works), so that
     it trains on every row it is given: scores of rows that it never saw would mean little.
     A frozen net is returned as it is. `snapshots` is how many states to keep, or the callback that
-    is to keep them. `start` is a fitted clone to go on from (a copy of it does, with
-    the parameters of `estimator`; where its module or criterion is another, it starts anew).
+    is to keep them. `start` is a fitted clone to go on from (a copy of it does, with the
+    parameters of `estimator`; where the module or the criterion is another, it starts anew).
     """
     if isinstance(estimator, FrozenEstimator):
         return estimator.estimator, [_state(estimator.estimator)]
     net = clone(estimator) if start is None else _going_on(start, estimator)
-    start = start if net.initialized_ else None
     split, callbacks = net.train_split, net.callbacks
     watches = split is not None or getattr(net, "early_stopping", False)  # of the ready-made nets
     recorder = snapshots if isinstance(snapshots, Snapshots) else Snapshots(snapshots)
@@ -171,7 +169,7 @@ def fit_net(
         setattr(net, f"callbacks__{name}", None)
     if watches:
         net.set_params(train_split=predefined_split(net.get_dataset(*reference)))
-    if start is not None:
+    if net.initialized_:  # it goes on
         net.initialize_callbacks()
     with seeded(seed, net.device):
         try:

@@ -337,8 +337,8 @@ def _mark_of_rows(source: Sliced | Iterated) -> str | None:
         return str(joblib.hash([source.X[i] for i in (0, source.n - 1)]))
     starts = np.unique(np.linspace(0, max(source.n - 10, 0), 20).astype(int))
     some = [Slice(source.X, source.y, int(i), min(int(i) + 10, source.n)).read() for i in starts]
-    known = source.y is None or isinstance(source.y, str)
-    labels = None if known else np.asarray(_cut(source.y, slice(0, source.n)))
+    elsewhere = source.y is None or isinstance(source.y, str)  # none, or a column of X
+    labels = None if elsewhere else np.asarray(_cut(source.y, slice(0, source.n)))
     return str(joblib.hash((some, labels)))
 
 

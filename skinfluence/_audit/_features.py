@@ -43,8 +43,8 @@ def numbers(text):
         return values
     grouped = text.str.fullmatch(_GROUPED)
     whole = text.str.fullmatch(r"[+-]?\d+(?:\.\d+)?")
-    # "1,843" may be either; beside "690" or "1,234,567" it is no decimal, which would be "690,000".
-    if (grouped | whole).all() and (whole.any() or (text.str.count(",") > 1).any()):
+    # "1,843" may be either; beside "690" (not "690,000"), "1,234,567" or "1,843.50" it is grouped.
+    if (grouped | whole).all() and (whole | text.str.contains(",.*[,.]")).any():
         return _floats(text.str.replace(",", "", regex=False))
     if text.str.fullmatch(r"[+-]?\d+(?:,\d+)?").all():
         return _floats(text.str.replace(",", ".", regex=False))
