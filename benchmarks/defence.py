@@ -33,8 +33,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from tqdm import tqdm
 
 from skinfluence import InfluenceScorer, NoisyLabelDetector
-from skinfluence._functional import FunctionalNet
-from skinfluence._influence import row_norms
+from skinfluence._core.influence import row_norms
+from skinfluence._core.net import FunctionalNet
 from skinfluence.attacks import FGSM, PGD, Crossing
 from skinfluence.curvature import Exact
 from skinfluence.datasets import load_adult

@@ -31,14 +31,10 @@ from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_sco
 from sklearn.utils import Bunch
 
 from skinfluence import InfluenceSampleSelector, InfluenceScorer
-from skinfluence._functional import FunctionalNet
-from skinfluence._influence import row_scores
+from skinfluence._core.influence import row_scores
+from skinfluence._core.net import FunctionalNet
 from skinfluence.curvature import EKFAC
-from skinfluence.datasets import (
-    corrupt_answers,
-    make_sentence_transformations,
-    make_word_problems,
-)
+from skinfluence.datasets import corrupt_answers, make_sentence_transformations, make_word_problems
 from skinfluence.ensembles import Dropout
 from skinfluence.methods import Loss, SelfInfluence
 from skinfluence.pairwise import gradient_features, influence_matrix

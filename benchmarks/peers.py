@@ -498,7 +498,7 @@ def checked(library: str, task: str, problem: Problem) -> tuple:
     """Numbers for a few rows; ours come with the labels that the curvature drew."""
     kept = []
     if library == "ours":
-        from skinfluence._functional import FunctionalNet
+        from skinfluence._core.net import FunctionalNet
 
         draw = FunctionalNet.sampled_labels
 

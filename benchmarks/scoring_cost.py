@@ -33,10 +33,11 @@ from skorch import NeuralNetClassifier
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from skinfluence._functional import FunctionalNet
-from skinfluence._gradients import forward, plain_kernels, pushforward, row_gradients
-from skinfluence._influence import directions, row_scores
-from skinfluence._pairs import self_influences
+from skinfluence._core.gradients import forward, pushforward, row_gradients
+from skinfluence._core.influence import directions, row_scores
+from skinfluence._core.kernels import plain_kernels
+from skinfluence._core.net import FunctionalNet
+from skinfluence._core.pairs import self_influences
 from skinfluence.targets import Utility
 
 

@@ -12,15 +12,16 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from skinfluence import _validation as check
 from skinfluence._base import Estimator
-from skinfluence._evidence import METHODS, Trusted
-from skinfluence._functional import FunctionalNet
-from skinfluence._judge import Judge
-from skinfluence._selfcheck import check_net
-from skinfluence._table import Table, read_rows, read_table, read_unlabelled
-from skinfluence._training import fit_net, in_one_thread
-from skinfluence._verdict import Verdict, open_verdict
+from skinfluence._core.net import FunctionalNet
+from skinfluence._core.selfcheck import check_net
+from skinfluence._data.reference import folds
+from skinfluence._fitting.fit import fit_net
+from skinfluence._fitting.isolation import in_one_thread
+from skinfluence._fitting.training_data import Table, read_rows, read_table, read_unlabelled
+from skinfluence._label_noise.evidence import METHODS, Trusted
+from skinfluence._label_noise.fold_net import Judge
+from skinfluence._label_noise.label_scores import Verdict, open_verdict
 
 
 class NoisyLabelDetector(Estimator):
@@ -258,7 +259,7 @@ class NoisyLabelDetector(Estimator):
             yield everything, self._judge(table, table.X, table.y, table.reference, table.seed)
             return
         rng = np.random.RandomState(table.seed)
-        fold = check.folds(table.y, self.cv, rng, stratify=table.stratify)
+        fold = folds(table.y, self.cv, rng, stratify=table.stratify)
         for k in range(self.cv):
             X, y, held = table.split(np.flatnonzero(fold == k))
             seed = int(rng.randint(np.iinfo(np.int32).max))

@@ -15,10 +15,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from torch.utils.data import Dataset
 
-from skinfluence import _validation as check
 from skinfluence._base import Estimator
-from skinfluence._functional import n_rows
-from skinfluence._selector import InfluenceSampleSelector, like, rows_of
+from skinfluence._core.tensors import n_rows
+from skinfluence._data.labels import Relabelled, check_labels, default_task, own_labels
+from skinfluence._data.params import pass_seed
+from skinfluence._data.reference import REFERENCE_ARGUMENTS
+from skinfluence._data.rows import check_rows, like, rows_of
+from skinfluence._selector import InfluenceSampleSelector
 
 
 def _estimator_has(method: str) -> Callable[[Any], bool]:
@@ -108,8 +111,8 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
         vars(self).pop("estimator_", None)
         if self.estimator is not None and not hasattr(self.estimator, "fit"):
             raise TypeError(f"estimator={self.estimator!r}: expected a classifier or a regressor.")
-        checked = check.check_rows(self, X, reset=True)
-        labels = check.check_labels(check.own_labels(X, y), n_rows(checked))
+        checked = check_rows(self, X, reset=True)
+        labels = check_labels(own_labels(X, y), n_rows(checked))
         for_selector, for_estimator = self._route(params)
         n, weight = len(labels), for_estimator.get("sample_weight")
         if weight is not None and n_rows(weight) != n:
@@ -123,13 +126,13 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
                 f"selector={self.selector!r}: expected an InfluenceSampleSelector, or a resampler "
                 "with fit_resample and sample_indices_."
             )
-        check.pass_seed(self.random_state, selector, estimator)
+        pass_seed(self.random_state, selector, estimator)
         weight = None
         if isinstance(selector, InfluenceSampleSelector):
             self.selector_ = selector.fit(X, y, **for_selector)
             kept, weight = selector.sample_indices_, selector.sample_weight_
             if isinstance(X, Dataset):  # a net looks at its items' labels only
-                X = check.Relabelled(X, selector.labels_)
+                X = Relabelled(X, selector.labels_)
             X_kept, y_kept = rows_of(X, kept), rows_of(like(selector.labels_, y), kept)
         else:
             X_kept, y_kept = selector.fit_resample(X, y, **for_selector)
@@ -187,14 +190,14 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
 
     def _ask(self, method: str, X: Any) -> Any:
         check_is_fitted(self)
-        check.check_rows(self, X, reset=False)
+        check_rows(self, X, reset=False)
         return getattr(self.estimator_, method)(X)
 
     def _route(self, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         if _routing_enabled():
             routed = process_routing(self, "fit", **params)
             return dict(routed.selector.fit), dict(routed.get("estimator", {}).get("fit", {}))
-        own = check.REFERENCE_ARGUMENTS
+        own = REFERENCE_ARGUMENTS
         return (
             {k: v for k, v in params.items() if k in own},
             {k: v for k, v in params.items() if k not in own},
@@ -203,7 +206,7 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
     def _estimator_for(self, y: np.ndarray) -> Any:
         if self.estimator is not None:
             return clone(self.estimator)
-        if check.default_task(y) == "regression":
+        if default_task(y) == "regression":
             return HistGradientBoostingRegressor()
         return HistGradientBoostingClassifier()
 

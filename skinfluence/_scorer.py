@@ -13,14 +13,23 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from skinfluence import _validation as check
+from skinfluence._aggregation import Question, Reading
 from skinfluence._base import Estimator
-from skinfluence._functional import FunctionalNet
-from skinfluence._influence import predictions
-from skinfluence._question import Question, Reading
-from skinfluence._selfcheck import check_net
-from skinfluence._table import Table, read_rows, read_table, read_unlabelled
-from skinfluence._training import Snapshots, fit_net, in_one_thread, snapshots_of
+from skinfluence._core.influence import predictions
+from skinfluence._core.net import FunctionalNet
+from skinfluence._core.selfcheck import check_net
+from skinfluence._data.reference import (
+    REFERENCE_ARGUMENTS,
+    check_groups,
+    check_groups_present,
+    check_reference,
+    check_reference_size,
+    hold_out,
+)
+from skinfluence._fitting.checkpoints import Snapshots, snapshots_of
+from skinfluence._fitting.fit import fit_net
+from skinfluence._fitting.isolation import in_one_thread
+from skinfluence._fitting.training_data import Table, read_rows, read_table, read_unlabelled
 from skinfluence.curvature import check_curvature
 from skinfluence.ensembles import Ensemble, Training, check_ensemble
 from skinfluence.methods import check_method
@@ -129,7 +138,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
     """
 
     # With metadata routing enabled, reference rows come without having to be asked for.
-    __metadata_request__fit = dict.fromkeys(check.REFERENCE_ARGUMENTS, True)
+    __metadata_request__fit = dict.fromkeys(REFERENCE_ARGUMENTS, True)
 
     def __init__(
         self,
@@ -199,14 +208,14 @@ class InfluenceScorer(TransformerMixin, Estimator):
         self._labels, self._dtype, self._y_dtype = table.labels, table.dtype, table.y.dtype
         if table.labels.is_classification:
             self.classes_ = table.labels.classes_
-        of_rows, of_val = check.check_groups(
+        of_rows, of_val = check_groups(
             sensitive_features, sensitive_features_val, len(table.y), table.reference
         )
         X_fit, y_fit, (X_ref, y_ref) = self._part(table, of_rows)
         if of_rows is not None and of_val is None:
             of_val = None if self.reference_indices_ is None else of_rows[self.reference_indices_]
         if of_rows is not None and of_val is not None:
-            check.check_groups_present(of_val, of_rows)
+            check_groups_present(of_val, of_rows)
         trainings = self._train(table, ensemble, X_fit, y_fit, (X_ref, y_ref))
         fnet, rng = self._functional_net(), np.random.RandomState(table.seed)
         self._question = self._ask(self.target, X_ref, y_ref, of_val)
@@ -260,14 +269,14 @@ class InfluenceScorer(TransformerMixin, Estimator):
         known = self._question
         if known.X is None:
             raise ValueError(f"method={self.method!r} has no target that could be another one.")
-        reference = check.check_reference(X_val, y_val)
+        reference = check_reference(X_val, y_val)
         groups = known.groups if reference is None and sensitive_features_val is None else None
         X_ref, y_ref = known.X, known.y
         if reference is not None:
             X_ref, y_ref = read_rows(self, *reference, self._labels, self._dtype)
             other.reference_indices_ = None
         if sensitive_features_val is not None:
-            groups = check.check_groups(None, sensitive_features_val, 0, (X_ref, y_ref))[1]
+            groups = check_groups(None, sensitive_features_val, 0, (X_ref, y_ref))[1]
         other._question = self._ask(target, X_ref, y_ref, groups)
         X, y = read_rows(self, X, y, self._labels, self._dtype)
         if y is None:
@@ -335,11 +344,11 @@ class InfluenceScorer(TransformerMixin, Estimator):
         if not self._compares:
             return table.X, table.y, (table.X, table.y)
         rng = np.random.RandomState(table.seed)
-        held = check.hold_out(
+        held = hold_out(
             table.y, self.validation_fraction, rng, stratify=table.stratify, groups=groups
         )
         X, y, reference = table.split(held)
-        check.check_reference_size(reference[1], table.labels.classes_)
+        check_reference_size(reference[1], table.labels.classes_)
         self.reference_indices_ = held
         return X, y, reference
 

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from joblib import Memory
 from sklearn.base import MetaEstimatorMixin, clone, is_classifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import _safe_indexing
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_memory, has_fit_parameter
 from skorch import NeuralNet
 from torch.utils.data import Dataset
 
-from skinfluence import _validation as check
 from skinfluence._base import Estimator
+from skinfluence._core.tensors import n_rows
+from skinfluence._data.labels import Relabelled, check_labels, default_task, own_labels
+from skinfluence._data.params import draw_seed, pass_seed
+from skinfluence._data.reference import (
+    REFERENCE_ARGUMENTS,
+    check_groups,
+    check_groups_present,
+    check_reference,
+    folds,
+)
+from skinfluence._data.rows import check_rows, like, rows_of
 from skinfluence._detector import NoisyLabelDetector
-from skinfluence._functional import n_rows
 from skinfluence._scorer import InfluenceScorer
 from skinfluence.rules import Decision, check_rule
 
@@ -80,7 +86,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
     """
 
     # With metadata routing enabled, reference rows come without having to be asked for.
-    __metadata_request__fit = dict.fromkeys(check.REFERENCE_ARGUMENTS, True)
+    __metadata_request__fit = dict.fromkeys(REFERENCE_ARGUMENTS, True)
 
     def __init__(
         self,
@@ -157,7 +163,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
             y = self._given
         if decision.y is not None:
             y = like(decision.y, y)
-            X = check.Relabelled(X, decision.y) if isinstance(X, Dataset) else X
+            X = Relabelled(X, decision.y) if isinstance(X, Dataset) else X
         return rows_of(X, self.sample_indices_), rows_of(y, self.sample_indices_)
 
     def get_support(self, indices: bool = False) -> np.ndarray:
@@ -170,13 +176,13 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
         rule = check_rule(self.rule)
         if not isinstance(self.cv, int | np.integer) or self.cv < 2:
             raise ValueError(f"cv={self.cv!r}: expected an integer, 2 or more.")
-        checked = check.check_rows(self, X, reset=True)
-        self._given = labels = check.check_labels(check.own_labels(X, y), n_rows(checked))
+        checked = check_rows(self, X, reset=True)
+        self._given = labels = check_labels(own_labels(X, y), n_rows(checked))
         scorer = _default_scorer() if self.scorer is None else clone(_check_scorer(self.scorer))
-        check.pass_seed(self.random_state, scorer)
+        pass_seed(self.random_state, scorer)
         memory: Memory = check_memory(self.memory)
-        trusted = check.check_reference(*reference)
-        of_rows, of_val = check.check_groups(*groups, len(labels), trusted)
+        trusted = check_reference(*reference)
+        of_rows, of_val = check_groups(*groups, len(labels), trusted)
         given = [scorer, X, labels, trusted, (of_rows, of_val), self.cv, self.random_state]
         given.append(rule.relabels)
         if getattr(rule, "rescores", False):  # not cached: the scorers are needed for what follows
@@ -252,8 +258,8 @@ class Scoring:
             stratify = _has_classes(scorer, y)
             if stratify and y.ndim == 1:
                 check_classification_targets(y)
-            rng = np.random.RandomState(check.draw_seed(random_state))
-            self.fold = check.folds(y, cv, rng, stratify=stratify, groups=self.of_rows)
+            rng = np.random.RandomState(draw_seed(random_state))
+            self.fold = folds(y, cv, rng, stratify=stratify, groups=self.of_rows)
         self.scorers = [clone(scorer) for _ in range(1 if self.fold is None else cv)]
 
     def __call__(self, rows: np.ndarray | None = None) -> Scored:
@@ -285,7 +291,7 @@ class Scoring:
             X_rest, known = rows_of(self.X, rows[rest]), {}
             if self.of_rows is not None:
                 groups = self.of_rows[rows]
-                check.check_groups_present(groups[held], groups)
+                check_groups_present(groups[held], groups)
                 known = self._given(
                     sensitive_features=groups[rest], sensitive_features_val=(groups[held],)
                 )
@@ -315,17 +321,6 @@ def _given(scorer: Any, **groups: Any) -> dict[str, Any]:
     return groups
 
 
-def rows_of(data: Any, index: np.ndarray) -> Any:
-    """Rows by index array, in the container they came in."""
-    if isinstance(data, Mapping):
-        return {key: rows_of(value, index) for key, value in data.items()}
-    if isinstance(data, Dataset | torch.Tensor):
-        return check.take(data, index)
-    if not hasattr(data, "__getitem__"):
-        data = np.asarray(data)
-    return _safe_indexing(data, index)
-
-
 def _check_scorer(scorer: Any) -> Any:
     if not has_fit_parameter(scorer, "X_val") or isinstance(scorer, type):
         raise TypeError(
@@ -341,7 +336,7 @@ def _has_classes(scorer: Any, y: np.ndarray) -> bool:
     net = net.estimator if isinstance(net, FrozenEstimator) else net
     if isinstance(net, NeuralNet):
         return is_classifier(net)
-    return y.ndim == 1 and check.default_task(y) == "classification"
+    return y.ndim == 1 and default_task(y) == "classification"
 
 
 def _classes_of(fitted: Any) -> np.ndarray:
@@ -355,19 +350,3 @@ def _classes_of(fitted: Any) -> np.ndarray:
 
 def _default_scorer() -> InfluenceScorer:
     return InfluenceScorer(normalize="reference", classwise=True)
-
-
-def like(new: np.ndarray, y: Any) -> Any:
-    """Return labels in the container of y."""
-    if isinstance(y, torch.Tensor):
-        return torch.as_tensor(new)
-    if hasattr(y, "columns"):
-        table, names = new.reshape(len(new), -1), list(y.columns)
-        if hasattr(y, "iloc"):
-            return type(y)(table, index=y.index, columns=names).astype(y.dtypes)
-        return type(y)(table, schema=y.schema)  # polars
-    if hasattr(y, "iloc"):
-        return type(y)(new, index=y.index, name=y.name, dtype=y.dtype)
-    if hasattr(y, "to_numpy"):  # polars
-        return type(y)(y.name, new.tolist(), dtype=y.dtype)
-    return new.tolist() if isinstance(y, list) else new

@@ -21,10 +21,10 @@ import torch
 from sklearn.base import BaseEstimator, is_regressor
 from torch import Tensor
 
-from skinfluence._functional import FunctionalNet
-from skinfluence._gradients import plain_kernels
-from skinfluence._training import seeded
-from skinfluence._validation import check_count
+from skinfluence._core.kernels import plain_kernels
+from skinfluence._core.net import FunctionalNet
+from skinfluence._data.params import check_count
+from skinfluence._fitting.isolation import seeded
 from skinfluence.targets import Robustness
 
 __all__ = ["FGSM", "PGD", "Attack", "Crossing", "FromART"]

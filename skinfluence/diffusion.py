@@ -23,7 +23,7 @@ from skorch.utils import to_tensor
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from skinfluence._validation import check_count, draw_seed
+from skinfluence._data.params import check_count, draw_seed
 from skinfluence.nets import table_batches
 from skinfluence.targets import Reference, Target
 

@@ -19,11 +19,14 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
-from skinfluence._functional import FunctionalNet, Rows, State, read_state
-from skinfluence._gates import gate_of, gate_places
-from skinfluence._gradients import Directions, forward
-from skinfluence._training import Snapshots
-from skinfluence._validation import check_count
+from skinfluence._core.gates import gate_of, gate_places
+from skinfluence._core.gradients import forward
+from skinfluence._core.members import Member
+from skinfluence._core.net import FunctionalNet
+from skinfluence._core.states import State, read_state
+from skinfluence._core.tensors import Rows
+from skinfluence._data.params import check_count
+from skinfluence._fitting.checkpoints import Snapshots
 
 __all__ = [
     "Checkpoints",
@@ -45,15 +48,6 @@ class Training:
 
     states: list[State]
     learning_rates: list[float]
-
-
-@dataclass
-class Member:
-    """A state to score at, its weight in a mean, and what multiplies directions there, if any."""
-
-    state: State
-    weight: float = 1.0
-    solve: Callable[[Directions], Directions] | None = None
 
 
 class Ensemble(ABC, BaseEstimator):

@@ -7,26 +7,26 @@ row a number at each member; higher is more helpful, or at least less suspicious
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import IsolationForest
-from sklearn.random_projection import SparseRandomProjection
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from skinfluence._functional import FunctionalNet, Params, Rows, n_rows
-from skinfluence._gradients import forward
-from skinfluence._influence import finite, label_losses, reference_cotangents, row_losses
-from skinfluence._pairs import Progress, gradient_rows, self_influences
-from skinfluence._panel import Voices
-from skinfluence._validation import check_count, pass_seed
-from skinfluence.ensembles import Member
+from skinfluence._core.gradients import forward
+from skinfluence._core.influence import finite, label_losses, reference_cotangents, row_losses
+from skinfluence._core.members import Member, Voices
+from skinfluence._core.net import FunctionalNet
+from skinfluence._core.pairs import Progress, gradient_rows, self_influences
+from skinfluence._core.projection import Projection, _wide
+from skinfluence._core.states import Params
+from skinfluence._core.tensors import Rows, n_rows
+from skinfluence._data.params import check_count, pass_seed
 
 __all__ = ["LayerAware", "Loss", "Margin", "Method", "OutlierGradients", "SelfInfluence"]
 
@@ -233,32 +233,6 @@ class Margin(Method):
         return _Each(case.members, [_LogOdds(case.labels)] * len(case.members))
 
 
-class Projection:
-    """Row gradients in few numbers: as they are, or times a sparse random matrix.
-
-    Inner products are kept on average over the matrices (Achlioptas 2003; Li et al. 2006).
-    """
-
-    def __init__(self, fnet: FunctionalNet, n_components: int, rng: np.random.RandomState) -> None:
-        width = sum(p.numel() for p in fnet.params.values())
-        self.matrix: Any = None
-        if width > n_components:
-            projection = SparseRandomProjection(n_components, random_state=rng)
-            self.matrix = projection.fit(sparse.csr_matrix((1, width))).components_
-
-    def rows(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress = iter) -> np.ndarray:
-        """Return (n, n_components or number of parameters), float32 as a rule."""
-        return finite(np.concatenate(list(self.blocks(fnet, X, y, progress))))
-
-    def blocks(
-        self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress = iter
-    ) -> Iterator[np.ndarray]:
-        """The same, some rows at a time."""
-        for rows in gradient_rows(fnet, X, y, progress):
-            wide = _wide(rows).cpu().numpy()
-            yield wide if self.matrix is None else (self.matrix @ wide.T).T.astype(wide.dtype)
-
-
 Ask = Callable[[FunctionalNet, Rows, Any, Progress], np.ndarray]
 
 
@@ -404,7 +378,3 @@ def _entering(fnet: FunctionalNet, X: Rows) -> tuple[Tensor, Params]:
 
 def _over_time(h: Tensor) -> Tensor:
     return h.mean(tuple(range(1, h.ndim - 1)))
-
-
-def _wide(rows: Params) -> Tensor:
-    return torch.cat([g.flatten(1) for g in rows.values()], 1)

@@ -20,7 +20,7 @@ from skorch.dataset import ValidSplit
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from skinfluence._functional import FunctionalNet
+from skinfluence._core.net import FunctionalNet
 
 
 class MLP(nn.Module):

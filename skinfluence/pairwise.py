@@ -15,13 +15,14 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skinfluence._functional import FunctionalNet, n_rows
-from skinfluence._pairs import Block, pair_blocks, reference_pairs, unit_pairs
+from skinfluence._core.members import Member
+from skinfluence._core.net import FunctionalNet
+from skinfluence._core.pairs import Block, pair_blocks, reference_pairs, unit_pairs
+from skinfluence._core.projection import Projection
+from skinfluence._core.tensors import n_rows
+from skinfluence._fitting.isolation import threads_for
+from skinfluence._fitting.training_data import read_rows
 from skinfluence._scorer import InfluenceScorer
-from skinfluence._table import read_rows
-from skinfluence._training import threads_for
-from skinfluence.ensembles import Member
-from skinfluence.methods import Projection
 
 __all__ = ["TopRows", "gradient_features", "influence_matrix", "top_rows"]
 

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skinfluence import _validation as check
-from skinfluence._functional import n_rows
-from skinfluence._influence import directions, row_scores
-from skinfluence._panel import Mean
+from skinfluence._aggregation import Mean
+from skinfluence._core.influence import directions, row_scores
+from skinfluence._core.tensors import n_rows
+from skinfluence._data.params import draw_seed
+from skinfluence._data.rows import take
+from skinfluence._fitting.isolation import threads_for
+from skinfluence._fitting.training_data import read_rows
 from skinfluence._scorer import InfluenceScorer
-from skinfluence._table import read_rows
-from skinfluence._training import threads_for
 
 __all__ = ["group_influence"]
 
@@ -97,7 +98,7 @@ def group_influence(
         if not of_rest:
             scores = scorer._panel.scores(scorer._functional_net(), X, y)
             return np.array([scores[mask].sum() for mask in masks]) / n
-        seed = check.draw_seed(random_state)
+        seed = draw_seed(random_state)
         return np.array([_newton(scorer, X, y, mask, seed) for mask in masks])
 
 
@@ -108,9 +109,9 @@ def _newton(scorer: InfluenceScorer, X: Any, y: np.ndarray, mask: np.ndarray, se
     total, weights = 0.0, sum(member.weight for member in scorer._members)
     for member in scorer._members:
         at = fnet.at(member.state)
-        solve = scorer.curvature.prepare(at, check.take(X, rest), y[rest], rng)
+        solve = scorer.curvature.prepare(at, take(X, rest), y[rest], rng)
         u = solve(directions(at, **question))
-        scores = row_scores(at, u, check.take(X, np.flatnonzero(mask)), y[mask])
+        scores = row_scores(at, u, take(X, np.flatnonzero(mask)), y[mask])
         total += member.weight / weights * scores.sum() / len(rest)
     return total
 

@@ -16,11 +16,12 @@ from torch.nn import functional as F
 from zoo import Tied as SharedHead
 from zoo import initialized, rows_for
 
-from skinfluence import InfluenceScorer, _gradients
-from skinfluence._functional import FunctionalNet
-from skinfluence._ghost import Ghost
-from skinfluence._gradients import ggnvp, hvp
-from skinfluence._influence import directions
+from skinfluence import InfluenceScorer
+from skinfluence._core import gradients
+from skinfluence._core.ghost import Ghost
+from skinfluence._core.gradients import ggnvp, hvp
+from skinfluence._core.influence import directions
+from skinfluence._core.net import FunctionalNet
 from skinfluence.curvature import EKFAC, DataInf
 from skinfluence.methods import SelfInfluence
 from skinfluence.pairwise import influence_matrix
@@ -345,13 +346,13 @@ def warned_by(function):
 @pytest.mark.parametrize("options", [{}, {"normalize": "both"}, {"classwise": True}], ids=str)
 def test_the_fallback_is_chosen_once_and_said_once(options, monkeypatch):
     tried = []
-    forward_mode = _gradients._forward_mode_one_by_one
+    forward_mode = gradients._forward_mode_one_by_one
 
     def counted(*arguments):
         tried.append(arguments)
         return forward_mode(*arguments)
 
-    monkeypatch.setattr(_gradients, "_forward_mode_one_by_one", counted)
+    monkeypatch.setattr(gradients, "_forward_mode_one_by_one", counted)
     X = rows_of("packed gru")
     scorer = InfluenceScorer(FrozenEstimator(net_of("packed gru", batch_size=1)), **options)
     reference = {"X_val": X, "y_val": LABELS}
@@ -373,7 +374,7 @@ def test_what_was_found_of_some_parameters_says_nothing_of_others():
 def test_a_module_is_not_kept_alive_by_what_was_found_of_it():
     net = net_of("packed gru")
     fitted(net, rows_of("packed gru"))
-    assert net.module_ in _gradients._ENGINES
+    assert net.module_ in gradients._ENGINES
     module = weakref.ref(net.module_)
     del net
     gc.collect()
@@ -560,9 +561,9 @@ def test_a_way_round_under_autocast_is_not_taken_without_it(monkeypatch):
     X, y = torch.randn(20, 4).numpy(), np.arange(20) % 3
     scorer = InfluenceScorer(FrozenEstimator(as_net(module, 20)))
     taken = []
-    way_round = _gradients._double_backward
+    way_round = gradients._double_backward
     monkeypatch.setattr(
-        _gradients, "_double_backward", lambda *args: taken.append(1) or way_round(*args)
+        gradients, "_double_backward", lambda *args: taken.append(1) or way_round(*args)
     )
     with torch.autocast("cpu", torch.bfloat16):
         scorer.fit(X, y, X_val=X, y_val=y)

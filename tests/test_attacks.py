@@ -29,8 +29,8 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from skinfluence import attacks
-from skinfluence._functional import FunctionalNet
-from skinfluence._influence import row_losses
+from skinfluence._core.influence import row_losses
+from skinfluence._core.net import FunctionalNet
 from skinfluence.attacks import FGSM, PGD, Attack, Crossing, FromART, attack_rows
 from skinfluence.targets import Robustness, Target, Utility
 

@@ -15,11 +15,11 @@ from torch import nn
 from zoo import make
 
 from skinfluence import FilteredEstimator, InfluenceSampleSelector, InfluenceScorer
-from skinfluence import _validation as check
-from skinfluence._functional import FunctionalNet
-from skinfluence._ghost import Outer
-from skinfluence._gradients import forward, ggnvp, row_gradients
-from skinfluence._influence import directions, row_scores
+from skinfluence._core.factors import Outer
+from skinfluence._core.gradients import forward, ggnvp, row_gradients
+from skinfluence._core.influence import directions, row_scores
+from skinfluence._core.net import FunctionalNet
+from skinfluence._data.params import draw_seed
 from skinfluence.curvature import CG, EKFAC, DataInf, Exact, LiSSA, check_curvature
 from skinfluence.curvature._kfac import Block, Eigenbasis
 from skinfluence.ensembles import Dropout, Single
@@ -365,7 +365,7 @@ def test_a_scorer_multiplies_its_direction_by_the_curvature(curvature):
     scorer = scored(curvature)
     fnet = FunctionalNet(scorer.estimator_)
     v = directions(fnet, Utility(), X_val, y_val, is_classification=True)
-    rng = RNG(check.draw_seed(0))
+    rng = RNG(draw_seed(0))
     Single().members([], fnet, X, rng)
     u = curvature.prepare(fnet, X, y, rng)(v)
     want = row_scores(fnet, u, X, y)

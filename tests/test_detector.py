@@ -22,7 +22,7 @@ from small import (
 )
 
 from skinfluence import NoisyLabelDetector
-from skinfluence._judge import Judge
+from skinfluence._label_noise.fold_net import Judge
 from skinfluence.datasets import flip_labels
 from skinfluence.nets import TabularClassifier, TabularRegressor
 

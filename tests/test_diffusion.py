@@ -14,8 +14,8 @@ from skorch.dataset import ValidSplit
 from torch import nn
 
 from skinfluence import InfluenceScorer
-from skinfluence._functional import FunctionalNet
-from skinfluence._gradients import ggnvp
+from skinfluence._core.gradients import ggnvp
+from skinfluence._core.net import FunctionalNet
 from skinfluence.curvature import EKFAC, DataInf
 from skinfluence.diffusion import (
     Denoiser,

@@ -31,18 +31,13 @@ from small import (
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from skinfluence import FilteredEstimator, InfluenceScorer, _training
-from skinfluence._functional import FunctionalNet, SavedState
-from skinfluence._influence import directions, row_scores
-from skinfluence.ensembles import (
-    Checkpoints,
-    Dropout,
-    Ensemble,
-    Member,
-    Seeds,
-    Snapshots,
-    WeightNoise,
-)
+from skinfluence import FilteredEstimator, InfluenceScorer
+from skinfluence._core.influence import directions, row_scores
+from skinfluence._core.members import Member
+from skinfluence._core.net import FunctionalNet
+from skinfluence._core.states import SavedState
+from skinfluence._fitting import checkpoints
+from skinfluence.ensembles import Checkpoints, Dropout, Ensemble, Seeds, Snapshots, WeightNoise
 from skinfluence.rules import Budget
 from skinfluence.targets import Utility
 
@@ -346,7 +341,7 @@ def test_each_training_has_a_directory_of_its_own(tmp_path):
 
 def test_snapshots_that_do_not_fit_into_memory_can_be_read_after_fit(monkeypatch):
     want = fitted(Checkpoints(3)).scores_
-    monkeypatch.setattr(_training, "_IN_MEMORY", 0)
+    monkeypatch.setattr(checkpoints, "_IN_MEMORY", 0)
     found = fitted(Checkpoints(3))
     gc.collect()
     assert all(isinstance(state, SavedState) for state in voices_of(found).states)

@@ -41,8 +41,8 @@ from torch.utils.data import TensorDataset
 from zoo import make
 
 from skinfluence import FilteredEstimator, InfluenceSampleSelector, NoisyLabelDetector
-from skinfluence._functional import FunctionalNet
-from skinfluence._influence import directions
+from skinfluence._core.influence import directions
+from skinfluence._core.net import FunctionalNet
 from skinfluence.ensembles import Dropout, WeightNoise
 from skinfluence.rules import Budget
 from skinfluence.targets import (

@@ -19,9 +19,9 @@ from skorch import NeuralNetBinaryClassifier
 from torch import nn
 
 from skinfluence import InfluenceScorer
-from skinfluence._functional import FunctionalNet
-from skinfluence._gradients import hvp
-from skinfluence._influence import directions, row_scores
+from skinfluence._core.gradients import hvp
+from skinfluence._core.influence import directions, row_scores
+from skinfluence._core.net import FunctionalNet
 from skinfluence.datasets import make_noisy_moons
 from skinfluence.metrics import detection_report
 from skinfluence.targets import Utility

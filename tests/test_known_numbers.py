@@ -8,9 +8,10 @@ from skorch import NeuralNetRegressor
 from torch import nn
 
 from skinfluence import InfluenceScorer
-from skinfluence._functional import FunctionalNet
-from skinfluence._influence import row_norms
-from skinfluence.ensembles import Ensemble, Member
+from skinfluence._core.influence import row_norms
+from skinfluence._core.members import Member
+from skinfluence._core.net import FunctionalNet
+from skinfluence.ensembles import Ensemble
 
 # captum 0.9.0, test_tracin_regression.py: y = w x with the label x, for x = 1, ..., 16, at five
 # weights w. A row's gradient is 2 (w - 1) x², so that pairs score 4 (w - 1)² x_i² x_j².

@@ -17,7 +17,7 @@ from test_influence import assert_close
 from zoo import loop_gradients, make
 
 from skinfluence import InfluenceSampleSelector, InfluenceScorer
-from skinfluence import _validation as check
+from skinfluence._data.params import draw_seed
 from skinfluence.curvature import CG, EKFAC, DataInf, Exact
 from skinfluence.datasets import flip_labels
 from skinfluence.ensembles import Checkpoints, Dropout, Seeds
@@ -177,7 +177,7 @@ def test_no_rows_are_split_off_where_none_are_needed():
     assert scorer.reference_indices_ is None
     net = clone(quick())
     with torch.random.fork_rng():
-        torch.manual_seed(check.draw_seed(0))
+        torch.manual_seed(draw_seed(0))
         net.fit(X.astype(np.float32), Y)
     for mine, theirs in zip(
         scorer.estimator_.module_.parameters(), net.module_.parameters(), strict=True

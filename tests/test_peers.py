@@ -24,8 +24,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from skinfluence import InfluenceScorer
-from skinfluence._functional import FunctionalNet
-from skinfluence._influence import row_norms
+from skinfluence._core.influence import row_norms
+from skinfluence._core.net import FunctionalNet
 from skinfluence.curvature import CG, EKFAC, DataInf, Exact
 from skinfluence.ensembles import Checkpoints, Snapshots
 from skinfluence.targets import DemographicParity, EqualizedOdds, EqualOpportunity, Utility

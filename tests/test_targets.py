@@ -6,8 +6,8 @@ from sklearn.base import clone
 from torch import nn
 from zoo import make
 
-from skinfluence._functional import FunctionalNet
-from skinfluence._influence import directions
+from skinfluence._core.influence import directions
+from skinfluence._core.net import FunctionalNet
 from skinfluence.attacks import FGSM
 from skinfluence.targets import (
     Reference,

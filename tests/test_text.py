@@ -21,20 +21,14 @@ from skinfluence import (
     InfluenceScorer,
     NoisyLabelDetector,
 )
-from skinfluence._functional import FunctionalNet
-from skinfluence._gradients import _forward_mode_one_by_one, forward
+from skinfluence._core.gradients import _forward_mode_one_by_one, forward
+from skinfluence._core.net import FunctionalNet
 from skinfluence.curvature import CG, EKFAC, DataInf
 from skinfluence.datasets import flip_labels
 from skinfluence.ensembles import Checkpoints, Seeds
 from skinfluence.pairwise import influence_matrix
 from skinfluence.rules import Budget
-from skinfluence.text import (
-    AnswerLoss,
-    CausalLM,
-    TextClassifier,
-    TextEmbedder,
-    packaged_model,
-)
+from skinfluence.text import AnswerLoss, CausalLM, TextClassifier, TextEmbedder, packaged_model
 
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")

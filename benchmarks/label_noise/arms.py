@@ -12,12 +12,13 @@ from scipy.stats import rankdata
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
 
 from skinfluence import NoisyLabelDetector
-from skinfluence._functional import FunctionalNet
-from skinfluence._gradients import forward, row_gradients
-from skinfluence._influence import directions, row_losses, row_norms, row_scores
-from skinfluence._training import Snapshots, fit_net
-from skinfluence._validation import draw_seed
-from skinfluence._validation import folds as cut
+from skinfluence._core.gradients import forward, row_gradients
+from skinfluence._core.influence import directions, row_losses, row_norms, row_scores
+from skinfluence._core.net import FunctionalNet
+from skinfluence._data.params import draw_seed
+from skinfluence._data.reference import folds as cut
+from skinfluence._fitting.checkpoints import Snapshots
+from skinfluence._fitting.fit import fit_net
 from skinfluence.ensembles import Dropout, Training
 from skinfluence.targets import Utility
 

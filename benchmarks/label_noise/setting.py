@@ -13,7 +13,7 @@ from data import problem as draw
 from sklearn.base import clone
 from sklearn.metrics import f1_score
 
-from skinfluence._training import seeded
+from skinfluence._fitting.isolation import seeded
 from skinfluence.metrics import detection_report
 
 ACTED = ["cleanlab, self_confidence", "loss, mean over checkpoints", "AUM", "KNN-Shapley"]

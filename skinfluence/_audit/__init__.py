@@ -1,6 +1,6 @@
 """The main job: from a table to its suspect labels, a cleaned copy and a report."""
 
-from skinfluence._audit._job import Options, audit
-from skinfluence._audit._table import AuditError
+from skinfluence._audit.csv_table import AuditError
+from skinfluence._audit.job import Options, audit
 
 __all__ = ["AuditError", "Options", "audit"]

@@ -14,8 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 from torch import Tensor, nn
 
-from skinfluence import _validation as check
-from skinfluence._functional import FunctionalNet, Params, Rows
+from skinfluence._core.net import FunctionalNet
+from skinfluence._core.states import Params
+from skinfluence._core.tensors import Rows
+from skinfluence._data.params import draw_seed
+from skinfluence._data.rows import cast, check_rows
 from skinfluence._scorer import InfluenceScorer
 from skinfluence.nets import split_head
 
@@ -97,12 +100,12 @@ def least_disagree_metric(
     check_number("n_draws", n_draws)
     owner, net = _net_of(net)
     dtype = FunctionalNet(net).dtype
-    rows = [check.cast(read_input(owner, X), dtype)]
+    rows = [cast(read_input(owner, X), dtype)]
     if reference is not None:
-        rows.append(check.cast(read_input(owner, reference, "reference"), dtype))
+        rows.append(cast(read_input(owner, reference, "reference"), dtype))
     chosen = last_parameters(net, rows[0]) if parameters is None else parameters
     fnet = FunctionalNet(net, chosen)
-    generator = torch.Generator().manual_seed(check.draw_seed(random_state))
+    generator = torch.Generator().manual_seed(draw_seed(random_state))
     with torch.no_grad():
         labellers = [_labeller(fnet, net, R) for R in rows]
         own = [label({name: p[None] for name, p in fnet.params.items()}) for label in labellers]
@@ -154,7 +157,7 @@ def _net_of(net: Any) -> tuple[BaseEstimator, NeuralNet]:
 
 def read_input(owner: Any, X: Any, name: str = "X") -> Rows:
     reset = not isinstance(owner, InfluenceScorer)
-    return check.check_rows(owner, X, reset=reset, name=name)
+    return check_rows(owner, X, reset=reset, name=name)
 
 
 def last_parameters(net: NeuralNet, X: Rows) -> list[str]:

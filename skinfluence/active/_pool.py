@@ -11,9 +11,12 @@ from sklearn.utils import check_random_state
 from skorch import NeuralNet
 from torch.utils.data import Dataset
 
-from skinfluence import _validation as check
 from skinfluence._base import Estimator
-from skinfluence._functional import FunctionalNet, n_rows
+from skinfluence._core.net import FunctionalNet
+from skinfluence._core.tensors import n_rows
+from skinfluence._data.labels import _is_na, check_labels
+from skinfluence._data.params import draw_seed
+from skinfluence._data.rows import cast, check_rows, take
 from skinfluence.active._ldm import check_number, entering, last_parameters
 from skinfluence.active._utility import probabilities
 
@@ -42,7 +45,7 @@ class PoolQuery(Estimator):
     ) -> Any:
         check_number("batch_size", batch_size)
         check_number("spread", self.spread)
-        rows = check.check_rows(self, X, reset=True)
+        rows = check_rows(self, X, reset=True)
         y, unlabelled = _split_labels(y, n_rows(rows), self.missing_label)
         pool, at, n_answer = self._pool(rows, unlabelled, candidates)
         if batch_size > len(at):
@@ -51,7 +54,7 @@ class PoolQuery(Estimator):
                 "give a smaller one."
             )
         rng = check_random_state(self.random_state)
-        seed = check.draw_seed(rng)
+        seed = draw_seed(rng)
         net, utility = self._ask(rows, np.flatnonzero(~unlabelled), y, pool, seed, reference)
         taken = self._batch(net, utility, pool, batch_size, rng)
         if not return_utilities:
@@ -75,7 +78,7 @@ class PoolQuery(Estimator):
         if self.spread == 1 or batch_size == 1:
             return best_first[:batch_size]
         among = best_first[: self.spread * batch_size]
-        E = _features(net, check.take(pool, among))
+        E = _features(net, take(pool, among))
         return among[_seeding(E, batch_size, rng)]
 
     def _pool(
@@ -85,7 +88,7 @@ class PoolQuery(Estimator):
         if candidates is not None and _is_index(candidates):
             at = _check_index(np.asarray(candidates), unlabelled)
         elif candidates is not None:
-            pool = check.check_rows(self, candidates, reset=False, name="candidates")
+            pool = check_rows(self, candidates, reset=False, name="candidates")
             return pool, np.arange(n_rows(pool)), n_rows(pool)
         else:
             at = np.flatnonzero(unlabelled)
@@ -97,7 +100,7 @@ class PoolQuery(Estimator):
                 if candidates is None
                 else "candidates is empty; give at least one, or None for all unlabelled rows."
             )
-        return check.take(rows, at), at, len(unlabelled)
+        return take(rows, at), at, len(unlabelled)
 
 
 def _split_labels(y: Any, n: int, missing_label: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -108,8 +111,8 @@ def _split_labels(y: Any, n: int, missing_label: Any) -> tuple[np.ndarray, np.nd
         raise ValueError(
             f"y has shape {y.shape}; expected one label, or missing_label, for each of {n} rows."
         )
-    if check._is_na(missing_label):
-        missing = np.array([check._is_na(label) for label in y])
+    if _is_na(missing_label):
+        missing = np.array([_is_na(label) for label in y])
     else:
         missing = np.array([bool(label == missing_label) for label in y])
     if missing.all():
@@ -117,7 +120,7 @@ def _split_labels(y: Any, n: int, missing_label: Any) -> tuple[np.ndarray, np.nd
             f"no row has a label: all {n} entries of y are missing_label={missing_label!r}. Label "
             "some rows of at least two classes first, chosen at random, say."
         )
-    labels = check.check_labels(y[~missing], int((~missing).sum()))
+    labels = check_labels(y[~missing], int((~missing).sum()))
     # Beside a NaN, whole numbers had to be floats; those are taken for numbers, not for classes.
     whole = labels.dtype.kind == "f" and (labels == labels.round()).all()
     return labels.astype(np.int64) if whole else labels, missing
@@ -169,7 +172,7 @@ def _seeding(E: np.ndarray, number: int, rng: np.random.RandomState) -> np.ndarr
 
 def _features(net: NeuralNet, pool: Any) -> np.ndarray:
     """What enters a last linear layer, (n, n_units); probabilities where no such layer is last."""
-    X = check.cast(pool, FunctionalNet(net).dtype)
+    X = cast(pool, FunctionalNet(net).dtype)
     layer = last_parameters(net, X)[0].rpartition(".")[0]
     E = entering(net, layer, X)
     return probabilities(FunctionalNet(net), X) if E is None else E.numpy()

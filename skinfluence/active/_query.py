@@ -9,10 +9,11 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNet
 
-from skinfluence import _validation as check
+from skinfluence._data.params import pass_seed
+from skinfluence._data.rows import take
+from skinfluence._fitting.isolation import in_one_thread, seeded
+from skinfluence._fitting.training_data import read_table
 from skinfluence._scorer import InfluenceScorer
-from skinfluence._table import read_table
-from skinfluence._training import in_one_thread, seeded
 from skinfluence.active._ldm import least_disagree_metric
 from skinfluence.active._pool import PoolQuery
 from skinfluence.active._utility import check_aggregate, influence_query_scores
@@ -134,11 +135,11 @@ class InfluenceQuery(PoolQuery):
             )
         if scorer.estimator is None:  # few labels of many classes would look like numbers
             scorer.set_params(estimator=TabularClassifier())
-        check.pass_seed(seed, scorer)
+        pass_seed(seed, scorer)
         X_val, y_val = reference
         if X_val is None and y_val is None:
-            X_val, y_val = check.take(rows, labelled), y
-        scorer.fit(check.take(rows, labelled), y, X_val=X_val, y_val=y_val)
+            X_val, y_val = take(rows, labelled), y
+        scorer.fit(take(rows, labelled), y, X_val=X_val, y_val=y_val)
         return scorer.estimator_, influence_query_scores(scorer, pool, aggregate=self.aggregate)
 
 
@@ -244,7 +245,7 @@ class LDMQuery(PoolQuery):
     ) -> tuple[NeuralNet, np.ndarray]:
         given = TabularClassifier() if self.estimator is None else self.estimator
         asked = clone(self).set_params(estimator=given, random_state=seed)
-        table = read_table(asked, check.take(rows, labelled), y, None, None)
+        table = read_table(asked, take(rows, labelled), y, None, None)
         if isinstance(table.net, FrozenEstimator):
             net = table.net.estimator
         else:

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from skinfluence import _validation as check
-from skinfluence._functional import FunctionalNet
-from skinfluence._influence import predicted_outputs
+from skinfluence._core.influence import predicted_outputs
+from skinfluence._core.net import FunctionalNet
+from skinfluence._data.rows import cast
+from skinfluence._fitting.training_data import read_unlabelled
 from skinfluence._scorer import InfluenceScorer
-from skinfluence._table import read_unlabelled
 
 _AGGREGATES = ("predicted", "expected", "worst")
 
@@ -88,7 +88,7 @@ def influence_query_scores(
 
 
 def probabilities(fnet: FunctionalNet, X: Any) -> np.ndarray:
-    return predicted_outputs(fnet, check.cast(X, fnet.dtype), is_classification=True)
+    return predicted_outputs(fnet, cast(X, fnet.dtype), is_classification=True)
 
 
 def check_aggregate(aggregate: Any) -> None:

@@ -13,8 +13,10 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 from torch.nn.utils.parametrizations import _WeightNorm
 
-from skinfluence._functional import FunctionalNet, Params, Rows
-from skinfluence._gradients import Directions, ggnvp, hvp
+from skinfluence._core.gradients import Directions, ggnvp, hvp
+from skinfluence._core.net import FunctionalNet
+from skinfluence._core.states import Params
+from skinfluence._core.tensors import Rows
 
 Solve = Callable[[Directions], Directions]
 Bar = Callable[..., Iterable[Any]]  # (items, desc, total=None) -> items, with a progress bar

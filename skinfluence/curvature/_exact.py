@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skinfluence._functional import FunctionalNet, Rows
-from skinfluence._gradients import Directions
+from skinfluence._core.gradients import Directions
+from skinfluence._core.net import FunctionalNet
+from skinfluence._core.tensors import Rows
 from skinfluence.curvature._base import (
     Bar,
     Curvature,

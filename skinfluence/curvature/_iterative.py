@@ -11,9 +11,12 @@ import torch
 from sklearn.base import clone
 from torch import Tensor
 
-from skinfluence._functional import FunctionalNet, Params, Rows, n_rows
-from skinfluence._gradients import Directions
-from skinfluence._validation import check_count, take
+from skinfluence._core.gradients import Directions
+from skinfluence._core.net import FunctionalNet
+from skinfluence._core.states import Params
+from skinfluence._core.tensors import Rows, n_rows
+from skinfluence._data.params import check_count
+from skinfluence._data.rows import take
 from skinfluence.curvature._base import (
     Bar,
     Curvature,

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skinfluence._ghost import Dense, Outer
-from skinfluence._gradients import Directions
+from skinfluence._core.factors import Dense, Outer
+from skinfluence._core.gradients import Directions
 
 
 class Block:

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skinfluence._functional import FunctionalNet, Rows, n_rows, slice_rows
-from skinfluence._ghost import Ghost, Outer
-from skinfluence._gradients import Directions
-from skinfluence._validation import check_count
+from skinfluence._core.factors import Outer
+from skinfluence._core.ghost import Ghost
+from skinfluence._core.gradients import Directions
+from skinfluence._core.net import FunctionalNet
+from skinfluence._core.tensors import Rows, n_rows, slice_rows
+from skinfluence._data.params import check_count
 from skinfluence.curvature._base import Bar, Curvature, Solve, read_damping, silent
 from skinfluence.curvature._kfac import Block, Diagonal, Eigenbasis, blocks
 

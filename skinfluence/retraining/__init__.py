@@ -7,7 +7,7 @@ of the scores: the change of a loss when a row is left out is positive for a row
 
 from skinfluence.retraining._brittleness import brittleness
 from skinfluence.retraining._removal import RemovalCurve, removal_curve
-from skinfluence.retraining._subsets import (
+from skinfluence.retraining._retrain import (
     draw_subsets,
     leave_one_out,
     leave_some_out,

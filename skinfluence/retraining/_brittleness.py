@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
-from skinfluence._selector import rows_of
+from skinfluence._data.rows import rows_of
 from skinfluence.retraining._refit import (
     check_reference,
     check_training,

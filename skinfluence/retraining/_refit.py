@@ -15,11 +15,11 @@ from sklearn.utils.parallel import delayed
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from skinfluence._functional import n_rows
+from skinfluence._core.tensors import n_rows
+from skinfluence._data.labels import labels_of as dataset_labels
+from skinfluence._data.rows import rows_of
+from skinfluence._fitting.isolation import seeded
 from skinfluence._parallel import as_they_come
-from skinfluence._selector import rows_of
-from skinfluence._training import seeded
-from skinfluence._validation import labels_of as dataset_labels
 
 _LARGEST_SEED = np.iinfo(np.int32).max
 

@@ -11,7 +11,7 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state, column_or_1d
 
 from skinfluence.retraining._refit import check_reference, check_training
-from skinfluence.retraining._subsets import retrain
+from skinfluence.retraining._retrain import retrain
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,27 @@
+"""The table of the bare command: real measurements, with wrong labels planted on purpose."""
+
+from sklearn.datasets import load_breast_cancer
+
+from skinfluence._audit.csv_table import table_from_columns
+from skinfluence.datasets import flip_labels
+
+LABEL = "diagnosis"
+
+PLANTED_SHARE = 0.1
+
+
+def planted_table(seed):
+    """Breast cancer diagnoses, a tenth of them wrong.
+
+    Returns
+    -------
+    table : Table
+        569 rows, 30 measurements of a cell sample and the diagnosis.
+    is_planted : ndarray of bool of shape (569,)
+    """
+    data = load_breast_cancer()
+    diagnoses = data.target_names[data.target]
+    labels, is_planted = flip_labels(diagnoses, PLANTED_SHARE, random_state=seed)
+    columns = [[repr(float(value)) for value in column] for column in data.data.T]
+    names = [*data.feature_names, LABEL]
+    return table_from_columns(names, [*columns, labels]), is_planted

@@ -1,0 +1,174 @@
+"""The audit from a file name to three files; every step is in the module that is named for it."""
+
+import importlib.util
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from skinfluence._audit.csv_table import AuditError
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for; the fields are the command's options."""
+
+    table: str | None = None
+    label: str | None = None
+    output: str = "audit"
+    contamination: float | str = 0.1
+    action: str = "drop"
+    task: str = "auto"
+    cv: int = 5
+    seed: int = 0
+    top: int = 10
+    sep: str | None = None
+    encoding: str = "utf-8"
+    quiet: bool = False
+
+
+def audit(options):
+    """Judge the labels of a table and write suspects.csv, cleaned.csv and report.html.
+
+    Parameters
+    ----------
+    options : Options
+
+    Returns
+    -------
+    findings : Findings
+        What was written, as arrays.
+
+    Raises
+    ------
+    AuditError
+        Where the user can help; the message is one line.
+    """
+    _check(options)
+    _require_extra()
+    # Late, so that wrong options are refused at once and not after pandas and torch are loaded.
+    from skinfluence._audit import csv_table, demo, terminal
+    from skinfluence._audit.findings import judge, pose
+
+    is_planted = None
+    if options.table is None:
+        table, is_planted = demo.planted_table(options.seed)
+        name = "breast cancer (shipped with scikit-learn; 10% of the labels made wrong)"
+        label = table.position(demo.LABEL)
+    else:
+        table = csv_table.read_table(options.table, sep=options.sep, encoding=options.encoding)
+        name = Path(options.table).name
+        label = len(table.names) - 1 if options.label is None else table.position(options.label)
+    problem = pose(table, label, task=options.task, cv=options.cv)
+    output = _output_folder(options)
+    if not options.quiet:
+        is_default = options.table is not None and options.label is None
+        terminal.describe_input(name, table, problem, is_default_label=is_default)
+    findings = judge(table, problem, make_detector(options, problem))
+    findings = replace(findings, is_planted=is_planted)
+    n_changed = _write(options, output, name, table, findings)
+    if not options.quiet:
+        terminal.describe_result(
+            table,
+            findings,
+            top=options.top,
+            output=output,
+            action=options.action,
+            n_changed=n_changed,
+        )
+    return findings
+
+
+def make_detector(options, problem):
+    """The detector with its default net."""
+    from skinfluence import NoisyLabelDetector
+
+    return NoisyLabelDetector(
+        contamination=options.contamination,
+        cv=options.cv,
+        random_state=options.seed,
+        verbose=0 if options.quiet else 1,
+    )
+
+
+def command(options):
+    """The command that repeats this audit."""
+    words = ["python", "-m", "skinfluence", "audit"]
+    if options.table is not None:
+        words.append(options.table)
+    default = Options()
+    for field in (
+        "label",
+        "output",
+        "contamination",
+        "action",
+        "task",
+        "cv",
+        "seed",
+        "sep",
+        "encoding",
+    ):
+        value = getattr(options, field)
+        if value != getattr(default, field):
+            words += [f"--{field}", str(value)]
+    return shlex.join(words)
+
+
+def _write(options, output, name, table, findings):
+    from skinfluence._audit import files, report
+
+    try:
+        files.write_suspects(output / "suspects.csv", table, findings)
+        n_changed = files.write_cleaned(output / "cleaned.csv", table, findings, options.action)
+        page = report.render(
+            name, table, findings, options=options, command=command(options), n_changed=n_changed
+        )
+        (output / "report.html").write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise AuditError(f"{str(output)!r} cannot be written to: {error.strerror}.") from error
+    return n_changed
+
+
+def _check(options):
+    if options.contamination != "auto" and not 0 < options.contamination <= 0.5:
+        raise AuditError(
+            f"--contamination {options.contamination:g} must be above 0 and at most 0.5, the share "
+            "of rows to flag, or auto."
+        )
+    if options.cv < 2:
+        raise AuditError(f"--cv {options.cv} must be at least 2.")
+    if options.top < 0:
+        raise AuditError(f"--top {options.top} must be 0 or more.")
+    if not 0 <= options.seed < 2**32:
+        raise AuditError(f"--seed {options.seed} must be between 0 and {2**32 - 1}.")
+    if options.table is None and (options.label is not None or options.task != "auto"):
+        raise AuditError("--label and --task go with a table; name its file.")
+
+
+def _require_extra():
+    missing = [
+        name
+        for name in ("pandas", "matplotlib", "jinja2")
+        if importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        raise AuditError(f"{', '.join(missing)} missing: pip install 'skinfluence[audit]'.")
+
+
+def _output_folder(options):
+    """The folder, made where it is not there; before the work starts, not after."""
+    output = Path(options.output)
+    if output.exists() and not output.is_dir():
+        raise AuditError(f"--output {options.output!r} is a file; name a folder.")
+    if options.table is not None:
+        source = Path(options.table).resolve()
+        if source in [(output / name).resolve() for name in ("suspects.csv", "cleaned.csv")]:
+            raise AuditError(
+                f"{options.table!r} would be overwritten by its own audit; name another --output."
+            )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AuditError(
+            f"--output {options.output!r} cannot be made: {error.strerror}."
+        ) from error
+    return output

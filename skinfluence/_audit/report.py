@@ -1,0 +1,185 @@
+"""report.html: one file, with its styles and figures inside."""
+
+import base64
+import datetime
+import io
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+
+import jinja2
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+import skinfluence
+from skinfluence._audit.csv_table import shown_name
+from skinfluence._audit.findings import flows, value_groups
+from skinfluence._audit.terminal import planted_sentence
+from skinfluence.metrics import detection_report
+from skinfluence.plotting import (
+    DetectionCurveDisplay,
+    ScoreDistributionDisplay,
+    SuspectShareDisplay,
+)
+
+SHOWN_ROWS, SHOWN_COLUMNS, SHOWN_FLOWS = 50, 40, 12
+
+PACKAGES = ("torch", "skorch", "scikit-learn", "numpy", "pandas")
+
+STYLE = {
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.hashsalt": "skinfluence",  # the same findings give the same figure
+}
+
+
+def render(name, table, findings, *, options, command, n_changed):
+    """The page as a string.
+
+    Parameters
+    ----------
+    name : str
+        What the table is called in the title.
+    table : Table
+    findings : Findings
+    options : Options
+    command : str
+        What to type to repeat the audit.
+    n_changed : int
+        Rows of cleaned.csv that were dropped or relabelled.
+    """
+    # Autoescape: names and cells come from anywhere and must stay text.
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
+    n, n_suspects = len(findings.rows), len(findings.suspects)
+    return environment.from_string(source).render(
+        name=name,
+        label=findings.problem.label_name,
+        task=findings.problem.task,
+        action=options.action,
+        n_changed=n_changed,
+        n_rows=n,
+        n_suspects=n_suspects,
+        share=n_suspects / n,
+        n_classes=len(findings.problem.spelling),
+        n_unjudged=findings.problem.n_missing,
+        left_out=findings.left_out,
+        planted=None if findings.is_planted is None else _planted(findings),
+        figures=_figures(findings),
+        flows=_flow_rows(findings),
+        suspects=_suspect_rows(table, findings),
+        command=command,
+        versions=_versions(),
+        date=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+        seconds=findings.seconds,
+    )
+
+
+def _planted(findings):
+    marks = detection_report(findings.is_planted, findings.scores)
+    return {
+        "found": int(findings.is_planted[findings.suspects].sum()),
+        "planted": int(findings.is_planted.sum()),
+        "sentence": planted_sentence(findings),
+        "auc": marks["roc_auc"],
+    }
+
+
+def _figures(findings):
+    """Title, caption and picture of each figure."""
+    scores = ScoreDistributionDisplay(
+        findings.scores, threshold=findings.threshold, is_noisy=findings.is_planted
+    )
+    drawn = [
+        (
+            "Scores of all rows",
+            "Rows to the left of the dashed line are the suspects. It stands where the asked share "
+            "of rows is flagged; what lies near it on the right deserves a look as well.",
+            _picture(scores.plot),
+        )
+    ]
+    if findings.is_planted is not None:
+        curve = {"contamination": float(findings.is_suspect.mean()), "name": "this audit"}
+        drawn.append(
+            (
+                "Planted wrong labels found",
+                "How many of them a person finds who inspects the rows in the order of this audit.",
+                _picture(
+                    lambda ax: DetectionCurveDisplay.from_scores(
+                        findings.is_planted, findings.scores, ax=ax, **curve
+                    )
+                ),
+            )
+        )
+    is_classes = findings.problem.task == "classification"
+    drawn.append(
+        (
+            "Suspects in each class" if is_classes else "Suspects in each range of the label",
+            "A far larger share than elsewhere: often mistaken for another, or simply rare.",
+            _picture(
+                lambda ax: SuspectShareDisplay.from_labels(
+                    value_groups(findings), findings.is_suspect, ax=ax
+                )
+            ),
+        )
+    )
+    return [{"title": title, "caption": text, "src": src} for title, text, src in drawn]
+
+
+def _picture(draw):
+    """A figure as a data URI; SVG, since it stays sharp at every width."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+        draw(figure.subplots())
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _flow_rows(findings):
+    if findings.problem.task == "regression":
+        return []
+    return [
+        {"given": given, "suggested": suggested, "count": int(number)}
+        for (given, suggested), number in flows(findings)[:SHOWN_FLOWS]
+    ]
+
+
+def _suspect_rows(table, findings):
+    """The most suspect rows as cells, with the columns that they were judged by first."""
+    label = findings.problem.label
+    left_out = {name for names in findings.left_out.values() for name in names}
+    others = [i for i in range(len(table.names)) if i != label]
+    others.sort(key=lambda i: shown_name(table, i) in left_out)
+    shown = others[:SHOWN_COLUMNS]
+    chosen = findings.suspects[:SHOWN_ROWS]
+    depth = findings.threshold - findings.scores[chosen]
+    bars = 100 * depth / max(depth.max(initial=0.0), np.finfo(float).tiny)
+    rows = [
+        {
+            "row": int(findings.rows[i]) + 1,
+            "given": findings.given[i],
+            "suggested": findings.suggested[i],
+            "score": f"{findings.scores[i]:.5f}",
+            "bar": round(float(bar), 1),
+            "is_planted": None if findings.is_planted is None else bool(findings.is_planted[i]),
+            "cells": [table.cells[findings.rows[i]][position] for position in shown],
+        }
+        for i, bar in zip(chosen, bars, strict=True)
+    ]
+    names = [shown_name(table, position) for position in shown]
+    return {"names": names, "rows": rows, "n_hidden": len(others) - len(shown)}
+
+
+def _versions():
+    found = {"skinfluence": skinfluence.__version__, "Python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

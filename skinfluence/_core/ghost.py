@@ -1,0 +1,195 @@
+"""Norms and inner products of per-row gradients, layer by layer, without forming the gradients.
+
+The gradient of a row by a layer's weight is a sum of outer products Σ_t d_t ⊗ a_t of what entered
+the layer (a) and the gradient by what left it (d), so its norm follows from a and d alone [1]_.
+A layer is trusted only after its rule has given the plain gradient of two rows; parameters of any
+other layer (attention, recurrent, tied, reparametrised, ...) are done row by row with vmap.
+
+References
+----------
+.. [1] Goodfellow, "Efficient per-example gradient computations", arXiv 1510.01799.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from skinfluence._core.factors import Dense, Factor, _entering, _rows_a_piece, _stacked, factors
+from skinfluence._core.gradients import Directions, forward, precision, pullback, row_gradients
+from skinfluence._core.kernels import plain_kernels
+from skinfluence._core.net import FunctionalNet
+from skinfluence._core.states import Params
+from skinfluence._core.tensors import Rows, join_rows, n_rows, slice_rows, wide
+
+# ∂ℓ/∂f of a batch, or what makes it of the outputs of some of its rows: then one pass has both.
+Cotangents = Tensor | Callable[[Tensor, slice], Tensor]
+
+
+class Ghost:
+    """Norms and Gram of row gradients g_i = J_i^T G_i of one net.
+
+    Parameters
+    ----------
+    fnet : FunctionalNet
+    X : rows
+        At least one; the first four decide which layers' rules can be trusted.
+    """
+
+    def __init__(self, fnet: FunctionalNet, X: Rows) -> None:
+        self.fnet = fnet
+        self._layers = _owners(fnet)
+        X = slice_rows(X, slice(0, 4))
+        # Random cotangents: the rows' own may be zero (a perfect fit), and would prove nothing.
+        f = forward(fnet, X)
+        G = torch.randn(f.shape, generator=torch.Generator().manual_seed(0)).to(f)
+        truth = [
+            pullback(fnet, slice_rows(X, slice(i, i + 1)), G[i : i + 1]) for i in range(len(G))
+        ]
+        found, _ = self._factors(X, G)
+        # Under .05, though half precision rounds so coarsely: else any rule would do there.
+        tolerance = min(100 * precision(fnet, X) ** 0.75, 0.05)
+        self.trusted = {n for n, factor in found.items() if _agrees(factor, n, truth, tolerance)}
+        self.by_vmap = [name for name in fnet.params if name not in self.trusted]
+        sizes = {name: p.numel() for name, p in fnet.params.items()}
+        # Rows one by one are so slow that some of them cost more than all that the rules save.
+        self.has_rules = 2 * sum(sizes[name] for name in self.trusted) > sum(sizes.values())
+        kept = {name.rpartition(".")[0] for name in self.trusted}
+        self._layers = {name: layer for name, layer in self._layers.items() if name in kept}
+
+    def of_losses(self, X: Rows, y: Any) -> Cotangents:
+        """Gradients of the rows' losses by the outputs, to be taken in the pass that asks."""
+        return lambda f, rows: self.fnet.cotangents(f, slice_rows(X, rows), y[rows])
+
+    def factors(self, X: Rows, G: Cotangents) -> dict[str, Factor]:
+        """Every parameter's row gradients, in the smallest form known for it."""
+        found, G = self._factors(X, G)
+        rest = row_gradients(self.fnet, X, G, self.by_vmap) if self.by_vmap else {}
+        return self._only_trusted(found) | {name: Dense(wide(g)) for name, g in rest.items()}
+
+    def square_norms(self, X: Rows, G: Cotangents) -> Tensor:
+        """‖g_i‖², (n,)."""
+        return self._total(X, G, lambda _, factor: factor.square_norms())
+
+    def inner(self, X: Rows, G: Cotangents, U: Directions, *, normalize: bool = False) -> Tensor:
+        """<g_i, u> of each direction (over ‖g_i‖ with `normalize`), (n, d) float64.
+
+        A direction costs as much as the layer's own forward pass; J u costs two of them.
+        """
+
+        def of(name: str, factor: Factor) -> Tensor:
+            products = factor.inner(U[name]).double()
+            if not normalize:
+                return products
+            return torch.cat([products, factor.square_norms().double().unsqueeze(1)], 1)
+
+        found = self._total(X, G, of)
+        if not normalize:
+            return found
+        norms = found[:, -1:].sqrt()
+        return torch.where(norms > 0, found[:, :-1] / norms, 0)
+
+    def _total(self, X: Rows, G: Cotangents, of: Callable[[str, Factor], Tensor]) -> Tensor:
+        """Sum of what `of` says of each parameter's row gradients, (n, ...)."""
+        found, G = self._factors(X, G)
+        parts = [of(name, factor) for name, factor in self._only_trusted(found).items()]
+        if self.by_vmap:
+            width = sum(self.fnet.params[name].numel() for name in self.by_vmap)
+            step = _rows_a_piece(width)
+            pieces = []
+            for start in range(0, len(G), step):
+                rows = slice(start, start + step)
+                rest = row_gradients(self.fnet, slice_rows(X, rows), G[rows], self.by_vmap)
+                each = (of(name, Dense(wide(g))) for name, g in rest.items())
+                pieces.append(reduce(torch.add, each))
+            parts.append(torch.cat(pieces))
+        return reduce(torch.add, parts)
+
+    def _only_trusted(self, found: dict[str, Factor]) -> dict[str, Factor]:
+        return {name: factor for name, factor in found.items() if name in self.trusted}
+
+    def _factors(self, X: Rows, G: Cotangents) -> tuple[dict[str, Factor], Tensor]:
+        """Factors by the rules, trusted or not, and ∂ℓ/∂f."""
+        if isinstance(G, Tensor):
+            given = G
+            G = lambda _, rows: given[rows]  # noqa: E731
+        n = n_rows(X)
+        step = self.fnet.rows_at_once or n
+        pieces = [slice(i, i + step) for i in range(0, n, step)]
+        found = [self._in_one_call(slice_rows(X, rows), G, rows) for rows in pieces]
+        if len(found) == 1:
+            return found[0]
+        stacked = {name: _stacked([piece[0][name] for piece in found]) for name in found[0][0]}
+        return stacked, join_rows([piece[1] for piece in found])
+
+    def _in_one_call(
+        self, X: Rows, cotangents: Callable[[Tensor, slice], Tensor], rows: slice
+    ) -> tuple[dict[str, Factor], Tensor]:
+        calls: list[tuple[str, Tensor, Tensor]] = []
+
+        def record(name: str) -> Callable[..., Tensor | None]:
+            def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor | None:
+                if not isinstance(output, Tensor) or not output.requires_grad:
+                    return None
+                calls.append((name, wide(_entering(layer, inputs[0])), output))
+                return output.clone()  # an in-place activation must not overwrite what we keep
+
+            return hook
+
+        fnet = self.fnet
+        leaves = {name: p.detach().requires_grad_() for name, p in fnet.params.items()}
+        hooks = [layer.register_forward_hook(record(n)) for n, layer in self._layers.items()]
+        try:
+            with torch.enable_grad(), plain_kernels(fnet):
+                outputs = fnet.outputs(leaves, X)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        G = cotangents(outputs.detach(), rows)
+        if not calls:
+            return {}, G
+        grads = torch.autograd.grad(
+            outputs,
+            [c[2] for c in calls],
+            G.to(outputs.dtype),
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        found: dict[str, Factor] = {}
+        with torch.no_grad():
+            for (name, a, _), d in zip(calls, grads, strict=True):
+                if len(a) != len(G) or len(d) != len(G):
+                    continue  # rows are not the first axis here: left to vmap by the probe
+                for own, factor in factors(self._layers[name], a, wide(d)).items():
+                    full = f"{name}.{own}" if name else own
+                    if full in fnet.params:
+                        found[full] = found[full].join(factor) if full in found else factor  # type: ignore[arg-type]
+        return found, G
+
+
+def _owners(fnet: FunctionalNet) -> dict[str, nn.Module]:
+    """Layers that have a rule and a parameter of interest."""
+    ruled = (
+        nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, _BatchNorm
+    )  # fmt: skip
+    return {
+        name: layer
+        for name, layer in fnet.shell.named_modules()
+        if isinstance(layer, ruled)
+        and any((f"{name}.{own}" if name else own) in fnet.params for own in ("weight", "bias"))
+        and not (isinstance(layer, _BatchNorm) and layer.running_mean is None)
+    }
+
+
+def _agrees(factor: Factor, name: str, truth: list[Params], tolerance: float) -> bool:
+    got = factor.dense().flatten(1)
+    want = torch.stack([row[name].flatten() for row in truth])
+    scale = want.abs().max()
+    if got.shape != want.shape or scale == 0:
+        return False
+    return bool((got - want).abs().max() <= tolerance * scale)

@@ -1,0 +1,108 @@
+"""Switches for the fused kernels that have no rule for forward mode or vmap."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from skinfluence._core.net import FunctionalNet
+
+
+class _PlainBags(TorchFunctionMode):
+    """Puts lookups and a sum in the place of `embedding_bag`, whose backward has no derivative."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is not F.embedding_bag or args[0].ndim != 2:
+            return func(*args, **kwargs)
+        return _plain_bags(*args, **kwargs)
+
+
+def _plain_bags(
+    index: Tensor,
+    weight: Tensor,
+    *,
+    mode: str,
+    max_norm: float | None,
+    norm_type: float,
+    per_sample_weights: Tensor | None,
+    padding_idx: int | None,
+    **others: Any,
+) -> Tensor:
+    found = F.embedding(index, weight, max_norm=max_norm, norm_type=norm_type)
+    counted = torch.ones_like(index) if padding_idx is None else (index != padding_idx).long()
+    counted, number = counted.unsqueeze(2), counted.sum(1, keepdim=True)
+    if mode == "max":
+        most = found.masked_fill(counted == 0, -torch.inf).max(1).values
+        return torch.where(number > 0, most, 0)
+    if per_sample_weights is not None:
+        found = found * per_sample_weights.unsqueeze(2)
+    total = (found * counted).sum(1)
+    return total / number.clamp_min(1) if mode == "mean" else total
+
+
+class _Switch:
+    """A process-wide torch flag that is off while anybody is inside: the last one out restores."""
+
+    def __init__(self, read: Callable[[], bool], write: Callable[[bool], None]) -> None:
+        self._read, self._write = read, write
+        self._lock, self._inside, self._before = threading.Lock(), 0, True
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        with self._lock:
+            if self._inside == 0:
+                self._before = self._read()
+                self._write(False)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    self._write(self._before)
+
+
+def _flag(backend: Any) -> _Switch:
+    # Not backend.flags(): on a CPU build that warns of TF32, whatever is asked of it.
+    return _Switch(lambda: backend.enabled, lambda value: setattr(backend, "enabled", value))
+
+
+_MKLDNN, _CUDNN = _flag(torch.backends.mkldnn), _flag(torch.backends.cudnn)
+
+_ATTENTION_FASTPATH = _Switch(
+    torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled
+)
+
+# Not sdpa_kernel(MATH): two threads that leave it in another order than they came spoil the flags.
+_FUSED_ATTENTION = [
+    _Switch(torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
+    _Switch(
+        torch.backends.cuda.mem_efficient_sdp_enabled, torch.backends.cuda.enable_mem_efficient_sdp
+    ),
+    _Switch(torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.enable_cudnn_sdp),
+]
+
+
+@contextmanager
+def plain_kernels(fnet: FunctionalNet) -> Iterator[None]:
+    """Do, for the while, without the fused kernels that have no rule for forward mode or vmap."""
+    with ExitStack() as stack:
+        for kernel in _FUSED_ATTENTION:
+            stack.enter_context(kernel.off())
+        if fnet.contains(nn.RNNBase):
+            stack.enter_context(_MKLDNN.off())
+            stack.enter_context(_CUDNN.off())
+        if fnet.contains(nn.MultiheadAttention):
+            stack.enter_context(_ATTENTION_FASTPATH.off())
+        if fnet.contains(nn.EmbeddingBag):
+            stack.enter_context(_PlainBags())
+        yield

@@ -1,0 +1,55 @@
+"""Rows in any form that a net takes: arrays, tensors, and dicts of either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+IGNORED = -100  # a target that has no part in the loss, as torch's criteria have it by default
+
+Rows = Any  # what skorch takes as X: an array, a tensor, a dict of either
+
+
+def wide(t: Tensor) -> Tensor:
+    """Return numbers of half precision as float32, and any others as they are."""
+    return t.to(torch.promote_types(t.dtype, torch.float32)) if t.is_floating_point() else t
+
+
+def map_tensors(function: Callable[[Tensor], Tensor], X: Rows) -> Rows:
+    """Apply a function to a tensor, or to each tensor of a dict."""
+    if isinstance(X, Mapping):
+        return {key: function(value) for key, value in X.items()}
+    return function(X)
+
+
+def join_rows(parts: list[Tensor], fill: float = 0.0) -> Tensor:
+    """Join tensors along the rows; sequences, of which the second axis is, to the longest."""
+    if parts[0].ndim > 1:
+        most = max(part.shape[1] for part in parts)
+        ends = [(0, 0) * (part.ndim - 2) + (0, most - part.shape[1]) for part in parts]
+        parts = [nn.functional.pad(p, end, value=fill) for p, end in zip(parts, ends, strict=True)]
+    return torch.cat(parts)
+
+
+def is_sliceable(X: Rows) -> bool:
+    """Whether rows can be taken by a slice or an index array."""
+    if isinstance(X, Mapping):
+        return all(isinstance(value, np.ndarray | Tensor) for value in X.values())
+    return isinstance(X, np.ndarray | Tensor) and not isinstance(X, Dataset)
+
+
+def slice_rows(X: Rows, rows: Any) -> Rows:
+    """Take rows of an array, a tensor, or a dict of either."""
+    if isinstance(X, Mapping):
+        return {key: value[rows] for key, value in X.items()}
+    return X[rows]
+
+
+def n_rows(X: Rows) -> int:
+    """Count the rows of an array, a tensor, a dataset, or a dict of arrays."""
+    return len(next(iter(X.values()))) if isinstance(X, Mapping) else len(X)

@@ -1,0 +1,257 @@
+"""Labels that a user hands in, and how they are written for the net."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import is_classifier, is_regressor
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_array, column_or_1d
+from skorch import NeuralNetBinaryClassifier
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from skinfluence._data.rows import _without_label, cast
+
+
+def check_labels(y: Any, n: int, name: str = "y") -> np.ndarray:
+    """Return y as an array with one entry (or one row of outputs) for each of n rows."""
+    if y is None:
+        raise ValueError(
+            f"requires {name} to be passed, but the target {name} is None. "
+            "Influence is defined for labelled rows."
+        )
+    if isinstance(y, Tensor):
+        y = y.detach().cpu()
+        y = (y.float() if y.dtype == torch.bfloat16 else y).numpy()
+    elif hasattr(y, "to_numpy") and len(np.shape(y)) == 1:
+        y = np.asarray(y)  # check_array would turn pandas' nullable integers into floats
+    y = check_array(
+        y, ensure_2d=False, dtype=None, ensure_all_finite=False, input_name=name, allow_nd=False
+    )
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    if len(y) != n:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: {n} rows, but {name} "
+            f"has {len(y)}."
+        )
+    missing = _is_missing(y)
+    if missing.any():
+        raise ValueError(
+            f"{name} contains NaN or infinity in {int(missing.sum())} of {n} rows; drop or fill "
+            "those rows first."
+        )
+    return _of_one_type(y, name) if y.dtype.kind == "O" else y
+
+
+def own_labels(X: Any, y: Any) -> Any:
+    """Return y, or where it is None the labels that a Dataset carries itself."""
+    return labels_of(X) if y is None and isinstance(X, Dataset) else y
+
+
+def labels_of(dataset: Dataset) -> np.ndarray:
+    """Targets of a Dataset of (x, y) items, in order."""
+    first = dataset[0]
+    if not isinstance(first, tuple | list) or len(first) != 2:
+        raise ValueError(
+            f"y is None and the Dataset's items are no (x, y) pairs but {type(first).__name__}; "
+            "give y, or a Dataset whose items are pairs."
+        )
+    return np.stack([np.asarray(dataset[i][1]) for i in range(len(dataset))])
+
+
+class Relabelled(Dataset):
+    """The items of a Dataset with other labels: as the net's criterion takes them, or a rule's."""
+
+    def __init__(self, items: Any, y: Any, dtype: torch.dtype | None = None) -> None:
+        self.items, self.y, self.dtype = items, y, dtype
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        x = _without_label(self.items[index])
+        return x if self.dtype is None else cast(x, self.dtype), self.y[index]
+
+
+def with_labels(X: Any, y: np.ndarray, dtype: torch.dtype) -> Any:
+    """Return X, cast; a Dataset's items get the labels y, since skorch looks at no others."""
+    return Relabelled(X, y, dtype) if isinstance(X, Dataset) else cast(X, dtype)
+
+
+class Labels:
+    """How the user's labels are written for the net, and back.
+
+    Attributes
+    ----------
+    classes_ : ndarray or None
+        The user's labels, sorted; None for a regressor.
+    codes_ : ndarray or None
+        What the net calls them: the number of an output.
+    """
+
+    def __init__(self, net: Any, y: np.ndarray, *, dtype: Any, output_ndim: int | None) -> None:
+        self._frozen = frozen = isinstance(net, FrozenEstimator)
+        net = net.estimator if frozen else net
+        self.is_classification = is_classifier(net)
+        self.is_regression = is_regressor(net)
+        self.reads_text = getattr(net, "reads_text", False)
+        self.classes_ = self.codes_ = None
+        self._float = np.float64 if dtype is torch.float64 else np.float32
+        self._binary = isinstance(net, NeuralNetBinaryClassifier)
+        self._column = output_ndim != 1
+        if self.is_classification:
+            self._learn_classes(net, y, frozen)
+
+    def _learn_classes(self, net: Any, y: np.ndarray, frozen: bool) -> None:
+        y = column_or_1d(y)
+        check_classification_targets(y)
+        known, codes = _known_classes(net) if frozen else _as_codes(np.unique(y))
+        if len(known) < 2:
+            raise ValueError(
+                f"y has one class only ({_some(known)}); at least two classes are needed to tell a "
+                "right label from a wrong one."
+            )
+        if self._binary and len(known) != 2:
+            raise ValueError(
+                "a NeuralNetBinaryClassifier needs two classes, y has "
+                f"{len(known)}: {_some(known)}."
+            )
+        order = np.argsort(known)
+        self.classes_, self.codes_ = known[order], codes[order]
+
+    @property
+    def columns_(self) -> np.ndarray | None:
+        """Class of each column of the net's probabilities; None for a regressor."""
+        if self.codes_ is None:
+            return None
+        in_order = np.argsort(self.codes_)
+        if np.array_equal(self.codes_[in_order], np.arange(len(in_order))):
+            return self.classes_[in_order]
+        # A frozen net was fitted on numbers with gaps: it has a column for those between, too.
+        return np.arange(self.codes_.max() + 1)
+
+    def encode(self, y: np.ndarray, name: str = "y") -> np.ndarray:
+        """Return y as the net's criterion takes it."""
+        if self.is_classification:
+            y = column_or_1d(y)
+            position = np.searchsorted(self.classes_, y) if _comparable(self.classes_, y) else None
+            if position is not None:
+                position = np.minimum(position, len(self.classes_) - 1)
+            if position is None or (self.classes_[position] != y).any():
+                unseen = sorted({str(v) for v in y} - {str(c) for c in self.classes_})
+                hint = ""
+                if self._frozen and len(np.unique(y)) == len(self.classes_):
+                    hint = (
+                        " If its outputs are these classes by other names, tell it before it is "
+                        "frozen, in the order of the outputs: net.classes = "
+                        f"[{_some(np.unique(y))}]."
+                    )
+                raise ValueError(
+                    f"{name} contains labels that the net was not fitted on: "
+                    f"{', '.join(unseen[:5]) or f'dtype {y.dtype}'}; it knows "
+                    f"{_some(self.classes_)}.{hint}"
+                )
+            codes = self.codes_[position]
+            return codes.astype(self._float) if self._binary else codes
+        if self.reads_text:
+            if y.ndim > 1 or y.dtype.kind != "U":
+                raise ValueError(
+                    f"{name} is of shape {y.shape} and dtype {y.dtype}; the answers that a language"
+                    " model learns are texts, one string a row."
+                )
+            return y
+        if y.dtype.kind not in "fiub":
+            raise ValueError(
+                f"Unknown label type: {name} has dtype {y.dtype}; a regressor needs numbers."
+            )
+        if self.is_regression or y.dtype.kind == "f":
+            y = y.astype(self._float)
+        if self.is_regression and y.ndim == 1 and self._column:
+            y = y.reshape(-1, 1)  # against outputs (n, 1), y (n,) would broadcast to n x n
+        return y
+
+    def decode(self, index: np.ndarray) -> np.ndarray:
+        """Return the user's labels for positions in `classes_`."""
+        return self.classes_[index]
+
+
+def _as_codes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return labels, np.arange(len(labels))
+
+
+def _known_classes(net: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of a frozen net, and the numbers of their outputs."""
+    named, seen = getattr(net, "classes", None), getattr(net, "classes_inferred_", None)
+    try:
+        known = np.asarray(net.classes_ if named is None else named)
+    except AttributeError as error:
+        raise ValueError(
+            "the frozen net does not know its classes, for it was not trained by fit(X, y): tell "
+            "it before it is frozen, in the order of its outputs: net.classes = [0, 1]."
+        ) from error
+    # Numbers that it was itself trained on are numbers of outputs; names are in the outputs' order.
+    own = known if seen is None and named is None else seen
+    if known.dtype.kind in "iufb" and own is not None and np.isin(own, known).all():
+        return known, known.astype(np.int64)
+    return _as_codes(known)
+
+
+def default_task(y: np.ndarray) -> str:
+    """Return "classification" or "regression", as y asks.
+
+    Whole numbers are labels, unless there are more than 20 different ones and either y is of a
+    float dtype or they are more than a tenth of the rows.
+    """
+    kind = type_of_target(y, input_name="y")
+    if kind == "multiclass" and y.dtype.kind in "iuf":
+        distinct = len(np.unique(y))
+        if distinct > 20 and (y.dtype.kind == "f" or distinct > len(y) / 10):
+            return "regression"
+    if kind in ("binary", "multiclass"):
+        return "classification"
+    if kind in ("continuous", "continuous-multioutput", "multiclass-multioutput"):
+        return "regression"
+    raise ValueError(
+        f"Unknown label type: y is {kind!r}; the ready-made nets take class labels or numbers. "
+        "Give a net of your own for anything else."
+    )
+
+
+def _is_missing(y: np.ndarray) -> np.ndarray:
+    if y.dtype.kind == "f":
+        missing = ~np.isfinite(y)
+    elif y.dtype.kind == "O":
+        # None, NaN and pandas' NA: what does not equal itself, or cannot say that it does
+        missing = np.vectorize(_is_na, otypes=[bool])(y)
+    else:
+        missing = np.zeros(y.shape, dtype=bool)
+    return missing.reshape(len(y), -1).any(1)
+
+
+def _is_na(value: Any) -> bool:
+    try:
+        return value is None or bool(value != value)
+    except TypeError:
+        return True
+
+
+def _of_one_type(y: np.ndarray, name: str) -> np.ndarray:
+    kinds = {"text" if isinstance(v, str) else "number" for v in y.ravel()}
+    if len(kinds) > 1:
+        raise ValueError(f"{name} mixes text and numbers; make its labels all of one type.")
+    return np.array(y.tolist())
+
+
+def _comparable(classes: np.ndarray, y: np.ndarray) -> bool:
+    numeric = "iufb"
+    return (classes.dtype.kind in numeric) == (y.dtype.kind in numeric)
+
+
+def _some(values: np.ndarray, most: int = 10) -> str:
+    shown = ", ".join(repr(v.item() if hasattr(v, "item") else v) for v in values[:most])
+    return shown + (f", ... ({len(values)} in all)" if len(values) > most else "")

@@ -1,0 +1,161 @@
+"""Reference rows and groups: checked when given, split off the training rows when not."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from skinfluence._core.tensors import n_rows
+from skinfluence._data.labels import _is_missing, _of_one_type
+
+
+def check_reference(X_val: Any, y_val: Any) -> tuple[Any, Any] | None:
+    """Return (X_val, y_val) or None; 1-tuples, which a grid search does not slice, are opened."""
+    X_val, y_val = (v[0] if isinstance(v, tuple) and len(v) == 1 else v for v in (X_val, y_val))
+    if X_val is None and y_val is None:
+        return None
+    if X_val is None:
+        raise ValueError("y_val was provided, but X_val was not: give both, or neither.")
+    if y_val is None and not isinstance(X_val, Dataset):
+        raise ValueError("X_val was provided, but y_val was not: give both, or neither.")
+    return X_val, y_val
+
+
+# What `fit` of our estimators takes beside X and y; metadata routing hands it on unasked.
+REFERENCE_ARGUMENTS = ("X_val", "y_val", "sensitive_features", "sensitive_features_val")
+
+
+def check_groups(
+    of_rows: Any, of_val: Any, n: int, reference: tuple[Any, Any] | None
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the group of each row, and of each row of X_val; None where not given."""
+    if isinstance(of_val, tuple) and len(of_val) == 1:
+        of_val = of_val[0]
+    if reference is None and of_val is not None:
+        raise ValueError(
+            "sensitive_features_val was provided, but X_val was not: give sensitive_features, "
+            "aligned with X, from which the reference rows are split off."
+        )
+    if reference is not None and of_rows is not None and of_val is None:
+        raise ValueError(
+            "sensitive_features is aligned with X; the reference rows are X_val: give their groups "
+            "as sensitive_features_val."
+        )
+    if of_rows is not None:
+        of_rows = _as_groups(of_rows, n, "sensitive_features")
+    if of_val is not None and reference is not None:
+        of_val = _as_groups(of_val, n_rows(reference[0]), "sensitive_features_val")
+    return of_rows, of_val
+
+
+def check_groups_present(of_reference: np.ndarray, of_rows: np.ndarray) -> None:
+    """Raise where a group of the rows has no reference row."""
+    absent = np.setdiff1d(of_rows, of_reference)
+    if len(absent):
+        rows = int((of_rows == absent[0]).sum())
+        raise ValueError(
+            f"group {absent[0].item()!r} of sensitive_features has {rows} rows, but none among the "
+            "reference rows; give more rows of it, a larger validation_fraction, X_val with "
+            "sensitive_features_val, or merge the group."
+        )
+
+
+def _as_groups(values: Any, n: int, name: str) -> np.ndarray:
+    """One label a row; several columns are crossed, as in fairlearn."""
+    # Of a list with a NaN among its strings, numpy would make the string "nan".
+    columns = np.asarray(values, dtype=object if isinstance(values, list | tuple) else None)
+    if isinstance(values, Tensor):
+        columns = values.detach().cpu().numpy()
+    if columns.ndim not in (1, 2) or len(columns) != n:
+        raise ValueError(
+            f"{name} has shape {columns.shape}; expected one entry (or one row of columns) for "
+            f"each of {n} rows."
+        )
+    columns = columns.reshape(n, -1)
+    missing = _is_missing(columns)
+    if missing.any():
+        raise ValueError(
+            f"{name} has {int(missing.sum())} missing entries; give those rows a group of their "
+            "own, or drop them."
+        )
+    if columns.shape[1] == 1:
+        column = columns[:, 0]
+        column = _of_one_type(column, name) if column.dtype.kind == "O" else column
+        return column.astype(str) if column.dtype.kind == "O" else column  # such as pandas.cut's
+    # Doubled, so that ("a & b", "c") and ("a", "b & c") stay two groups.
+    return np.array([" & ".join(str(v).replace("&", "&&") for v in row) for row in columns])
+
+
+def hold_out(
+    y: np.ndarray,
+    fraction: Any,
+    rng: np.random.RandomState,
+    *,
+    stratify: bool,
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
+    """Sorted indices of about `fraction` of the rows; of each class alike, but never all of one.
+
+    With `stratify`, of each class; with `groups`, of each group.
+    """
+    if not (isinstance(fraction, Real) and 0 < fraction < 1):
+        raise ValueError(f"validation_fraction={fraction!r}: expected a number between 0 and 1.")
+    chosen = []
+    for rows in _strata(y, stratify, groups):
+        size = min(max(1, round(fraction * len(rows))), len(rows) - 1)
+        chosen.append(rng.permutation(rows)[:size])
+    held = np.sort(np.concatenate(chosen))
+    if not len(held):
+        raise ValueError(
+            f"no reference rows can be split off {len(y)} rows (n_samples={len(y)}) without taking "
+            "the last row of a class; give more rows, or X_val and y_val."
+        )
+    return held
+
+
+def folds(
+    y: np.ndarray,
+    number: int,
+    rng: np.random.RandomState,
+    *,
+    stratify: bool,
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
+    """Fold of each row, (n,); -1 for the only row of its class, which every fit must see."""
+    fold = np.full(len(y), -1)
+    start = 0
+    for rows in _strata(y, stratify, groups):
+        if len(rows) > 1:
+            fold[rng.permutation(rows)] = (start + np.arange(len(rows))) % number
+            start += len(rows)
+    if len(np.unique(fold[fold >= 0])) < number:
+        raise ValueError(
+            f"cv={number} needs at least {number} rows to fold, in classes of two or more; "
+            f"got n_samples={len(y)}. Give more rows, a smaller cv, or X_val and y_val."
+        )
+    return fold
+
+
+def check_reference_size(y_val: np.ndarray, classes: np.ndarray | None) -> None:
+    """Raise where there are fewer reference rows than classes."""
+    if classes is not None and len(y_val) < len(classes):
+        raise ValueError(
+            f"{len(y_val)} reference rows for {len(classes)} classes; at least one a class is "
+            "needed: give more X_val, a larger validation_fraction, or a smaller cv. What helps or "
+            "harms single rows is asked with skinfluence.pairwise.top_rows."
+        )
+
+
+def _strata(y: np.ndarray, stratify: bool, groups: np.ndarray | None) -> list[np.ndarray]:
+    """Rows of each class, of each group, or of each class in each group."""
+    keys = [y] if stratify else []
+    keys += [] if groups is None else [groups]
+    if not keys:
+        return [np.arange(len(y))]
+    codes = np.stack([np.unique(key, return_inverse=True)[1] for key in keys], 1)
+    cell = np.unique(codes, axis=0, return_inverse=True)[1].ravel()
+    return [np.flatnonzero(cell == k) for k in range(cell.max() + 1)]

@@ -1,0 +1,245 @@
+"""Rows that a user hands in, checked once; rows keep their order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import issparse
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import (
+    check_array,
+    validate_data,
+)
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset, Subset
+
+from skinfluence._core.tensors import n_rows, slice_rows
+
+
+def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
+    """Return X as arrays, tensors or a Dataset: finite, numeric, of the width seen in fit."""
+    if isinstance(X, Dataset):
+        if isinstance(X, IterableDataset) or not hasattr(X, "__len__"):
+            raise TypeError(
+                f"{name} is a {type(X).__name__}, which has no length and no order to index; "
+                "give a Dataset with __len__ and __getitem__."
+            )
+        _check_some(len(X), name)
+        return X
+    if isinstance(X, Mapping) and not issparse(X):  # scipy's dok format is a dict
+        if not X:
+            raise ValueError(f"{name} is a dict without entries; at least one array is needed.")
+        checked = {key: _check_entry(value, f"{name}[{key!r}]") for key, value in X.items()}
+        lengths = {key: len(value) for key, value in checked.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"{name} is a dict whose entries differ in their rows: {lengths}.")
+        _check_some(next(iter(lengths.values())), name)
+        return checked
+    texts = as_texts(X, name)
+    if texts is not None:
+        return texts
+    if isinstance(X, Tensor):
+        X = X.detach()
+        if X.ndim >= 2 and X.device.type == "cpu" and X.dtype != torch.bfloat16:
+            X = X.numpy()
+        else:
+            _check_width(estimator, X, reset=reset, name=name)
+            return _check_entry(X, name)
+    given = X
+    try:
+        X = validate_data(estimator, X, reset=reset, dtype="numeric", allow_nd=True)
+        X = X.astype(np.float64) if X.dtype.kind == "O" else X  # of a pandas categorical
+    except (TypeError, ValueError) as error:
+        text = _advice(error, given)
+        if name == "X" and text == str(error):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(text if name == "X" else f"{name}: {text}") from error
+    return forwards(X.astype(np.float32) if X.dtype.kind == "b" else X)
+
+
+def forwards(array: np.ndarray) -> np.ndarray:
+    """Return an array that torch can share: not one that is reversed."""
+    return np.ascontiguousarray(array) if any(step < 0 for step in array.strides) else array
+
+
+def _advice(error: Exception, X: Any) -> str:
+    """What scikit-learn found wrong with X, and what to do about it before *our* estimators."""
+    first = str(error).split("\n")[0]
+    if "contains NaN" in first:
+        missing = getattr(X, "isna", None) or getattr(X, "is_null", None)
+        where = ""
+        if hasattr(X, "iloc") and missing is not None:
+            by_column = missing().sum()
+            where = " (" + ", ".join(f"{n} in {c}" for c, n in by_column.items() if n) + ")"
+        return (
+            f"{first.rstrip('.')}{where}: impute first, as in make_pipeline(SimpleImputer(), ...), "
+            "or drop those rows."
+        )
+    if hasattr(X, "select_dtypes"):
+        others = X.select_dtypes(exclude=["number", "bool"]).columns
+        if len(others):
+            return (
+                f"X has columns that hold no numbers: {', '.join(map(str, others))}; encode them "
+                f"first, with a ColumnTransformer in front ({first.split('. ')[0][:80]})."
+            )
+    return str(error)
+
+
+def as_texts(X: Any, name: str = "X") -> np.ndarray | None:
+    """Return X as strings, (n,) of dtype object, or None where it is no column of texts.
+
+    A column is a list, an array, a Series, a column of a Hugging Face dataset, or a frame or such
+    a dataset that has no other.
+    """
+    if isinstance(X, Tensor | str | bytes) or issparse(X):
+        return None
+    names = getattr(X, "column_names", getattr(X, "columns", None))
+    if names is not None and len(names) == 1:
+        X = X[next(iter(names))]
+    elif names is not None or len(getattr(X, "shape", "1")) != 1 or not hasattr(X, "__getitem__"):
+        return None
+    column = [] if getattr(getattr(X, "dtype", None), "kind", "O") in "iufbcmM" else list(X)
+    is_text = [isinstance(value, str) for value in column]
+    if not any(is_text):
+        return None
+    if not all(is_text):
+        at = is_text.index(False)
+        raise ValueError(
+            f"{name} is a column of texts, but entry {at} is {column[at]!r} (and "
+            f"{is_text.count(False)} of {len(column)} are no strings); drop or fill those rows."
+        )
+    texts = np.empty(len(column), dtype=object)
+    texts[:] = column
+    return texts
+
+
+def is_text(X: Any) -> bool:
+    """Whether rows that `check_rows` returned are texts."""
+    return isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype.kind == "O"
+
+
+def described(X: Any) -> str:
+    """Shape of X, or its type."""
+    return f"shape {np.shape(X)}" if hasattr(X, "shape") else f"type {type(X).__name__}"
+
+
+def check_reader(X: Any, reads_text: bool) -> None:
+    """Raise where rows are texts and the net takes numbers, or the other way round."""
+    if is_text(X) and not reads_text:
+        raise ValueError(
+            "X is a column of texts, and the net takes numbers: use a net of skinfluence.text, or "
+            "turn the texts into numbers first (TextEmbedder, TfidfVectorizer)."
+        )
+    if reads_text and not is_text(X) and not isinstance(X, Dataset):
+        raise ValueError(
+            f"the net reads texts, but X is of {described(X)}; expected strings: a list, a "
+            "Series, or a frame with one column."
+        )
+
+
+def cast(X: Any, dtype: torch.dtype) -> Any:
+    """Floats to the net's dtype, integers as they are (embeddings need them)."""
+    if isinstance(X, Mapping):
+        return {key: cast(value, dtype) for key, value in X.items()}
+    if isinstance(X, Tensor):
+        return X.to(dtype) if X.is_floating_point() else X
+    if isinstance(X, np.ndarray) and X.dtype.kind == "f":
+        wanted = np.float64 if dtype is torch.float64 else np.float32
+        with np.errstate(over="ignore"):
+            result = X.astype(wanted, copy=False)
+        if not np.isfinite(result).all():
+            raise ValueError(
+                f"X has values beyond the range of {result.dtype} (largest "
+                f"{np.abs(X).max():.3g}); scale the columns first, e.g. with StandardScaler."
+            )
+        return result
+    return X
+
+
+def has_floats(X: Any) -> bool:
+    """Whether any entry would be cast."""
+    if isinstance(X, Dataset):
+        return has_floats(_without_label(X[0]))
+    values = X.values() if isinstance(X, Mapping) else [X]
+    return any(
+        (isinstance(v, Tensor) and v.is_floating_point())
+        or (isinstance(v, np.ndarray) and v.dtype.kind == "f")
+        for v in values
+    )
+
+
+def take(X: Any, index: np.ndarray) -> Any:
+    """Rows by index array, of anything that `check_rows` returns."""
+    if isinstance(X, Dataset):
+        return Subset(X, index.tolist())
+    if isinstance(X, Tensor):
+        return X[torch.as_tensor(index, device=X.device)]
+    return slice_rows(X, index)
+
+
+def first_rows(X: Any, number: int = 2) -> Any:
+    """Return the first few rows."""
+    return take(X, np.arange(min(number, n_rows(X))))
+
+
+def _without_label(item: Any) -> Any:
+    return item[0] if isinstance(item, tuple | list) and len(item) == 2 else item
+
+
+def _check_entry(value: Any, name: str) -> Any:
+    if isinstance(value, Tensor):
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise ValueError(f"{name} contains NaN or infinity; impute or drop those rows first.")
+        return value.detach()
+    checked = check_array(value, ensure_2d=False, allow_nd=True, dtype="numeric", input_name=name)
+    return forwards(checked)
+
+
+def _check_width(estimator: Any, X: Tensor, *, reset: bool, name: str) -> None:
+    if X.ndim < 2:
+        raise ValueError(
+            f"Expected 2D array, got {name} of shape {tuple(X.shape)} instead. Reshape your data."
+        )
+    if reset:
+        estimator.n_features_in_ = X.shape[1]
+    elif X.shape[1] != estimator.n_features_in_:
+        raise ValueError(
+            f"{name} has {X.shape[1]} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input."
+        )
+
+
+def _check_some(n: int, name: str) -> None:
+    if n == 0:
+        raise ValueError(f"{name} has 0 sample(s); at least one row is needed.")
+
+
+def rows_of(data: Any, index: np.ndarray) -> Any:
+    """Rows by index array, in the container they came in."""
+    if isinstance(data, Mapping):
+        return {key: rows_of(value, index) for key, value in data.items()}
+    if isinstance(data, Dataset | torch.Tensor):
+        return take(data, index)
+    if not hasattr(data, "__getitem__"):
+        data = np.asarray(data)
+    return _safe_indexing(data, index)
+
+
+def like(new: np.ndarray, y: Any) -> Any:
+    """Return labels in the container of y."""
+    if isinstance(y, torch.Tensor):
+        return torch.as_tensor(new)
+    if hasattr(y, "columns"):
+        table, names = new.reshape(len(new), -1), list(y.columns)
+        if hasattr(y, "iloc"):
+            return type(y)(table, index=y.index, columns=names).astype(y.dtypes)
+        return type(y)(table, schema=y.schema)  # polars
+    if hasattr(y, "iloc"):
+        return type(y)(new, index=y.index, name=y.name, dtype=y.dtype)
+    if hasattr(y, "to_numpy"):  # polars
+        return type(y)(y.name, new.tolist(), dtype=y.dtype)
+    return new.tolist() if isinstance(y, list) else new

@@ -1,0 +1,130 @@
+"""Checkpoints of a training: the module's state at some epochs."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+
+from skinfluence._core.net import module_of
+from skinfluence._core.states import SavedState, State
+
+_IN_MEMORY = 2**30  # bytes; more snapshots than that go to a temporary directory
+
+
+class Snapshots(Callback):
+    """Keep copies of the module's state at epochs that are spaced geometrically.
+
+    Early epochs tell wrong labels from right ones best, before the net has memorised them. Give it
+    to a net of your own (``callbacks=[Snapshots(6)]``) to score the fitted net, frozen, with
+    :class:`~skinfluence.ensembles.Checkpoints`. Where a training goes on (``partial_fit``, a warm
+    start), its own epochs are counted, and only they are kept.
+
+    Parameters
+    ----------
+    number : int, default=6
+        How many to keep at most; the last epoch is always one of them.
+    dirname : str or path, default=None
+        Directory for the snapshots, made if need be; a file an epoch, which `torch.load` reads with
+        ``weights_only=True``. None: they stay in memory, or where they would take more than 1 GiB
+        go to a temporary directory that goes away with the last of them.
+
+    Attributes
+    ----------
+    states_ : list of dict or SavedState
+        Oldest first. The nets of :mod:`skinfluence.text` leave out what is frozen.
+    learning_rates_ : list of float
+        Of the optimizer's first group of parameters, at each snapshot.
+    """
+
+    def __init__(self, number: int = 6, dirname: Any = None) -> None:
+        self.number = number
+        self.dirname = dirname
+
+    def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Choose the epochs."""
+        # From the last to the first, so that a number of one means the last.
+        spaced = np.geomspace(max(net.max_epochs, 1), 1, self.number)
+        self.epochs_ = {int(e) for e in np.round(spaced)}
+        self._by_epoch: dict[int, tuple[State, float]] = {}
+        self._temporary: _Temporary | None = None
+        self._directory = None if self.dirname is None else Path(self.dirname).absolute()
+        self._rate = _rate(net)
+        self._before = len(net.history)
+        if self._directory is not None:
+            self._directory.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def states_(self) -> list[State]:
+        """Copies kept so far, oldest first."""
+        return [state for state, _ in getattr(self, "_by_epoch", {}).values()]
+
+    @property
+    def learning_rates_(self) -> list[float]:
+        """Learning rate at each of them."""
+        return [lr for _, lr in self._by_epoch.values()]
+
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Note the learning rate: at the end of the epoch a scheduler may have changed it."""
+        self._rate = _rate(net)
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Copy the state if the epoch is one of them."""
+        if len(net.history) - self._before in self.epochs_:
+            self._keep(net)
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Copy the final state (also where training stopped early)."""
+        self._keep(net)
+
+    def _keep(self, net: NeuralNet) -> None:
+        epoch, state = len(net.history) - self._before, _state(net)
+        if self._directory is None:
+            size = sum(t.numel() * t.element_size() for t in state.values())
+            if size * self.number > _IN_MEMORY:
+                self._temporary = _Temporary()
+                self._directory = self._temporary.path
+        kept: State = state
+        if self._directory is not None:
+            path = self._directory / f"epoch-{epoch:05d}.pt"
+            torch.save(state, path)
+            kept = SavedState(path, self._temporary)
+        self._by_epoch[epoch] = kept, self._rate
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pickle outlives the directory: the snapshots travel in it.
+        return {k: v for k, v in vars(self).items() if k not in ("_temporary", "_directory")}
+
+
+class _Temporary:
+    """A directory that is removed when this object goes."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="snapshots-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+def snapshots_of(net: NeuralNet) -> Snapshots | None:
+    """Return the fitted callback that a user gave to a net."""
+    kept = [cb for _, cb in net.callbacks_ if isinstance(cb, Snapshots)]
+    return kept[0] if kept and kept[0].states_ else None
+
+
+def _rate(net: NeuralNet) -> float:
+    return float(net.optimizer_.param_groups[0]["lr"])
+
+
+def _state(net: NeuralNet) -> dict[str, torch.Tensor]:
+    module, left_out = module_of(net), set()
+    if getattr(net, "frozen_is_pretrained", False):  # and the same in every clone of the net
+        left_out = {name for name, p in module.named_parameters() if not p.requires_grad}
+    kept = {n: t for n, t in module.state_dict().items() if n not in left_out}
+    # In the machine's own memory: a pickle then opens where there is no such device.
+    return {name: t.detach().to("cpu", copy=True) for name, t in kept.items()}

@@ -1,0 +1,153 @@
+"""Fitting the user's net: a clone of it, under a seed, on every training row, with snapshots."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import torch
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNet
+from skorch.helper import predefined_split
+
+from skinfluence._core.gradients import forward
+from skinfluence._core.net import FunctionalNet
+from skinfluence._core.states import State
+from skinfluence._data.rows import described
+from skinfluence._fitting.checkpoints import Snapshots, _state
+from skinfluence._fitting.isolation import seeded
+
+
+def _going_on(start: NeuralNet, estimator: NeuralNet) -> NeuralNet:
+    """Return a copy of a fitted net that follows what was set on `estimator` since."""
+    before = start.get_params(deep=False)
+    plain = (bool, int, float, str, tuple, type(None))
+    changed = {
+        name: value
+        for name, value in estimator.get_params(deep=False).items()
+        if isinstance(value, plain) and (name not in before or before[name] != value)
+    }
+    if any(name.startswith(("module", "criterion")) for name in changed):
+        return clone(estimator)
+    net = copy.deepcopy(start)
+    net.set_params(**changed | {"verbose": 0})  # "Re-initializing optimizer" would be no news
+    net.verbose = estimator.verbose
+    return net
+
+
+def fit_net(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    reference: tuple[Any, Any],
+    seed: int,
+    snapshots: int | Snapshots = 1,
+    start: NeuralNet | None = None,
+) -> tuple[NeuralNet, list[State]]:
+    """Return a fitted clone of `estimator` and its states, the last of which is the final one.
+
+    A net with a ``train_split`` watches the reference rows instead (early stopping works), so that
+    it trains on every row it is given: scores of rows that it never saw would mean little.
+    A frozen net is returned as it is. `snapshots` is how many states to keep, or the callback that
+    is to keep them. `start` is a fitted clone to go on from (a copy of it does, with the
+    parameters of `estimator`; where the module or the criterion is another, it starts anew).
+    """
+    if isinstance(estimator, FrozenEstimator):
+        return estimator.estimator, [_state(estimator.estimator)]
+    net = clone(estimator) if start is None else _going_on(start, estimator)
+    split, callbacks = net.train_split, net.callbacks
+    watches = split is not None or getattr(net, "early_stopping", False)  # of the ready-made nets
+    recorder = snapshots if isinstance(snapshots, Snapshots) else Snapshots(snapshots)
+    # Not set_params, which cannot replace "disable".
+    net.callbacks = [*_as_list(callbacks), ("influence_snapshots", recorder)]
+    default = [name for name, _ in net.get_default_callbacks()] if callbacks == "disable" else []
+    for name in default:
+        setattr(net, f"callbacks__{name}", None)
+    if watches:
+        net.set_params(train_split=predefined_split(net.get_dataset(*reference)))
+    if net.initialized_:  # it goes on
+        net.initialize_callbacks()
+    with seeded(seed, net.device):
+        try:
+            net.fit(X, y)
+        except (RuntimeError, IndexError) as error:
+            raise _explained(error, X) from error
+    # The fitted net should not carry the reference rows or the snapshots into every pickle of it.
+    net.train_split, net.callbacks = split, callbacks
+    net.callbacks_ = [(name, cb) for name, cb in net.callbacks_ if cb is not recorder]
+    for name in default:
+        delattr(net, f"callbacks__{name}")
+    # A net with a fit of its own, in closed form perhaps, may never have called back.
+    return net, recorder.states_ or [_state(net)]
+
+
+def check_net(estimator: Any) -> None:
+    """Raise unless `estimator` is a skorch net, or a fitted one that is frozen."""
+    net = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
+    if not isinstance(net, NeuralNet):
+        hint = " A model of another kind goes into FilteredEstimator, fitted on curated rows."
+        if isinstance(estimator, torch.nn.Module | type):
+            hint = " Wrap the module: skorch.NeuralNetClassifier(Module, ...)."
+        elif hasattr(estimator, "steps"):
+            hint = " Put the steps in front of this one, in a Pipeline that ends with it."
+        raise TypeError(
+            "estimator= expected a skorch net (NeuralNetClassifier, NeuralNetBinaryClassifier, "
+            "NeuralNetRegressor, ...), or FrozenEstimator of a fitted one, or None for a "
+            f"ready-made net; got {_shown(estimator)}.{hint}"
+        )
+    if net is not estimator:
+        check_is_fitted(net)
+    elif isinstance(net.module, torch.nn.Module) and getattr(net, "initialized_", False):
+        warnings.warn(
+            "the net's module is an instance that has been trained already; a clone of the net "
+            "goes on from its weights and leaks what they have seen. Pass the module's class (with "
+            "module__... parameters), or FrozenEstimator(net) to score the net as it is.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype, int | None]:
+    """Return the dtype of the net's parameters and the number of axes of its outputs, untrained.
+
+    X is a few rows. The width of some nets is known at fit only: they answer None for the axes.
+    """
+    net = estimator.estimator if isinstance(estimator, FrozenEstimator) else clone(estimator)
+    with seeded(seed, net.device):
+        if net is not getattr(estimator, "estimator", None):
+            net.initialize()
+        dtype = torch.float32
+        try:
+            fnet = FunctionalNet(net)
+            dtype = fnet.dtype
+            return dtype, forward(fnet, next(iter(fnet.batches(X)))[0]).ndim
+        except (RuntimeError, TypeError, ValueError, IndexError):
+            return dtype, None
+
+
+def _explained(error: Exception, X: Any) -> Exception:
+    kind = getattr(getattr(X, "dtype", None), "kind", "")
+    if kind == "i" and "dtype" in str(error):
+        return ValueError(
+            f"X is of dtype {X.dtype} and the net's module wants floats ({error}). Integers are "
+            "passed on as they are, since embeddings need them: give X.astype('float32')."
+        )
+    if any(text in str(error) for text in ("shapes cannot be multiplied", "out of bounds")):
+        return ValueError(
+            f"the net's module does not fit these rows ({error}): X has {described(X)}; the module "
+            "must take rows of that shape and have an output for each class."
+        )
+    return error
+
+
+def _shown(estimator: Any) -> str:
+    """Its repr, where that is short."""
+    text = repr(estimator)
+    return text if len(text) <= 80 else type(estimator).__name__
+
+
+def _as_list(callbacks: Any) -> list[Any]:
+    return list(callbacks) if isinstance(callbacks, list | tuple) else []

@@ -1,0 +1,118 @@
+"""A user's rows and labels, checked and written for one net: the first step of every fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import is_classifier
+
+from skinfluence._core.tensors import n_rows
+from skinfluence._data.labels import Labels, check_labels, default_task, own_labels, with_labels
+from skinfluence._data.params import draw_seed
+from skinfluence._data.reference import check_reference, check_reference_size
+from skinfluence._data.rows import (
+    cast,
+    check_reader,
+    check_rows,
+    first_rows,
+    has_floats,
+    is_text,
+    take,
+)
+from skinfluence._fitting.fit import check_net, peek
+from skinfluence.nets import TabularClassifier, TabularRegressor
+
+
+@dataclass
+class Table:
+    """Rows in the form that `net` takes.
+
+    Attributes
+    ----------
+    net : the user's net, or the ready-made one that y asks for
+    X : rows; floats have the net's dtype
+    given : ndarray (n,), the labels as the user gave them
+    y : ndarray, the labels as the net's criterion takes them
+    labels : Labels, how to write and read them
+    dtype : torch dtype of the net's parameters
+    reference : (X, y) in the same form, or None where the user gave no reference rows
+    seed : int
+    """
+
+    net: Any
+    X: Any
+    given: np.ndarray
+    y: np.ndarray
+    labels: Labels
+    dtype: torch.dtype
+    reference: tuple[Any, np.ndarray] | None
+    seed: int
+
+    @property
+    def stratify(self) -> bool:
+        """Whether splits keep the shares of the classes."""
+        return self.labels.is_classification
+
+    def split(self, held: np.ndarray) -> tuple[Any, np.ndarray, tuple[Any, np.ndarray]]:
+        """Return training rows, their labels, and the held rows as the reference."""
+        rest = np.setdiff1d(np.arange(len(self.y)), held)
+        reference = take(self.X, held), self.y[held]
+        return take(self.X, rest), self.y[rest], reference
+
+
+def read_table(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -> Table:
+    """Check what was given to the `fit` of one of our estimators; raise where it cannot serve."""
+    if estimator.estimator is not None:
+        check_net(estimator.estimator)
+    X = check_rows(estimator, X, reset=True)
+    n = n_rows(X)
+    given = check_labels(own_labels(X, y), n)
+    net = estimator.estimator
+    if net is None:
+        regression = default_task(given) == "regression"
+        net = TabularRegressor() if regression else TabularClassifier()
+    reads_text = getattr(getattr(net, "estimator", net), "reads_text", False)
+    check_reader(X, reads_text)
+    seed = draw_seed(estimator.random_state)
+    dtype, output_ndim = torch.float32, None
+    numbers = has_floats(X) or given.dtype.kind == "f" or not is_classifier(net)
+    if numbers and not is_text(X):
+        few = first_rows(X)
+        few = with_labels(few, np.zeros(n_rows(few)), torch.float32)
+        dtype, output_ndim = peek(net, few, seed)
+    labels = Labels(net, given, dtype=dtype, output_ndim=output_ndim)
+    reference = check_reference(X_val, y_val)
+    if reference is not None:
+        X_ref = check_rows(estimator, reference[0], reset=False, name="X_val")
+        check_reader(X_ref, reads_text)
+        y_ref = check_labels(own_labels(X_ref, reference[1]), n_rows(X_ref), "y_val")
+        check_reference_size(y_ref, labels.classes_)
+        y_ref = labels.encode(y_ref, "y_val")
+        reference = with_labels(X_ref, y_ref, dtype), y_ref
+    encoded = labels.encode(given)
+    X = with_labels(X, encoded, dtype)
+    return Table(net, X, given, encoded, labels, dtype, reference, seed)
+
+
+def read_rows(
+    estimator: Any, X: Any, y: Any, labels: Labels, dtype: torch.dtype
+) -> tuple[Any, np.ndarray | None]:
+    """Check rows to be scored; y None stays None (unless a Dataset carries the labels)."""
+    X = check_rows(estimator, X, reset=False)
+    check_reader(X, labels.reads_text)
+    y = own_labels(X, y)
+    if y is None:
+        return cast(X, dtype), None
+    y = labels.encode(check_labels(y, n_rows(X)))
+    return with_labels(X, y, dtype), y
+
+
+def read_unlabelled(estimator: Any, X: Any, labels: Labels, dtype: torch.dtype) -> Any:
+    """Check rows of a classifier whose labels are not asked for, nor read from a Dataset."""
+    X = check_rows(estimator, X, reset=False)
+    check_reader(X, labels.reads_text)
+    anything = labels.encode(labels.decode(np.zeros(n_rows(X), int)))
+    return with_labels(X, anything, dtype)

@@ -1,0 +1,292 @@
+"""The self-check refuses nets whose scores could not be right, and no others."""
+
+import pytest
+import torch
+from skorch import NeuralNetClassifier
+from torch import nn
+from zoo import MODULES, initialized, make, rows_for
+
+from skinfluence._core.net import FunctionalNet
+from skinfluence._core.selfcheck import check_net
+
+F = nn.functional
+
+
+def check(net, X, y):
+    check_net(FunctionalNet(net), X, y)
+
+
+def check_module(module, **params):
+    check(initialized(module, **params), *rows_for("mlp", n=12))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.filterwarnings("ignore:no forward-mode derivative:RuntimeWarning")
+def test_every_net_of_the_zoo_passes(name, dtype):
+    check(*make(name, dtype))
+
+
+def test_one_row_passes():
+    net, X, y = make("mlp")
+    check(net, X[:1], y[:1])
+
+
+# Outputs --------------------------------------------------------------------------------------
+
+ANOTHER_EACH_TIME = "gives another output for the same rows each time"
+OTHER_ROWS = "a row's output depends on the other rows of its batch"
+
+
+def test_dropout_that_ignores_eval_mode_is_refused():
+    class AlwaysDrops(nn.Linear):
+        def forward(self, X):
+            return F.dropout(super().forward(X), 0.5)
+
+    with pytest.raises(ValueError, match=ANOTHER_EACH_TIME):
+        check_module(AlwaysDrops(5, 3))
+
+
+def test_a_forward_that_moves_a_buffer_is_refused():
+    class Counts(nn.Linear):
+        def __init__(self):
+            super().__init__(5, 3)
+            self.register_buffer("calls", torch.zeros((), dtype=torch.float64))
+
+        def forward(self, X):
+            self.calls.add_(1)
+            return super().forward(X) * self.calls
+
+    with pytest.raises(ValueError, match=ANOTHER_EACH_TIME):
+        check_module(Counts())
+
+
+def test_batchnorm_without_running_statistics_is_refused():
+    norm = nn.BatchNorm1d(4, track_running_stats=False)
+    module = nn.Sequential(nn.Linear(5, 4), norm, nn.Linear(4, 3)).double()
+    net = NeuralNetClassifier(module, criterion=nn.CrossEntropyLoss, train_split=None)
+    with pytest.raises(ValueError, match=OTHER_ROWS):
+        check(net.initialize(), *rows_for("mlp"))
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [
+        lambda f: f.softmax(0),
+        lambda f: f - f.mean(0),
+        lambda f: f.flip(0),
+        lambda f: f.cumsum(0),
+    ],
+    ids=["softmax", "mean", "flip", "cumsum"],
+)
+def test_an_operation_across_the_batch_is_refused(mix):
+    class Mixes(nn.Linear):
+        def forward(self, X):
+            return mix(super().forward(X))
+
+    with pytest.raises(ValueError, match=OTHER_ROWS):
+        check_module(Mixes(5, 3))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_outputs_that_are_not_finite_are_refused(value):
+    net, X, y = make("mlp")
+    with torch.no_grad():
+        net.module_[2].bias[1] = value
+    with pytest.raises(ValueError, match="outputs are NaN or infinite: training diverged"):
+        check(net, X, y)
+
+
+# Losses ---------------------------------------------------------------------------------------
+
+NO_SUM = "loss is not a function of single rows"
+
+
+class Contrastive(nn.Module):
+    """Each row against all the others of its batch."""
+
+    def forward(self, y_pred, y_true):
+        return F.cross_entropy(y_pred @ y_pred.T, torch.arange(len(y_pred)))
+
+
+class ContrastiveARow(Contrastive):
+    """The same as one number a row."""
+
+    reduction = "mean"
+
+    def forward(self, y_pred, y_true):
+        losses = F.cross_entropy(y_pred @ y_pred.T, torch.arange(len(y_pred)), reduction="none")
+        return losses if self.reduction == "none" else losses.mean()
+
+
+class WeightedByHand(nn.Module):
+    def forward(self, y_pred, y_true):
+        weight = torch.tensor([1.0, 2.0, 5.0], dtype=y_pred.dtype)[y_true]
+        losses = F.cross_entropy(y_pred, y_true, reduction="none")
+        return (weight * losses).sum() / weight.sum()
+
+
+class LargestLoss(nn.Module):
+    def forward(self, y_pred, y_true):
+        return F.cross_entropy(y_pred, y_true, reduction="none").max()
+
+
+@pytest.mark.parametrize("criterion", [Contrastive, ContrastiveARow, WeightedByHand, LargestLoss])
+def test_a_loss_of_the_batch_is_refused(criterion):
+    with pytest.raises(ValueError, match=NO_SUM):
+        check_module(nn.Linear(5, 3), criterion=criterion)
+
+
+class MeanByHand(nn.Module):
+    def forward(self, y_pred, y_true):
+        return F.cross_entropy(y_pred, y_true)
+
+
+class SumByHand(nn.Module):
+    def forward(self, y_pred, y_true):
+        return F.cross_entropy(y_pred, y_true, reduction="sum")
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"criterion": MeanByHand},
+        {"criterion": SumByHand},
+        {"criterion__reduction": "sum"},
+        {"criterion__reduction": "none"},
+        {"criterion__weight": torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64)},
+        {"criterion__label_smoothing": 0.1},
+        {"criterion__ignore_index": 1},
+    ],
+    ids=str,
+)
+def test_a_loss_of_single_rows_passes(params):
+    check_module(nn.Linear(5, 3), **params)
+
+
+class WithPenalty(NeuralNetClassifier):
+    """The way of skorch's documentation to regularise."""
+
+    def get_loss(self, *args, **kwargs):
+        penalty = sum(w.abs().sum() for w in self.module_.parameters())
+        return super().get_loss(*args, **kwargs) + penalty
+
+
+def test_a_penalty_on_the_weights_passes():
+    check_module(nn.Linear(5, 3), net_class=WithPenalty)
+
+
+class LooksInside(NeuralNetClassifier):
+    """A loss that takes more from the module than its outputs."""
+
+    def get_loss(self, y_pred, y_true, X, *args, **kwargs):
+        own = super().get_loss(y_pred, y_true, X, *args, **kwargs)
+        return own + self.module_(X).square().mean(1)
+
+
+def test_a_loss_that_goes_round_the_outputs_is_refused():
+    with pytest.raises(ValueError, match="depends on the parameters other than through"):
+        check_module(nn.Linear(5, 3), net_class=LooksInside)
+
+
+# Derivatives ----------------------------------------------------------------------------------
+
+DIFFER = "differ from plain autograd"
+
+
+class KeepsInList(nn.Module):
+    """Uses a parameter that it put aside at the start."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(5, 4), nn.Linear(4, 3)
+        self.double()
+        self.kept = [self.head.weight]
+
+    def forward(self, X):
+        return self.head(torch.tanh(self.body(X))) + X[:, :4] @ self.kept[0].T
+
+
+class KeepsView(nn.Module):
+    """Uses a view of a parameter that it took at the start."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(5, 4), nn.Linear(4, 3)
+        self.double()
+        self.transposed = self.head.weight.T
+
+    def forward(self, X):
+        return self.head(torch.tanh(self.body(X))) + X[:, :4] @ self.transposed
+
+
+@pytest.mark.parametrize("module", [KeepsInList, KeepsView])
+def test_a_parameter_that_was_put_aside_is_found_out(module):
+    with pytest.raises(ValueError, match=DIFFER):
+        check_module(module())
+
+
+def test_a_constant_copy_of_a_weight_is_no_parameter_and_passes():
+    class KeepsCopy(nn.Linear):
+        def __init__(self):
+            super().__init__(5, 3)
+            self.copy = self.weight.detach().clone().double()
+
+        def forward(self, X):
+            return super().forward(X) + X @ self.copy.T
+
+    check_module(KeepsCopy())
+
+
+class _WrongTangent(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx, grad):
+        return 2 * grad
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        return 3 * tangent
+
+
+def test_an_autograd_function_whose_derivatives_disagree_is_found_out():
+    class Uses(nn.Linear):
+        def forward(self, X):
+            return _WrongTangent.apply(super().forward(X))
+
+    with pytest.raises(ValueError, match=DIFFER):
+        check_module(Uses(5, 3))
+
+
+class Kink(nn.Module):
+    """A ReLU whose input is 0 but for rounding, to another side in a batch than alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 2)
+        with torch.no_grad():
+            self.linear.bias.zero_()
+
+    def forward(self, X):
+        side = 1e-9 if len(X) > 1 else -1e-9
+        hidden = self.linear(X)
+        hidden = hidden - torch.where(X[:, :1] == 1.0, hidden.detach() - side, 0.0)
+        return hidden.relu()
+
+
+def test_rows_on_the_kink_of_a_relu_are_no_reason_to_refuse_a_net():
+    torch.manual_seed(0)
+    X = torch.randn(6, 3).numpy()
+    X[0, 0] = 1.0  # exactly there, and nowhere near it
+    check(initialized(Kink()), X, torch.tensor([0, 1, 0, 1, 0, 1]).numpy())
+
+
+def test_logits_where_probabilities_are_expected():
+    X, y = rows_for("mlp", n=12)
+    module = nn.Sequential(nn.Linear(X.shape[1], 3), nn.Softplus())
+    net = NeuralNetClassifier(module.double(), verbose=0, classes=[0, 1, 2]).initialize()
+    with pytest.warns(UserWarning, match=r"NLLLoss.*do not sum to 1"):
+        check(net, X, y)

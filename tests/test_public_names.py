@@ -1,0 +1,161 @@
+"""Every public name can be imported from its public path: moving code inside changes none."""
+
+import importlib
+
+import pytest
+
+PUBLIC = {
+    "skinfluence": [
+        "FilteredEstimator",
+        "InfluenceSampleSelector",
+        "InfluenceScorer",
+        "NoisyLabelDetector",
+    ],
+    "skinfluence.active": [
+        "InfluenceQuery",
+        "LDMQuery",
+        "influence_query_scores",
+        "least_disagree_metric",
+    ],
+    "skinfluence.attacks": [
+        "Attack",
+        "Crossing",
+        "FGSM",
+        "FromART",
+        "PGD",
+    ],
+    "skinfluence.curvature": [
+        "CG",
+        "Curvature",
+        "DataInf",
+        "EKFAC",
+        "Exact",
+        "LiSSA",
+        "check_curvature",
+    ],
+    "skinfluence.datasets": [
+        "corrupt_answers",
+        "flip_labels",
+        "load_adult",
+        "load_compas",
+        "load_german_credit",
+        "load_tweets",
+        "make_noisy_moons",
+        "make_reasoning_tasks",
+        "make_sentence_transformations",
+        "make_word_problems",
+    ],
+    "skinfluence.diffusion": [
+        "Denoiser",
+        "DenoisingDiffusion",
+        "VariationalBound",
+    ],
+    "skinfluence.ensembles": [
+        "Checkpoints",
+        "Dropout",
+        "Ensemble",
+        "Member",
+        "Seeds",
+        "Snapshots",
+        "Training",
+        "WeightNoise",
+    ],
+    "skinfluence.methods": [
+        "LayerAware",
+        "Loss",
+        "Margin",
+        "Method",
+        "OutlierGradients",
+        "SelfInfluence",
+    ],
+    "skinfluence.metrics": [
+        "detection_curve",
+        "detection_report",
+        "leave_one_out_correlation",
+        "linear_datamodeling_score",
+        "precision_at_k",
+    ],
+    "skinfluence.nets": [
+        "MLP",
+        "TabularClassifier",
+        "TabularRegressor",
+        "split_head",
+        "table_batches",
+    ],
+    "skinfluence.pairwise": [
+        "TopRows",
+        "gradient_features",
+        "influence_matrix",
+        "top_rows",
+    ],
+    "skinfluence.plotting": [
+        "BLUE",
+        "GREEN",
+        "GREY",
+        "VERMILION",
+        "AgreementDisplay",
+        "DetectionCurveDisplay",
+        "ImageGridDisplay",
+        "InfluenceDisplay",
+        "RemovalCurveDisplay",
+        "ScoreDistributionDisplay",
+        "SuspectRowsDisplay",
+        "SuspectShareDisplay",
+        "rows_table",
+    ],
+    "skinfluence.retraining": [
+        "RemovalCurve",
+        "brittleness",
+        "draw_subsets",
+        "leave_one_out",
+        "leave_some_out",
+        "removal_curve",
+        "retrain",
+        "row_losses",
+    ],
+    "skinfluence.rules": [
+        "AdaptiveGreedy",
+        "Budget",
+        "Decision",
+        "Reweight",
+        "Rule",
+        "Threshold",
+    ],
+    "skinfluence.stream": [
+        "score_stream",
+    ],
+    "skinfluence.subsets": [
+        "group_influence",
+    ],
+    "skinfluence.targets": [
+        "DemographicParity",
+        "EqualOpportunity",
+        "EqualizedOdds",
+        "Reference",
+        "Robustness",
+        "Target",
+        "Utility",
+        "WeightedSum",
+    ],
+    "skinfluence.text": [
+        "AnswerLoss",
+        "CausalLM",
+        "EncoderClassifier",
+        "LoRALanguageModel",
+        "TextClassifier",
+        "TextEmbedder",
+        "packaged_model",
+    ],
+}
+NAMES = [(module, name) for module, names in PUBLIC.items() for name in names]
+
+
+@pytest.mark.parametrize(("module", "name"), NAMES)
+def test_public_name_can_be_imported(module, name):
+    assert hasattr(importlib.import_module(module), name)
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_no_public_name_is_missing_from_this_list(module):
+    found = importlib.import_module(module)
+    assert set(getattr(found, "__all__", PUBLIC[module])) <= set(PUBLIC[module])
