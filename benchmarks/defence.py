@@ -33,8 +33,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from tqdm import tqdm
 
 from skinfluence import InfluenceScorer, NoisyLabelDetector
-from skinfluence._core.influence import row_norms
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.pairs import self_influences
 from skinfluence.attacks import FGSM, PGD, Crossing
 from skinfluence.curvature import Exact
 from skinfluence.datasets import load_adult
@@ -144,7 +144,7 @@ def scores_by_arm(kind, net, attack, data, seed):
     beliefs = net.predict_proba(X).copy()
     beliefs[np.arange(len(y)), y] = -1
     other = beliefs.argmax(1)  # the net's second choice: this score ranks no labels
-    yield "self-influence", -row_norms(FunctionalNet(net), X, y), other
+    yield "self-influence", -self_influences(FunctionalNet(net), X, y), other
     arms = {"exact influence": {"curvature": Exact(damping=DAMPING)}} if kind.exact else {}
     arms |= {"IP": {}, "IP ensemble": {"ensemble": kind.ensemble}}
     for name, options in arms.items():
@@ -294,7 +294,7 @@ def poisoning(which, load, poison, seed):
 
 def poison_scores(net, X, y, X_val, y_val, incidents, seed):
     yield "random", np.random.RandomState(seed).normal(size=len(y))
-    yield "self-influence", -row_norms(FunctionalNet(net), X, y)
+    yield "self-influence", -self_influences(FunctionalNet(net), X, y)
     kwargs = {"X_val": X_val, "y_val": y_val}
     for name, ensemble in {"IP": None, "IP ensemble": Dropout(max_rate=0.1)}.items():
         scorer = InfluenceScorer(FrozenEstimator(net), ensemble=ensemble, random_state=seed)

@@ -33,8 +33,9 @@ from skorch import NeuralNetClassifier
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
+from skinfluence._core.directions import Objective, directions
 from skinfluence._core.gradients import forward, pushforward, row_gradients
-from skinfluence._core.influence import directions, row_scores
+from skinfluence._core.influence import row_scores
 from skinfluence._core.kernels import plain_kernels
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.pairs import self_influences
@@ -181,7 +182,7 @@ def synchronize() -> None:
 def tasks(net, X, y):
     fnet = FunctionalNet(net)
     m = min(len(y), 512)
-    u = directions(fnet, Utility(), X[:m], y[:m], is_classification=True)
+    u = directions(fnet, Objective(Utility(), X[:m], y[:m], True))
 
     @cache  # not in the memory of who does not ask for it
     def ten() -> dict[str, torch.Tensor]:

@@ -13,27 +13,28 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skinfluence._base import Estimator
+from skinfluence._core.directions import Objective
 from skinfluence._core.net import FunctionalNet
-from skinfluence._core.selfcheck import check_net
+from skinfluence._core.selfcheck import check_gradients
 from skinfluence._data.reference import folds
 from skinfluence._fitting.fit import fit_net
 from skinfluence._fitting.isolation import in_one_thread
 from skinfluence._fitting.training_data import Table, read_rows, read_table, read_unlabelled
-from skinfluence._label_noise.evidence import METHODS, Trusted
-from skinfluence._label_noise.fold_net import Judge
-from skinfluence._label_noise.label_scores import Verdict, open_verdict
+from skinfluence._label_noise.fold_net import FoldNet
+from skinfluence._label_noise.label_scores import LabelScores, make_label_scores
+from skinfluence.methods import InnerProduct, Method, check_method
+from skinfluence.targets import Utility
 
 
 class NoisyLabelDetector(Estimator):
-    """Find rows whose label is likely wrong, and say which label they should have.
+    """Find rows whose label is likely wrong, and suggest a better label.
 
-    The rows are split into `cv` folds and one net is trained without each, as for cross-validated
-    predictions. Three things are then known about every row, each a distribution over the labels,
-    and each over several epochs of the training, which count the more the better the net foretold
-    the rows it had not seen: what nets believe that were trained with the row, what the net
-    believes that was not, and how well each label's gradient agrees with the gradients of the rows
-    of every class (class-wise influence [1]_). Their product is held against a model of the noise,
-    learned from them all: which class is given the label of which, and how often.
+    The rows are split into `cv` folds, and one net is fitted without each fold, as for
+    cross-validated predictions. Each fold gives three signals: in-sample probabilities,
+    out-of-sample probabilities, and class-wise influence [1]_ (how well the gradient under each
+    label agrees with the gradients of that class), averaged over checkpoints and weighted by
+    held-out skill. The product of the signals goes into a noise model, which estimates how often
+    each class is given each label, and returns the log-odds that the given label is right.
 
     Conventions are those of :class:`sklearn.neighbors.LocalOutlierFactor` with ``novelty=False``:
     the lower the score, the more abnormal; +1 is clean, -1 is suspect.
@@ -45,19 +46,19 @@ class NoisyLabelDetector(Estimator):
         :class:`~skinfluence.nets.TabularClassifier` or
         :class:`~skinfluence.nets.TabularRegressor`, as y asks.
     contamination : "auto" or float, default="auto"
-        Share of the rows to call suspect, in (0, 0.5]. "auto", for classes: the share whose label
-        is not the one most believed in. For numbers it is 0.1.
-    method : {"auto", "influence", "inner_product", "loss", "self_influence"}, default="auto"
-        "auto" is what is described above; for numbers, the mean of the ranks by "loss" and
-        "self_influence". The others are ranks by a single evidence, plain means over the epochs:
-        "influence" is class-wise influence, "inner_product" is the plain score of the paper, which
-        needs trusted reference rows: without them a warning says so.
+        Share of the rows to call suspect, in (0, 0.5]. "auto" is, for classes, the share of rows
+        whose given label is not the most plausible one; for regression it is 0.1.
+    method : Method, default=None
+        None is described above for classes; for regression it is the mean of the ranks by
+        :class:`~skinfluence.methods.Loss` and :class:`~skinfluence.methods.SelfInfluence`. An
+        object of :mod:`skinfluence.methods` ranks rows by that method alone, averaged over
+        checkpoints. ``InnerProduct()``, the plain score of the paper, needs trusted reference rows
+        (``X_val, y_val``); without them a warning says so.
     cv : int, default=5
-        Number of folds; the cost is that of training `cv` nets. If ``X_val`` is given, there is
-        one judge only, and no folds, for a frozen net, for a `method` other than "auto" and for
-        numbers as targets.
+        Number of folds, and of nets to fit. If ``X_val`` is given, a single net is fitted on all
+        rows in three cases: the net is frozen, `method` is not None, or y is numeric.
     checkpoints : int, default=6
-        Number of epochs to look at, spaced geometrically; the last one always is among them.
+        Number of epochs to use, spaced geometrically; the last epoch is always one of them.
     parameters : str or list of str, default="*"
         Globs over the names of the parameters whose gradients count.
     random_state : int, RandomState instance or None, default=None
@@ -68,20 +69,20 @@ class NoisyLabelDetector(Estimator):
     Attributes
     ----------
     scores_ : ndarray of shape (n_samples,)
-        Log-odds that the label is right: below 0 it is rather wrong. They order the rows well; as
-        odds they are too sure of themselves, since the evidences are not independent. For numbers
-        and for a `method` other than "auto": mean rank, between 0 (most suspect) and 1.
+        Log-odds that the label is right; below 0, it is more likely wrong. They rank rows well, but
+        as odds they are overconfident, since the signals are not independent. For regression, and
+        with a `method`: the mean rank, between 0 (most suspect) and 1.
     contamination_ : float
-        Share of the rows that was asked for, or estimated.
+        Share of suspect rows, as given or estimated.
     offset_ : float
         Rows with ``scores_ < offset_`` are suspect.
     inlier_mask_ : ndarray of shape (n_samples,), bool
         True for the rows that are not suspect.
     suggested_labels_ : ndarray of shape (n_samples,)
-        The label (or number) that the net which did not see the row's own label predicts for it;
-        where there is one judge only, the judge that did.
+        The out-of-sample prediction for each row; where a single net is fitted on all rows, its
+        in-sample prediction.
     estimators_ : list of skorch nets
-        One fitted net a fold, trained on the rows of the others; or the only one.
+        One fitted net per fold, fitted on the other folds; or the single net.
     classes_ : ndarray of shape (n_classes,)
         Class labels; only for classifiers.
     n_features_in_ : int
@@ -115,7 +116,7 @@ class NoisyLabelDetector(Estimator):
         estimator: Any = None,
         *,
         contamination: str | float = "auto",
-        method: str = "auto",
+        method: Method | None = None,
         cv: int = 5,
         checkpoints: int = 6,
         parameters: str | list[str] = "*",
@@ -156,18 +157,18 @@ class NoisyLabelDetector(Estimator):
         index = getattr(X, "index", None)
         self._index = None if callable(index) else index  # a list has a method of that name
         self._given = table.given
-        self._single = self._has_one_judge(table)
+        self._single = self._fits_one_net(table)
         self._warn_of_weak_references(table)
-        verdict = open_verdict(self.method, table.y, self._codes(table))
-        for train, judge in self._progress(self._judges(table)):
-            verdict.hear(judge, table.X, train)
-        verdict.close()
-        self._verdict, self.estimators_ = verdict, [judge.net for judge in verdict.judges]
-        self.scores_ = verdict.scores
-        self.contamination_ = self._share_of_suspects(verdict)
+        scores = make_label_scores(self.method, table.y, self._codes(table))
+        for train, fold_net in self._progress(self._fold_nets(table)):
+            scores.add(fold_net, table.X, train)
+        scores.finish()
+        self._label_scores, self.estimators_ = scores, [f.net for f in scores.fold_nets]
+        self.scores_ = scores.scores
+        self.contamination_ = self._share_of_suspects(scores)
         self.offset_ = float(np.quantile(self.scores_, self.contamination_))
         self.inlier_mask_ = self.scores_ >= self.offset_
-        self.suggested_labels_ = self._read(verdict.unseen)
+        self.suggested_labels_ = self._as_labels(scores.out_of_sample)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, *, X_val: Any = None, y_val: Any = None) -> Any:
@@ -185,11 +186,10 @@ class NoisyLabelDetector(Estimator):
 
     @in_one_thread
     def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
-        """Score rows, old or new, by all the judges; the lower, the more suspect.
+        """Score rows, old or new, with all fitted nets; lower is more suspect.
 
-        The scores of the rows given to `fit` are `scores_`. New rows no net was trained with: what
-        nets believe that never saw the row counts twice in their place. Rows of `fit` are treated
-        as new ones here, though most of the nets have seen them.
+        The scores of the training rows are in `scores_`. This method treats every row as new, also
+        a training row: out-of-sample probabilities take the place of in-sample ones.
 
         Parameters
         ----------
@@ -204,8 +204,8 @@ class NoisyLabelDetector(Estimator):
         check_is_fitted(self)
         X, y = read_rows(self, X, y, self._labels, self._dtype)
         if y is None:
-            y = self._labels.encode(self._read(self._verdict.belief(X)))
-        return self._verdict.score(X, y)
+            y = self._labels.encode(self._as_labels(self._label_scores.predict(X)))
+        return self._label_scores.score(X, y)
 
     @in_one_thread
     def score_labels(self, X: Any) -> np.ndarray:
@@ -221,9 +221,12 @@ class NoisyLabelDetector(Estimator):
         """
         check_is_fitted(self)
         if not self._labels.is_classification:
-            raise ValueError("score_labels needs classes; this detector was fitted on numbers.")
+            raise ValueError(
+                "score_labels needs classes, but this detector was fitted on numeric y; use "
+                "score_samples(X, y)."
+            )
         X = read_unlabelled(self, X, self._labels, self._dtype)
-        return self._verdict.score_labels(X)
+        return self._label_scores.score_labels(X)
 
     def decision_function(self, X: Any, y: Any = None) -> np.ndarray:
         """Return ``score_samples(X, y) - offset_``: negative is suspect."""
@@ -253,47 +256,47 @@ class NoisyLabelDetector(Estimator):
         }
         return pd.DataFrame(columns, index=self._index)
 
-    def _judges(self, table: Table) -> Iterator[tuple[np.ndarray, Judge]]:
+    def _fold_nets(self, table: Table) -> Iterator[tuple[np.ndarray, FoldNet]]:
+        """Yield the rows that each net is fitted on, and the net."""
         if self._single:
-            everything = np.arange(len(table.y))
-            yield everything, self._judge(table, table.X, table.y, table.reference, table.seed)
+            net = self._fold_net(table, table.X, table.y, table.reference, table.seed)
+            yield np.arange(len(table.y)), net
             return
         rng = np.random.RandomState(table.seed)
         fold = folds(table.y, self.cv, rng, stratify=table.stratify)
         for k in range(self.cv):
             X, y, held = table.split(np.flatnonzero(fold == k))
             seed = int(rng.randint(np.iinfo(np.int32).max))
-            yield np.flatnonzero(fold != k), self._judge(table, X, y, table.reference or held, seed)
+            net = self._fold_net(table, X, y, table.reference or held, seed)
+            yield np.flatnonzero(fold != k), net
 
-    def _judge(self, table: Table, X: Any, y: np.ndarray, reference: Any, seed: int) -> Judge:
+    def _fold_net(self, table: Table, X: Any, y: np.ndarray, reference: Any, seed: int) -> FoldNet:
         net, states = fit_net(table.net, X, y, reference, seed, self.checkpoints)
-        X_ref, y_ref = reference
-        trusted = Trusted(X_ref, y_ref, table.labels.is_classification)
-        fnet = FunctionalNet(net, self.parameters)
-        check_net(fnet, X, y)
-        return Judge(net, states, trusted, self.parameters, self._codes(table))
+        objective = Objective(Utility(), *reference, table.labels.is_classification)
+        check_gradients(FunctionalNet(net, self.parameters), X, y)
+        return FoldNet(net, states, objective, self.parameters, self._codes(table), seed)
 
     @staticmethod
     def _codes(table: Table) -> np.ndarray | None:
-        """How the net calls the classes, in the dtype that its criterion takes."""
+        """The classes as the net's criterion takes them."""
         codes = table.labels.codes_
         return None if codes is None else codes.astype(table.y.dtype)
 
-    def _share_of_suspects(self, verdict: Verdict) -> float:
+    def _share_of_suspects(self, scores: LabelScores) -> float:
         if self.contamination != "auto":
             return float(self.contamination)
-        # More than half of the labels disputed: the net has learned nothing that could judge them.
-        return min(verdict.disputed(), 0.5) if self._labels.is_classification else 0.1
+        # If more than half of the labels are disputed, the net has not learned the classes.
+        return min(scores.disputed(), 0.5) if self._labels.is_classification else 0.1
 
-    def _read(self, belief: np.ndarray) -> np.ndarray:
-        """Turn mean outputs into the user's labels."""
+    def _as_labels(self, predicted: np.ndarray) -> np.ndarray:
+        """Return the user's label for each row of probabilities, or the predicted numbers."""
         if self._labels.is_classification:
-            return self._labels.decode(belief.argmax(1))
-        return belief.reshape(len(belief), *self._given.shape[1:])
+            return self._labels.decode(predicted.argmax(1))
+        return predicted.reshape(len(predicted), *self._given.shape[1:])
 
-    def _progress(self, judges: Iterator[Any]) -> Iterator[Any]:
+    def _progress(self, fold_nets: Iterator[Any]) -> Iterator[Any]:
         number = 1 if self._single else self.cv
-        return tqdm(judges, desc="judges", total=number, disable=not self.verbose)
+        return tqdm(fold_nets, desc="folds", total=number, disable=not self.verbose)
 
     def _check_parameters(self) -> None:
         share = self.contamination
@@ -301,35 +304,36 @@ class NoisyLabelDetector(Estimator):
             raise ValueError(
                 f"contamination={share!r}: expected 'auto' or a share of the rows in (0, 0.5]."
             )
-        if self.method not in METHODS:
-            raise ValueError(f"method={self.method!r}: expected one of {sorted(METHODS)}.")
+        if self.method is not None:
+            check_method(self.method)
         for name, least in (("cv", 2), ("checkpoints", 1)):
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < least:
                 raise ValueError(f"{name}={value!r}: expected an integer, {least} or more.")
 
-    def _has_one_judge(self, table: Table) -> bool:
-        """Whether no rows are held out, as the reference rows are others."""
+    def _fits_one_net(self, table: Table) -> bool:
+        """Whether a single net is fitted on all rows, since the reference rows are others."""
         if table.reference is None:
             return False
-        by_beliefs = self.method == "auto" and table.labels.is_classification
-        return isinstance(table.net, FrozenEstimator) or not by_beliefs
+        uses_out_of_sample = self.method is None and table.labels.is_classification
+        return isinstance(table.net, FrozenEstimator) or not uses_out_of_sample
 
     def _warn_of_weak_references(self, table: Table) -> None:
         if table.reference is not None:
             return
-        if self.method == "inner_product":
+        method = self.method
+        if isinstance(method, InnerProduct) and not (method.classwise and method.normalize):
             warnings.warn(
-                "method='inner_product' without X_val, y_val: if the rows' labels are wrong as "
-                "often as those of the reference rows, which are rows too, plain inner products "
-                "can find wrong labels worse than chance. Give trusted rows, or use method='auto'.",
+                f"method={method!r} without X_val, y_val: the held-out rows serve as reference "
+                "rows. If their labels are wrong as often as the others, plain inner products can "
+                "find wrong labels worse than chance. Give trusted rows, or use method=None.",
                 UserWarning,
                 stacklevel=3,
             )
         if isinstance(table.net, FrozenEstimator):
             warnings.warn(
-                "a frozen net has seen all the rows it may have been fitted on, so these rows "
-                "judge themselves, and only one epoch can be looked at. Give the unfitted net, or "
+                "the frozen net may have been fitted on these rows, so its predictions for them "
+                "are in-sample, and it has a single checkpoint. Give the unfitted net, or give "
                 "rows that it was not fitted on as X_val, y_val.",
                 UserWarning,
                 stacklevel=3,

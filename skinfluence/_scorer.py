@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,11 +14,13 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from skinfluence._aggregation import Question, Reading
+from skinfluence._aggregation import Aggregation, aggregate, check_votes
 from skinfluence._base import Estimator
-from skinfluence._core.influence import predictions
+from skinfluence._core.directions import Objective
+from skinfluence._core.influence import Progress, predicted_outputs, predictions
+from skinfluence._core.members import Member
 from skinfluence._core.net import FunctionalNet
-from skinfluence._core.selfcheck import check_net
+from skinfluence._core.selfcheck import check_gradients
 from skinfluence._data.reference import (
     REFERENCE_ARGUMENTS,
     check_groups,
@@ -26,16 +29,16 @@ from skinfluence._data.reference import (
     check_reference_size,
     hold_out,
 )
+from skinfluence._data.rows import cast
 from skinfluence._fitting.checkpoints import Snapshots, snapshots_of
 from skinfluence._fitting.fit import fit_net
 from skinfluence._fitting.isolation import in_one_thread
 from skinfluence._fitting.training_data import Table, read_rows, read_table, read_unlabelled
+from skinfluence.attacks import attack_rows
 from skinfluence.curvature import check_curvature
 from skinfluence.ensembles import Ensemble, Training, check_ensemble
-from skinfluence.methods import check_method
+from skinfluence.methods import Case, Method, method_of
 from skinfluence.targets import check_target
-
-_NORMALIZE = (None, "rows", "reference", "both")
 
 
 class InfluenceScorer(TransformerMixin, Estimator):
@@ -202,8 +205,8 @@ class InfluenceScorer(TransformerMixin, Estimator):
         self : InfluenceScorer
         """
         vars(self).pop("scores_", None)
-        self._check_parameters()
-        ensemble, curvature = check_ensemble(self.ensemble), check_curvature(self.curvature)
+        method, ensemble = self._check_parameters()
+        curvature = check_curvature(self.curvature)
         table = read_table(self, X, y, X_val, y_val)
         self._labels, self._dtype, self._y_dtype = table.labels, table.dtype, table.y.dtype
         if table.labels.is_classification:
@@ -218,20 +221,19 @@ class InfluenceScorer(TransformerMixin, Estimator):
             check_groups_present(of_val, of_rows)
         trainings = self._train(table, ensemble, X_fit, y_fit, (X_ref, y_ref))
         fnet, rng = self._functional_net(), np.random.RandomState(table.seed)
-        self._question = self._ask(self.target, X_ref, y_ref, of_val)
-        asked = self._question.put_to(self.estimator_)
+        self._objective = self._objective_on(self.target, X_ref, y_ref, of_val)
+        at_net = _attacked(self._objective, self.estimator_)
         if self.check_gradients:
-            check_net(fnet, X_fit, y_fit)
-        if not self._compares and table.reference is None:
-            self._question = self._ask(None, None, None)
-            asked = self._question.put_to(self.estimator_)
+            check_gradients(fnet, X_fit, y_fit)
+        if not self._needs_reference and table.reference is None:
+            self._objective = at_net = self._objective_on(None, None, None)
         self._members = ensemble.members(trainings, fnet, next(iter(fnet.batches(X_fit)))[0], rng)
         if curvature is not None:
             for member in self._bar(self._members, "curvature"):
                 member.solve = curvature.prepare(
                     fnet.at(member.state), X_fit, y_fit, rng, self._bar
                 )
-        return self._answer(fnet, asked, table.X, table.y, rng)
+        return self._score_training_rows(method, fnet, at_net, table.X, table.y, rng)
 
     @in_one_thread
     def retarget(
@@ -265,24 +267,28 @@ class InfluenceScorer(TransformerMixin, Estimator):
         """
         check_is_fitted(self)
         other = copy.copy(self).set_params(target=target)
-        other._check_parameters()
-        known = self._question
+        method, _ = other._check_parameters()
+        known = self._objective
         if known.X is None:
-            raise ValueError(f"method={self.method!r} has no target that could be another one.")
+            raise ValueError(
+                f"method={self.method!r} has no target that could be replaced by another one."
+            )
         reference = check_reference(X_val, y_val)
-        groups = known.groups if reference is None and sensitive_features_val is None else None
+        own = reference is None and sensitive_features_val is None
+        groups = known.sensitive_features if own else None
         X_ref, y_ref = known.X, known.y
         if reference is not None:
             X_ref, y_ref = read_rows(self, *reference, self._labels, self._dtype)
             other.reference_indices_ = None
         if sensitive_features_val is not None:
             groups = check_groups(None, sensitive_features_val, 0, (X_ref, y_ref))[1]
-        other._question = self._ask(target, X_ref, y_ref, groups)
+        other._objective = self._objective_on(target, X_ref, y_ref, groups)
         X, y = read_rows(self, X, y, self._labels, self._dtype)
         if y is None:
-            raise ValueError("retarget needs y, the labels of the rows to score, as fit did.")
-        asked = other._question.put_to(self.estimator_)
-        return other._answer(self._functional_net(), asked, X, y, np.random.RandomState(0))
+            raise ValueError("retarget needs y, the labels of the rows to score, as fit does.")
+        at_net = _attacked(other._objective, self.estimator_)
+        rng = np.random.RandomState(0)
+        return other._score_training_rows(method, self._functional_net(), at_net, X, y, rng)
 
     @in_one_thread
     def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
@@ -309,7 +315,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
                     "predicts has no gradient, and no influence."
                 )
             y = predictions(fnet, X).astype(self._y_dtype)
-        return self._panel.scores(fnet, X, y, self._progress(fnet, X))
+        return self._aggregation.scores(fnet, X, y, self._progress(fnet, X))
 
     @in_one_thread
     def transform(self, X: Any) -> np.ndarray:
@@ -329,7 +335,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         self._check_has_classes()
         X = read_unlabelled(self, X, self._labels, self._dtype)
         fnet = self._functional_net()
-        return self._panel.label_scores(fnet, X, self._labels.codes_.astype(self._y_dtype))
+        return self._aggregation.label_scores(fnet, X, self._labels.codes_.astype(self._y_dtype))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return names of the columns of `transform`: ``influence_<label>``."""
@@ -341,7 +347,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         self.reference_indices_ = None
         if table.reference is not None:
             return table.X, table.y, table.reference
-        if not self._compares:
+        if not self._needs_reference:
             return table.X, table.y, (table.X, table.y)
         rng = np.random.RandomState(table.seed)
         held = hold_out(
@@ -381,31 +387,30 @@ class InfluenceScorer(TransformerMixin, Estimator):
         return trainings
 
     @property
-    def _compares(self) -> bool:
-        """Whether reference rows have a part in the scores."""
+    def _needs_reference(self) -> bool:
+        """Whether reference rows have an effect on the scores."""
         return self.method is None or "target" in self.method.uses
 
-    def _ask(self, target: Any, X: Any, y: Any, groups: np.ndarray | None = None) -> Question:
+    def _objective_on(self, target: Any, X: Any, y: Any, groups: Any = None) -> Objective:
         labels = self._labels
-        return Question(
-            check_target(target), X, y, groups, labels.is_classification, labels.columns_
+        return Objective(
+            check_target(target), X, y, labels.is_classification, labels.columns_, groups
         )
 
-    def _answer(
+    def _score_training_rows(
         self,
+        method: Method,
         fnet: FunctionalNet,
-        asked: dict[str, Any],
+        objective: Objective,
         X: Any,
         y: np.ndarray,
         rng: np.random.RandomState,
-    ) -> Any:
-        """Put the question to the members, and score the training rows."""
-        aggregate = check_ensemble(self.ensemble).aggregate
-        reading = Reading(aggregate, self.method, self.normalize, self.classwise)
+    ) -> InfluenceScorer:
         codes = self._labels.codes_
-        rows = (X, y, None if codes is None else codes.astype(self._y_dtype))
-        self._panel = reading.convene(fnet, self._members, asked, rows, rng, self._bar)
-        self.scores_ = self._panel.learn(fnet, X, y, self._progress(fnet, X))
+        labels = None if codes is None else codes.astype(self._y_dtype)
+        case = Case(fnet, self._members, X, y, labels, objective, rng, self._bar)
+        self._aggregation = aggregate(check_ensemble(self.ensemble).aggregate, method, case)
+        self.scores_ = self._aggregation.learn(fnet, X, y, self._progress(fnet, X))
         return self
 
     def _check_has_classes(self) -> None:
@@ -419,7 +424,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
     def _functional_net(self) -> FunctionalNet:
         return FunctionalNet(self.estimator_, self.parameters)
 
-    def _progress(self, fnet: FunctionalNet, X: Any) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    def _progress(self, fnet: FunctionalNet, X: Any) -> Progress:
         return lambda batches: iter(self._bar(batches, "scoring", fnet.n_batches(X)))
 
     @property
@@ -427,16 +432,10 @@ class InfluenceScorer(TransformerMixin, Estimator):
         """A progress bar: (items, desc, total=None) -> items; none over a single one."""
         return partial(_show, bool(self.verbose))
 
-    def _check_parameters(self) -> None:
-        if self.normalize not in _NORMALIZE:
-            raise ValueError(
-                f"normalize={self.normalize!r}: expected None, 'rows', 'reference' or 'both'."
-            )
-        if check_method(self) is not None and check_ensemble(self.ensemble).aggregate == "votes":
-            raise ValueError(
-                f"aggregate='votes' compares rows with reference rows, which method={self.method!r}"
-                " does not; use aggregate='mean' or 'ranks'."
-            )
+    def _check_parameters(self) -> tuple[Method, Ensemble]:
+        method, ensemble = method_of(self), check_ensemble(self.ensemble)
+        check_votes(ensemble.aggregate, method)
+        return method, ensemble
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "scores_")  # the last that fit sets: a fit that was stopped is none
@@ -446,6 +445,67 @@ class InfluenceScorer(TransformerMixin, Estimator):
         tags.target_tags.required = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+@dataclass
+class FittedParts:
+    """What `pairwise`, `subsets` and `active` may use of a fitted scorer, and nothing else."""
+
+    scorer: InfluenceScorer
+    fnet: FunctionalNet
+    members: list[Member]
+    aggregation: Aggregation
+
+    def objective(self, X_val: Any = None, y_val: Any = None) -> Objective:
+        """Return the target on checked reference rows (None: those of fit), attacked if it asks."""
+        found = self.scorer._objective
+        if X_val is not None or y_val is not None:
+            X, y = self.read(X_val, y_val, "_val")
+            found = replace(found, X=X, y=y, sensitive_features=None)
+        return _attacked(found, self.scorer.estimator_)
+
+    def read(self, X: Any, y: Any, suffix: str = "") -> tuple[Any, np.ndarray]:
+        """Check labelled rows, and return them as the net takes them."""
+        if X is None:
+            raise ValueError(f"X{suffix} is None, but y{suffix} was given: give both.")
+        scorer = self.scorer
+        X, y = read_rows(scorer, X, y, scorer._labels, scorer._dtype)
+        if y is None:
+            raise ValueError(
+                f"y{suffix} is needed: the gradient of a row is the gradient of its loss."
+            )
+        return X, y
+
+    def progress(self, X: Any) -> Progress:
+        """Progress bar over the batches of rows."""
+        return self.scorer._progress(self.fnet, X)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Mean class probabilities of the fitted nets, (n, n_classes), for checked or new rows."""
+        scorer = self.scorer
+        rows = read_unlabelled(scorer, X, scorer._labels, scorer._dtype)
+        nets = [FunctionalNet(net) for net in scorer.estimators_]
+        found = [predicted_outputs(n, cast(rows, n.dtype), is_classification=True) for n in nets]
+        # A frozen net that was fitted on numbers with gaps has columns for those between, too.
+        return np.mean(found, axis=0)[:, scorer._labels.codes_]
+
+
+def fitted_parts(scorer: Any) -> FittedParts:
+    """Return the parts of a fitted scorer; raise TypeError where it is not an InfluenceScorer."""
+    if not isinstance(scorer, InfluenceScorer):
+        raise TypeError(
+            f"scorer={scorer!r}: expected a fitted InfluenceScorer. To use a fitted skorch net, "
+            "wrap it: InfluenceScorer(FrozenEstimator(net)).fit(X, y, X_val=X_val, y_val=y_val)."
+        )
+    check_is_fitted(scorer)
+    return FittedParts(scorer, scorer._functional_net(), scorer._members, scorer._aggregation)
+
+
+def _attacked(objective: Objective, net: Any) -> Objective:
+    """Return the objective with its reference rows attacked at the net, if its target asks."""
+    if objective.X is None:
+        return objective
+    return replace(objective, X=attack_rows(objective.target, net, objective.X, objective.y))
 
 
 def _show(verbose: bool, items: Any, desc: str, total: int | None = None) -> Any:

@@ -1,13 +1,13 @@
-"""Methods: what `InfluenceScorer` asks of a row, other than its inner product with a target.
+"""Methods: how `InfluenceScorer` and `NoisyLabelDetector` score a row.
 
-A method says what it uses of the scorer's arguments and turns members into voices, which give each
-row a number at each member; higher is more helpful, or at least less suspicious, everywhere.
+A method says which of the scorer's other arguments it uses, and scores rows at each member of an
+ensemble. Higher is more helpful, or at least less suspicious, for every method.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,25 +18,61 @@ from sklearn.ensemble import IsolationForest
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from skinfluence._core.gradients import forward
-from skinfluence._core.influence import finite, label_losses, reference_cotangents, row_losses
-from skinfluence._core.members import Member, Voices
+from skinfluence._core.directions import Objective, directions, reference_cotangents
+from skinfluence._core.gradients import Directions, forward
+from skinfluence._core.influence import Progress, finite
+from skinfluence._core.members import AtEachMember, InnerProducts, Member, MemberScores
 from skinfluence._core.net import FunctionalNet
-from skinfluence._core.pairs import Progress, gradient_rows, self_influences
-from skinfluence._core.projection import Projection, _wide
+from skinfluence._core.projection import Projection
+from skinfluence._core.row_scores import (
+    LabelMargin,
+    NegativeLoss,
+    NegativeNorm,
+    NegativeSelfInfluence,
+    OutlierScore,
+    RowScore,
+)
 from skinfluence._core.states import Params
-from skinfluence._core.tensors import Rows, n_rows
+from skinfluence._core.tensors import Rows
 from skinfluence._data.params import check_count, pass_seed
 
-__all__ = ["LayerAware", "Loss", "Margin", "Method", "OutlierGradients", "SelfInfluence"]
+__all__ = [
+    "InnerProduct",
+    "LayerAware",
+    "Loss",
+    "Margin",
+    "Method",
+    "OutlierGradients",
+    "SelfInfluence",
+]
+
+NORMALIZE = (None, "rows", "reference", "both")
+
+ProgressBar = Callable[[Any, str], Iterable[Any]]  # (items, description) -> items
+
+
+def no_bar(items: Any, description: str) -> Iterable[Any]:
+    """Show no progress."""
+    return items
 
 
 @dataclass
 class Case:
-    """What a method may know: the net and its members, the training rows X and y, and the question.
+    """What a method may use.
 
-    `labels` are all that a row may have (None for numbers). The question is what `directions`
-    takes; its X and y are None where there are no reference rows.
+    Attributes
+    ----------
+    fnet : FunctionalNet
+    members : list of Member
+        Where to take gradients; states of `fnet`.
+    X, y : training rows and their labels, as the net takes them
+    labels : ndarray or None
+        Every label that a row may have, as the net takes them; None for regression.
+    objective : Objective
+        The target and its reference rows. Its X and y are None where there are none.
+    rng : RandomState
+    bar : callable
+        Progress bar over the members.
     """
 
     fnet: FunctionalNet
@@ -44,23 +80,92 @@ class Case:
     X: Rows
     y: Any
     labels: np.ndarray | None
-    question: dict[str, Any]
+    objective: Objective
     rng: np.random.RandomState
+    bar: ProgressBar = no_bar
 
 
 class Method(ABC, BaseEstimator):
-    """Base of the methods.
+    """Base class of the methods.
 
-    `uses` names those of the scorer's arguments ``target``, ``curvature``, ``normalize`` and
-    ``classwise`` that have a part in the method; the others must be left as they are. A method
-    that uses a target needs reference rows.
+    `uses` names the arguments of the scorer that have an effect on the method, out of ``target``,
+    ``curvature``, ``normalize`` and ``classwise``. The scorer refuses values for the others. A
+    method that uses ``target`` needs reference rows.
     """
 
     uses: frozenset[str] = frozenset()
 
     @abstractmethod
-    def voices(self, case: Case) -> Voices:
-        """Return the members' voices."""
+    def member_scores(self, case: Case) -> MemberScores:
+        """Return what scores rows at each member."""
+
+
+class InnerProduct(Method):
+    """Inner product of the row's gradient with the target's gradient: the influence score [1]_.
+
+    It is what ``InfluenceScorer(method=None)`` uses, with the scorer's own `normalize` and
+    `classwise`; give it to a :class:`~skinfluence.NoisyLabelDetector` to detect by influence alone.
+
+    Parameters
+    ----------
+    normalize : {None, "rows", "reference", "both"}, default=None
+        Divide by the norm of the scored row's gradient, by each reference row's norm before they
+        are added, or by both (the mean cosine).
+    classwise : bool, default=False
+        Use one direction per class of reference rows, and a row's worst score over them.
+
+    References
+    ----------
+    .. [1] Yang, Yue, Chen, Liu, "Revisit, Extend, and Enhance Hessian-Free Influence Functions",
+       arXiv 2405.17490.
+
+    Examples
+    --------
+    >>> from skinfluence import NoisyLabelDetector
+    >>> from skinfluence.methods import InnerProduct
+    >>> NoisyLabelDetector(method=InnerProduct(normalize="reference", classwise=True))
+    NoisyLabelDetector(method=InnerProduct(classwise=True, normalize='reference'))
+    """
+
+    uses = frozenset({"target", "curvature"})
+
+    def __init__(self, normalize: str | None = None, classwise: bool = False) -> None:
+        self.normalize = normalize
+        self.classwise = classwise
+
+    def member_scores(self, case: Case) -> MemberScores:
+        """Return the members with their directions."""
+        self.check()
+        U = [self._direction(case, member) for member in case.bar(case.members, "members")]
+        return InnerProducts(case.members, U, normalize=self.normalizes_rows)
+
+    def check(self) -> None:
+        """Raise ValueError for an unknown `normalize`."""
+        if self.normalize not in NORMALIZE:
+            raise ValueError(
+                f"normalize={self.normalize!r}: expected None, 'rows', 'reference' or 'both'."
+            )
+
+    @property
+    def normalizes_rows(self) -> bool:
+        """Whether scores are divided by the norm of the scored row's gradient."""
+        return self.normalize in ("rows", "both")
+
+    @property
+    def normalizes_reference(self) -> bool:
+        """Whether each reference row's gradient is divided by its norm."""
+        return self.normalize in ("reference", "both")
+
+    def _direction(self, case: Case, member: Member) -> Directions:
+        by_class = self.classwise and case.objective.is_classification
+        v = directions(
+            case.fnet.at(member.state),
+            case.objective,
+            groups=case.objective.y.astype(int) if by_class else None,
+            normalize=self.normalizes_reference,
+        )
+        u = v if member.solve is None else member.solve(v)
+        return {name: value.cpu() for name, value in u.items()}
 
 
 class SelfInfluence(Method):
@@ -91,9 +196,10 @@ class SelfInfluence(Method):
 
     uses = frozenset({"curvature"})
 
-    def voices(self, case: Case) -> Voices:
+    def member_scores(self, case: Case) -> MemberScores:
         """Return the members with what multiplies gradients there."""
-        return _Each(case.members, [_OwnInfluence(member.solve) for member in case.members])
+        scores: list[RowScore] = [NegativeSelfInfluence(m.solve) for m in case.members]
+        return AtEachMember(case.members, scores)
 
 
 class OutlierGradients(Method):
@@ -129,10 +235,11 @@ class OutlierGradients(Method):
         self.detector = detector
         self.n_components = n_components
 
-    def voices(self, case: Case) -> Voices:
+    def member_scores(self, case: Case) -> MemberScores:
         """Fit a detector at each member."""
         if self.detector in ("l1", "l2"):
-            return _Each(case.members, [_Norm(int(self.detector[1]))] * len(case.members))
+            norm = NegativeNorm(int(self.detector[1]))
+            return AtEachMember(case.members, [norm] * len(case.members))
         check_count(self, "n_components")
         detector = self._checked()
         asked = []
@@ -141,8 +248,8 @@ class OutlierGradients(Method):
             own = clone(detector)
             pass_seed(case.rng, own)
             own.fit(project.rows(case.fnet.at(member.state), case.X, case.y))
-            asked.append(_Outlier(own, project))
-        return _Each(case.members, asked)
+            asked.append(OutlierScore(own, project))
+        return AtEachMember(case.members, asked)
 
     def _checked(self) -> Any:
         detector = IsolationForest() if self.detector is None else self.detector
@@ -181,10 +288,10 @@ class LayerAware(Method):
 
     uses = frozenset({"target"})
 
-    def voices(self, case: Case) -> Voices:
+    def member_scores(self, case: Case) -> MemberScores:
         """Return what the reference rows sum up to, layer by layer, at each member."""
-        layers = [_Layers(case.fnet.at(m.state), case.question) for m in case.members]
-        return _Each(case.members, layers)
+        layers = [_LayerProducts(case.fnet.at(m.state), case.objective) for m in case.members]
+        return AtEachMember(case.members, layers)
 
 
 class Loss(Method):
@@ -203,9 +310,9 @@ class Loss(Method):
     Loss()
     """
 
-    def voices(self, case: Case) -> Voices:
+    def member_scores(self, case: Case) -> MemberScores:
         """Return the members."""
-        return _Each(case.members, [_MinusLoss()] * len(case.members))
+        return AtEachMember(case.members, [NegativeLoss()] * len(case.members))
 
 
 class Margin(Method):
@@ -226,127 +333,66 @@ class Margin(Method):
     Margin()
     """
 
-    def voices(self, case: Case) -> Voices:
+    def member_scores(self, case: Case) -> MemberScores:
         """Return the members, with the labels that they choose among."""
         if case.labels is None:
             raise ValueError("Margin() compares class labels; for a regressor use Loss().")
-        return _Each(case.members, [_LogOdds(case.labels)] * len(case.members))
+        return AtEachMember(case.members, [LabelMargin(case.labels)] * len(case.members))
 
 
-Ask = Callable[[FunctionalNet, Rows, Any, Progress], np.ndarray]
+class _LayerProducts(RowScore):
+    """<Σ_j δ_j ⊗ h_l(j), δ_i ⊗ h_l(i)> summed over layers l: one matrix (outputs, width) each."""
 
-
-class _Each(Voices):
-    """Something asked of the rows at each member, one after another."""
-
-    def __init__(self, members: list[Member], asked: list[Any]) -> None:
-        super().__init__(members)
-        self.asked: list[Ask] = asked
-
-    def scores(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
-        pairs = zip(self.states, self.asked, strict=True)
-        return np.stack([ask(fnet.at(state), X, y, progress) for state, ask in pairs])
-
-    def label_scores(self, fnet: FunctionalNet, X: Rows, labels: np.ndarray) -> np.ndarray:
-        n = n_rows(X)
-        return np.stack([self.scores(fnet, X, np.full(n, c), iter) for c in labels], 2)
-
-
-class _OwnInfluence:
-    def __init__(self, solve: Any) -> None:
-        self.solve = solve
-
-    def __call__(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
-        return -self_influences(fnet, X, y, self.solve, progress)
-
-
-class _Norm:
-    """Minus a norm of the row gradients."""
-
-    def __init__(self, order: int) -> None:
-        self.order = order
-
-    def __call__(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
-        if self.order == 2:
-            return -np.sqrt(self_influences(fnet, X, y, None, progress))
-        found = [_wide(rows).abs().sum(1) for rows in gradient_rows(fnet, X, y, progress)]
-        return finite(-torch.cat(found).double().cpu().numpy())
-
-
-class _Outlier:
-    """A fitted detector, and the projection in front of it."""
-
-    def __init__(self, detector: Any, project: Projection) -> None:
-        self.detector, self.project = detector, project
-
-    def __call__(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
-        score = getattr(self.detector, "score_samples", None) or self.detector.decision_function
-        blocks = self.project.blocks(fnet, X, y, progress)
-        return np.concatenate([score(finite(block)) for block in blocks]).astype(float)
-
-
-class _Layers:
-    """Σ_j δ_j ⊗ h_l(j) of the reference rows, a matrix (outputs, width) a layer."""
-
-    def __init__(self, fnet: FunctionalNet, question: dict[str, Any]) -> None:
-        X, y = question["X"], question["y"]
+    def __init__(self, fnet: FunctionalNet, objective: Objective) -> None:
         self.sums: Params = {}
-        cotangents = reference_cotangents(fnet, **question)
-        for (Xb, _), G in zip(fnet.batches(X, y), cotangents, strict=True):
-            for name, h in _entering(fnet, Xb)[1].items():
+        batches = fnet.batches(objective.X, objective.y)
+        cotangents = reference_cotangents(fnet, objective)
+        for (Xb, _), G in zip(batches, cotangents, strict=True):
+            for name, h in _layer_inputs(fnet, Xb)[1].items():
                 part = (G.flatten(1).T @ h).cpu()
                 self.sums[name] = self.sums[name] + part if name in self.sums else part
 
-    def __call__(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
+    def of_rows(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
+        """Scores of rows, (n,)."""
         sums = {name: v.to(fnet.device) for name, v in self.sums.items()}
         found = []
         for Xb, yb in progress(fnet.batches(X, y)):
-            f, entering = _entering(fnet, Xb)
+            f, entering = _layer_inputs(fnet, Xb)
             G = fnet.cotangents(f, Xb, yb).flatten(1)
             each = [((G @ sums[name]) * h).sum(1).double() for name, h in entering.items()]
             found.append(torch.stack(each).sum(0))
         return finite(torch.cat(found).cpu().numpy())
 
 
-class _MinusLoss:
-    def __call__(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
-        return -row_losses(fnet, X, y)
-
-
-class _LogOdds:
-    """Least loss under any other label - loss under the row's own."""
-
-    def __init__(self, labels: np.ndarray) -> None:
-        self.labels = labels
-
-    def __call__(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
-        losses = label_losses(fnet, X, self.labels)
-        own = np.reshape(y, (-1, 1)) == self.labels
-        return finite(np.where(own, np.inf, losses).min(1) - losses[own])
-
-
-def check_method(scorer: Any) -> Method | None:
-    """Return the method of a scorer; raise where an argument has no part in it."""
+def method_of(scorer: Any) -> Method:
+    """Return the method of a scorer; raise where an argument of the scorer has no effect on it."""
     method = scorer.method
     if method is None:
-        return None
-    if not isinstance(method, Method):
-        raise TypeError(
-            f"method={method!r}: expected an instance from skinfluence.methods, such as "
-            "SelfInfluence(), or None."
-        )
+        product = InnerProduct(scorer.normalize, scorer.classwise)
+        product.check()
+        return product
+    check_method(method)
     for name in ("target", "curvature", "normalize", "classwise"):
         value = getattr(scorer, name)
         if name not in method.uses and value is not None and value is not False:
             raise ValueError(
-                f"{name}={value!r} has no part in method={method!r}; leave it out, or leave out "
-                "method= for the inner product with the target."
+                f"{name}={value!r} has no effect on method={method!r}. Remove {name}=, or remove "
+                "method= to use the inner product with the target."
             )
     return method
 
 
-def _entering(fnet: FunctionalNet, X: Rows) -> tuple[Tensor, Params]:
-    """Outputs, and what enters each linear or convolutional layer, (n, width) each."""
+def check_method(method: Any) -> None:
+    """Raise unless `method` is an instance of a method."""
+    if not isinstance(method, Method):
+        raise TypeError(
+            f"method={method!r}: expected None or an instance of a class in skinfluence.methods, "
+            "such as SelfInfluence()."
+        )
+
+
+def _layer_inputs(fnet: FunctionalNet, X: Rows) -> tuple[Tensor, Params]:
+    """Outputs, and the input of each linear or convolutional layer, (n, width) each."""
     kept: Params = {}
 
     def keep(name: str) -> Callable[..., None]:

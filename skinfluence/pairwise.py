@@ -13,16 +13,14 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from skinfluence._core.members import Member
-from skinfluence._core.net import FunctionalNet
 from skinfluence._core.pairs import Block, pair_blocks, reference_pairs, unit_pairs
 from skinfluence._core.projection import Projection
 from skinfluence._core.tensors import n_rows
 from skinfluence._fitting.isolation import threads_for
-from skinfluence._fitting.training_data import read_rows
-from skinfluence._scorer import InfluenceScorer
+from skinfluence._scorer import InfluenceScorer, fitted_parts
+from skinfluence.methods import InnerProduct, method_of
 
 __all__ = ["TopRows", "gradient_features", "influence_matrix", "top_rows"]
 
@@ -31,8 +29,8 @@ def influence_matrix(
     scorer: InfluenceScorer,
     X: Any,
     y: Any,
-    X_ref: Any = None,
-    y_ref: Any = None,
+    X_val: Any = None,
+    y_val: Any = None,
     *,
     out: Any = None,
 ) -> Any:
@@ -49,7 +47,7 @@ def influence_matrix(
         Fitted, without ``method``.
     X, y : see :meth:`InfluenceScorer.fit`
         Rows.
-    X_ref, y_ref : like X and y, default=None
+    X_val, y_val : like X and y, default=None
         Reference rows; None: those of the scorer's fit.
     out : array of shape (n_samples, n_reference), default=None
         Where blocks of the matrix are written as they come: a :class:`numpy.memmap`, a Zarr or
@@ -74,7 +72,7 @@ def influence_matrix(
     >>> bool(np.allclose(matrix.mean(axis=1), scorer.scores_, rtol=1e-4, atol=1e-6))
     True
     """
-    pairs = _Pairs(scorer, X, y, X_ref, y_ref)
+    pairs = _Pairs(scorer, X, y, X_val, y_val)
     if out is None:
         out = np.empty(pairs.shape)
     elif tuple(getattr(out, "shape", ())) != pairs.shape:
@@ -109,8 +107,8 @@ def top_rows(
     scorer: InfluenceScorer,
     X: Any,
     y: Any,
-    X_ref: Any = None,
-    y_ref: Any = None,
+    X_val: Any = None,
+    y_val: Any = None,
     *,
     k: int = 10,
 ) -> TopRows:
@@ -120,7 +118,7 @@ def top_rows(
 
     Parameters
     ----------
-    scorer, X, y, X_ref, y_ref : see `influence_matrix`
+    scorer, X, y, X_val, y_val : see `influence_matrix`
     k : int, default=10
         How many of each.
 
@@ -142,7 +140,7 @@ def top_rows(
     >>> y[top.proponents].tolist()  # rows of their own class help them
     [[0, 0, 0], [0, 0, 0]]
     """
-    pairs = _Pairs(scorer, X, y, X_ref, y_ref)
+    pairs = _Pairs(scorer, X, y, X_val, y_val)
     n, m = pairs.shape
     if not isinstance(k, int | np.integer) or not 1 <= k <= n:
         raise ValueError(f"k={k!r}: expected an integer from 1 to {n}, the number of rows.")
@@ -203,52 +201,45 @@ def gradient_features(
     >>> gradient_features(scorer, X, y, n_components=100, random_state=0).shape
     (150, 100)
     """
-    check_is_fitted(scorer)
+    parts = fitted_parts(scorer)
     if not isinstance(n_components, int | np.integer) or n_components < 1:
         raise ValueError(f"n_components={n_components!r}: expected an integer, 1 or more.")
-    X, y = _rows(scorer, X, y)
-    fnet = scorer._functional_net()
-    project = Projection(fnet, n_components, check_random_state(random_state))
+    X, y = parts.read(X, y)
+    projection = Projection(parts.fnet, n_components, check_random_state(random_state))
     with threads_for(scorer.estimator):
-        return project.rows(fnet, X, y, scorer._progress(fnet, X))
+        return projection.rows(parts.fnet, X, y, parts.progress(X))
 
 
 class _Pairs:
-    """Blocks of the matrix of a scorer, members added up."""
+    """Blocks of the influence matrix of a scorer, averaged over its members."""
 
-    def __init__(self, scorer: InfluenceScorer, X: Any, y: Any, X_ref: Any, y_ref: Any) -> None:
-        if not isinstance(scorer, InfluenceScorer):
-            raise TypeError(
-                f"scorer is a {type(scorer).__name__}; pairs are asked of a fitted InfluenceScorer."
-            )
-        check_is_fitted(scorer)
-        if scorer.method is not None:
+    def __init__(self, scorer: InfluenceScorer, X: Any, y: Any, X_val: Any, y_val: Any) -> None:
+        self.parts = fitted_parts(scorer)
+        method = method_of(scorer)
+        if not isinstance(method, InnerProduct):
             raise ValueError(
-                f"method={scorer.method!r}: pairs are inner products of gradients; fit a scorer "
-                "without method=."
+                f"method={scorer.method!r}: pairwise influence is an inner product of gradients; "
+                "fit a scorer without method=."
             )
-        self.scorer = scorer
-        self.X, self.y = _rows(scorer, X, y)
-        question = scorer._question
-        if X_ref is not None or y_ref is not None:
-            question = scorer._ask(scorer.target, *_rows(scorer, X_ref, y_ref, "_ref"))
-        self.question = question.put_to(scorer.estimator_)
-        self.shape = (n_rows(self.X), n_rows(self.question["X"]))
+        self.method = method
+        self.X, self.y = self.parts.read(X, y)
+        self.objective = self.parts.objective(X_val, y_val)
+        self.shape = (n_rows(self.X), n_rows(self.objective.X))
 
     def blocks(self) -> Iterator[Block]:
         """Blocks of the weighted mean over the members."""
-        fnet, members = self.scorer._functional_net(), self.scorer._members
+        members = self.parts.members
         weights = np.array([member.weight for member in members])
-        # A target is a mean over reference rows; a column is what its row would say alone.
+        # The target is a mean over the m reference rows; a column is m times its row's share.
         weights *= self.shape[1] / weights.sum()
-        for together in zip(*(self._of(fnet, member) for member in members), strict=True):
+        for together in zip(*(self._of(member) for member in members), strict=True):
             rows, columns, _ = together[0]
             yield rows, columns, np.tensordot(weights, [block for *_, block in together], 1)
 
-    def _of(self, fnet: FunctionalNet, member: Member) -> Iterator[Block]:
-        at, normalize = fnet.at(member.state), self.scorer.normalize
-        reference = reference_pairs(at, **self.question)
-        if normalize in ("reference", "both"):
+    def _of(self, member: Member) -> Iterator[Block]:
+        at = self.parts.fnet.at(member.state)
+        reference = reference_pairs(at, self.objective)
+        if self.method.normalizes_reference:
             m = self.shape[1]
             reference = [(Xr, G / m) for Xr, G in unit_pairs(at, reference)]
         return pair_blocks(
@@ -256,9 +247,9 @@ class _Pairs:
             reference,
             self.X,
             self.y,
-            normalize=normalize in ("rows", "both"),
+            normalize=self.method.normalizes_rows,
             solve=member.solve,
-            progress=self.scorer._progress(fnet, self.X),
+            progress=self.parts.progress(self.X),
         )
 
 
@@ -274,12 +265,3 @@ class _Top:
         values = np.concatenate([self.values, values])
         least = np.argsort(values, kind="stable")[: self.k]
         self.index, self.values = index[least], values[least]
-
-
-def _rows(scorer: InfluenceScorer, X: Any, y: Any, name: str = "") -> tuple[Any, np.ndarray]:
-    if X is None:
-        raise ValueError(f"X{name} is None: give the rows that y{name} are the labels of.")
-    X, y = read_rows(scorer, X, y, scorer._labels, scorer._dtype)
-    if y is None:
-        raise ValueError(f"y{name} is needed: the gradient of a row is that of its loss.")
-    return X, y

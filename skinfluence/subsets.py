@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from skinfluence._aggregation import Mean
-from skinfluence._core.influence import directions, row_scores
+from skinfluence._core.directions import directions
+from skinfluence._core.influence import row_scores
 from skinfluence._core.tensors import n_rows
 from skinfluence._data.params import draw_seed
 from skinfluence._data.rows import take
 from skinfluence._fitting.isolation import threads_for
-from skinfluence._fitting.training_data import read_rows
-from skinfluence._scorer import InfluenceScorer
+from skinfluence._scorer import FittedParts, InfluenceScorer, fitted_parts
+from skinfluence.curvature import Curvature
 
 __all__ = ["group_influence"]
 
@@ -74,21 +74,19 @@ def group_influence(
     >>> group_influence(scorer, X[::2], y[::2], [range(10), [3, 5]]).shape
     (2,)
     """
-    check_is_fitted(scorer)
+    parts = fitted_parts(scorer)
     if scorer.curvature is None or scorer.method is not None:
         raise ValueError(
             "group_influence needs a scorer with a curvature, such as CG(), and without method=: "
             "plain inner products order rows, but are no estimate of a change of the target."
         )
-    if scorer.normalize is not None or scorer.classwise or not isinstance(scorer._panel, Mean):
+    if scorer.normalize is not None or scorer.classwise or not isinstance(parts.aggregation, Mean):
         raise ValueError(
             f"normalize={scorer.normalize!r}, classwise={scorer.classwise!r}: the scores of a "
             "group's rows add up only as plain means; fit a scorer with normalize=None, "
             "classwise=False and an ensemble of aggregate='mean'."
         )
-    X, y = read_rows(scorer, X, y, scorer._labels, scorer._dtype)
-    if y is None:
-        raise ValueError("y is needed: the gradient of a row is that of its loss.")
+    X, y = parts.read(X, y)
     n = n_rows(X)
     groups = list(groups) if isinstance(groups, Iterable) else groups
     if not isinstance(groups, list) or not all(isinstance(g, Iterable) for g in groups):
@@ -96,21 +94,23 @@ def group_influence(
     masks = [_mask(group, n, k) for k, group in enumerate(groups)]
     with threads_for(scorer.estimator):
         if not of_rest:
-            scores = scorer._panel.scores(scorer._functional_net(), X, y)
+            scores = parts.aggregation.scores(parts.fnet, X, y)
             return np.array([scores[mask].sum() for mask in masks]) / n
         seed = draw_seed(random_state)
-        return np.array([_newton(scorer, X, y, mask, seed) for mask in masks])
+        return np.array([_newton(parts, scorer.curvature, X, y, mask, seed) for mask in masks])
 
 
-def _newton(scorer: InfluenceScorer, X: Any, y: np.ndarray, mask: np.ndarray, seed: int) -> float:
-    """Σ over the group of <g_i, (M_rest + λI)^-1 v> over the number of rows that stay."""
-    fnet, question = scorer._functional_net(), scorer._question.put_to(scorer.estimator_)
+def _newton(
+    parts: FittedParts, curvature: Curvature, X: Any, y: np.ndarray, mask: np.ndarray, seed: int
+) -> float:
+    """Σ over the group of <g_i, (M_rest + λI)^-1 v>, divided by the number of rows that stay."""
     rest, rng = np.flatnonzero(~mask), np.random.RandomState(seed)
-    total, weights = 0.0, sum(member.weight for member in scorer._members)
-    for member in scorer._members:
-        at = fnet.at(member.state)
-        solve = scorer.curvature.prepare(at, take(X, rest), y[rest], rng)
-        u = solve(directions(at, **question))
+    objective = parts.objective()
+    total, weights = 0.0, sum(member.weight for member in parts.members)
+    for member in parts.members:
+        at = parts.fnet.at(member.state)
+        solve = curvature.prepare(at, take(X, rest), y[rest], rng)
+        u = solve(directions(at, objective))
         scores = row_scores(at, u, take(X, np.flatnonzero(mask)), y[mask])
         total += member.weight / weights * scores.sum() / len(rest)
     return total

@@ -5,7 +5,7 @@ training row is how much T would rise, to first order, if that row were left out
 keeps T low scores high, whatever T is: the mean loss, the loss on the rows that the net gets
 right or on rows that an attacker has changed, a gap between groups, or any function of your own.
 
-A *gap* is how differently a net treats groups of rows. Its target is its size, |gap|: the signed
+A *gap* is how differently a net treats groups of rows. Its target is its size, ``|gap|``: the signed
 gap of published code makes dropping rows harmful where it happens to be negative.
 """
 
@@ -75,6 +75,7 @@ class Target(ABC, BaseEstimator):
     """
 
     attack: Any = None
+    is_mean_loss: bool = False  # True: T is the mean of `reference.losses`, row by row
 
     @abstractmethod
     def __call__(self, reference: Reference) -> Tensor:
@@ -105,6 +106,11 @@ class Utility(Target):
 
     def __init__(self, rows: str = "all") -> None:
         self.rows = rows
+
+    @property
+    def is_mean_loss(self) -> bool:  # type: ignore[override]
+        """Whether all rows count; a subclass with a formula of its own is not a mean loss."""
+        return self.rows == "all" and type(self).__call__ is Utility.__call__
 
     def __call__(self, reference: Reference) -> Tensor:
         """Return the mean loss of the rows that count."""

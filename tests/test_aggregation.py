@@ -1,4 +1,4 @@
-"""A panel's scores are its members', averaged, ranked or counted as votes."""
+"""Aggregated scores are the members' scores, averaged, ranked or counted as votes."""
 
 import copy
 import pickle
@@ -11,12 +11,13 @@ from skorch import NeuralNetRegressor
 from torch import nn
 from zoo import initialized, loop_gradients, make
 
+from skinfluence import methods
 from skinfluence._aggregation import Mean, Ranks, Votes, share_below
 from skinfluence._core import members
-from skinfluence._core.influence import directions, row_scores
+from skinfluence._core.directions import Objective, directions
+from skinfluence._core.influence import row_scores
 from skinfluence._core.members import InnerProducts, Member
 from skinfluence._core.net import FunctionalNet
-from skinfluence._core.pairs import reference_pairs
 from skinfluence.targets import Utility
 
 N, N_REFERENCE = 60, 9
@@ -30,7 +31,7 @@ def assert_close(got, want):
 
 
 class Case:
-    """A net with three members, the gradients of rows at each, and the panel's own ingredients."""
+    """A net with three members, and the gradients of rows at each member."""
 
     def __init__(self, name="mlp"):
         self.net, *_ = make(name, batch_size=16)
@@ -49,25 +50,18 @@ class Case:
         pairs = zip(states, WEIGHTS, strict=True)
         self.members = [Member(state, weight) for state, weight in pairs]
         self.fnet = FunctionalNet(self.net)
+        self.objective = Objective(Utility(), *self.reference, True)
 
     def directions(self, **options):
-        ask = {"is_classification": True, **options}
-        return [
-            directions(self.fnet.at(m.state), Utility(), *self.reference, **ask)
-            for m in self.members
-        ]
+        return [directions(self.fnet.at(m.state), self.objective, **options) for m in self.members]
 
-    def voices(self, normalize=False, **options):
+    def inner_products(self, normalize=False, **options):
         return InnerProducts(self.members, self.directions(**options), normalize=normalize)
 
     def votes(self, normalize=False):
-        asked = [
-            reference_pairs(
-                self.fnet.at(m.state), Utility(), *self.reference, is_classification=True
-            )
-            for m in self.members
-        ]
-        return Votes(self.members, asked, normalize=normalize)
+        rng = np.random.RandomState(0)
+        case = methods.Case(self.fnet, self.members, self.X, self.y, LABELS, self.objective, rng)
+        return Votes(case, normalize=normalize)
 
     def gradients(self, X, y):
         """Gradients of rows at each member, (3, n, p), by a loop."""
@@ -92,28 +86,28 @@ def case():
 
 @pytest.mark.parametrize("normalize", [False, True])
 def test_each_voice_is_the_score_at_its_member(case, normalize):
-    got = case.voices(normalize).scores(case.fnet, case.X, case.y, iter)
+    got = case.inner_products(normalize).scores(case.fnet, case.X, case.y, iter)
     assert_close(got, case.pairs(case.X, case.y, normalize).sum(2))
 
 
 @pytest.mark.parametrize("groups", [False, True], ids=["one direction", "one a class"])
-def test_voices_that_are_too_many_for_one_pass_say_the_same(case, groups, monkeypatch):
-    voices = case.voices(groups=case.reference[1] if groups else None)
-    together = voices.scores(case.fnet, case.X, case.y, iter)
+def test_members_too_large_for_one_pass_score_the_same(case, groups, monkeypatch):
+    members_scores = case.inner_products(groups=case.reference[1] if groups else None)
+    together = members_scores.scores(case.fnet, case.X, case.y, iter)
     monkeypatch.setattr(members, "_TOGETHER", {})
     monkeypatch.setattr(members, "member_scores", None)  # not to be called
-    assert_close(voices.scores(case.fnet, case.X, case.y, iter), together)
+    assert_close(members_scores.scores(case.fnet, case.X, case.y, iter), together)
 
 
-def test_voices_are_heard_together_where_that_is_possible(case, monkeypatch):
+def test_members_are_scored_in_one_pass_where_possible(case, monkeypatch):
     monkeypatch.setattr(members, "row_scores", None)  # not to be called
-    assert case.voices().scores(case.fnet, case.X, case.y, iter).shape == (3, N)
+    assert case.inner_products().scores(case.fnet, case.X, case.y, iter).shape == (3, N)
 
 
 @pytest.mark.filterwarnings("ignore:no forward-mode derivative:RuntimeWarning")
-def test_voices_that_cannot_be_heard_together_are_heard_one_by_one():
+def test_members_that_cannot_be_scored_together_are_scored_one_by_one():
     case = Case("weight norm")  # which has no forward-mode rule
-    got = case.voices().scores(case.fnet, case.X, case.y, iter)
+    got = case.inner_products().scores(case.fnet, case.X, case.y, iter)
     assert_close(got, case.pairs(case.X, case.y).sum(2))
 
 
@@ -128,7 +122,7 @@ def test_one_voice_is_exactly_the_score(case):
 
 @pytest.mark.parametrize("normalize", [False, True])
 def test_the_mean_weighs_each_member(case, normalize):
-    got = Mean(case.voices(normalize)).learn(case.fnet, case.X, case.y)
+    got = Mean(case.inner_products(normalize)).learn(case.fnet, case.X, case.y)
     each = case.pairs(case.X, case.y, normalize).sum(2)
     assert_close(got, np.average(each, axis=0, weights=WEIGHTS))
 
@@ -138,7 +132,7 @@ def test_the_mean_is_a_sum_of_its_members_alone(case):
         w * Mean(InnerProducts([m], [u])).scores(case.fnet, case.X, case.y)
         for m, u, w in zip(case.members, case.directions(), WEIGHTS, strict=True)
     ]
-    got = Mean(case.voices()).scores(case.fnet, case.X, case.y)
+    got = Mean(case.inner_products()).scores(case.fnet, case.X, case.y)
     assert_close(got * sum(WEIGHTS), np.sum(each, axis=0))
 
 
@@ -148,8 +142,8 @@ def analytic(weights, rates):
     fnet, x = FunctionalNet(net), np.arange(1.0, 17.0)[:, None]
     pairs = zip(weights, rates, strict=True)
     members = [Member({"weight": torch.tensor([[w]], dtype=torch.float64)}, r) for w, r in pairs]
-    options = {"is_classification": False}
-    U = [directions(fnet.at(m.state), Utility(), x, x, **options) for m in members]
+    objective = Objective(Utility(), x, x, False)
+    U = [directions(fnet.at(m.state), objective) for m in members]
     return Mean(InnerProducts(members, U)).scores(fnet, x, x), x[:, 0]
 
 
@@ -188,24 +182,26 @@ def brute_ranks(known, found):
 
 def test_ranks_of_the_training_rows_are_counted(case):
     each = case.pairs(case.X, case.y).sum(2)
-    got = Ranks(case.voices()).learn(case.fnet, case.X, case.y)
+    got = Ranks(case.inner_products()).learn(case.fnet, case.X, case.y)
     np.testing.assert_allclose(got, brute_ranks(each, each), rtol=1e-12)
 
 
 def test_ranks_of_other_rows_are_counted_among_the_training_rows(case):
-    panel = Ranks(case.voices())
-    panel.learn(case.fnet, case.X, case.y)
+    aggregation = Ranks(case.inner_products())
+    aggregation.learn(case.fnet, case.X, case.y)
     known = case.pairs(case.X, case.y).sum(2)
     found = case.pairs(case.new, case.new_y).sum(2)
     want = brute_ranks(known, found)
-    np.testing.assert_allclose(panel.scores(case.fnet, case.new, case.new_y), want, rtol=1e-12)
+    np.testing.assert_allclose(
+        aggregation.scores(case.fnet, case.new, case.new_y), want, rtol=1e-12
+    )
 
 
 def test_one_loud_member_does_not_drown_the_others_ranks(case):
     U = case.directions()
     loud = [{n: v * 1e6 for n, v in U[0].items()}, *U[1:]]
-    panels = [Ranks(InnerProducts(case.members, u)) for u in (U, loud)]
-    got, louder = (panel.learn(case.fnet, case.X, case.y) for panel in panels)
+    aggregations = [Ranks(InnerProducts(case.members, u)) for u in (U, loud)]
+    got, louder = (aggregation.learn(case.fnet, case.X, case.y) for aggregation in aggregations)
     np.testing.assert_array_equal(got, louder)
 
 
@@ -234,13 +230,15 @@ def test_votes_of_the_training_rows_are_counted(case, normalize):
 
 @pytest.mark.parametrize("normalize", [False, True])
 def test_votes_of_other_rows_are_counted_against_the_training_rows(case, normalize):
-    panel = case.votes(normalize)
-    panel.learn(case.fnet, case.X, case.y)
+    aggregation = case.votes(normalize)
+    aggregation.learn(case.fnet, case.X, case.y)
     known = case.pairs(case.X, case.y, normalize)
     found = case.pairs(case.new, case.new_y, normalize)
     want = brute_votes(known, found)
     assert want.any()
-    np.testing.assert_allclose(panel.scores(case.fnet, case.new, case.new_y), want, rtol=1e-12)
+    np.testing.assert_allclose(
+        aggregation.scores(case.fnet, case.new, case.new_y), want, rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("n", [1, 2, 19, 21, 40])
@@ -261,51 +259,51 @@ def test_every_voter_gives_all_its_votes(case):
 
 # Under every label, and copied
 
-PANELS = {
-    "mean": lambda case: Mean(case.voices()),
-    "mean of cosines": lambda case: Mean(case.voices(normalize=True)),
-    "mean, a direction a class": lambda case: Mean(case.voices(groups=case.reference[1])),
-    "ranks": lambda case: Ranks(case.voices()),
+AGGREGATIONS = {
+    "mean": lambda case: Mean(case.inner_products()),
+    "mean of cosines": lambda case: Mean(case.inner_products(normalize=True)),
+    "mean, a direction a class": lambda case: Mean(case.inner_products(groups=case.reference[1])),
+    "ranks": lambda case: Ranks(case.inner_products()),
     "votes": lambda case: case.votes(),
 }
-each_panel = pytest.mark.parametrize("name", PANELS)
+each_aggregation = pytest.mark.parametrize("name", AGGREGATIONS)
 
 
-@each_panel
+@each_aggregation
 @pytest.mark.parametrize("label", LABELS)
 def test_a_column_of_label_scores_is_the_score_under_that_label(case, name, label):
-    panel = PANELS[name](case)
-    panel.learn(case.fnet, case.X, case.y)
-    column = panel.label_scores(case.fnet, case.new, LABELS)[:, label]
-    want = panel.scores(case.fnet, case.new, np.full(11, label))
+    aggregation = AGGREGATIONS[name](case)
+    aggregation.learn(case.fnet, case.X, case.y)
+    column = aggregation.label_scores(case.fnet, case.new, LABELS)[:, label]
+    want = aggregation.scores(case.fnet, case.new, np.full(11, label))
     np.testing.assert_allclose(column, want, rtol=1e-9, atol=1e-12)
 
 
-@each_panel
+@each_aggregation
 def test_scores_of_the_training_rows_are_those_that_were_learned(case, name):
-    panel = PANELS[name](case)
-    learned = panel.learn(case.fnet, case.X, case.y)
-    np.testing.assert_array_equal(panel.scores(case.fnet, case.X, case.y), learned)
+    aggregation = AGGREGATIONS[name](case)
+    learned = aggregation.learn(case.fnet, case.X, case.y)
+    np.testing.assert_array_equal(aggregation.scores(case.fnet, case.X, case.y), learned)
 
 
-@each_panel
-def test_a_pickled_panel_scores_the_same(case, name):
-    panel = PANELS[name](case)
-    panel.learn(case.fnet, case.X, case.y)
-    again = pickle.loads(pickle.dumps(panel))
-    want = panel.scores(case.fnet, case.new, case.new_y)
+@each_aggregation
+def test_a_pickled_aggregation_scores_the_same(case, name):
+    aggregation = AGGREGATIONS[name](case)
+    aggregation.learn(case.fnet, case.X, case.y)
+    again = pickle.loads(pickle.dumps(aggregation))
+    want = aggregation.scores(case.fnet, case.new, case.new_y)
     np.testing.assert_array_equal(again.scores(case.fnet, case.new, case.new_y), want)
 
 
-@each_panel
+@each_aggregation
 def test_scores_are_float64_of_one_a_row(case, name):
-    scores = PANELS[name](case).learn(case.fnet, case.X, case.y)
+    scores = AGGREGATIONS[name](case).learn(case.fnet, case.X, case.y)
     assert (scores.dtype, scores.shape) == (np.float64, (N,))
 
 
-@each_panel
+@each_aggregation
 def test_scoring_leaves_the_net_as_it_was(case, name):
     before = copy.deepcopy(case.net.module_.state_dict())
-    PANELS[name](case).learn(case.fnet, case.X, case.y)
+    AGGREGATIONS[name](case).learn(case.fnet, case.X, case.y)
     after = case.net.module_.state_dict()
     assert all(torch.equal(after[n], before[n]) for n in before)

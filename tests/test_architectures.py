@@ -18,9 +18,9 @@ from zoo import initialized, rows_for
 
 from skinfluence import InfluenceScorer
 from skinfluence._core import gradients
+from skinfluence._core.directions import Objective, directions
 from skinfluence._core.ghost import Ghost
 from skinfluence._core.gradients import ggnvp, hvp
-from skinfluence._core.influence import directions
 from skinfluence._core.net import FunctionalNet
 from skinfluence.curvature import EKFAC, DataInf
 from skinfluence.methods import SelfInfluence
@@ -465,7 +465,7 @@ def relative_error(got, want):
 def summed(fnet, X, y, kind):
     """What adds up rows: a direction, or a product with a matrix of the mean loss."""
     if kind == "direction":
-        return directions(fnet, Utility(), X, y, is_classification=True)
+        return directions(fnet, Objective(Utility(), X, y, True))
     # Not a constant: moving all logits alike bends no loss.
     u = {name: torch.arange(p.numel()).reshape(p.shape).to(p) for name, p in fnet.params.items()}
     return {"hvp": hvp, "ggnvp": ggnvp}[kind](fnet, fnet.batches(X, y), u)

@@ -15,9 +15,10 @@ from torch import nn
 from zoo import make
 
 from skinfluence import FilteredEstimator, InfluenceSampleSelector, InfluenceScorer
+from skinfluence._core.directions import Objective, directions
 from skinfluence._core.factors import Outer
 from skinfluence._core.gradients import forward, ggnvp, row_gradients
-from skinfluence._core.influence import directions, row_scores
+from skinfluence._core.influence import row_scores
 from skinfluence._core.net import FunctionalNet
 from skinfluence._data.params import draw_seed
 from skinfluence.curvature import CG, EKFAC, DataInf, Exact, LiSSA, check_curvature
@@ -364,7 +365,7 @@ def test_a_scorer_multiplies_its_direction_by_the_curvature(curvature):
     X, y, X_val, y_val = table()
     scorer = scored(curvature)
     fnet = FunctionalNet(scorer.estimator_)
-    v = directions(fnet, Utility(), X_val, y_val, is_classification=True)
+    v = directions(fnet, Objective(Utility(), X_val, y_val, True))
     rng = RNG(draw_seed(0))
     Single().members([], fnet, X, rng)
     u = curvature.prepare(fnet, X, y, rng)(v)

@@ -22,14 +22,23 @@ from small import (
 )
 
 from skinfluence import NoisyLabelDetector
-from skinfluence._label_noise.fold_net import Judge
+from skinfluence._label_noise.fold_net import FoldNet
 from skinfluence.datasets import flip_labels
+from skinfluence.methods import (
+    InnerProduct,
+    LayerAware,
+    Loss,
+    Margin,
+    OutlierGradients,
+    SelfInfluence,
+)
 from skinfluence.nets import TabularClassifier, TabularRegressor
 
 X, Y = blobs()
 NAMES = np.array(["ash", "beech", "cedar"])
-METHODS = ["auto", "influence", "inner_product", "loss", "self_influence"]
-WITHOUT_WARNING = [m for m in METHODS if m != "inner_product"]
+CLASSWISE = InnerProduct(normalize="reference", classwise=True)
+WITHOUT_WARNING = [None, CLASSWISE, Loss(), SelfInfluence(), Margin(), OutlierGradients()]
+METHODS = [*WITHOUT_WARNING, InnerProduct(), LayerAware()]
 
 
 def detector(**params):
@@ -83,11 +92,11 @@ def test_most_planted_rows_get_their_true_label_suggested(found):
 @pytest.mark.parametrize(
     ("method", "least"),  # measured over seeds:
     [
-        ("auto", 0.95),  # 0.986 to 0.994
-        ("influence", 0.95),  # 0.983 to 0.994
-        ("loss", 0.95),  # 0.987 to 0.992
-        ("self_influence", 0.9),  # 0.966 to 0.979
-        ("inner_product", 0.7),  # 0.81 to 0.85
+        (None, 0.95),  # 0.986 to 0.994
+        (CLASSWISE, 0.95),  # 0.983 to 0.994
+        (Loss(), 0.95),  # 0.987 to 0.992
+        (SelfInfluence(), 0.9),  # 0.966 to 0.979
+        (InnerProduct(), 0.7),  # 0.81 to 0.85
     ],
 )
 def test_with_trusted_rows_every_method_finds_planted_labels(method, least):
@@ -168,7 +177,7 @@ def test_decision_function_is_the_score_less_the_offset(fitted):
     assert_array_equal(fitted.decision_function(X, Y), fitted.score_samples(X, Y) - fitted.offset_)
 
 
-@pytest.mark.parametrize("method", [m for m in WITHOUT_WARNING if m != "auto"])
+@pytest.mark.parametrize("method", [m for m in WITHOUT_WARNING if m is not None])
 def test_scores_by_one_evidence_are_mean_ranks(method):
     scores = detector(method=method).fit(X, Y).scores_
     assert (scores > 0).all()
@@ -200,7 +209,7 @@ def test_suggested_labels_are_the_users_own(fitted):
 
 def test_verbose_shows_a_progress_bar(capsys):
     detector(verbose=1).fit(X, Y)
-    assert "judges" in capsys.readouterr().err
+    assert "folds" in capsys.readouterr().err
 
 
 def test_nothing_is_printed_by_default(capsys):
@@ -288,7 +297,7 @@ def recorded():
 
 
 def references(fitted):
-    return [judge.reference.X[:, 0].astype(int) for judge in fitted._verdict.judges]
+    return [fold_net.reference.X[:, 0].astype(int) for fold_net in fitted._label_scores.fold_nets]
 
 
 def test_each_judge_is_trained_on_the_rows_outside_its_reference(recorded):
@@ -304,17 +313,17 @@ def test_each_row_is_a_reference_once(recorded):
 
 def test_references_have_the_classes_in_proportion(recorded):
     fitted, _ = recorded
-    assert [np.bincount(judge.reference.y).tolist() for judge in fitted._verdict.judges] == [
-        [10, 10, 10]
-    ] * 3
+    assert [
+        np.bincount(fold_net.reference.y).tolist() for fold_net in fitted._label_scores.fold_nets
+    ] == [[10, 10, 10]] * 3
 
 
 @pytest.mark.parametrize(
-    ("method", "asked"), [("auto", "calibrate"), ("loss", "evidence")], ids=["auto", "loss"]
+    ("method", "asked"), [(None, "calibrate"), (Loss(), "means")], ids=["default", "loss"]
 )
 def test_a_row_is_judged_by_every_fold_but_its_own(monkeypatch, method, asked):
     judged = []
-    original = getattr(Judge, asked)
+    original = getattr(FoldNet, asked)
 
     def spy(self, *args):
         rows = args[0] if asked == "calibrate" else args[1]
@@ -323,17 +332,17 @@ def test_a_row_is_judged_by_every_fold_but_its_own(monkeypatch, method, asked):
         assert not own & set(rows[:, 0].tolist())
         return original(self, *args)
 
-    monkeypatch.setattr(Judge, asked, spy)
+    monkeypatch.setattr(FoldNet, asked, spy)
     detector(cv=3, method=method).fit(np.arange(90.0)[:, None], Y)
     assert np.bincount(judged).tolist() == [2] * 90
 
 
-@pytest.mark.parametrize("method", ["auto", "loss"])
+@pytest.mark.parametrize("method", [None, Loss()], ids=["default", "loss"])
 def test_labels_are_suggested_by_nets_that_did_not_see_the_row(method):
     fitted = detector(cv=3, method=method).fit(X, Y)
-    for judge in fitted._verdict.judges:
-        rows = np.flatnonzero((X[:, None].astype(np.float32) == judge.reference.X).all(2).any(1))
-        expected = judge.belief(X[rows].astype(np.float32)).argmax(1)
+    for fold_net in fitted._label_scores.fold_nets:
+        rows = np.flatnonzero((X[:, None].astype(np.float32) == fold_net.reference.X).all(2).any(1))
+        expected = fold_net.predict(X[rows].astype(np.float32)).argmax(1)
         assert_array_equal(fitted.suggested_labels_[rows], expected)
 
 
@@ -366,7 +375,7 @@ def test_the_only_row_of_a_class_is_in_no_reference():
 def test_with_trusted_rows_a_single_evidence_has_one_net_trained_on_every_row():
     RecordingNet.trained_on = []
     net = RecordingNet(max_epochs=1)
-    detector(estimator=net, method="loss").fit(X, Y, X_val=X[:9], y_val=Y[:9])
+    detector(estimator=net, method=Loss()).fit(X, Y, X_val=X[:9], y_val=Y[:9])
     [(rows, _)] = RecordingNet.trained_on
     assert_array_equal(rows, X.astype(np.float32))
 
@@ -374,8 +383,8 @@ def test_with_trusted_rows_a_single_evidence_has_one_net_trained_on_every_row():
 def test_with_trusted_rows_beliefs_are_cross_fitted_and_the_reference_is_theirs():
     fitted = detector(cv=3).fit(X, Y, X_val=X[:9], y_val=Y[:9])
     assert len(fitted.estimators_) == 3
-    for judge in fitted._verdict.judges:
-        assert_array_equal(judge.reference.X, X[:9].astype(np.float32))
+    for fold_net in fitted._label_scores.fold_nets:
+        assert_array_equal(fold_net.reference.X, X[:9].astype(np.float32))
 
 
 def test_one_tuples_of_trusted_rows_are_opened():
@@ -384,7 +393,7 @@ def test_one_tuples_of_trusted_rows_are_opened():
     assert_array_equal(tuples.scores_, plain.scores_)
 
 
-@pytest.mark.parametrize("method", ["auto", "loss"])
+@pytest.mark.parametrize("method", [None, Loss()], ids=["default", "loss"])
 def test_with_one_judge_scores_of_fit_are_those_of_score_samples(method):
     net = FrozenEstimator(logits_net().fit(X.astype(np.float32), Y))
     fitted = detector(estimator=net, method=method).fit(X, Y, X_val=X[:9], y_val=Y[:9])
@@ -394,8 +403,11 @@ def test_with_one_judge_scores_of_fit_are_those_of_score_samples(method):
 # Methods and checkpoints
 
 
-@pytest.mark.parametrize("method", WITHOUT_WARNING)
-@pytest.mark.parametrize("data", ["classes", "numbers"])
+CASES = [("classes", m) for m in WITHOUT_WARNING]
+CASES += [("numbers", m) for m in WITHOUT_WARNING if not isinstance(m, Margin)]
+
+
+@pytest.mark.parametrize(("data", "method"), CASES)
 def test_every_method_scores_every_row(method, data):
     net, rows, y = (quick(), X, Y) if data == "classes" else (quick_regressor(), *line())
     fitted = detector(estimator=net, method=method).fit(rows, y)
@@ -417,22 +429,22 @@ def test_score_labels_needs_classes():
         fitted.score_labels(line()[0])
 
 
-def test_auto_of_numbers_is_the_mean_of_the_ranks_of_two_methods():
-    auto, *of_parts = (
+def test_the_default_for_numbers_is_the_mean_of_the_ranks_of_two_methods():
+    default, *of_parts = (
         detector(estimator=quick_regressor(), method=m).fit(*line()).scores_
-        for m in ("auto", "loss", "self_influence")
+        for m in (None, Loss(), SelfInfluence())
     )
-    assert_allclose(auto, np.mean(of_parts, axis=0), atol=1e-12)
+    assert_allclose(default, np.mean(of_parts, axis=0), atol=1e-12)
 
 
 def test_inner_product_without_trusted_rows_is_warned_of():
-    with pytest.warns(UserWarning, match="inner_product' without X_val.*worse than chance"):
-        detector(method="inner_product").fit(X, Y)
+    with pytest.warns(UserWarning, match=r"InnerProduct\(\) without X_val.*worse than chance"):
+        detector(method=InnerProduct()).fit(X, Y)
 
 
 def test_a_frozen_net_without_trusted_rows_is_warned_of():
     net = FrozenEstimator(logits_net().fit(X.astype(np.float32), Y))
-    with pytest.warns(UserWarning, match="frozen net has seen all the rows"):
+    with pytest.warns(UserWarning, match="frozen net may have been fitted on these rows"):
         detector(estimator=net).fit(X, Y)
 
 
@@ -446,18 +458,18 @@ def test_a_frozen_net_with_trusted_rows_is_not_trained_again():
 @pytest.mark.parametrize(("checkpoints", "kept"), [(1, 1), (2, 2), (3, 3), (50, 5)])
 def test_as_many_epochs_are_looked_at_as_asked_and_there_are(checkpoints, kept):
     fitted = detector(checkpoints=checkpoints).fit(X, Y)
-    assert {len(judge.states) for judge in fitted._verdict.judges} == {kept}
+    assert {len(fold_net.states) for fold_net in fitted._label_scores.fold_nets} == {kept}
 
 
 def test_the_last_epoch_is_looked_at():
-    [first, _] = detector(checkpoints=3).fit(X, Y)._verdict.judges
+    [first, _] = detector(checkpoints=3).fit(X, Y)._label_scores.fold_nets
     weights = first.net.module_.state_dict()
     assert_array_equal(first.states[-1]["head.weight"], weights["head.weight"])
 
 
 def test_one_loss_at_the_last_epoch_is_ranked_by_hand():
     reference = {"X_val": X[:9], "y_val": Y[:9]}
-    fitted = detector(method="loss", checkpoints=1).fit(X, Y, **reference)
+    fitted = detector(method=Loss(), checkpoints=1).fit(X, Y, **reference)
     [net] = fitted.estimators_
     p = net.predict_proba(X.astype(np.float32))[np.arange(90), Y]
     expected = (np.argsort(np.argsort(p)) + 0.5) / 90
@@ -510,8 +522,8 @@ def test_nets_of_the_users_own_are_taken(net, rows, y):
 
 
 def test_parameters_restrict_the_gradients():
-    by_head = detector(method="self_influence", parameters="head.*").fit(X, Y)
-    by_body = detector(method="self_influence", parameters="body.*").fit(X, Y)
+    by_head = detector(method=SelfInfluence(), parameters="head.*").fit(X, Y)
+    by_body = detector(method=SelfInfluence(), parameters="body.*").fit(X, Y)
     assert not np.allclose(by_head.scores_, by_body.scores_)
 
 

@@ -32,7 +32,8 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from skinfluence import FilteredEstimator, InfluenceScorer
-from skinfluence._core.influence import directions, row_scores
+from skinfluence._core.directions import Objective, directions
+from skinfluence._core.influence import row_scores
 from skinfluence._core.members import Member
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import SavedState
@@ -128,8 +129,8 @@ def plain_scores(net, state=None):
     return fitted(net=FrozenEstimator(net)).scores_
 
 
-def voices_of(found):
-    return found._panel.voices
+def members_of(found):
+    return found._aggregation.members
 
 
 # One member
@@ -176,21 +177,21 @@ def test_votes_and_ranks_of_copies_without_noise_are_those_of_one(name, ensemble
 @each_ensemble
 def test_the_score_is_the_mean_over_the_members(kind):
     found = fitted(ENSEMBLES[kind]())
-    voices, fnet = voices_of(found), FunctionalNet(found.estimator_)
+    members, fnet = members_of(found), FunctionalNet(found.estimator_)
     each = []
-    for state in voices.states:
+    for state in members.states:
         at = fnet.at(state)
-        u = directions(at, Utility(), X_VAL, Y_VAL, is_classification=True)
+        u = directions(at, Objective(Utility(), X_VAL, Y_VAL, True))
         each.append(row_scores(at, u, X, Y))
     assert len(each) == SIZES[kind]
-    assert_close(found.scores_, np.average(each, axis=0, weights=voices.weights))
+    assert_close(found.scores_, np.average(each, axis=0, weights=members.weights))
     assert np.ptp(each, axis=0).max() > 1e-3  # the members differ
 
 
 @each_net
 def test_dropout_has_the_net_first_and_then_masked_copies(name):
     rate = 0.6
-    first, *others = voices_of(fitted(Dropout(30, rate), net_of(name))).states
+    first, *others = members_of(fitted(Dropout(30, rate), net_of(name))).states
     assert first == {}
     largest, dropped = [], []
     for state in others:
@@ -205,7 +206,7 @@ def test_dropout_has_the_net_first_and_then_masked_copies(name):
 
 def test_a_members_masks_are_all_of_its_one_rate():
     net = own_net(lambda: nn.Sequential(MLP(), nn.ReLU(), nn.Linear(3, 3).double()))
-    for state in voices_of(fitted(Dropout(6, 0.4), net)).states[1:]:
+    for state in members_of(fitted(Dropout(6, 0.4), net)).states[1:]:
         scales = {scale for mask in state.values() for scale in mask[mask != 0].tolist()}
         assert len(state) == 2
         assert len(scales) == 1
@@ -213,7 +214,7 @@ def test_a_members_masks_are_all_of_its_one_rate():
 
 def test_weight_noise_has_the_net_first_and_then_noisy_copies():
     found = fitted(WeightNoise(60, 0.25))
-    first, *others = voices_of(found).states
+    first, *others = members_of(found).states
     own = found.estimator_.module_.state_dict()
     assert first == {}
     noise = torch.cat([(state[n] - own[n]).flatten() for state in others for n in own])
@@ -225,13 +226,13 @@ def test_weight_noise_has_the_net_first_and_then_noisy_copies():
 @each_net
 def test_weight_noise_scores_each_copy_at_its_own_weights(name):
     found = fitted(WeightNoise(3, 0.3), net_of(name))
-    each = [plain_scores(found.estimator_, state) for state in voices_of(found).states]
+    each = [plain_scores(found.estimator_, state) for state in members_of(found).states]
     assert_close(found.scores_, np.mean(each, axis=0))
 
 
 def test_weight_noise_leaves_the_parameters_that_do_not_count():
     found = fitted(WeightNoise(3, 0.3), parameters="2.*")
-    assert [set(state) for state in voices_of(found).states[1:]] == [{"2.weight", "2.bias"}] * 2
+    assert [set(state) for state in members_of(found).states[1:]] == [{"2.weight", "2.bias"}] * 2
 
 
 SCHEDULES = {
@@ -260,7 +261,7 @@ def test_checkpoints_are_the_sum_of_single_snapshots_weighted_by_the_learning_ra
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_checkpoints_of_a_net_that_is_trained_have_its_learning_rates(schedule):
     net = net_of(max_epochs=8, callbacks=SCHEDULES[schedule])
-    weights = voices_of(fitted(Checkpoints(4), net)).weights
+    weights = members_of(fitted(Checkpoints(4), net)).weights
     assert_allclose(weights, RATES[schedule] / np.sum(RATES[schedule]), rtol=1e-12)
 
 
@@ -296,7 +297,7 @@ def test_the_first_of_several_trainings_is_the_one_without_an_ensemble():
 
 
 def test_trainings_start_from_other_weights():
-    first = [state["0.weight"] for state in voices_of(fitted(Seeds(3, Checkpoints(1)))).states]
+    first = [state["0.weight"] for state in members_of(fitted(Seeds(3, Checkpoints(1)))).states]
     assert not torch.equal(first[0], first[1])
     assert not torch.equal(first[1], first[2])
 
@@ -310,7 +311,7 @@ def test_an_ensemble_of_ones_own_is_used():
             return [Member({}, 3), Member(doubled)]
 
     found = fitted(Doubled())
-    state = voices_of(found).states[1]
+    state = members_of(found).states[1]
     each = [plain_scores(found.estimator_), plain_scores(found.estimator_, state)]
     assert_close(found.scores_, (3 * each[0] + each[1]) / 4)
 
@@ -320,7 +321,7 @@ def test_an_ensemble_of_ones_own_is_used():
 
 def test_snapshots_on_disk_give_the_scores_of_those_in_memory(tmp_path):
     on_disk, in_memory = fitted(Checkpoints(3, tmp_path)), fitted(Checkpoints(3))
-    assert all(isinstance(state, SavedState) for state in voices_of(on_disk).states)
+    assert all(isinstance(state, SavedState) for state in members_of(on_disk).states)
     assert_array_equal(on_disk.scores_, in_memory.scores_)
     assert_array_equal(on_disk.transform(X_VAL), in_memory.transform(X_VAL))
 
@@ -344,7 +345,7 @@ def test_snapshots_that_do_not_fit_into_memory_can_be_read_after_fit(monkeypatch
     monkeypatch.setattr(checkpoints, "_IN_MEMORY", 0)
     found = fitted(Checkpoints(3))
     gc.collect()
-    assert all(isinstance(state, SavedState) for state in voices_of(found).states)
+    assert all(isinstance(state, SavedState) for state in members_of(found).states)
     assert_array_equal(found.score_samples(X, Y), want)
 
 
@@ -458,7 +459,7 @@ def test_a_dataset_has_the_scores_of_its_arrays(aggregate):
 
 def test_the_ready_made_net_has_masks_after_its_hidden_layers():
     found = scorer(estimator=quick(module__hidden=(8, 6)), ensemble=Dropout(2)).fit(X, Y)
-    (state,) = voices_of(found).states[1:]
+    (state,) = members_of(found).states[1:]
     assert {name: len(mask) for name, mask in state.items()} == {
         "body.2.influence_gate": 8,
         "head.influence_gate": 6,
@@ -601,6 +602,6 @@ def test_dropout_of_a_linear_model_is_refused_with_the_cure():
 def test_members_share_the_reference_rows_that_vote():
     ensemble = Dropout(3, 0.5, aggregate="votes")
     fitted = scorer(ensemble=ensemble).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
-    first, *others = fitted._panel.asked
+    first, *others = fitted._aggregation.reference
     for other in others:
         assert all(rows is again for (rows, _), (again, _) in zip(first, other, strict=True))

@@ -41,7 +41,7 @@ from torch.utils.data import TensorDataset
 from zoo import make
 
 from skinfluence import FilteredEstimator, InfluenceSampleSelector, NoisyLabelDetector
-from skinfluence._core.influence import directions
+from skinfluence._core.directions import Objective, directions
 from skinfluence._core.net import FunctionalNet
 from skinfluence.ensembles import Dropout, WeightNoise
 from skinfluence.rules import Budget
@@ -205,7 +205,7 @@ def test_a_gap_changes_along_its_direction_as_fast_as_finite_differences_say(gap
     target, classes = GAPS[gap](1, between=between), np.arange(11 if name == "tied" else 3)
     fnet = FunctionalNet(net)
     v = directions(
-        fnet, target, data, y, is_classification=True, classes=classes, metadata=metadata
+        fnet, Objective(target, data, y, True, classes, metadata.get("sensitive_features"))
     )
     generator = torch.Generator().manual_seed(0)
     d = {

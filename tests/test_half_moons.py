@@ -19,8 +19,9 @@ from skorch import NeuralNetBinaryClassifier
 from torch import nn
 
 from skinfluence import InfluenceScorer
+from skinfluence._core.directions import Objective, directions
 from skinfluence._core.gradients import hvp
-from skinfluence._core.influence import directions, row_scores
+from skinfluence._core.influence import row_scores
 from skinfluence._core.net import FunctionalNet
 from skinfluence.datasets import make_noisy_moons
 from skinfluence.metrics import detection_report
@@ -81,7 +82,7 @@ class InverseHessian:
         self.moons = moons
         self.fnet = FunctionalNet(moons.scorer.estimator_)
         y, y_val = moons.y.astype(float), moons.y_val.astype(float)
-        U = directions(self.fnet, Utility(), moons.X_val, y_val, is_classification=True)
+        U = directions(self.fnet, Objective(Utility(), moons.X_val, y_val, True))
         self.v = self.flat({name: value[0] for name, value in U.items()})
         self.batches = list(self.fnet.batches(moons.X, y))
         eye = torch.eye(len(self.v), dtype=torch.float64)

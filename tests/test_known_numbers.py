@@ -8,9 +8,9 @@ from skorch import NeuralNetRegressor
 from torch import nn
 
 from skinfluence import InfluenceScorer
-from skinfluence._core.influence import row_norms
 from skinfluence._core.members import Member
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.pairs import self_influences
 from skinfluence.ensembles import Ensemble
 
 # captum 0.9.0, test_tracin_regression.py: y = w x with the label x, for x = 1, ..., 16, at five
@@ -71,5 +71,5 @@ def test_checkpoints_on_captums_line_are_added_up(j):
 @each_weight
 def test_self_influence_on_captums_line(w):
     fnet = FunctionalNet(line_through(w))
-    norms = row_norms(fnet, ROWS.reshape(-1, 1), ROWS.reshape(-1, 1))
+    norms = self_influences(fnet, ROWS.reshape(-1, 1), ROWS.reshape(-1, 1)) ** 0.5
     assert_close(norms**2, 4 * (w - 1) ** 2 * ROWS**4)

@@ -99,9 +99,9 @@ def test_a_detector_sees_the_gradients_of_the_training_rows():
 def test_wide_gradients_are_projected():
     method = OutlierGradients(OneClassSVM(), n_components=20)
     scorer = scored(method)
-    (asked,) = scorer._panel.voices.asked
-    assert asked.detector.n_features_in_ == 20
-    assert asked.project.matrix.shape[1] == sum(
+    (score,) = scorer._aggregation.members.row_scores
+    assert score.detector.n_features_in_ == 20
+    assert score.projection.matrix.shape[1] == sum(
         p.numel() for p in scorer.estimator_.module_.parameters()
     )
 
@@ -227,19 +227,19 @@ def test_a_selector_takes_such_a_scorer():
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"method": "loss"}, "expected an instance from skinfluence.methods"),
-        ({"method": Loss}, "expected an instance from skinfluence.methods"),
+        ({"method": "loss"}, "expected None or an instance of a class in skinfluence.methods"),
+        ({"method": Loss}, "expected None or an instance of a class in skinfluence.methods"),
         (
             {"method": Loss(), "curvature": EKFAC()},
-            "curvature=EKFAC() has no part in method=Loss()",
+            "curvature=EKFAC() has no effect on method=Loss()",
         ),
-        ({"method": SelfInfluence(), "normalize": "rows"}, "normalize='rows' has no part in"),
-        ({"method": SelfInfluence(), "classwise": True}, "classwise=True has no part in"),
-        ({"method": SelfInfluence(), "target": DemographicParity()}, "has no part in method="),
+        ({"method": SelfInfluence(), "normalize": "rows"}, "normalize='rows' has no effect on"),
+        ({"method": SelfInfluence(), "classwise": True}, "classwise=True has no effect on"),
+        ({"method": SelfInfluence(), "target": DemographicParity()}, "has no effect on method="),
         ({"method": Loss(), "ensemble": Dropout(aggregate="votes")}, "aggregate='votes' compares"),
     ],
 )
-def test_an_argument_without_a_part_is_refused(params, said):
+def test_an_argument_without_an_effect_is_refused(params, said):
     with pytest.raises((TypeError, ValueError)) as error:
         InfluenceScorer(quick(), **params).fit(X, Y)
     assert said in str(error.value)

@@ -204,8 +204,8 @@ def test_a_scorer_without_inner_products_has_no_matrix():
 @pytest.mark.parametrize(
     ("reference", "said"),
     [
-        ((X_REF, None), "y_ref is needed"),
-        ((None, Y_REF), "X_ref is None"),
+        ((X_REF, None), "y_val is needed"),
+        ((None, Y_REF), "X_val is None"),
         ((X_REF, Y_REF[1:]), "12"),
     ],
 )
@@ -260,7 +260,7 @@ def test_retargeting_takes_other_reference_rows():
 
 def test_a_method_without_a_target_cannot_be_retargeted():
     scorer = InfluenceScorer(quick(), method=Loss(), random_state=0).fit(X, Y)
-    with pytest.raises(ValueError, match="has no target that could be another one"):
+    with pytest.raises(ValueError, match="has no target that could be replaced"):
         scorer.retarget(None, X, Y)
 
 
@@ -276,5 +276,7 @@ def test_a_net_of_the_users_own_has_a_matrix():
 
 
 def test_pairs_are_asked_of_a_scorer():
-    with pytest.raises(TypeError, match="scorer is a LogisticRegression"):
+    with pytest.raises(
+        TypeError, match=r"scorer=LogisticRegression\(\): expected a fitted InfluenceScorer"
+    ):
         top_rows(LogisticRegression().fit(X, Y), X, Y)

@@ -24,8 +24,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from skinfluence import InfluenceScorer
-from skinfluence._core.influence import row_norms
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.pairs import self_influences
 from skinfluence.curvature import CG, EKFAC, DataInf, Exact
 from skinfluence.ensembles import Checkpoints, Snapshots
 from skinfluence.targets import DemographicParity, EqualizedOdds, EqualOpportunity, Utility
@@ -272,7 +272,7 @@ def test_scores_are_captums_aggregate_over_the_number_of_reference_rows(problem)
 def test_squared_gradient_norms_are_captums_self_influence(problem):
     problem = problem()
     tracin, _ = captum_tracin(problem, own_state(problem))
-    ours = row_norms(FunctionalNet(problem.net), problem.X, problem.y) ** 2
+    ours = self_influences(FunctionalNet(problem.net), problem.X, problem.y)
     assert_close(ours, tracin.self_influence().numpy())
 
 

@@ -61,6 +61,7 @@ PUBLIC = {
         "WeightNoise",
     ],
     "skinfluence.methods": [
+        "InnerProduct",
         "LayerAware",
         "Loss",
         "Margin",

@@ -196,8 +196,8 @@ def stopped(*args, **kwargs):
 @pytest.mark.parametrize(
     ("estimator", "place"),
     [
-        (ESTIMATORS[0], "skinfluence._aggregation.directions"),
-        (ESTIMATORS[3], "skinfluence._label_noise.label_scores.LogOdds.close"),
+        (ESTIMATORS[0], "skinfluence.methods.directions"),
+        (ESTIMATORS[3], "skinfluence._label_noise.label_scores.LogOdds.finish"),
         (ESTIMATORS[4], "skinfluence._selector.InfluenceSampleSelector._check_decision"),
         (ESTIMATORS[5], "skinfluence._filtered.HistGradientBoostingClassifier.fit"),
     ],

@@ -6,7 +6,8 @@ from sklearn.base import clone
 from torch import nn
 from zoo import make
 
-from skinfluence._core.influence import directions
+from skinfluence._core.directions import Objective, directions
+from skinfluence._core.influence import row_losses
 from skinfluence._core.net import FunctionalNet
 from skinfluence.attacks import FGSM
 from skinfluence.targets import (
@@ -20,6 +21,13 @@ from skinfluence.targets import (
 )
 
 F = nn.functional
+
+
+class Squared(Utility):
+    """Not a mean of losses, though its base class is one."""
+
+    def __call__(self, reference):
+        return super().__call__(reference) ** 2
 
 
 def reference(outputs=None, y=(0, 1, 2, 0), is_classification=True, **metadata):
@@ -82,7 +90,7 @@ class LargestLoss(Target):
 def test_a_target_changes_along_its_direction_as_fast_as_finite_differences_say(target, name):
     net, X, y = make(name)
     fnet = FunctionalNet(net)
-    v = directions(fnet, target, X, y, is_classification=True)
+    v = directions(fnet, Objective(target, X, y, True))
     Xb, yb = next(fnet.batches(X, y))
     generator = torch.Generator().manual_seed(0)
     d = {
@@ -210,7 +218,7 @@ def test_the_direction_of_a_weighted_sum_is_the_sum_of_the_directions():
     net, X, y = make("mlp")
     fnet = FunctionalNet(net)
     v, w, both = (
-        directions(fnet, target, X, y, is_classification=True)
+        directions(fnet, Objective(target, X, y, True))
         for target in (Utility(), margin, WeightedSum([Utility(), margin], weights=[1, 3]))
     )
     for name, value in both.items():
@@ -241,3 +249,20 @@ def test_a_clone_of_a_weighted_sum_has_targets_of_its_own():
     copy = clone(both)
     assert copy.targets[0] is not both.targets[0]
     assert copy.targets[0].rows == "correct"
+
+
+@pytest.mark.parametrize(
+    ("target", "answer"),
+    [(Utility(), True), (Utility(rows="correct"), False), (Squared(), False)],
+    ids=repr,
+)
+def test_a_target_says_whether_it_is_the_mean_loss(target, answer):
+    assert target.is_mean_loss is answer
+
+
+def test_the_direction_of_a_subclass_of_utility_is_that_of_its_own_formula():
+    net, X, y = make("mlp", batch_size=3)
+    fnet = FunctionalNet(net)
+    plain, squared = (directions(fnet, Objective(t, X, y, True)) for t in (Utility(), Squared()))
+    for name, value in squared.items():
+        torch.testing.assert_close(value, 2 * row_losses(fnet, X, y).mean() * plain[name])

@@ -12,9 +12,11 @@ from scipy.stats import rankdata
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
 
 from skinfluence import NoisyLabelDetector
+from skinfluence._core.directions import Objective, directions
 from skinfluence._core.gradients import forward, row_gradients
-from skinfluence._core.influence import directions, row_losses, row_norms, row_scores
+from skinfluence._core.influence import row_losses, row_scores
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.pairs import self_influences
 from skinfluence._data.params import draw_seed
 from skinfluence._data.reference import folds as cut
 from skinfluence._fitting.checkpoints import Snapshots
@@ -59,7 +61,9 @@ def detect(problem: Any, seed: int) -> tuple[Any, Any, float]:
 def out_of_fold(detector: Any, problem: Any, seed: int) -> np.ndarray:
     """Final nets' probabilities of the rows that each was not trained on, (n, n_classes)."""
     found = np.zeros((len(problem.y), len(detector.classes_)))
-    for judge, (_, held) in zip(detector._verdict.judges, folds(problem, seed), strict=True):
+    for judge, (_, held) in zip(
+        detector._label_scores.fold_nets, folds(problem, seed), strict=True
+    ):
         assert np.array_equal(judge.reference.X, problem.X[held])
         found[held] = judge.net.predict_proba(problem.X[held])[:, : found.shape[1]]
     return found
@@ -107,7 +111,7 @@ def dynamics(trained: Trained, problem: Any, seed: int) -> dict[str, np.ndarray]
     """Scores of one net that need no reference rows."""
     X, y = problem.X, problem.y
     losses = [row_losses(at, X, y) for at in trained.six]
-    norms = [row_norms(at, X, y) for at in trained.six]
+    norms = [self_influences(at, X, y) ** 0.5 for at in trained.six]
     found = {
         "loss, mean over checkpoints": -np.mean(losses, axis=0),
         "loss, final": -losses[-1],
@@ -155,10 +159,9 @@ def influences(
     """Influence scores of rows that were trained on; `fnets` are six snapshots of one net."""
     final = fnets[-1]
     X_ref, y_ref = reference
-    common: dict[str, Any] = {"is_classification": True}
 
     def along(at: Any, keep: Any = slice(None), normalize_rows: bool = False, **options: Any):
-        u = directions(at, Utility(), X_ref[keep], y_ref[keep], **common, **options)
+        u = directions(at, Objective(Utility(), X_ref[keep], y_ref[keep], True), **options)
         return row_scores(at, u, X, y, normalize=normalize_rows)
 
     f = np.concatenate([forward(final, Xb).numpy() for Xb, _ in final.batches(X_ref)])
@@ -193,7 +196,7 @@ def dropout_ensemble(fnet: Any, reference: Any, X: np.ndarray, y: np.ndarray, se
 def mean_inner_product(nets: list[Any], reference: Any, X: np.ndarray, y: np.ndarray) -> Any:
     found = []
     for at in nets:
-        u = directions(at, Utility(), *reference, is_classification=True)
+        u = directions(at, Objective(Utility(), *reference, True))
         found.append(row_scores(at, u, X, y))
     return np.mean(found, axis=0)
 
@@ -204,7 +207,9 @@ def with_reference(trained: Trained, detector: Any, problem: Any, seed: int) -> 
     found = influences(trained.six, reference, X, y)
     found |= dropout_ensemble(trained.fnet, reference, X, y, seed)
     seeds = np.zeros(len(y))
-    for judge, (rows, _) in zip(detector._verdict.judges, folds(problem, seed), strict=True):
+    for judge, (rows, _) in zip(
+        detector._label_scores.fold_nets, folds(problem, seed), strict=True
+    ):
         fnet = FunctionalNet(judge.net)
         seeds[rows] += mean_inner_product([fnet], reference, X[rows], y[rows])
     found["IP Ensemble (seeds)"] = seeds
@@ -216,7 +221,9 @@ def cross_fitted(detector: Any, problem: Any, seed: int) -> dict[str, Any]:
     """Influence against the rows of the other folds, whose labels are as noisy."""
     X, y = problem.X, problem.y
     total: dict[str, np.ndarray] = {}
-    for judge, (rows, held) in zip(detector._verdict.judges, folds(problem, seed), strict=True):
+    for judge, (rows, held) in zip(
+        detector._label_scores.fold_nets, folds(problem, seed), strict=True
+    ):
         reference = X[held], y[held]
         fnet = FunctionalNet(judge.net)
         found = influences([fnet.at(s) for s in judge.states], reference, X[rows], y[rows])

@@ -1,4 +1,4 @@
-"""Members of an ensemble, and the scores that each of them gives to rows."""
+"""Members of an ensemble, and the scores that each member gives to rows."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 
 from skinfluence._core.gradients import Directions
-from skinfluence._core.influence import label_scores, member_scores, row_scores
+from skinfluence._core.influence import Progress, label_scores, member_scores, row_scores
 from skinfluence._core.net import FunctionalNet
-from skinfluence._core.pairs import Progress
+from skinfluence._core.row_scores import RowScore
 from skinfluence._core.states import State
 from skinfluence._core.tensors import Rows
 
-# Numbers in all members' directions up to which they are scored together. On one CPU core one pass
-# for all took .7 of the time of one by one with 10 members of 1,400 parameters, but 1.4 of it with
-# members of 14,000 or more, where the work itself counts and not the calls. The bound for a GPU,
-# which has more to gain, is a guess.
+# Members are scored in one pass while their directions hold at most this many numbers. On one CPU
+# core, one pass for 10 members took .7 of the time of 10 passes with 1,400 parameters each, but 1.4
+# of it with 14,000 or more: there the arithmetic dominates, not the calls. The bound for a GPU is a
+# guess.
 _TOGETHER = {"cpu": 2**15, "cuda": 2**24}
 
 
-class Voices(ABC):
-    """Members, each of which gives a row a score."""
+class MemberScores(ABC):
+    """Members of an ensemble, each of which scores rows."""
 
     def __init__(self, members: list[Member]) -> None:
         self.states: list[State] = [member.state for member in members]
@@ -40,14 +40,32 @@ class Voices(ABC):
         """Scores by each member under each label, (k, n, n_labels)."""
 
 
-class InnerProducts(Voices):
-    """Members with their directions."""
+class AtEachMember(MemberScores):
+    """A row score at each member, one member after another."""
+
+    def __init__(self, members: list[Member], row_scores: list[RowScore]) -> None:
+        super().__init__(members)
+        self.row_scores = row_scores
+
+    def scores(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
+        """Scores by each member, (k, n)."""
+        pairs = zip(self.states, self.row_scores, strict=True)
+        return np.stack([score.of_rows(fnet.at(s), X, y, progress) for s, score in pairs])
+
+    def label_scores(self, fnet: FunctionalNet, X: Rows, labels: np.ndarray) -> np.ndarray:
+        """Scores by each member under each label, (k, n, n_labels)."""
+        pairs = zip(self.states, self.row_scores, strict=True)
+        return np.stack([score.of_labels(fnet.at(s), X, labels) for s, score in pairs])
+
+
+class InnerProducts(MemberScores):
+    """Inner products of row gradients with a direction (or several) at each member."""
 
     def __init__(
         self, members: list[Member], U: list[Directions], *, normalize: bool = False
     ) -> None:
         super().__init__(members)
-        # In the machine's own memory: a pickle then opens where there is no such device.
+        # On the CPU, so that a pickle opens on a machine without the device.
         self.directions = [{name: v.cpu() for name, v in u.items()} for u in U]
         self.normalize = normalize
 
@@ -76,7 +94,7 @@ class InnerProducts(Voices):
 
 @dataclass
 class Member:
-    """A state to score at, its weight in a mean, and what multiplies directions there, if any."""
+    """A state to score at, its weight in a mean, and its inverse-curvature product, if any."""
 
     state: State
     weight: float = 1.0

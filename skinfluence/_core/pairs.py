@@ -14,17 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skinfluence._core.directions import Objective, reference_cotangents
 from skinfluence._core.factors import Factor, gram, square_norms
 from skinfluence._core.ghost import Ghost
 from skinfluence._core.gradients import Directions, by_halves, forward
-from skinfluence._core.influence import finite, reference_cotangents
+from skinfluence._core.influence import Progress, finite
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import Params
-from skinfluence._core.tensors import Rows, map_tensors, slice_rows
+from skinfluence._core.tensors import Rows, map_tensors, n_rows, slice_rows
 
 Solve = Callable[[Directions], Directions]
 
-Progress = Callable[[Iterator[Any]], Iterator[Any]]
 
 Pairs = list[tuple[Rows, Tensor]]  # batches of reference rows, and ∂T/∂f there
 
@@ -35,12 +35,10 @@ _HELD = 2**26  # numbers of reference rows' gradients or factors in memory: 256 
 _DENSE = 2**24  # numbers of gradient rows that are formed at a time
 
 
-def reference_pairs(
-    fnet: FunctionalNet, target: Any, X: Rows, y: Any, **options: Any
-) -> list[tuple[Rows, Tensor]]:
-    """Batches of reference rows with ∂T/∂f there, on the CPU: what `pair_blocks` asks."""
-    cotangents = reference_cotangents(fnet, target, X, y, **options)
-    batches = fnet.batches(X, y)
+def reference_pairs(fnet: FunctionalNet, objective: Objective) -> Pairs:
+    """Batches of reference rows with ∂T/∂f there, on the CPU, as `pair_blocks` takes them."""
+    cotangents = reference_cotangents(fnet, objective)
+    batches = fnet.batches(objective.X, objective.y)
     return [
         (map_tensors(Tensor.cpu, Xb), G.cpu())
         for (Xb, _), G in zip(batches, cotangents, strict=True)
@@ -104,6 +102,18 @@ def self_influences(
     return finite(torch.cat(found).cpu().numpy())
 
 
+def label_square_norms(fnet: FunctionalNet, X: Rows, labels: np.ndarray) -> np.ndarray:
+    """‖g_i‖² of each row under each label, (n, n_labels): one backward pass per label."""
+    candidates, squares = torch.as_tensor(labels, device=fnet.device), _Squares(fnet)
+
+    def of_batch(Xb: Rows, _: Any) -> Tensor:
+        n = n_rows(Xb)
+        return torch.stack([squares(Xb, label.expand(n)) for label in candidates], 1)
+
+    found = [by_halves(of_batch, Xb, yb) for Xb, yb in fnet.batches(X)]
+    return finite(torch.cat(found).cpu().numpy())
+
+
 def unit_pairs(fnet: FunctionalNet, reference: Pairs) -> Pairs:
     """Reference rows with their gradients scaled to length 1 (those without one stay 0)."""
     found, ghost = [], None
@@ -116,7 +126,7 @@ def unit_pairs(fnet: FunctionalNet, reference: Pairs) -> Pairs:
 
 
 class _Squares:
-    """‖g_i‖² of a batch; which layers' rules hold is found out at the first that memory allows."""
+    """‖g_i‖² of a batch; the first that fits in memory decides which layers' rules are used."""
 
     def __init__(self, fnet: FunctionalNet) -> None:
         self.fnet = fnet

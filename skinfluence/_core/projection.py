@@ -40,9 +40,10 @@ class Projection:
     ) -> Iterator[np.ndarray]:
         """The same, some rows at a time."""
         for rows in gradient_rows(fnet, X, y, progress):
-            wide = _wide(rows).cpu().numpy()
+            wide = flat_rows(rows).cpu().numpy()
             yield wide if self.matrix is None else (self.matrix @ wide.T).T.astype(wide.dtype)
 
 
-def _wide(rows: Params) -> Tensor:
+def flat_rows(rows: Params) -> Tensor:
+    """Row gradients as one matrix, (n, n_parameters)."""
     return torch.cat([g.flatten(1) for g in rows.values()], 1)

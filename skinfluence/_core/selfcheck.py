@@ -19,7 +19,7 @@ from skinfluence._core.net import FunctionalNet
 from skinfluence._core.tensors import Rows, map_tensors, slice_rows
 
 
-def check_net(fnet: FunctionalNet, X: Rows, y: Any, rows: int = 6) -> None:
+def check_gradients(fnet: FunctionalNet, X: Rows, y: Any, rows: int = 6) -> None:
     """Raise ValueError where the net's scores cannot be what they claim to be."""
     X, y = next(iter(fnet.batches(X, y)))
     X, y = slice_rows(X, slice(0, rows)), y[:rows]

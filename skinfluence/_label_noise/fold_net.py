@@ -1,4 +1,4 @@
-"""A judge: one fitted net with its snapshots, and reference rows that it was not trained on."""
+"""A fold model: a net fitted without one fold, its checkpoints, and its held-out rows."""
 
 from __future__ import annotations
 
@@ -8,86 +8,113 @@ from typing import Any
 
 import numpy as np
 
+from skinfluence._aggregation import Mean
+from skinfluence._core.directions import Objective
 from skinfluence._core.influence import predicted_outputs
+from skinfluence._core.members import Member
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import State
 from skinfluence._core.tensors import Rows
-from skinfluence._label_noise.evidence import Evidence, Trusted, classwise_influence
 from skinfluence._label_noise.noise_model import softmax
+from skinfluence.methods import Case, InnerProduct, Method
+
+_CLASSWISE = InnerProduct(normalize="reference", classwise=True)
 
 
 @dataclass
-class Judge:
-    """What one net says about rows, over the snapshots of its training.
+class FoldNet:
+    """What one net says about rows, averaged over the checkpoints of its training.
 
-    `codes` is how the net calls the classes, as its criterion takes them; None for numbers.
+    Attributes
+    ----------
+    net : fitted skorch net
+    states : checkpoints, oldest first
+    reference : Objective
+        The mean loss over rows that the net was not fitted on.
+    parameters : str or list of str
+        Globs over the names of the parameters whose gradients count.
+    codes : ndarray of shape (n_classes,) or None
+        The classes as the net's criterion takes them; None for regression.
+    seed : int
+    skill : ndarray of shape (n_checkpoints,)
+        Squared skill on the reference labels, used as averaging weights.
     """
 
     net: Any
     states: Sequence[State]
-    reference: Trusted
+    reference: Objective
     parameters: str | list[str]
     codes: np.ndarray | None = None
+    seed: int = 0
     skill: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        self.skill = self._weigh()
+        self.skill = self._squared_skill()
         self._scales = [1.0] * len(self.states)
 
-    def belief(self, X: Rows) -> np.ndarray:
-        """Class probabilities (in the order of the codes) or predictions, (n, n_outputs)."""
-        return self._average(self._beliefs(X))
+    def predict(self, X: Rows) -> np.ndarray:
+        """Class probabilities in the order of `codes`, or predictions, (n, n_outputs)."""
+        return self._average(self._predictions(X))
 
     def calibrate(self, X: Rows) -> np.ndarray:
-        """Learn, from the rows of the training, the scale of influence; return their `pull`."""
-        found = self._pulls(X)
+        """Set the scale of `label_influence` on the training rows; return it for these rows."""
+        found = self._label_influences(X)
         self._scales = [1 / max(float(v.std()), 1e-300) for v in found]
         return self._distribution(found)
 
-    def pull(self, X: Rows) -> np.ndarray:
+    def label_influence(self, X: Rows) -> np.ndarray:
         """Class-wise influence of the rows under each label, as a distribution over the labels."""
-        return self._distribution(self._pulls(X))
+        return self._distribution(self._label_influences(X))
 
-    def evidence(
-        self, kinds: Sequence[Evidence], X: Rows, y: Any, labels: np.ndarray | None = None
-    ) -> list[np.ndarray]:
-        """Each evidence, plain mean over the snapshots."""
-        asked = (self.reference, X, y, labels)
-        found = [[kind(at, *asked) for kind in kinds] for at in self._nets()]
-        return [np.mean(values, axis=0) for values in zip(*found, strict=True)]
+    def means(self, methods: Sequence[Method], X: Rows, y: Any) -> list[Mean]:
+        """Each method fitted to the training rows: its plain mean over the checkpoints."""
+        case = self._case(self.states, X, y)
+        return [Mean(method.member_scores(case)) for method in methods]
 
-    def _nets(self) -> Iterator[FunctionalNet]:
-        """One snapshot in memory at a time: large ones are kept on disk."""
-        fnet = FunctionalNet(self.net, self.parameters)
-        return (fnet.at(state) for state in self.states)
+    def functional(self) -> FunctionalNet:
+        """Return the net as a function of its parameters."""
+        return FunctionalNet(self.net, self.parameters)
 
-    def _beliefs(self, X: Rows) -> list[np.ndarray]:
-        found = [predicted_outputs(at, X, self.codes is not None) for at in self._nets()]
+    def _case(self, states: Sequence[State], X: Rows, y: Any) -> Case:
+        members = [Member(state) for state in states]
+        rng = np.random.RandomState(self.seed)
+        return Case(self.functional(), members, X, y, self.codes, self.reference, rng)
+
+    def _predictions(self, X: Rows) -> list[np.ndarray]:
+        found = [predicted_outputs(at, X, self.codes is not None) for at in self._checkpoints()]
         return found if self.codes is None else [p[:, self.codes.astype(int)] for p in found]
 
-    def _pulls(self, X: Rows) -> list[np.ndarray]:
-        """Class-wise influence under each label, a snapshot each; only differences count."""
-        asked = (self.reference, X, None, self.codes)
-        found = [classwise_influence(at, *asked) for at in self._nets()]
+    def _checkpoints(self) -> Iterator[FunctionalNet]:
+        """One checkpoint in memory at a time: large ones are kept on disk."""
+        fnet = self.functional()
+        return (fnet.at(state) for state in self.states)
+
+    def _label_influences(self, X: Rows) -> list[np.ndarray]:
+        """Class-wise influence under each label, per checkpoint; only differences count."""
+        found = []
+        for state in self.states:
+            case = self._case([state], X, None)
+            found.append(_CLASSWISE.member_scores(case).label_scores(case.fnet, X, self.codes)[0])
         return [v - v.mean(1, keepdims=True) for v in found]
 
-    def _distribution(self, pulls: list[np.ndarray]) -> np.ndarray:
-        scaled = [scale * v for scale, v in zip(self._scales, pulls, strict=True)]
+    def _distribution(self, influences: list[np.ndarray]) -> np.ndarray:
+        scaled = [scale * v for scale, v in zip(self._scales, influences, strict=True)]
         return softmax(self._average(scaled))
 
     def _average(self, values: list[np.ndarray]) -> np.ndarray:
         return np.average(values, axis=0, weights=self.skill)
 
-    def _weigh(self) -> np.ndarray:
-        """How well each snapshot foretells the reference labels, squared: weights of a mean.
+    def _squared_skill(self) -> np.ndarray:
+        """Squared skill on the reference labels, per checkpoint.
 
-        The skill is 1 - squared error / squared error of the labels' own mean (Brier's for
-        classes). It is low at the first epochs of a net that learns slowly, and again at the last
-        ones of a net that has memorised wrong labels.
+        The skill is 1 - squared error / squared error of the labels' own mean (for classes, the
+        Brier skill score). It is low at the first epochs of a net that learns slowly, and at the
+        last epochs of a net that has memorized wrong labels.
         """
         y = self.reference.y.reshape(len(self.reference.y), -1)
         if self.codes is not None:
             y = (y == self.codes).astype(float)
         chance = max(((y - y.mean(0)) ** 2).sum(), 1e-300)
-        errors = [((p.reshape(y.shape) - y) ** 2).sum() for p in self._beliefs(self.reference.X)]
+        predictions = self._predictions(self.reference.X)
+        errors = [((p.reshape(y.shape) - y) ** 2).sum() for p in predictions]
         return np.maximum(1 - np.array(errors) / chance, 1e-3) ** 2

@@ -9,8 +9,7 @@ import numpy as np
 from skinfluence._core.influence import predicted_outputs
 from skinfluence._core.net import FunctionalNet
 from skinfluence._data.rows import cast
-from skinfluence._fitting.training_data import read_unlabelled
-from skinfluence._scorer import InfluenceScorer
+from skinfluence._scorer import InfluenceScorer, fitted_parts
 
 _AGGREGATES = ("predicted", "expected", "worst")
 
@@ -70,18 +69,11 @@ def influence_query_scores(
     (150,)
     """
     check_aggregate(aggregate)
-    if not isinstance(scorer, InfluenceScorer):
-        raise TypeError(
-            f"scorer={scorer!r}: expected a fitted InfluenceScorer; of a skorch net make one: "
-            "InfluenceScorer(FrozenEstimator(net)).fit(X, y, X_val=X_val, y_val=y_val)."
-        )
+    parts = fitted_parts(scorer)
     scores = np.asarray(scorer.transform(X))
     if aggregate == "worst":
         return scores.min(1)
-    rows = read_unlabelled(scorer, X, scorer._labels, scorer._dtype)
-    found = [probabilities(FunctionalNet(net), rows) for net in scorer.estimators_]
-    # A frozen net that was fitted on numbers with gaps has columns for those between, too.
-    p = np.mean(found, axis=0)[:, scorer._labels.codes_]
+    p = parts.predict_proba(X)
     if aggregate == "expected":
         return (p * np.abs(scores)).sum(1)
     return np.take_along_axis(scores, p.argmax(1)[:, None], 1)[:, 0]

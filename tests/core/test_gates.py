@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from zoo import MODULES, initialized, loop_gradients, make
 
+from skinfluence._core.directions import Objective, directions
 from skinfluence._core.gates import gate_of, gate_places
 from skinfluence._core.gradients import forward
-from skinfluence._core.influence import directions, row_scores
+from skinfluence._core.influence import row_scores
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.pairs import pair_blocks, reference_pairs
 from skinfluence.targets import Utility
@@ -238,7 +239,7 @@ def test_scores_at_gates_are_those_of_a_loop_over_rows_at_the_same_masks(name):
     masks = random_masks(places_of(name))
     at = FunctionalNet(net).at(state_of(masks))
     rows = loop_gradients(SimpleNamespace(module_=masked(net.module_, masks)), X, y)
-    U = directions(at, Utility(), X, y, is_classification=True)
+    U = directions(at, Objective(Utility(), X, y, True))
     assert_close(row_scores(at, U, X, y), rows @ rows.mean(0))
 
 
@@ -249,7 +250,7 @@ def test_pairs_at_gates_are_those_of_a_loop_over_rows_at_the_same_masks(name, no
     masks = random_masks(places_of(name))
     at = FunctionalNet(net).at(state_of(masks))
     rows = loop_gradients(SimpleNamespace(module_=masked(net.module_, masks)), X, y)
-    pairs = reference_pairs(at, Utility(), X[:4], y[:4], is_classification=True)
+    pairs = reference_pairs(at, Objective(Utility(), X[:4], y[:4], True))
     blocks = pair_blocks(at, pairs, X, y, normalize=normalize)
     got = np.concatenate([block for _, _, block in blocks])
     want = rows @ rows[:4].T / 4

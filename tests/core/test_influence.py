@@ -11,19 +11,18 @@ from torch import nn
 from torch.utils.data import TensorDataset
 from zoo import initialized, loop_gradients, make, rows_for
 
+from skinfluence._core.directions import Objective, directions
 from skinfluence._core.influence import (
-    directions,
     label_losses,
-    label_norms,
     label_scores,
     member_scores,
     predicted_outputs,
     predictions,
     row_losses,
-    row_norms,
     row_scores,
 )
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.pairs import label_square_norms, self_influences
 from skinfluence.targets import Utility
 
 F = nn.functional
@@ -50,7 +49,7 @@ def fnet_of(name, **params):
 
 
 def ask(fnet, target, X, y, **options):
-    return directions(fnet, target, X, y, is_classification=True, **options)
+    return directions(fnet, Objective(target, X, y, True), **options)
 
 
 def autograd_of(net, target, X, y):
@@ -159,7 +158,7 @@ def test_metadata_reaches_a_callable_target():
     def by_group(outputs, y, sensitive_features):
         return gap(outputs, sensitive_features)
 
-    got = ask(fnet, by_group, X, y, metadata={"sensitive_features": group})
+    got = directions(fnet, Objective(by_group, X, y, True, sensitive_features=group))
     assert_close(flat(got), [autograd_of(net, lambda f, _: gap(f, group), X, y)])
 
 
@@ -203,7 +202,7 @@ def test_row_scores_of_a_regressor_are_those_of_the_loop(n_outputs):
     net = initialized(module, NeuralNetRegressor, criterion=nn.MSELoss)
     fnet = FunctionalNet(net)
     rows = loop_gradients(net, X, y, F.mse_loss)
-    U = directions(fnet, Utility(), X, y, is_classification=False)
+    U = directions(fnet, Objective(Utility(), X, y, False))
     assert_close(row_scores(fnet, U, X, y), rows @ rows.mean(0))
 
 
@@ -232,12 +231,6 @@ def test_row_losses_are_those_of_the_criterion(name):
     outputs = copy.deepcopy(net.module_).eval()(torch.as_tensor(X))
     want = F.cross_entropy(outputs, torch.as_tensor(y), reduction="none").detach().numpy()
     assert_close(row_losses(fnet, X, y), want)
-
-
-@each_kind
-def test_row_norms_are_those_of_the_loop(name):
-    fnet, X, y, net = fnet_of(name, batch_size=3)
-    assert_close(row_norms(fnet, X, y), np.linalg.norm(loop_gradients(net, X, y), axis=1))
 
 
 # Several members, and single pairs -------------------------------------------------------------
@@ -300,13 +293,6 @@ def test_a_column_of_label_scores_is_the_score_under_that_label(name, normalize,
     assert_close(column, row_scores(fnet, U, X, under, normalize=normalize))
 
 
-@pytest.mark.parametrize(("every", "own"), [(label_losses, row_losses), (label_norms, row_norms)])
-@pytest.mark.parametrize("label", LABELS)
-def test_losses_and_norms_under_a_label_are_those_of_rows_with_it(every, own, label):
-    fnet, X, _, _ = fnet_of("mlp", batch_size=3)
-    assert_close(every(fnet, X, LABELS)[:, label], own(fnet, X, np.full(7, label)))
-
-
 @each_kind
 def test_predictions_are_the_nets_own(name):
     fnet, X, _, net = fnet_of(name, batch_size=3, classes=[0, 1, 2])
@@ -338,9 +324,17 @@ def broken(value):
         lambda fnet, U, X, y: label_scores(fnet, U, X, LABELS),
         lambda fnet, U, X, y: row_losses(fnet, X, y),
         lambda fnet, U, X, y: label_losses(fnet, X, LABELS),
-        lambda fnet, U, X, y: row_norms(fnet, X, y),
+        lambda fnet, U, X, y: self_influences(fnet, X, y),
+        lambda fnet, U, X, y: label_square_norms(fnet, X, LABELS),
     ],
-    ids=["row_scores", "label_scores", "row_losses", "label_losses", "row_norms"],
+    ids=[
+        "row_scores",
+        "label_scores",
+        "row_losses",
+        "label_losses",
+        "self_influences",
+        "label_square_norms",
+    ],
 )
 def test_scores_that_are_not_finite_raise(function, value):
     with pytest.raises(
@@ -365,4 +359,4 @@ class Hits(nn.Module):
 def test_a_criterion_without_a_gradient_is_named_by_the_direction_too():
     net, X, y = make("mlp", criterion=Hits)
     with pytest.raises(ValueError, match="criterion Hits returns a loss that does not depend"):
-        directions(FunctionalNet(net), Utility(), X, y, is_classification=True)
+        directions(FunctionalNet(net), Objective(Utility(), X, y, True))

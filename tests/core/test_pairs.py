@@ -7,6 +7,7 @@ from test_influence import KINDS, ask, assert_close, fnet_of, gap
 from zoo import loop_gradients, make
 
 from skinfluence._core import pairs
+from skinfluence._core.directions import Objective
 from skinfluence._core.influence import row_scores
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.pairs import (
@@ -33,7 +34,7 @@ def matrix_of(blocks, n, m):
 
 
 def pairs_of(fnet, X, y, target=None):
-    return reference_pairs(fnet, target or Utility(), X, y, is_classification=True)
+    return reference_pairs(fnet, Objective(target or Utility(), X, y, True))
 
 
 def symmetric(fnet, seed=0):

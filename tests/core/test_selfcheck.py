@@ -7,13 +7,13 @@ from torch import nn
 from zoo import MODULES, initialized, make, rows_for
 
 from skinfluence._core.net import FunctionalNet
-from skinfluence._core.selfcheck import check_net
+from skinfluence._core.selfcheck import check_gradients
 
 F = nn.functional
 
 
 def check(net, X, y):
-    check_net(FunctionalNet(net), X, y)
+    check_gradients(FunctionalNet(net), X, y)
 
 
 def check_module(module, **params):

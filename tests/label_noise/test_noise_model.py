@@ -17,20 +17,20 @@ def pairs(n=4000, rate=0.3, sharpness=4.0):
 
 
 def test_transitions_are_those_that_were_planted():
-    belief, given, _ = pairs()
+    probabilities, given, _ = pairs()
     expected = 0.7 * np.eye(3) + 0.3 * np.roll(np.eye(3), 1, axis=1)
     # measured: within 0.02; the prior pulls towards right labels
-    assert_allclose(NoiseModel(belief, given).transitions, expected, atol=0.04)
+    assert_allclose(NoiseModel(probabilities, given).transitions, expected, atol=0.04)
 
 
 def test_transitions_of_a_class_sum_to_one():
-    belief, given, _ = pairs()
-    assert_allclose(NoiseModel(belief, given).transitions.sum(1), 1)
+    probabilities, given, _ = pairs()
+    assert_allclose(NoiseModel(probabilities, given).transitions.sum(1), 1)
 
 
 def test_clean_labels_leave_hardly_any_transition():
-    belief, _, true = pairs()
-    assert np.diag(NoiseModel(belief, true).transitions).min() > 0.95  # 0.968: the prior
+    probabilities, _, true = pairs()
+    assert np.diag(NoiseModel(probabilities, true).transitions).min() > 0.95  # 0.968: the prior
 
 
 def test_log_odds_are_those_of_bayes_rule():
@@ -54,9 +54,9 @@ def test_log_odds_are_finite_for_certain_beliefs():
 
 @pytest.mark.parametrize("n_classes", [2, 5])
 def test_a_class_without_a_single_row_is_no_trouble(n_classes):
-    belief = np.full((6, n_classes), 1 / n_classes)
-    model = NoiseModel(belief, np.zeros(6, int))
-    assert np.isfinite(model.log_odds(belief)).all()
+    probabilities = np.full((6, n_classes), 1 / n_classes)
+    model = NoiseModel(probabilities, np.zeros(6, int))
+    assert np.isfinite(model.log_odds(probabilities)).all()
 
 
 def test_combined_evidence_is_the_product_made_a_distribution():
