@@ -7,8 +7,7 @@ import zarr
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from small import blobs, line, logits_net, quick, quick_regressor
-from test_influence import KINDS, assert_close
-from zoo import loop_gradients, make
+from zoo import KINDS, assert_close, loop_gradients, make
 
 from skinfluence import InfluenceScorer
 from skinfluence._core import pairs
@@ -126,7 +125,7 @@ def test_blocks_go_to_any_store(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("out", [np.zeros((90, 11)), np.zeros(90), []])
 def test_a_store_of_another_shape_is_refused(out):
-    with pytest.raises(ValueError, match=r"expected \(90, 12\), a row for each row of X"):
+    with pytest.raises(ValueError, match=r"expected \(90, 12\): one row per row of X"):
         influence_matrix(fitted(), X, Y, out=out)
 
 

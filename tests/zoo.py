@@ -190,3 +190,11 @@ def loop_gradients(net, X, y, loss=None):
 
 
 BINARY, REGRESSOR = NeuralNetBinaryClassifier, NeuralNetRegressor
+
+
+KINDS = ["mlp", "batchnorm1d", "residual batchnorm2d", "embedding", "lstm", "tied"]
+
+
+def assert_close(got, want):
+    """Equal in float64 up to the rounding of sums in another order."""
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-10 * np.abs(want).max())

@@ -91,10 +91,11 @@ class FoldNet:
 
     def _label_influences(self, X: Rows) -> list[np.ndarray]:
         """Class-wise influence under each label, per checkpoint; only differences count."""
-        found = []
-        for state in self.states:
+        found, codes = [], self.codes
+        assert codes is not None
+        for state in self.states:  # one checkpoint and its directions in memory at a time
             case = self._case([state], X, None)
-            found.append(_CLASSWISE.member_scores(case).label_scores(case.fnet, X, self.codes)[0])
+            found.append(_CLASSWISE.member_scores(case).label_scores(case.fnet, X, codes)[0])
         return [v - v.mean(1, keepdims=True) for v in found]
 
     def _distribution(self, influences: list[np.ndarray]) -> np.ndarray:
