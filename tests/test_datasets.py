@@ -9,8 +9,9 @@ from sklearn.datasets import load_breast_cancer, load_digits, make_moons
 from sklearn.utils import Bunch
 
 from skinfluence.datasets import (
+    _adult,
+    _compas,
     _sources,
-    _tables,
     _tasks,
     corrupt_answers,
     flip_labels,
@@ -324,7 +325,7 @@ def test_the_description_says_where_the_rows_came_from(files, load):
 def openml_adult(files):
     """Version 2 as OpenML has it: the test file's rows first, nominal columns, class."""
     pd = pytest.importorskip("pandas")
-    names = _tables._ADULT_COLUMNS + ["class"]
+    names = _adult._ADULT_COLUMNS + ["class"]
     parts = [
         pd.read_csv(files / name, names=names, skiprows=n, skipinitialspace=True, na_values="?")
         for name, n in (("adult/adult.test", 1), ("adult/adult.data", 0))
@@ -337,7 +338,7 @@ def openml_adult(files):
 def openml_compas(files):
     """Data set 42193, made from ProPublica's file as its description says."""
     pd = pytest.importorskip("pandas")
-    raw = _tables._propublica(pd.read_csv(files / "compas/compas-scores-two-years.csv"))
+    raw = _compas._propublica(pd.read_csv(files / "compas/compas-scores-two-years.csv"))
     raw = raw[raw["race"].isin(["African-American", "Caucasian"])]
     frame = raw[["age", "juv_fel_count", "juv_misd_count", "juv_other_count", "priors_count"]]
     frame = frame.assign(sex=(raw["sex"] == "Male").astype(int))
