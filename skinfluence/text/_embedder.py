@@ -10,8 +10,8 @@ from sklearn.base import TransformerMixin
 from torch.nn import functional as F
 
 from skinfluence._base import Estimator
+from skinfluence.text._encoder import EncoderClassifier
 from skinfluence.text._hub import _tokenizer
-from skinfluence.text._modules import EncoderClassifier
 from skinfluence.text._tokens import _cut, _padded, _read
 
 

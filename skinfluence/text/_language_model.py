@@ -1,80 +1,17 @@
-"""Modules and the loss of the nets that read texts."""
+"""The module of the language model."""
 
 from __future__ import annotations
 
-import copy
-import itertools
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skinfluence._core.tensors import IGNORED
+from skinfluence.text._chunks import _ROWS_AT_ONCE, _in_chunks, _longest
 from skinfluence.text._hub import _need, _pretrained
-
-_ROWS_AT_ONCE = 8  # as many are padded to a common length
-
-
-class EncoderClassifier(nn.Module):
-    """A pretrained encoder, the mean over a text's tokens, and a linear head.
-
-    Parameters
-    ----------
-    model : str
-        Directory or hub name of the encoder.
-    n_outputs : int, default=2
-        Classes.
-    train_encoder : bool, default=True
-        False freezes it and trains the head alone.
-    dropout : float, default=0.0
-        Dropout rate before the head.
-    dtype : str, default="float32"
-        Of the encoder's weights.
-
-    Attributes
-    ----------
-    encoder : torch.nn.Module
-    head : torch.nn.Linear
-        ``parameters="head.*"`` restricts influence to it.
-    """
-
-    rows_at_once = _ROWS_AT_ONCE
-
-    def __init__(
-        self,
-        model: str,
-        n_outputs: int = 2,
-        train_encoder: bool = True,
-        dropout: float = 0.0,
-        dtype: str = "float32",
-    ) -> None:
-        super().__init__()
-        self.encoder = _pretrained("AutoModel", model, dtype)
-        # The head on top of the first token is not used here, and what is not used has no gradient.
-        if getattr(self.encoder, "pooler", None) is not None:
-            self.encoder.pooler = None
-        self.encoder.requires_grad_(train_encoder)
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(self.encoder.config.hidden_size, n_outputs)
-
-    def forward(self, ids: Tensor, ids_mask: Tensor) -> Tensor:
-        """Return logits, (n, n_outputs)."""
-        return self.head(self.dropout(self.embed(ids, ids_mask).to(self.head.weight.dtype)))
-
-    def embed(self, ids: Tensor, ids_mask: Tensor) -> Tensor:
-        """Mean over each text's tokens, (n, width)."""
-
-        def of_chunk(rows: Tensor) -> Tensor:
-            width = _longest(ids_mask[rows])
-            part, mask = ids[rows, :width], ids_mask[rows, :width]
-            hidden = self.encoder(input_ids=part, attention_mask=mask)[0]
-            weight = mask.to(hidden.dtype).unsqueeze(-1)
-            return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
-
-        return _in_chunks(of_chunk, ids_mask.sum(1))
+from skinfluence.text._layers import _Known, _not_in_parts, _places, _with_layers
 
 
 class LoRALanguageModel(nn.Module):
@@ -241,110 +178,6 @@ class LoRALanguageModel(nn.Module):
             input_ids=ids, attention_mask=mask, generation_config=config
         )
         return written[:, ids.shape[1] :]
-
-
-class _Known:
-    """What is known of rows of tokens; it is shared by copies of a module, and not pickled."""
-
-    def __init__(self, depth: int) -> None:
-        self.depth = depth
-        self.rows: dict[tuple[int, ...], Tensor] = {}
-
-    def __call__(
-        self, compute: Callable[[Tensor, Tensor], Tensor], ids: Tensor, mask: Tensor
-    ) -> Tensor:
-        """Return what `compute` gives for a batch, asking it for unknown rows only."""
-        given = zip(ids.tolist(), mask.bool().tolist(), strict=True)
-        keys = [tuple(itertools.compress(*row)) for row in given]
-        new = [i for i, key in enumerate(keys) if key not in self.rows]
-        if new:
-            for i, found in zip(new, compute(ids[new], mask[new]), strict=True):
-                self.rows[keys[i]] = found[mask[i].bool()].cpu()
-        batch = None
-        for i, key in enumerate(keys):
-            row = self.rows[key].to(ids.device)
-            batch = row.new_zeros(*ids.shape, row.shape[-1]) if batch is None else batch
-            batch[i, mask[i].bool()] = row
-        return batch
-
-    def __deepcopy__(self, memo: Any) -> _Known:
-        return self
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.depth,)
-
-
-def _places(mask: Tensor) -> dict[str, Any]:
-    """What a model has to know of tokens that are padded on the left."""
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    return {"attention_mask": mask, "position_ids": positions, "use_cache": False}
-
-
-def _with_layers(network: Any, which: slice) -> Any:
-    """A view of a causal language model with some of its layers; all else is shared."""
-    view, decoder = copy.copy(network), copy.copy(network.get_decoder())
-    decoder._modules = decoder._modules | {"layers": nn.ModuleList([*decoder.layers][which])}
-    view._modules = view._modules | {network.base_model_prefix: decoder}
-    return view
-
-
-def _not_in_parts(network: Any) -> ValueError:
-    name = type(network.get_base_model()).__name__
-    return ValueError(f"cache=True: {name} is not built of layers that can be run in two parts.")
-
-
-class AnswerLoss(nn.Module):
-    """Cross-entropy of the tokens of an answer: the mean over a row's, then over the rows.
-
-    A mean over all tokens of a batch, which language models are often trained with, has no loss of
-    a row: it depends on how long the others are.
-
-    Parameters
-    ----------
-    reduction : {"mean", "sum", "none"}, default="mean"
-        Over rows.
-    """
-
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__()
-        self.reduction = reduction
-
-    def forward(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Loss of logits (n, length, n_tokens) against tokens (n, length), -100 where none is."""
-        losses = answer_losses(outputs, y)
-        if self.reduction == "none":
-            return losses
-        return losses.sum() if self.reduction == "sum" else losses.mean()
-
-    @staticmethod
-    def sample(outputs: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-        """Answers drawn from the model, token by token after the given ones before it."""
-        p = outputs.detach().flatten(0, 1).softmax(-1).cpu()
-        drawn = torch.multinomial(p, 1, generator=generator).reshape(y.shape).to(y.device)
-        return torch.where(y == IGNORED, y, drawn)
-
-
-def answer_losses(outputs: Tensor, y: Tensor) -> Tensor:
-    """Mean cross-entropy over each row's tokens, (n,)."""
-    losses = F.cross_entropy(
-        outputs.flatten(0, 1), y.flatten(), reduction="none", ignore_index=IGNORED
-    )
-    return losses.reshape(y.shape).sum(1) / (y != IGNORED).sum(1).clamp(min=1)
-
-
-def _in_chunks(of_chunk: Callable[[Tensor], Tensor], lengths: Tensor) -> Tensor:
-    """What `of_chunk` gives for some rows at a time, of about the same length each, in order."""
-    n = len(lengths)
-    if n <= _ROWS_AT_ONCE:
-        return of_chunk(torch.arange(n, device=lengths.device))
-    order = lengths.argsort(stable=True)
-    found = torch.cat([of_chunk(rows) for rows in order.split(_ROWS_AT_ONCE)])
-    return found[order.argsort()]
-
-
-def _longest(mask: Tensor, least: int = 1) -> int:
-    """Columns of the longest row; of a single row, the whole width (vmap cannot look at values)."""
-    return mask.shape[1] if len(mask) == 1 else max(int(mask.sum(1).max()), least)
 
 
 def _contiguous(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

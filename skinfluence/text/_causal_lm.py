@@ -1,4 +1,4 @@
-"""skorch nets that read texts."""
+"""The language model."""
 
 from __future__ import annotations
 
@@ -6,112 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from skorch import NeuralNet, NeuralNetClassifier
-from torch import nn
+from skorch import NeuralNet
 
 from skinfluence.text._hub import _tokenizer
-from skinfluence.text._modules import (
-    AnswerLoss,
-    EncoderClassifier,
-    LoRALanguageModel,
-    answer_losses,
-)
-from skinfluence.text._tokens import _answers, _cut, _padded, _read, _Tokens, pad_rows
-
-
-class _ReadsText:
-    """What the nets here have in common: a pretrained model, part of which is trained."""
-
-    reads_text = True
-    frozen_is_pretrained = True
-    model: Any
-
-    def initialize_module(self: Any) -> Any:
-        """Load the pretrained model into the module."""
-        known = {"model": self.model, **self._learned_params(), **self.get_params_for("module")}
-        self.module_ = self.initialized_instance(self.module, known)
-        return self
-
-    def get_all_learnable_params(self) -> Any:
-        """Yield what is trained: the optimizer does not hold what is frozen."""
-        of_all = super().get_all_learnable_params()  # type: ignore[misc]
-        return ((name, p) for name, p in of_all if p.requires_grad)
-
-    def get_dataset(self, X: Any, y: Any = None) -> Any:
-        """Tokens of the texts."""
-        return X if isinstance(X, _Tokens) else self._tokens(*_read(X, y))
-
-    def _learned_params(self) -> dict[str, Any]:
-        """Parameters of the module that the rows decide."""
-        return {}
-
-    def _tokens(self, texts: np.ndarray, y: Any) -> _Tokens:
-        raise NotImplementedError
-
-
-class TextClassifier(_ReadsText, NeuralNetClassifier):
-    """Classifier of texts: a pretrained encoder, the mean over its tokens, and a linear head.
-
-    Parameters
-    ----------
-    model : str
-        Directory or hub name of an encoder, anything that :class:`transformers.AutoModel` opens;
-        see `packaged_model`.
-    module : class, default=EncoderClassifier
-        Takes ``model`` and ``n_outputs``.
-    max_length : int, default=128
-        Tokens a text; longer ones are cut at their end, with a warning.
-    **kwargs
-        Any parameter of :class:`skorch.NeuralNetClassifier`, such as ``lr`` (default 2e-5),
-        ``max_epochs`` (3), ``batch_size`` (16), ``module__train_encoder`` (True).
-
-    Notes
-    -----
-    As for any skorch net, labels are 0, 1, ..., n_classes - 1. The estimators of this library take
-    any labels and encode them.
-
-    Examples
-    --------
-    >>> from skinfluence import InfluenceScorer
-    >>> from skinfluence.text import TextClassifier, packaged_model
-    >>> texts = ["good", "very good", "fine", "bad", "very bad", "poor"]
-    >>> net = TextClassifier(packaged_model("minilm"), max_epochs=2)
-    >>> scorer = InfluenceScorer(net, validation_fraction=0.4, random_state=0)
-    >>> scorer.fit(texts, ["+", "+", "+", "-", "-", "-"]).transform(["bad food"]).shape
-    (1, 2)
-    """
-
-    def __init__(
-        self,
-        model: Any,
-        module: Any = None,
-        *args: Any,
-        criterion: Any = nn.CrossEntropyLoss,
-        max_length: int = 128,
-        **kwargs: Any,
-    ) -> None:
-        module = EncoderClassifier if module is None else module
-        super().__init__(module, *args, criterion=criterion, **(_DEFAULTS | kwargs))
-        self.model = model
-        self.max_length = max_length
-
-    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
-        """Fit on texts and labels 0, 1, ..., n_classes - 1."""
-        y = np.asarray(y)
-        if y.ndim != 1 or y.dtype.kind not in "iu" or y.min() < 0:
-            raise ValueError(
-                f"y has shape {y.shape} and dtype {y.dtype}; TextClassifier alone takes labels 0, "
-                "1, ..., n_classes - 1: encode them with sklearn.preprocessing.LabelEncoder."
-            )
-        self.n_outputs_ = int(y.max()) + 1
-        return super().fit(X, y, **fit_params)
-
-    def _learned_params(self) -> dict[str, Any]:
-        return {"n_outputs": getattr(self, "n_outputs_", 2)}
-
-    def _tokens(self, texts: np.ndarray, y: Any) -> _Tokens:
-        ids = _cut(_tokenizer(self.model)(list(texts)).input_ids, self.max_length, "end")
-        return _Tokens([{"ids": row} for row in ids], y)
+from skinfluence.text._language_model import LoRALanguageModel
+from skinfluence.text._loss import AnswerLoss, answer_losses
+from skinfluence.text._text_net import _DEFAULTS, _ReadsText
+from skinfluence.text._tokens import _answers, _cut, _padded, _read, _Tokens
 
 
 class CausalLM(_ReadsText, NeuralNet):
@@ -238,16 +139,3 @@ class CausalLM(_ReadsText, NeuralNet):
                 "give a separator, or drop the row."
             )
         return _cut(ids, self.max_length, "beginning")
-
-
-_DEFAULTS: dict[str, Any] = {
-    "optimizer": torch.optim.AdamW,
-    "lr": 2e-5,
-    "max_epochs": 3,
-    "batch_size": 16,
-    "iterator_train__shuffle": True,
-    "iterator_train__collate_fn": pad_rows,
-    "iterator_valid__collate_fn": pad_rows,
-    "train_split": None,
-    "verbose": 0,
-}

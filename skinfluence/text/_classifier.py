@@ -1,0 +1,79 @@
+"""The classifier of texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from skorch import NeuralNetClassifier
+from torch import nn
+
+from skinfluence.text._encoder import EncoderClassifier
+from skinfluence.text._hub import _tokenizer
+from skinfluence.text._text_net import _DEFAULTS, _ReadsText
+from skinfluence.text._tokens import _cut, _Tokens
+
+
+class TextClassifier(_ReadsText, NeuralNetClassifier):
+    """Classifier of texts: a pretrained encoder, the mean over its tokens, and a linear head.
+
+    Parameters
+    ----------
+    model : str
+        Directory or hub name of an encoder, anything that :class:`transformers.AutoModel` opens;
+        see `packaged_model`.
+    module : class, default=EncoderClassifier
+        Takes ``model`` and ``n_outputs``.
+    max_length : int, default=128
+        Tokens a text; longer ones are cut at their end, with a warning.
+    **kwargs
+        Any parameter of :class:`skorch.NeuralNetClassifier`, such as ``lr`` (default 2e-5),
+        ``max_epochs`` (3), ``batch_size`` (16), ``module__train_encoder`` (True).
+
+    Notes
+    -----
+    As for any skorch net, labels are 0, 1, ..., n_classes - 1. The estimators of this library take
+    any labels and encode them.
+
+    Examples
+    --------
+    >>> from skinfluence import InfluenceScorer
+    >>> from skinfluence.text import TextClassifier, packaged_model
+    >>> texts = ["good", "very good", "fine", "bad", "very bad", "poor"]
+    >>> net = TextClassifier(packaged_model("minilm"), max_epochs=2)
+    >>> scorer = InfluenceScorer(net, validation_fraction=0.4, random_state=0)
+    >>> scorer.fit(texts, ["+", "+", "+", "-", "-", "-"]).transform(["bad food"]).shape
+    (1, 2)
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        module: Any = None,
+        *args: Any,
+        criterion: Any = nn.CrossEntropyLoss,
+        max_length: int = 128,
+        **kwargs: Any,
+    ) -> None:
+        module = EncoderClassifier if module is None else module
+        super().__init__(module, *args, criterion=criterion, **(_DEFAULTS | kwargs))
+        self.model = model
+        self.max_length = max_length
+
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Fit on texts and labels 0, 1, ..., n_classes - 1."""
+        y = np.asarray(y)
+        if y.ndim != 1 or y.dtype.kind not in "iu" or y.min() < 0:
+            raise ValueError(
+                f"y has shape {y.shape} and dtype {y.dtype}; TextClassifier alone takes labels 0, "
+                "1, ..., n_classes - 1: encode them with sklearn.preprocessing.LabelEncoder."
+            )
+        self.n_outputs_ = int(y.max()) + 1
+        return super().fit(X, y, **fit_params)
+
+    def _learned_params(self) -> dict[str, Any]:
+        return {"n_outputs": getattr(self, "n_outputs_", 2)}
+
+    def _tokens(self, texts: np.ndarray, y: Any) -> _Tokens:
+        ids = _cut(_tokenizer(self.model)(list(texts)).input_ids, self.max_length, "end")
+        return _Tokens([{"ids": row} for row in ids], y)
