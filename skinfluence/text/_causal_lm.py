@@ -1,4 +1,4 @@
-"""The language model."""
+"""CausalLM: a language model that learns to answer prompts."""
 
 from __future__ import annotations
 
@@ -8,37 +8,43 @@ import numpy as np
 import torch
 from skorch import NeuralNet
 
-from skinfluence.text._hub import _tokenizer
+from skinfluence.text._hub import load_tokenizer
 from skinfluence.text._language_model import LoRALanguageModel
 from skinfluence.text._loss import AnswerLoss, answer_losses
-from skinfluence.text._text_net import _DEFAULTS, _ReadsText
-from skinfluence.text._tokens import _answers, _cut, _padded, _read, _Tokens
+from skinfluence.text._text_net import DEFAULTS, TextNet
+from skinfluence.text._tokens import TokenRows, pad_ids, read_texts, tokenize_answers, truncate
 
 
-class CausalLM(_ReadsText, NeuralNet):
-    r"""Language model that learns to answer prompts, by low-rank adapters [1]_ on a frozen model.
+class CausalLM(TextNet, NeuralNet):
+    r"""Language model that learns to answer prompts: a frozen model with low-rank adapters [1]_.
 
-    X are the prompts, y the answers. The loss of a row is the mean over the tokens of its answer
-    (and the end of text after it), each predicted from the prompt and the tokens before it.
+    X holds the prompts and y the answers. The loss of a row is the mean over the tokens of its
+    answer, including the end of text. Each token is predicted from the prompt and the tokens before
+    it.
 
     Parameters
     ----------
     model : str
-        Directory or hub name, anything that :class:`transformers.AutoModelForCausalLM` opens; see
-        `packaged_model`.
+        Directory or hub name of a model that :class:`transformers.AutoModelForCausalLM` can load;
+        see `packaged_model`.
     module : class, default=LoRALanguageModel
-        ``module__rank`` (8; None trains all parameters), ``module__alpha``, ``module__targets``,
-        ``module__layers`` (how many of the last layers get adapters), ``module__dtype``.
+        Its parameters include ``module__rank`` (8; None trains all parameters), ``module__alpha``,
+        ``module__targets``, ``module__layers`` (how many of the last layers get adapters) and
+        ``module__dtype``.
+    *args : tuple
+        Positional parameters of :class:`skorch.NeuralNet` after the module.
+    criterion : class, default=AnswerLoss
+        Loss of the logits.
     separator : str, default="\n"
-        Stands between prompt and answer.
+        Text between prompt and answer.
     chat : bool, default=False
-        Write the prompt as a turn of the model's own chat template instead.
+        Write the prompt as a turn of the model's own chat template, without `separator`.
     max_length : int, default=512
-        Tokens of a prompt, and of an answer; longer prompts are cut at their beginning and longer
-        answers at their end, with a warning.
+        Maximum number of tokens of a prompt, and of an answer. Longer prompts are cut at their
+        beginning and longer answers at their end, with a warning.
     max_new_tokens : int, default=64
-        Tokens that `predict` writes at most.
-    **kwargs
+        Maximum number of tokens that `predict` writes.
+    **kwargs : dict
         Any parameter of :class:`skorch.NeuralNet`, such as ``lr`` (default 1e-3), ``max_epochs``
         (3), ``batch_size`` (16).
 
@@ -71,7 +77,7 @@ class CausalLM(_ReadsText, NeuralNet):
     ) -> None:
         module = LoRALanguageModel if module is None else module
         criterion = AnswerLoss if criterion is None else criterion
-        defaults = _DEFAULTS | {"lr": 1e-3}
+        defaults = DEFAULTS | {"lr": 1e-3}
         super().__init__(module, *args, criterion=criterion, **(defaults | kwargs))
         self.model = model
         self.separator = separator
@@ -79,21 +85,33 @@ class CausalLM(_ReadsText, NeuralNet):
         self.max_length = max_length
         self.max_new_tokens = max_new_tokens
 
-    def _tokens(self, texts: np.ndarray, y: Any) -> _Tokens:
-        """Of prompts and answers; without answers, of the end of text alone."""
-        tokenizer = _tokenizer(self.model)
-        prompts = self._prompts(tokenizer, texts)
+    def _tokenize(self, texts: np.ndarray, y: Any) -> TokenRows:
+        """Return prompts and answers; without answers, the end of text is the only target."""
+        tokenizer = load_tokenizer(self.model)
+        prompts = self._tokenize_prompts(tokenizer, texts)
         answers: list[list[int]] = [[] for _ in prompts]
         if y is not None:
-            answers = _answers(y, tokenizer)
-            answers = _cut(answers, self.max_length - 1, "end")
-        ends = [answer + [tokenizer.eos_token_id] for answer in answers]
-        # What is predicted from: the prompt and, for each token of the answer, those before it.
+            answers = tokenize_answers(y, tokenizer)
+            answers = truncate(answers, self.max_length - 1, "end")
+        targets = [answer + [tokenizer.eos_token_id] for answer in answers]
         rows = [{"prompt": p, "answer": a} for p, a in zip(prompts, answers, strict=True)]
-        return _Tokens(rows, ends)
+        return TokenRows(rows, targets)
 
     def score_samples(self, X: Any, y: Any) -> np.ndarray:
-        """Log-likelihood of each answer, (n,): the mean over its tokens; higher is better."""
+        """Compute the log-likelihood of each answer, as a mean over its tokens.
+
+        Parameters
+        ----------
+        X : column of str
+            Prompts.
+        y : column of str
+            Answers.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,), float64
+            Higher is better.
+        """
         self.check_is_fitted(["module_"])
         found = []
         for batch in self.get_iterator(self.get_dataset(X, y), training=False):
@@ -102,19 +120,45 @@ class CausalLM(_ReadsText, NeuralNet):
         return torch.cat(found).numpy()
 
     def score(self, X: Any, y: Any) -> float:
-        """Mean of `score_samples`; for the share of exact answers use ``accuracy_score``."""
+        """Compute the mean of `score_samples`.
+
+        For the share of exact answers, use :func:`sklearn.metrics.accuracy_score` on `predict`.
+
+        Parameters
+        ----------
+        X : column of str
+            Prompts.
+        y : column of str
+            Answers.
+
+        Returns
+        -------
+        score : float
+            Higher is better.
+        """
         return float(self.score_samples(X, y).mean())
 
     def predict(self, X: Any) -> np.ndarray:
-        """Write an answer to each prompt, token by token the most likely one; (n,) of str."""
+        """Write an answer to each prompt, with the most likely token at each step.
+
+        Parameters
+        ----------
+        X : column of str
+            Prompts.
+
+        Returns
+        -------
+        answers : ndarray of str of shape (n_samples,)
+            Without blanks at their beginning and end.
+        """
         self.check_is_fitted(["module_"])
-        tokenizer, written = _tokenizer(self.model), []
-        prompts = self._prompts(tokenizer, _read(X, None)[0])
+        tokenizer, written = load_tokenizer(self.model), []
+        prompts = self._tokenize_prompts(tokenizer, read_texts(X, None)[0])
         order = np.argsort([len(p) for p in prompts], kind="stable")
         size = self.get_params_for("iterator_valid").get("batch_size", self.batch_size)
         self.module_.eval()
         for start in range(0, len(order), size):
-            ids, mask = _padded([prompts[i] for i in order[start : start + size]], left=True)
+            ids, mask = pad_ids([prompts[i] for i in order[start : start + size]], left=True)
             new = self.module_.write(
                 ids.to(self.device), mask.to(self.device), self.max_new_tokens, tokenizer
             )
@@ -123,7 +167,7 @@ class CausalLM(_ReadsText, NeuralNet):
         answers[order] = [text.strip() for text in written]
         return answers.astype(str)
 
-    def _prompts(self, tokenizer: Any, texts: np.ndarray) -> list[list[int]]:
+    def _tokenize_prompts(self, tokenizer: Any, texts: np.ndarray) -> list[list[int]]:
         if self.chat:
             turns = [[{"role": "user", "content": text}] for text in texts]
             written = tokenizer.apply_chat_template(
@@ -135,7 +179,7 @@ class CausalLM(_ReadsText, NeuralNet):
         empty = [i for i, row in enumerate(ids) if not row]
         if empty:
             raise ValueError(
-                f"prompt {empty[0]} has no token, and there is nothing to predict its answer from; "
+                f"prompt {empty[0]} has no token, so there is nothing to predict its answer from; "
                 "give a separator, or drop the row."
             )
-        return _cut(ids, self.max_length, "beginning")
+        return truncate(ids, self.max_length, "beginning")

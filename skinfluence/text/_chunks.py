@@ -1,4 +1,4 @@
-"""Rows a few at a time, of about the same length."""
+"""Run a module on a few rows of similar length at a time, so that little is spent on padding."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-_ROWS_AT_ONCE = 8  # as many are padded to a common length
+ROWS_AT_ONCE = 8  # rows that are padded to a common length
 
 
-def _in_chunks(of_chunk: Callable[[Tensor], Tensor], lengths: Tensor) -> Tensor:
-    """What `of_chunk` gives for some rows at a time, of about the same length each, in order."""
+def map_in_chunks(of_chunk: Callable[[Tensor], Tensor], lengths: Tensor) -> Tensor:
+    """Call `of_chunk` on the indices of rows of similar length; return its rows in order."""
     n = len(lengths)
-    if n <= _ROWS_AT_ONCE:
+    if n <= ROWS_AT_ONCE:
         return of_chunk(torch.arange(n, device=lengths.device))
     order = lengths.argsort(stable=True)
-    found = torch.cat([of_chunk(rows) for rows in order.split(_ROWS_AT_ONCE)])
+    found = torch.cat([of_chunk(rows) for rows in order.split(ROWS_AT_ONCE)])
     return found[order.argsort()]
 
 
-def _longest(mask: Tensor, least: int = 1) -> int:
-    """Columns of the longest row; of a single row, the whole width (vmap cannot look at values)."""
+def longest_row(mask: Tensor, least: int = 1) -> int:
+    """Return the length of the longest row in a mask, at least `least`.
+
+    For a single row it is the whole width, because vmap cannot read values.
+    """
     return mask.shape[1] if len(mask) == 1 else max(int(mask.sum(1).max()), least)

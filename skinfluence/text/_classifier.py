@@ -1,4 +1,4 @@
-"""The classifier of texts."""
+"""TextClassifier: classes of texts."""
 
 from __future__ import annotations
 
@@ -9,24 +9,28 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from skinfluence.text._encoder import EncoderClassifier
-from skinfluence.text._hub import _tokenizer
-from skinfluence.text._text_net import _DEFAULTS, _ReadsText
-from skinfluence.text._tokens import _cut, _Tokens
+from skinfluence.text._hub import load_tokenizer
+from skinfluence.text._text_net import DEFAULTS, TextNet
+from skinfluence.text._tokens import TokenRows, truncate
 
 
-class TextClassifier(_ReadsText, NeuralNetClassifier):
+class TextClassifier(TextNet, NeuralNetClassifier):
     """Classifier of texts: a pretrained encoder, the mean over its tokens, and a linear head.
 
     Parameters
     ----------
     model : str
-        Directory or hub name of an encoder, anything that :class:`transformers.AutoModel` opens;
-        see `packaged_model`.
+        Directory or hub name of an encoder that :class:`transformers.AutoModel` can load; see
+        `packaged_model`.
     module : class, default=EncoderClassifier
-        Takes ``model`` and ``n_outputs``.
+        Module with the parameters ``model`` and ``n_outputs``.
+    *args : tuple
+        Positional parameters of :class:`skorch.NeuralNetClassifier` after the module.
+    criterion : class, default=torch.nn.CrossEntropyLoss
+        Loss of the logits.
     max_length : int, default=128
-        Tokens a text; longer ones are cut at their end, with a warning.
-    **kwargs
+        Maximum number of tokens per text. Longer texts are cut at their end, with a warning.
+    **kwargs : dict
         Any parameter of :class:`skorch.NeuralNetClassifier`, such as ``lr`` (default 2e-5),
         ``max_epochs`` (3), ``batch_size`` (16), ``module__train_encoder`` (True).
 
@@ -56,24 +60,39 @@ class TextClassifier(_ReadsText, NeuralNetClassifier):
         **kwargs: Any,
     ) -> None:
         module = EncoderClassifier if module is None else module
-        super().__init__(module, *args, criterion=criterion, **(_DEFAULTS | kwargs))
+        super().__init__(module, *args, criterion=criterion, **(DEFAULTS | kwargs))
         self.model = model
         self.max_length = max_length
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
-        """Fit on texts and labels 0, 1, ..., n_classes - 1."""
+        """Fit to texts and their labels.
+
+        Parameters
+        ----------
+        X : column of str
+            Texts.
+        y : array-like of int of shape (n_samples,)
+            Labels 0, 1, ..., n_classes - 1.
+        **fit_params : dict
+            Passed to skorch.
+
+        Returns
+        -------
+        self : TextClassifier
+        """
         y = np.asarray(y)
         if y.ndim != 1 or y.dtype.kind not in "iu" or y.min() < 0:
             raise ValueError(
-                f"y has shape {y.shape} and dtype {y.dtype}; TextClassifier alone takes labels 0, "
-                "1, ..., n_classes - 1: encode them with sklearn.preprocessing.LabelEncoder."
+                f"y has shape {y.shape} and dtype {y.dtype}; without one of this library's "
+                "estimators, TextClassifier takes labels 0, 1, ..., n_classes - 1. Encode them "
+                "with sklearn.preprocessing.LabelEncoder."
             )
         self.n_outputs_ = int(y.max()) + 1
         return super().fit(X, y, **fit_params)
 
-    def _learned_params(self) -> dict[str, Any]:
+    def _params_from_rows(self) -> dict[str, Any]:
         return {"n_outputs": getattr(self, "n_outputs_", 2)}
 
-    def _tokens(self, texts: np.ndarray, y: Any) -> _Tokens:
-        ids = _cut(_tokenizer(self.model)(list(texts)).input_ids, self.max_length, "end")
-        return _Tokens([{"ids": row} for row in ids], y)
+    def _tokenize(self, texts: np.ndarray, y: Any) -> TokenRows:
+        ids = truncate(load_tokenizer(self.model)(list(texts)).input_ids, self.max_length, "end")
+        return TokenRows([{"ids": row} for row in ids], y)

@@ -1,37 +1,41 @@
-"""The module of the classifier."""
+"""The module of `TextClassifier`."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
-from skinfluence.text._chunks import _ROWS_AT_ONCE, _in_chunks, _longest
-from skinfluence.text._hub import _pretrained
+from skinfluence.text._chunks import ROWS_AT_ONCE, longest_row, map_in_chunks
+from skinfluence.text._hub import load_pretrained
 
 
 class EncoderClassifier(nn.Module):
-    """A pretrained encoder, the mean over a text's tokens, and a linear head.
+    """A pretrained encoder, the mean over the tokens of a text, and a linear head.
 
     Parameters
     ----------
     model : str
         Directory or hub name of the encoder.
     n_outputs : int, default=2
-        Classes.
+        Number of classes.
     train_encoder : bool, default=True
-        False freezes it and trains the head alone.
+        Whether the encoder is trained. False trains the head alone.
     dropout : float, default=0.0
         Dropout rate before the head.
     dtype : str, default="float32"
-        Of the encoder's weights.
+        Data type of the encoder's weights.
 
     Attributes
     ----------
     encoder : torch.nn.Module
+        The pretrained model.
     head : torch.nn.Linear
         ``parameters="head.*"`` restricts influence to it.
     """
 
-    rows_at_once = _ROWS_AT_ONCE
+    encoder: Any
+    rows_at_once = ROWS_AT_ONCE
 
     def __init__(
         self,
@@ -42,8 +46,8 @@ class EncoderClassifier(nn.Module):
         dtype: str = "float32",
     ) -> None:
         super().__init__()
-        self.encoder = _pretrained("AutoModel", model, dtype)
-        # The head on top of the first token is not used here, and what is not used has no gradient.
+        self.encoder = load_pretrained("AutoModel", model, dtype)
+        # The pooler on top of the first token is not used here, so it would have no gradient.
         if getattr(self.encoder, "pooler", None) is not None:
             self.encoder.pooler = None
         self.encoder.requires_grad_(train_encoder)
@@ -51,17 +55,41 @@ class EncoderClassifier(nn.Module):
         self.head = nn.Linear(self.encoder.config.hidden_size, n_outputs)
 
     def forward(self, ids: Tensor, ids_mask: Tensor) -> Tensor:
-        """Return logits, (n, n_outputs)."""
+        """Compute the logits of texts.
+
+        Parameters
+        ----------
+        ids : Tensor of shape (n, length)
+            Token ids, padded on the right.
+        ids_mask : Tensor of shape (n, length)
+            1 for tokens, 0 for padding.
+
+        Returns
+        -------
+        logits : Tensor of shape (n, n_outputs)
+        """
         return self.head(self.dropout(self.embed(ids, ids_mask).to(self.head.weight.dtype)))
 
     def embed(self, ids: Tensor, ids_mask: Tensor) -> Tensor:
-        """Mean over each text's tokens, (n, width)."""
+        """Compute the mean of the encoder's outputs over the tokens of each text.
+
+        Parameters
+        ----------
+        ids : Tensor of shape (n, length)
+            Token ids, padded on the right.
+        ids_mask : Tensor of shape (n, length)
+            1 for tokens, 0 for padding.
+
+        Returns
+        -------
+        means : Tensor of shape (n, width)
+        """
 
         def of_chunk(rows: Tensor) -> Tensor:
-            width = _longest(ids_mask[rows])
-            part, mask = ids[rows, :width], ids_mask[rows, :width]
+            length = longest_row(ids_mask[rows])
+            part, mask = ids[rows, :length], ids_mask[rows, :length]
             hidden = self.encoder(input_ids=part, attention_mask=mask)[0]
             weight = mask.to(hidden.dtype).unsqueeze(-1)
             return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
 
-        return _in_chunks(of_chunk, ids_mask.sum(1))
+        return map_in_chunks(of_chunk, ids_mask.sum(1))

@@ -1,4 +1,4 @@
-"""The loss of a language model."""
+"""The loss of a language model: cross-entropy, with one value per row."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from skinfluence._core.tensors import IGNORED
 
 
 class AnswerLoss(nn.Module):
-    """Cross-entropy of the tokens of an answer: the mean over a row's, then over the rows.
+    """Cross-entropy of the tokens of an answer: the mean over the tokens of a row, then over rows.
 
-    A mean over all tokens of a batch, which language models are often trained with, has no loss of
-    a row: it depends on how long the others are.
+    Language models are often trained on the mean over all tokens of a batch. That mean has no loss
+    per row, because the weight of a row in it depends on the length of the other rows.
 
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}, default="mean"
-        Over rows.
+        How the losses of the rows are combined.
     """
 
     def __init__(self, reduction: str = "mean") -> None:
@@ -26,7 +26,20 @@ class AnswerLoss(nn.Module):
         self.reduction = reduction
 
     def forward(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Loss of logits (n, length, n_tokens) against tokens (n, length), -100 where none is."""
+        """Compute the loss of logits against tokens.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (n, length, n_tokens)
+            Logits.
+        y : Tensor of shape (n, length)
+            Token ids; -100 where a row has no token.
+
+        Returns
+        -------
+        loss : Tensor
+            Of shape (n,) for ``reduction="none"``, otherwise a scalar.
+        """
         losses = answer_losses(outputs, y)
         if self.reduction == "none":
             return losses
@@ -34,14 +47,29 @@ class AnswerLoss(nn.Module):
 
     @staticmethod
     def sample(outputs: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-        """Answers drawn from the model, token by token after the given ones before it."""
+        """Draw each token of the answers from the model's prediction at that place.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (n, length, n_tokens)
+            Logits. Each token is predicted from the given tokens before it, not from drawn ones.
+        y : Tensor of shape (n, length)
+            Token ids; -100 where a row has no token.
+        generator : torch.Generator
+            Source of randomness, on the CPU.
+
+        Returns
+        -------
+        drawn : Tensor of shape (n, length)
+            Token ids; -100 where `y` is -100.
+        """
         p = outputs.detach().flatten(0, 1).softmax(-1).cpu()
         drawn = torch.multinomial(p, 1, generator=generator).reshape(y.shape).to(y.device)
         return torch.where(y == IGNORED, y, drawn)
 
 
 def answer_losses(outputs: Tensor, y: Tensor) -> Tensor:
-    """Mean cross-entropy over each row's tokens, (n,)."""
+    """Return the mean cross-entropy over the tokens of each row, (n,)."""
     losses = F.cross_entropy(
         outputs.flatten(0, 1), y.flatten(), reduction="none", ignore_index=IGNORED
     )

@@ -1,4 +1,4 @@
-"""What the nets that read texts have in common."""
+"""What the two nets share: a pretrained model, texts as input, and default parameters."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from skinfluence.text._tokens import _read, _Tokens, pad_rows
+from skinfluence.text._tokens import TokenRows, pad_rows, read_texts
 
-_DEFAULTS: dict[str, Any] = {
+DEFAULTS: dict[str, Any] = {
     "optimizer": torch.optim.AdamW,
     "lr": 2e-5,
     "max_epochs": 3,
@@ -22,8 +22,8 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-class _ReadsText:
-    """What the nets here have in common: a pretrained model, part of which is trained."""
+class TextNet:
+    """Mixin of a skorch net that reads texts and trains some parameters of a pretrained model."""
 
     reads_text = True
     frozen_is_pretrained = True
@@ -31,22 +31,25 @@ class _ReadsText:
 
     def initialize_module(self: Any) -> Any:
         """Load the pretrained model into the module."""
-        known = {"model": self.model, **self._learned_params(), **self.get_params_for("module")}
+        known = {"model": self.model, **self._params_from_rows(), **self.get_params_for("module")}
         self.module_ = self.initialized_instance(self.module, known)
         return self
 
     def get_all_learnable_params(self) -> Any:
-        """Yield what is trained: the optimizer does not hold what is frozen."""
-        of_all = super().get_all_learnable_params()  # type: ignore[misc]
-        return ((name, p) for name, p in of_all if p.requires_grad)
+        """Yield the names and values of the trained parameters.
+
+        Frozen ones are left out, so the optimizer does not hold them.
+        """
+        parameters = super().get_all_learnable_params()  # type: ignore[misc]
+        return ((name, p) for name, p in parameters if p.requires_grad)
 
     def get_dataset(self, X: Any, y: Any = None) -> Any:
-        """Tokens of the texts."""
-        return X if isinstance(X, _Tokens) else self._tokens(*_read(X, y))
+        """Return the token ids of the texts as a Dataset."""
+        return X if isinstance(X, TokenRows) else self._tokenize(*read_texts(X, y))
 
-    def _learned_params(self) -> dict[str, Any]:
-        """Parameters of the module that the rows decide."""
+    def _params_from_rows(self) -> dict[str, Any]:
+        """Return the module's parameters that `fit` learns from the rows."""
         return {}
 
-    def _tokens(self, texts: np.ndarray, y: Any) -> _Tokens:
+    def _tokenize(self, texts: np.ndarray, y: Any) -> TokenRows:
         raise NotImplementedError
