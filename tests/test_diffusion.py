@@ -17,13 +17,8 @@ from skinfluence import InfluenceScorer
 from skinfluence._core.gradients import ggnvp
 from skinfluence._core.net import FunctionalNet
 from skinfluence.curvature import EKFAC, DataInf
-from skinfluence.diffusion import (
-    Denoiser,
-    DenoisingDiffusion,
-    VariationalBound,
-    _fixed_draws,
-    _schedule,
-)
+from skinfluence.diffusion import Denoiser, DenoisingDiffusion, VariationalBound
+from skinfluence.diffusion._schedule import _fixed_draws, _schedule
 from skinfluence.ensembles import Checkpoints, Seeds
 from skinfluence.metrics import linear_datamodeling_score
 from skinfluence.pairwise import influence_matrix

@@ -1,18 +1,9 @@
-"""A denoising diffusion model as a skorch net, and the variational bound of its images as a target.
-
-The loss that such a model is trained on is random: a time and a noise are drawn for each image.
-Influence needs a loss that is a function of the row, so out of training it is the mean over draws
-that are fixed, the same for every row and each time.
-"""
+"""The diffusion model as a skorch net."""
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from numbers import Integral
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,44 +15,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from skinfluence._data.params import check_count, draw_seed
+from skinfluence.diffusion._bound import VariationalBound
+from skinfluence.diffusion._denoiser import Denoiser
+from skinfluence.diffusion._schedule import _fixed_draws, _noise_of, _schedule
 from skinfluence.nets import table_batches
-from skinfluence.targets import Reference, Target
-
-__all__ = ["Denoiser", "DenoisingDiffusion", "VariationalBound"]
-
-
-class Denoiser(nn.Module):
-    """Multi-layer perceptron that finds the noise in an image; every hidden layer knows the time.
-
-    Parameters
-    ----------
-    n_inputs : int, default=1
-        Numbers in an image; `DenoisingDiffusion` sets it at fit.
-    hidden : sequence of int, default=(256, 256)
-        Widths of the hidden layers.
-    n_frequencies : int, default=16
-        The time is told as a sine and a cosine of so many frequencies.
-    """
-
-    frequencies: Tensor
-
-    def __init__(
-        self, n_inputs: int = 1, hidden: Sequence[int] = (256, 256), n_frequencies: int = 16
-    ) -> None:
-        super().__init__()
-        widths = [n_inputs, *hidden]
-        self.body = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
-        self.time = nn.ModuleList(nn.Linear(2 * n_frequencies, w, bias=False) for w in hidden)
-        self.head = nn.Linear(widths[-1], n_inputs)
-        self.register_buffer("frequencies", torch.logspace(0, 2, n_frequencies))
-
-    def forward(self, noisy: Tensor, time: Tensor) -> Tensor:
-        """Return the noise in images (n, k, n_inputs) at times (n, k), from 0 to 1."""
-        angles = time.unsqueeze(-1) * self.frequencies
-        waves = torch.cat([angles.sin(), angles.cos()], -1)
-        for layer, of_time in zip(self.body, self.time, strict=True):
-            noisy = nn.functional.silu(layer(noisy) + of_time(waves))
-        return self.head(noisy)
 
 
 class DenoisingDiffusion(NeuralNet):
@@ -249,131 +206,6 @@ class DenoisingDiffusion(NeuralNet):
         kept = _schedule(self.schedule, self.n_steps).kept.to(x)[steps].unsqueeze(-1)
         noisy = kept.sqrt() * x + (1 - kept).sqrt() * noise
         return self.module_(noisy, steps.to(x) / self.n_steps)
-
-
-class VariationalBound(Target):
-    """Upper bound of minus the log-likelihood of an image, or some of its terms: no training loss.
-
-    The loss that trains a `DenoisingDiffusion` weighs the errors of all steps alike. In the bound
-    on the likelihood an error at step t weighs β² / (2 σ² α (1 - ᾱ)), most where there is little
-    noise [1]_. Terms that do not depend on the net are left out; σ² is the posterior variance, of
-    the first step that of the second [2]_.
-
-    Parameters
-    ----------
-    n_steps : int, default=100
-        As in the net; ``net.variational_bound()`` fills it in.
-    schedule : {"linear", "cosine"}, default="linear"
-        As in the net.
-    steps : (int, int), default=None
-        First and last step whose terms count, from 1, the least noise, to `n_steps`; None: all.
-
-    References
-    ----------
-    .. [1] Ho, Jain, Abbeel, "Denoising Diffusion Probabilistic Models", NeurIPS 2020, eq. 12.
-    .. [2] Nichol, Dhariwal, "Improved Denoising Diffusion Probabilistic Models", ICML 2021.
-
-    Examples
-    --------
-    >>> from skinfluence.diffusion import DenoisingDiffusion
-    >>> DenoisingDiffusion(n_steps=50).variational_bound(steps=(30, 50))
-    VariationalBound(n_steps=50, steps=(30, 50))
-    """
-
-    def __init__(
-        self,
-        n_steps: int = 100,
-        schedule: str = "linear",
-        steps: tuple[int, int] | None = None,
-    ) -> None:
-        self.n_steps = n_steps
-        self.schedule = schedule
-        self.steps = steps
-
-    def __call__(self, reference: Reference) -> Tensor:
-        """Return the mean bound of the reference images."""
-        return self.of_images(reference.outputs).mean()
-
-    def of_images(self, outputs: Tensor) -> Tensor:
-        """Bound of each image, (m,), in nats, from the net's outputs (m, n_draws, n_pixels)."""
-        if outputs.ndim != 3:
-            raise ValueError(
-                f"{self!r} got outputs of shape {tuple(outputs.shape)}; expected those of a "
-                "DenoisingDiffusion, (m, n_draws, n_pixels)."
-            )
-        plan = _schedule(self.schedule, self.n_steps)
-        first, last = self._range()
-        drawn = _fixed_draws(*outputs.shape[1:], self.n_steps)[0]
-        counts = (first <= drawn) & (drawn <= last)
-        if not counts.any():
-            raise ValueError(
-                f"{self!r}: none of the {len(drawn)} fixed draws is at one of these steps; widen "
-                "steps, or give the net more n_draws."
-            )
-        weights = torch.where(counts, plan.weights[drawn], 0) * (last - first + 1) / counts.sum()
-        errors = (outputs - _noise_of(outputs, self.n_steps)).square().sum(2)
-        return errors @ weights.to(outputs)
-
-    def _range(self) -> tuple[int, int]:
-        if self.steps is None:
-            return 1, self.n_steps
-        first, last = self.steps
-        if not 1 <= first <= last <= self.n_steps:
-            raise ValueError(
-                f"{self!r}: expected steps=(first, last) with 1 <= first <= last <= {self.n_steps}."
-            )
-        return first, last
-
-
-@dataclass
-class _Schedule:
-    """Entry t of each is of step t; there is nothing to undo at step 0."""
-
-    kept: Tensor  # ᾱ: the share of the image in the variance of what is noisy
-    beta: Tensor  # 1 - α
-    variance: Tensor  # σ²
-
-    @property
-    def weights(self) -> Tensor:
-        """What the square error of the predicted noise weighs in the bound."""
-        alpha = 1 - self.beta
-        return self.beta**2 / (2 * self.variance * alpha * (1 - self.kept))
-
-    def rows(self) -> tuple[list[float], ...]:
-        return self.kept.tolist(), self.beta.tolist(), self.variance.tolist()
-
-
-@functools.lru_cache(maxsize=8)
-def _schedule(name: str, n_steps: int) -> _Schedule:
-    if not isinstance(n_steps, Integral) or n_steps < 2:
-        raise ValueError(f"n_steps={n_steps!r}: expected an integer, 2 or more.")
-    at = torch.arange(n_steps + 1, dtype=torch.float64) / n_steps
-    if name == "cosine":
-        wave = torch.cos((at + 0.008) / 1.008 * torch.pi / 2) ** 2
-        beta = 1 - wave[1:] / wave[:-1]
-    elif name == "linear":
-        beta = torch.linspace(0.1, 20, n_steps, dtype=torch.float64) / n_steps
-    else:
-        raise ValueError(f"schedule={name!r}: expected 'cosine' or 'linear'.")
-    beta = torch.cat([torch.zeros(1), beta.clamp_max(0.999)])
-    kept = (1 - beta).cumprod(0)
-    variance = beta[1:] * (1 - kept[:-1]) / (1 - kept[1:])
-    variance[0] = variance[1]
-    return _Schedule(kept, beta, torch.cat([torch.zeros(1), variance]))
-
-
-@functools.lru_cache(maxsize=8)
-def _fixed_draws(n_draws: int, width: int, n_steps: int) -> tuple[Tensor, Tensor]:
-    """Steps (n_draws,), one by lot out of each of as many spans, and noises (n_draws, width)."""
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn((n_draws, width), generator=generator, dtype=torch.float64)
-    at = torch.arange(n_draws) + torch.rand(n_draws, generator=generator, dtype=torch.float64)
-    return 1 + (at * n_steps / n_draws).long().clamp_max(n_steps - 1), noise
-
-
-def _noise_of(outputs: Tensor, n_steps: int) -> Tensor:
-    """The noise that outputs (n, n_draws, width) are to predict."""
-    return _fixed_draws(*outputs.shape[1:], n_steps)[1].to(outputs).expand_as(outputs)
 
 
 def _check_images(X: Any) -> tuple[int, ...]:

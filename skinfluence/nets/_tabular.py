@@ -1,117 +1,21 @@
-"""Ready-made skorch nets for tables: they learn the widths, the scales and the classes at fit.
-
-They are skorch nets like any other: clone them, grid-search ``lr`` or ``module__hidden``, put
-them into a Pipeline, or subclass them.
-"""
+"""The ready-made nets."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.validation import check_is_fitted
-from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
+from skorch import NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import ValidSplit
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset
 
-from skinfluence._core.net import FunctionalNet
-
-
-class MLP(nn.Module):
-    """Multi-layer perceptron over standardised columns.
-
-    The columns' means and scales are buffers that the ready-made nets fill from the training rows,
-    so that a table need not be scaled first (and a scaled one is not hurt).
-
-    Parameters
-    ----------
-    n_inputs, n_outputs : int, default=1
-        Widths; the ready-made nets set them at fit.
-    hidden : sequence of int, default=(128, 64)
-        Widths of the hidden layers; empty gives a linear model.
-    dropout : float, default=0.0
-        Dropout rate after each hidden layer.
-
-    Attributes
-    ----------
-    body : torch.nn.Sequential
-        Hidden layers.
-    head : torch.nn.Linear
-        Last layer; ``parameters="head.*"`` restricts influence to it.
-    """
-
-    def __init__(
-        self,
-        n_inputs: int = 1,
-        n_outputs: int = 1,
-        hidden: Sequence[int] = (128, 64),
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        for name, width, value in (
-            ("x_mean", n_inputs, 0.0),
-            ("x_scale", n_inputs, 1.0),
-            ("y_mean", n_outputs, 0.0),
-            ("y_scale", n_outputs, 1.0),
-        ):
-            self.register_buffer(name, torch.full((width,), value))
-        layers: list[nn.Module] = []
-        for width in hidden:
-            layers += [nn.Linear(n_inputs, width), nn.ReLU()]
-            layers += [nn.Dropout(dropout)] if dropout else []
-            n_inputs = width
-        self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(n_inputs, n_outputs)
-
-    def forward(self, X: Tensor) -> Tensor:
-        """Return logits or predictions, (n, n_outputs)."""
-        X = (X.to(self.x_mean.dtype) - self.x_mean) / self.x_scale
-        return self.head(self.body(X)) * self.y_scale + self.y_mean
-
-
-class _Batches:
-    """Batches of an array's rows, cut whole: a DataLoader would collate a table row by row."""
-
-    def __init__(self, X: Tensor, y: Tensor, batch_size: int, shuffle: bool) -> None:
-        self.X, self.y, self.batch_size, self.shuffle = X, y, batch_size, shuffle
-
-    def __len__(self) -> int:
-        return -(-len(self.X) // self.batch_size)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        n = len(self.X)
-        order = torch.randperm(n) if self.shuffle else torch.arange(n)
-        for index in order.split(self.batch_size):
-            yield self.X[index], self.y[index]
-
-
-def table_batches(dataset: Any, batch_size: Any, shuffle: bool = False, **kwargs: Any) -> Any:
-    """Batches for ``iterator_train``: cut whole from arrays, by a DataLoader from the rest.
-
-    A `batch_size` of "auto" is a twentieth of the rows, but at least 16 and at most 256: thirty
-    epochs then are enough steps for a small table, and not too many for a large one.
-    """
-    if batch_size == "auto":
-        batch_size = min(max(len(dataset) // 20, 16), 256)
-    base, rows = dataset, slice(None)
-    if isinstance(dataset, Subset):
-        base, rows = dataset.dataset, np.asarray(dataset.indices)
-    whole = isinstance(getattr(base, "X", None), np.ndarray | Tensor) and base.y is not None
-    if not whole or kwargs:
-        return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, **kwargs)
-    X, y = (_tensor(values[rows]) for values in (base.X, base.y))
-    return _Batches(X, y, batch_size, shuffle)
-
-
-def _tensor(values: Any) -> Tensor:
-    """Values as a tensor; arrays are copied, for torch warns of those that cannot be written."""
-    return values.detach() if isinstance(values, Tensor) else torch.tensor(values)
+from skinfluence.nets._batches import table_batches
+from skinfluence.nets._mlp import MLP
 
 
 class _FitsToTable:
@@ -292,91 +196,6 @@ class TabularRegressor(_FitsToTable, NeuralNetRegressor):
 
     def _fit_to_targets(self, y: np.ndarray) -> None:
         _fill(self.module_.y_mean, self.module_.y_scale, y)
-
-
-def split_head(net: Any, layer: str = "head") -> tuple[Callable[[Any], np.ndarray], Any]:
-    """Split a fitted net into its embedding and a net that is its last layer.
-
-    What is made for linear models, such as :class:`skinfluence.attacks.Crossing`, then holds for
-    the last layer of any net: give ``embed(X)`` as rows, and ``FrozenEstimator(head)`` as net.
-
-    Parameters
-    ----------
-    net : skorch net
-        Fitted; it is read, never written.
-    layer : str, default="head"
-        Name of its last layer, as in ``net.module_.named_modules()``.
-
-    Returns
-    -------
-    embed : callable
-        Turns rows into what enters the layer, ndarray of shape (n_samples, n_units).
-    head : skorch net
-        Fitted, of the class of `net`; ``head.predict(embed(X))`` is ``net.predict(X)``.
-
-    Raises
-    ------
-    ValueError
-        When there is no such layer, or more comes after it.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from skinfluence.nets import TabularClassifier, split_head
-    >>> X, y = load_iris(return_X_y=True)
-    >>> net = TabularClassifier(max_epochs=20, module__hidden=(32,)).fit(X, y)
-    >>> embed, head = split_head(net)
-    >>> embed(X).shape
-    (150, 32)
-    >>> bool((head.predict(embed(X)) == net.predict(X)).all())
-    True
-    """
-    check_is_fitted(net)
-    fnet = FunctionalNet(net)
-    layers = dict(fnet.shell.named_modules())
-    if layer not in layers:
-        names = ", ".join(name for name in layers if name)
-        raise ValueError(f"layer={layer!r}: the net's module has no such layer; it has {names}.")
-    last = copy.deepcopy(layers[layer]).eval()
-
-    def embed(X: Any) -> np.ndarray:
-        batches = list(fnet.batches(X))  # before the hook is there: they try the net on two rows
-        entered: list[Tensor] = []
-        hook = layers[layer].register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
-        try:
-            with torch.no_grad():
-                outputs = [fnet.outputs(fnet.params, Xb) for Xb, _ in batches]
-        finally:
-            hook.remove()
-        if len(entered) != len(outputs):
-            raise ValueError(f"layer={layer!r} is not called once a batch; name the last layer.")
-        with torch.no_grad():
-            same = all(
-                f.shape == (g := last(e)).shape and torch.allclose(f, g, rtol=1e-4, atol=1e-5)
-                for e, f in zip(entered, outputs, strict=True)
-            )
-        if not same:
-            raise ValueError(
-                f"the net's outputs are not those of layer={layer!r}: more comes after it. Name "
-                "the last layer."
-            )
-        return torch.cat(entered).cpu().numpy()
-
-    valid = net.get_params_for("iterator_valid")
-    parent = NeuralNetRegressor if isinstance(net, NeuralNetRegressor) else NeuralNetClassifier
-    parent = NeuralNetBinaryClassifier if isinstance(net, NeuralNetBinaryClassifier) else parent
-    head = parent(
-        last,
-        criterion=copy.deepcopy(net.criterion_),
-        predict_nonlinearity=net.predict_nonlinearity,
-        device=net.device,
-        train_split=None,
-        verbose=0,
-        **{f"iterator_valid__{k}": v for k, v in valid.items() if k == "batch_size"},
-    ).initialize()
-    if hasattr(net, "classes_inferred_"):
-        head.classes_inferred_ = net.classes_inferred_
-    return embed, head
 
 
 def is_small(net: Any) -> bool:
