@@ -1,7 +1,11 @@
-"""Ready-made skorch nets for tables: they learn the widths, the scales and the classes at fit.
+"""Ready-made skorch nets for tables, which learn widths, scales and classes when they are fitted.
 
-They are skorch nets like any other: clone them, grid-search ``lr`` or ``module__hidden``, put
-them into a Pipeline, or subclass them.
+- `TabularClassifier` and `TabularRegressor` are the nets, with the module `MLP`.
+- `table_batches` cuts whole batches from arrays, for ``iterator_train`` of any skorch net.
+- `split_head` splits a fitted net into an embedding and its last layer.
+
+Like any skorch net, they can be cloned, grid-searched over ``lr`` or ``module__hidden``, put into a
+Pipeline, or subclassed.
 """
 
 from skinfluence.nets._batches import table_batches

@@ -9,17 +9,17 @@ from torch import Tensor, nn
 
 
 class MLP(nn.Module):
-    """Multi-layer perceptron over standardised columns.
+    """Multi-layer perceptron on standardized columns.
 
-    The columns' means and scales are buffers that the ready-made nets fill from the training rows,
-    so that a table need not be scaled first (and a scaled one is not hurt).
+    The means and scales of the columns are buffers, which the ready-made nets compute from the
+    training rows. A table therefore need not be scaled first, and scaling it does no harm.
 
     Parameters
     ----------
     n_inputs, n_outputs : int, default=1
-        Widths; the ready-made nets set them at fit.
+        Widths of input and output; the ready-made nets set them at fit.
     hidden : sequence of int, default=(128, 64)
-        Widths of the hidden layers; empty gives a linear model.
+        Widths of the hidden layers. An empty sequence gives a linear model.
     dropout : float, default=0.0
         Dropout rate after each hidden layer.
 
@@ -29,7 +29,18 @@ class MLP(nn.Module):
         Hidden layers.
     head : torch.nn.Linear
         Last layer; ``parameters="head.*"`` restricts influence to it.
+
+    Examples
+    --------
+    >>> from skinfluence.nets import MLP
+    >>> MLP(n_inputs=4, n_outputs=3, hidden=(8,)).head
+    Linear(in_features=8, out_features=3, bias=True)
     """
+
+    x_mean: Tensor
+    x_scale: Tensor
+    y_mean: Tensor
+    y_scale: Tensor
 
     def __init__(
         self,
@@ -55,6 +66,17 @@ class MLP(nn.Module):
         self.head = nn.Linear(n_inputs, n_outputs)
 
     def forward(self, X: Tensor) -> Tensor:
-        """Return logits or predictions, (n, n_outputs)."""
+        """Compute logits or predictions.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_inputs)
+            Rows, on the scale of the table.
+
+        Returns
+        -------
+        outputs : Tensor of shape (n, n_outputs)
+            Predictions are on the scale of the targets.
+        """
         X = (X.to(self.x_mean.dtype) - self.x_mean) / self.x_scale
         return self.head(self.body(X)) * self.y_scale + self.y_mean

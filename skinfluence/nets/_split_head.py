@@ -1,4 +1,4 @@
-"""The last layer of a net by itself."""
+"""Split a fitted net into its embedding and its last layer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
-from torch import Tensor
+from torch import Tensor, nn
 
 from skinfluence._core.net import FunctionalNet
 
@@ -18,27 +18,27 @@ from skinfluence._core.net import FunctionalNet
 def split_head(net: Any, layer: str = "head") -> tuple[Callable[[Any], np.ndarray], Any]:
     """Split a fitted net into its embedding and a net that is its last layer.
 
-    What is made for linear models, such as :class:`skinfluence.attacks.Crossing`, then holds for
-    the last layer of any net: give ``embed(X)`` as rows, and ``FrozenEstimator(head)`` as net.
+    Methods for linear models, such as :class:`skinfluence.attacks.Crossing`, then apply to the last
+    layer of any net: pass ``embed(X)`` as the rows and ``FrozenEstimator(head)`` as the net.
 
     Parameters
     ----------
     net : skorch net
-        Fitted; it is read, never written.
+        Fitted net; it is not changed.
     layer : str, default="head"
         Name of its last layer, as in ``net.module_.named_modules()``.
 
     Returns
     -------
     embed : callable
-        Turns rows into what enters the layer, ndarray of shape (n_samples, n_units).
+        Function that maps rows to the inputs of the layer, ndarray of shape (n_samples, n_units).
     head : skorch net
-        Fitted, of the class of `net`; ``head.predict(embed(X))`` is ``net.predict(X)``.
+        Fitted net of the class of `net`; ``head.predict(embed(X))`` equals ``net.predict(X)``.
 
     Raises
     ------
     ValueError
-        When there is no such layer, or more comes after it.
+        When there is no such layer. ``embed`` raises it when the layer is not the last one.
 
     Examples
     --------
@@ -61,28 +61,43 @@ def split_head(net: Any, layer: str = "head") -> tuple[Callable[[Any], np.ndarra
     last = copy.deepcopy(layers[layer]).eval()
 
     def embed(X: Any) -> np.ndarray:
-        batches = list(fnet.batches(X))  # before the hook is there: they try the net on two rows
-        entered: list[Tensor] = []
-        hook = layers[layer].register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
+        # Before the hook is registered, because making batches runs the net on two rows.
+        batches = list(fnet.batches(X))
+        inputs: list[Tensor] = []
+        hook = layers[layer].register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
         try:
             with torch.no_grad():
                 outputs = [fnet.outputs(fnet.params, Xb) for Xb, _ in batches]
         finally:
             hook.remove()
-        if len(entered) != len(outputs):
-            raise ValueError(f"layer={layer!r} is not called once a batch; name the last layer.")
-        with torch.no_grad():
-            same = all(
-                f.shape == (g := last(e)).shape and torch.allclose(f, g, rtol=1e-4, atol=1e-5)
-                for e, f in zip(entered, outputs, strict=True)
-            )
-        if not same:
-            raise ValueError(
-                f"the net's outputs are not those of layer={layer!r}: more comes after it. Name "
-                "the last layer."
-            )
-        return torch.cat(entered).cpu().numpy()
+        _check_is_last(last, layer, inputs, outputs)
+        return torch.cat(inputs).cpu().numpy()
 
+    return embed, _net_of(last, net)
+
+
+def _check_is_last(
+    last: nn.Module, layer: str, inputs: list[Tensor], outputs: list[Tensor]
+) -> None:
+    """Raise unless the layer turns its inputs, one per batch, into the outputs of the net."""
+    if len(inputs) != len(outputs):
+        raise ValueError(
+            f"layer={layer!r} is not called exactly once per batch; name the last layer."
+        )
+    with torch.no_grad():
+        is_last = all(
+            f.shape == (g := last(e)).shape and torch.allclose(f, g, rtol=1e-4, atol=1e-5)
+            for e, f in zip(inputs, outputs, strict=True)
+        )
+    if not is_last:
+        raise ValueError(
+            f"the net's outputs are not those of layer={layer!r}: more comes after it. Name the "
+            "last layer."
+        )
+
+
+def _net_of(last: nn.Module, net: Any) -> Any:
+    """Return an initialized skorch net around a trained layer, with the settings of `net`."""
     valid = net.get_params_for("iterator_valid")
     parent = NeuralNetRegressor if isinstance(net, NeuralNetRegressor) else NeuralNetClassifier
     parent = NeuralNetBinaryClassifier if isinstance(net, NeuralNetBinaryClassifier) else parent
@@ -97,4 +112,4 @@ def split_head(net: Any, layer: str = "head") -> tuple[Callable[[Any], np.ndarra
     ).initialize()
     if hasattr(net, "classes_inferred_"):
         head.classes_inferred_ = net.classes_inferred_
-    return embed, head
+    return head
