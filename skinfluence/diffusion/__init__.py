@@ -1,8 +1,11 @@
 """A denoising diffusion model as a skorch net, and the variational bound of its images as a target.
 
-The loss that such a model is trained on is random: a time and a noise are drawn for each image.
-Influence needs a loss that is a function of the row, so out of training it is the mean over draws
-that are fixed, the same for every row and each time.
+- `DenoisingDiffusion` is the net, with the module `Denoiser`.
+- `VariationalBound` is the target, an upper bound of the negative log-likelihood.
+
+In training, the loss of such a model is random: each image gets a random time and a random noise.
+Influence needs a loss that depends on the row alone. Outside of training the loss is therefore the
+mean over fixed draws, which are the same for every row and every call.
 """
 
 from skinfluence.diffusion._bound import VariationalBound

@@ -1,30 +1,31 @@
-"""The variational bound as a target."""
+"""The variational bound on the likelihood of images, as a target of influence."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from skinfluence.diffusion._schedule import _fixed_draws, _noise_of, _schedule
+from skinfluence.diffusion._schedule import fixed_draws, make_schedule, true_noise
 from skinfluence.targets import Reference, Target
 
 
 class VariationalBound(Target):
-    """Upper bound of minus the log-likelihood of an image, or some of its terms: no training loss.
+    """Upper bound of the negative log-likelihood of an image, or some of the terms of this bound.
 
-    The loss that trains a `DenoisingDiffusion` weighs the errors of all steps alike. In the bound
-    on the likelihood an error at step t weighs β² / (2 σ² α (1 - ᾱ)), most where there is little
-    noise [1]_. Terms that do not depend on the net are left out; σ² is the posterior variance, of
-    the first step that of the second [2]_.
+    The training loss of a `DenoisingDiffusion` weights the errors of all steps equally. In this
+    bound, the squared error at step t has the weight β² / (2 σ² α (1 - ᾱ)), which is largest where
+    there is little noise [1]_. Terms that do not depend on the net are left out. σ² is the
+    posterior variance; the first step uses that of the second [2]_.
 
     Parameters
     ----------
     n_steps : int, default=100
-        As in the net; ``net.variational_bound()`` fills it in.
+        Number of steps of the net; ``net.variational_bound()`` sets it.
     schedule : {"linear", "cosine"}, default="linear"
-        As in the net.
-    steps : (int, int), default=None
-        First and last step whose terms count, from 1, the least noise, to `n_steps`; None: all.
+        Schedule of the net; ``net.variational_bound()`` sets it.
+    steps : (int, int) or None, default=None
+        First and last step whose terms are included. Step 1 has the least noise, step `n_steps` the
+        most. None includes all steps.
 
     References
     ----------
@@ -53,26 +54,40 @@ class VariationalBound(Target):
         return self.of_images(reference.outputs).mean()
 
     def of_images(self, outputs: Tensor) -> Tensor:
-        """Bound of each image, (m,), in nats, from the net's outputs (m, n_draws, n_pixels)."""
+        """Compute the bound of each image from the outputs of the net.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (m, n_draws, n_pixels)
+            Outputs of a `DenoisingDiffusion` for m images.
+
+        Returns
+        -------
+        bounds : Tensor of shape (m,)
+            In nats.
+        """
         if outputs.ndim != 3:
             raise ValueError(
                 f"{self!r} got outputs of shape {tuple(outputs.shape)}; expected those of a "
                 "DenoisingDiffusion, (m, n_draws, n_pixels)."
             )
-        plan = _schedule(self.schedule, self.n_steps)
+        constants = make_schedule(self.schedule, self.n_steps)
         first, last = self._range()
-        drawn = _fixed_draws(*outputs.shape[1:], self.n_steps)[0]
-        counts = (first <= drawn) & (drawn <= last)
-        if not counts.any():
+        drawn = fixed_draws(*outputs.shape[1:], self.n_steps)[0]
+        included = (first <= drawn) & (drawn <= last)
+        if not included.any():
             raise ValueError(
                 f"{self!r}: none of the {len(drawn)} fixed draws is at one of these steps; widen "
                 "steps, or give the net more n_draws."
             )
-        weights = torch.where(counts, plan.weights[drawn], 0) * (last - first + 1) / counts.sum()
-        errors = (outputs - _noise_of(outputs, self.n_steps)).square().sum(2)
+        # The included draws stand for all steps from first to last.
+        weights = torch.where(included, constants.weights[drawn], 0)
+        weights = weights * (last - first + 1) / included.sum()
+        errors = (outputs - true_noise(outputs, self.n_steps)).square().sum(2)
         return errors @ weights.to(outputs)
 
     def _range(self) -> tuple[int, int]:
+        """Return the first and the last step that are included."""
         if self.steps is None:
             return 1, self.n_steps
         first, last = self.steps

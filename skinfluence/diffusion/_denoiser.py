@@ -1,4 +1,4 @@
-"""The module of the diffusion model."""
+"""The module of `DenoisingDiffusion`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,27 @@ from torch import Tensor, nn
 
 
 class Denoiser(nn.Module):
-    """Multi-layer perceptron that finds the noise in an image; every hidden layer knows the time.
+    """Multi-layer perceptron that predicts the noise in an image.
+
+    The time, as sines and cosines of several frequencies, is an input of every hidden layer.
 
     Parameters
     ----------
     n_inputs : int, default=1
-        Numbers in an image; `DenoisingDiffusion` sets it at fit.
+        Number of pixels of an image; `DenoisingDiffusion` sets it at fit.
     hidden : sequence of int, default=(256, 256)
         Widths of the hidden layers.
     n_frequencies : int, default=16
-        The time is told as a sine and a cosine of so many frequencies.
+        Number of frequencies; each gives a sine and a cosine of the time.
+
+    Examples
+    --------
+    Five noisy versions of each of two images with 64 pixels:
+
+    >>> import torch
+    >>> from skinfluence.diffusion import Denoiser
+    >>> Denoiser(n_inputs=64)(torch.randn(2, 5, 64), torch.rand(2, 5)).shape
+    torch.Size([2, 5, 64])
     """
 
     frequencies: Tensor
@@ -35,7 +46,20 @@ class Denoiser(nn.Module):
         self.register_buffer("frequencies", torch.logspace(0, 2, n_frequencies))
 
     def forward(self, noisy: Tensor, time: Tensor) -> Tensor:
-        """Return the noise in images (n, k, n_inputs) at times (n, k), from 0 to 1."""
+        """Predict the noise in images.
+
+        Parameters
+        ----------
+        noisy : Tensor of shape (n, k, n_inputs)
+            k noisy versions of each image.
+        time : Tensor of shape (n, k)
+            Time of each version, from 0 (no noise) to 1.
+
+        Returns
+        -------
+        noise : Tensor of shape (n, k, n_inputs)
+            Predicted noise, in the order of the inputs.
+        """
         angles = time.unsqueeze(-1) * self.frequencies
         waves = torch.cat([angles.sin(), angles.cos()], -1)
         for layer, of_time in zip(self.body, self.time, strict=True):

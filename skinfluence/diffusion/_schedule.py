@@ -1,4 +1,4 @@
-"""How noise grows, and the draws that are fixed."""
+"""How the noise grows from step to step, and the fixed draws of steps and noises."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from torch import Tensor
 
 
 @dataclass
-class _Schedule:
-    """Entry t of each is of step t; there is nothing to undo at step 0."""
+class Schedule:
+    """Constants of the diffusion; entry t belongs to step t, and step 0 has no noise."""
 
-    kept: Tensor  # ᾱ: the share of the image in the variance of what is noisy
+    kept: Tensor  # ᾱ, the share of the image in the variance of the noisy image
     beta: Tensor  # 1 - α
     variance: Tensor  # σ²
 
     @property
     def weights(self) -> Tensor:
-        """What the square error of the predicted noise weighs in the bound."""
+        """Weight of the squared error of the predicted noise in the variational bound."""
         alpha = 1 - self.beta
         return self.beta**2 / (2 * self.variance * alpha * (1 - self.kept))
 
     def rows(self) -> tuple[list[float], ...]:
+        """Return ᾱ, 1 - α and σ² as lists of floats."""
         return self.kept.tolist(), self.beta.tolist(), self.variance.tolist()
 
 
 @functools.lru_cache(maxsize=8)
-def _schedule(name: str, n_steps: int) -> _Schedule:
+def make_schedule(name: str, n_steps: int) -> Schedule:
+    """Make the schedule "linear" or "cosine" with so many steps."""
     if not isinstance(n_steps, Integral) or n_steps < 2:
         raise ValueError(f"n_steps={n_steps!r}: expected an integer, 2 or more.")
     at = torch.arange(n_steps + 1, dtype=torch.float64) / n_steps
@@ -44,18 +46,22 @@ def _schedule(name: str, n_steps: int) -> _Schedule:
     kept = (1 - beta).cumprod(0)
     variance = beta[1:] * (1 - kept[:-1]) / (1 - kept[1:])
     variance[0] = variance[1]
-    return _Schedule(kept, beta, torch.cat([torch.zeros(1), variance]))
+    return Schedule(kept, beta, torch.cat([torch.zeros(1), variance]))
 
 
 @functools.lru_cache(maxsize=8)
-def _fixed_draws(n_draws: int, width: int, n_steps: int) -> tuple[Tensor, Tensor]:
-    """Steps (n_draws,), one by lot out of each of as many spans, and noises (n_draws, width)."""
+def fixed_draws(n_draws: int, width: int, n_steps: int) -> tuple[Tensor, Tensor]:
+    """Return fixed steps, (n_draws,), and fixed noises, (n_draws, width).
+
+    The steps are stratified: time is divided into `n_draws` equal intervals, and one step is drawn
+    from each.
+    """
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn((n_draws, width), generator=generator, dtype=torch.float64)
     at = torch.arange(n_draws) + torch.rand(n_draws, generator=generator, dtype=torch.float64)
     return 1 + (at * n_steps / n_draws).long().clamp_max(n_steps - 1), noise
 
 
-def _noise_of(outputs: Tensor, n_steps: int) -> Tensor:
-    """The noise that outputs (n, n_draws, width) are to predict."""
-    return _fixed_draws(*outputs.shape[1:], n_steps)[1].to(outputs).expand_as(outputs)
+def true_noise(outputs: Tensor, n_steps: int) -> Tensor:
+    """Return the noise that outputs of shape (n, n_draws, width) predict, in the same shape."""
+    return fixed_draws(*outputs.shape[1:], n_steps)[1].to(outputs).expand_as(outputs)
