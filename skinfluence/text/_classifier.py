@@ -79,6 +79,7 @@ class TextClassifier(TextNet, NeuralNetClassifier):
         Returns
         -------
         self : TextClassifier
+            The fitted net.
         """
         y = np.asarray(y)
         if y.ndim != 1 or y.dtype.kind not in "iu" or y.min() < 0:

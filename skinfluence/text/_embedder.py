@@ -58,6 +58,7 @@ class TextEmbedder(TransformerMixin, Estimator):
         Returns
         -------
         self : TextEmbedder
+            The same object.
         """
         read_texts(X, None)
         return self

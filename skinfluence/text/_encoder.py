@@ -32,6 +32,12 @@ class EncoderClassifier(nn.Module):
         The pretrained model.
     head : torch.nn.Linear
         ``parameters="head.*"`` restricts influence to it.
+
+    Examples
+    --------
+    >>> from skinfluence.text import EncoderClassifier, packaged_model
+    >>> EncoderClassifier(packaged_model("minilm"), n_outputs=3).head
+    Linear(in_features=384, out_features=3, bias=True)
     """
 
     encoder: Any
@@ -67,6 +73,7 @@ class EncoderClassifier(nn.Module):
         Returns
         -------
         logits : Tensor of shape (n, n_outputs)
+            One column per class.
         """
         return self.head(self.dropout(self.embed(ids, ids_mask).to(self.head.weight.dtype)))
 
@@ -83,6 +90,7 @@ class EncoderClassifier(nn.Module):
         Returns
         -------
         means : Tensor of shape (n, width)
+            Padding is left out of the mean.
         """
 
         def of_chunk(rows: Tensor) -> Tensor:

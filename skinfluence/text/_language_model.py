@@ -56,6 +56,15 @@ class LoRALanguageModel(nn.Module):
     ----------
     network : torch.nn.Module
         The pretrained model with its adapters.
+
+    Examples
+    --------
+    Adapters in the last layer only, at the queries and the values:
+
+    >>> from skinfluence.text import LoRALanguageModel, packaged_model
+    >>> module = LoRALanguageModel(packaged_model("smollm2"), rank=2, layers=1)
+    >>> [tuple(p.shape) for p in module.parameters() if p.requires_grad]
+    [(2, 576), (576, 2), (2, 576), (192, 2)]
     """
 
     network: Any
@@ -100,10 +109,10 @@ class LoRALanguageModel(nn.Module):
 
         Parameters
         ----------
-        prompt, answer : Tensor of shape (n, length)
-            Token ids; prompts and answers may differ in their length.
-        prompt_mask, answer_mask : Tensor of shape (n, length)
-            1 for tokens, 0 for padding.
+        prompt, prompt_mask : Tensor of shape (n, length of the prompts)
+            Token ids, and 1 for tokens and 0 for padding.
+        answer, answer_mask : Tensor of shape (n, length of the answers)
+            The same for the answers.
 
         Returns
         -------

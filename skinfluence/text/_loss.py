@@ -19,6 +19,16 @@ class AnswerLoss(nn.Module):
     ----------
     reduction : {"mean", "sum", "none"}, default="mean"
         How the losses of the rows are combined.
+
+    Examples
+    --------
+    Two rows with answers of three tokens and of one token:
+
+    >>> import torch
+    >>> from skinfluence.text import AnswerLoss
+    >>> y = torch.tensor([[1, 4, 2], [3, -100, -100]])
+    >>> AnswerLoss(reduction="none")(torch.zeros(2, 3, 5), y)
+    tensor([1.6094, 1.6094])
     """
 
     def __init__(self, reduction: str = "mean") -> None:
