@@ -15,7 +15,7 @@ class AuditError(Exception):
 
 
 @dataclass(frozen=True)
-class Table:
+class CsvTable:
     """A header and rows of text cells, with the lines of text that they came from.
 
     Attributes
@@ -91,7 +91,7 @@ def read_table(path, *, sep=None, encoding="utf-8"):
 
 
 def parse_table(text, *, sep=None, encoding="utf-8", bom=False):
-    """Split text into a Table; `bom` says that a byte order mark may stand in front."""
+    """Split text into a CsvTable; `bom` says that a byte order mark may stand in front."""
     has_mark = bom and text.startswith("\ufeff")
     text = text[1:] if has_mark else text
     if not text.strip():
@@ -113,7 +113,7 @@ def parse_table(text, *, sep=None, encoding="utf-8", bom=False):
     newline = header_text[len(body) :] or "\n"
     if not rows[-1][1].endswith(("\n", "\r")):  # a last line without its end may move up
         rows[-1] = (rows[-1][0], rows[-1][1] + newline)
-    return Table(
+    return CsvTable(
         names=names,
         cells=[cells for cells, _ in rows],
         header_text=("\ufeff" if has_mark else "") + header_text,
@@ -198,7 +198,7 @@ def _read_parquet(path):
 
 
 def table_from_columns(names, columns):
-    """A Table from columns of strings, by way of the text that they make as CSV."""
+    """A CsvTable from columns of strings, by way of the text that they make as CSV."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerows([names, *zip(*columns, strict=True)])

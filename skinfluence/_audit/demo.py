@@ -15,7 +15,7 @@ def planted_table(seed):
 
     Returns
     -------
-    table : Table
+    table : CsvTable
         569 rows, 30 measurements of a cell sample and the diagnosis.
     is_planted : ndarray of bool of shape (569,)
     """

@@ -95,7 +95,7 @@ def features(table, label, rows):
 
     Parameters
     ----------
-    table : Table
+    table : CsvTable
     label : int
         Position of the label.
     rows : ndarray of int

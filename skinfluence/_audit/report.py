@@ -42,7 +42,7 @@ def render(name, table, findings, *, options, command, n_changed):
     ----------
     name : str
         What the table is called in the title.
-    table : Table
+    table : CsvTable
     findings : Findings
     options : Options
     command : str
