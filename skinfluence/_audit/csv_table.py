@@ -44,7 +44,7 @@ class CsvTable:
         """Cells of one column, a string a row."""
         return [row[position] for row in self.cells]
 
-    def position(self, name):
+    def find_column(self, name):
         """Where the column of that name stands; blanks around names do not matter."""
         exact = [i for i, given in enumerate(self.names) if given == name]
         found = exact or [i for i, given in enumerate(self.names) if given.strip() == name.strip()]
@@ -54,18 +54,18 @@ class CsvTable:
             raise AuditError(
                 f"{len(found)} columns are called {name!r}; give each a name of its own."
             )
-        shown = ", ".join(shown_name(self, i) for i in range(min(len(self.names), 30)))
+        shown = ", ".join(display_name(self, i) for i in range(min(len(self.names), 30)))
         more = f", and {len(self.names) - 30} more" if len(self.names) > 30 else ""
         raise AuditError(f"no column is called {name!r}; the columns are: {shown}{more}.")
 
-    def line(self, cells):
+    def format_row(self, cells):
         """One line of text from cells, in the dialect of this table."""
         buffer = io.StringIO()
         csv.writer(buffer, delimiter=self.sep, lineterminator=self.newline).writerow(cells)
         return buffer.getvalue()
 
 
-def shown_name(table, position):
+def display_name(table, position):
     """Name of a column for people; columns without a name are counted from 1."""
     return table.names[position].strip() or f"(column {position + 1})"
 
@@ -96,7 +96,7 @@ def parse_table(text, *, sep=None, encoding="utf-8", bom=False):
     text = text[1:] if has_mark else text
     if not text.strip():
         raise AuditError("the file is empty; a header line and rows were expected.")
-    sep = _sniff(text) if sep is None else sep
+    sep = _detect_separator(text) if sep is None else sep
     records = _records(text, sep)
     names, header_text = next(records)
     rows = []
@@ -161,7 +161,7 @@ def _records(text, sep):
         raise AuditError(f"line {reader.line_num} is not CSV: {error}.") from error
 
 
-def _sniff(text):
+def _detect_separator(text):
     """The separator that cuts the first records into equally many cells, and into the most."""
 
     def fit(sep):

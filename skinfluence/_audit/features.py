@@ -8,7 +8,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from skinfluence._audit.csv_table import AuditError, shown_name
+from skinfluence._audit.csv_table import AuditError, display_name
 
 # fmt: off
 MISSING = frozenset({
@@ -32,31 +32,31 @@ def typed_column(cells):
     text = pd.Series([cell.strip() for cell in cells], dtype=object)
     text[text.isin(MISSING)] = None
     present = text.dropna()
-    for parse in (numbers, _dates):
+    for parse in (parse_numbers, _parse_dates):
         values = parse(present)
         if values is not None and len(values):
             return values.reindex(text.index).astype(np.float64)
     return text
 
 
-def numbers(text):
+def parse_numbers(text):
     """Strings as float64, with points, commas or grouped thousands; None where one is no number."""
-    if (values := _floats(text)) is not None:
+    if (values := _parse_floats(text)) is not None:
         return values
     grouped = text.str.fullmatch(_GROUPED)
     whole = text.str.fullmatch(r"[+-]?\d+(?:\.\d+)?")
     # "1,843" may be either; beside "690" (not "690,000"), "1,234,567" or "1,843.50" it is grouped.
     if (grouped | whole).all() and (whole | text.str.contains(",.*[,.]")).any():
-        return _floats(text.str.replace(",", "", regex=False))
+        return _parse_floats(text.str.replace(",", "", regex=False))
     if text.str.fullmatch(r"[+-]?\d+(?:,\d+)?").all():
-        return _floats(text.str.replace(",", ".", regex=False))
+        return _parse_floats(text.str.replace(",", ".", regex=False))
     return None
 
 
 _GROUPED = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?"
 
 
-def _floats(text):
+def _parse_floats(text):
     values = pd.to_numeric(text, errors="coerce")
     if values.isna().any():
         return None
@@ -65,7 +65,7 @@ def _floats(text):
     return values.mask(~np.isfinite(values))
 
 
-def _dates(text):
+def _parse_dates(text):
     if not text.str.match(r"\d{4}-\d{2}-\d{2}(?:$|[T ])").all():
         return None
     dates = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
@@ -74,7 +74,7 @@ def _dates(text):
     return (dates - pd.Timestamp("1970-01-01", tz="UTC")) / pd.Timedelta(days=1)
 
 
-def useless_because(values):
+def reason_to_drop(values):
     """Why a typed column can teach a net nothing, or None."""
     present = values.dropna()
     if present.empty:
@@ -90,7 +90,7 @@ def useless_because(values):
     return "numbers the rows" if counts_rows and (steps == steps[0]).all() else None
 
 
-def features(table, label, rows):
+def make_features(table, label, rows):
     """Typed columns of the judged rows, and why the others are left out.
 
     Parameters
@@ -114,11 +114,11 @@ def features(table, label, rows):
             continue
         column = table.column(position)
         values = typed_column([column[row] for row in rows])
-        reason = useless_because(values)
+        reason = reason_to_drop(values)
         if reason is None:
             kept[str(position)] = values
         else:
-            left_out.setdefault(reason, []).append(shown_name(table, position))
+            left_out.setdefault(reason, []).append(display_name(table, position))
     if not kept:
         words = "; ".join(f"{', '.join(names)} ({why})" for why, names in left_out.items())
         raise AuditError(f"no column is left to learn from: {words or 'there is only the label'}.")

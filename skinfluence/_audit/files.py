@@ -7,11 +7,11 @@ def write_suspects(path, table, findings):
     """The suspects, most suspect first, behind four columns of our own."""
     header = [*added_names(table.names), *table.names]
     with _open(path, table) as file:
-        file.write(table.line(header))
+        file.write(table.format_row(header))
         for i in findings.suspects:
             row = findings.rows[i]
             ours = [row + 1, findings.given[i], findings.suggested[i], f"{findings.scores[i]:.6g}"]
-            file.write(table.line([*ours, *table.cells[row]]))
+            file.write(table.format_row([*ours, *table.cells[row]]))
 
 
 def write_cleaned(path, table, findings, action):
@@ -21,7 +21,7 @@ def write_cleaned(path, table, findings, action):
         new_texts = {findings.rows[i]: "" for i in suspects}
     else:
         other = [i for i in suspects if findings.suggested[i].strip() != findings.given[i].strip()]
-        new_texts = {findings.rows[i]: _relabelled(table, findings, i) for i in other}
+        new_texts = {findings.rows[i]: _relabeled_row(table, findings, i) for i in other}
     with _open(path, table) as file:
         file.write(table.header_text)
         file.writelines(new_texts.get(row, text) for row, text in enumerate(table.row_texts))
@@ -36,10 +36,10 @@ def added_names(names):
     return [prefix + name for name in ADDED]
 
 
-def _relabelled(table, findings, i):
+def _relabeled_row(table, findings, i):
     cells = list(table.cells[findings.rows[i]])
     cells[findings.problem.label] = findings.suggested[i]
-    return table.line(cells)
+    return table.format_row(cells)
 
 
 def _open(path, table):

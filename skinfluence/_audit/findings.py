@@ -8,10 +8,15 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype as is_numeric
 
-from skinfluence._audit.csv_table import AuditError, shown_name
-from skinfluence._audit.features import features, is_missing_label, make_preprocessor, numbers
+from skinfluence._audit.csv_table import AuditError, display_name
+from skinfluence._audit.features import (
+    is_missing_label,
+    make_features,
+    make_preprocessor,
+    parse_numbers,
+)
 
-MANY_NUMBERS = 20  # a label of more distinct numbers than this is a quantity
+MAX_NUMERIC_CLASSES = 20  # a label of more distinct numbers than this is a quantity
 
 
 @dataclass(frozen=True)
@@ -61,19 +66,19 @@ class Findings:
         return self.order[self.is_suspect[self.order]]
 
 
-def pose(table, label, *, task="auto", cv=5):
+def read_problem(table, label, *, task="auto", cv=5):
     """Read the labels and refuse those that nothing can be learnt from."""
-    name = shown_name(table, label)
+    name = display_name(table, label)
     cells = table.column(label)
     rows = np.array([i for i, cell in enumerate(cells) if not is_missing_label(cell)], dtype=int)
     if not len(rows):
         raise AuditError(f"no row has a label in column {name!r}.")
     stripped = [cells[row].strip() for row in rows]
-    values = numbers(pd.Series(stripped, dtype=object))
+    values = parse_numbers(pd.Series(stripped, dtype=object))
     if values is not None and values.isna().any():
         values = None  # infinite
     if task == "auto":
-        is_quantity = values is not None and values.nunique() > MANY_NUMBERS
+        is_quantity = values is not None and values.nunique() > MAX_NUMERIC_CLASSES
         task = "regression" if is_quantity else "classification"
     if task == "regression":
         if values is None:
@@ -89,10 +94,10 @@ def pose(table, label, *, task="auto", cv=5):
     return Problem(label, name, task, rows, given, spelling, len(cells) - len(rows))
 
 
-def judge(table, problem, detector):
+def find_suspects(table, problem, detector):
     """Fit the detector behind the preprocessing and collect what it says."""
     start = time.perf_counter()
-    frame, left_out = features(table, problem.label, problem.rows)
+    frame, left_out = make_features(table, problem.label, problem.rows)
     X = make_preprocessor(frame).fit_transform(frame)
     detector.fit_predict(np.ascontiguousarray(X, dtype=np.float64), problem.given)
     scores = np.asarray(detector.scores_, dtype=float)
@@ -135,7 +140,7 @@ def _refuse_few_classes(counts, name, cv):
     if few:
         shown = ", ".join(f"{label!r} ({count})" for label, count in list(few.items())[:5])
         more = f" and {len(few) - 5} more" if len(few) > 5 else ""
-        hint = "" if len(few) < MANY_NUMBERS else " Is it the right --label?"
+        hint = "" if len(few) < MAX_NUMERIC_CLASSES else " Is it the right --label?"
         raise AuditError(
             f"label {name!r} has classes with fewer than {2 * cv} rows (twice --cv): {shown}{more};"
             f" leave these rows out, merge the classes, or lower --cv.{hint}"
@@ -144,7 +149,7 @@ def _refuse_few_classes(counts, name, cv):
 
 def _odd_one(texts):
     """The first text that is no finite number."""
-    values = [numbers(pd.Series([text], dtype=object)) for text in texts]
+    values = [parse_numbers(pd.Series([text], dtype=object)) for text in texts]
     return next(t for t, v in zip(texts, values, strict=True) if v is None or v.isna().any())
 
 
@@ -171,7 +176,7 @@ def _as_text(labels, problem):
     return np.array([problem.spelling[str(label)] for label in labels], dtype=object)
 
 
-def flows(findings):
+def label_changes(findings):
     """How often a suspect's given label would turn into which other one, most frequent first."""
     suspects = findings.suspects
     pairs = pd.DataFrame(

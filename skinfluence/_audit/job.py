@@ -47,23 +47,23 @@ def audit(options):
     _require_extra()
     # Late, so that wrong options are refused at once and not after pandas and torch are loaded.
     from skinfluence._audit import csv_table, demo, terminal
-    from skinfluence._audit.findings import judge, pose
+    from skinfluence._audit.findings import find_suspects, read_problem
 
     is_planted = None
     if options.table is None:
         table, is_planted = demo.planted_table(options.seed)
         name = "breast cancer (shipped with scikit-learn; 10% of the labels made wrong)"
-        label = table.position(demo.LABEL)
+        label = table.find_column(demo.LABEL)
     else:
         table = csv_table.read_table(options.table, sep=options.sep, encoding=options.encoding)
         name = Path(options.table).name
-        label = len(table.names) - 1 if options.label is None else table.position(options.label)
-    problem = pose(table, label, task=options.task, cv=options.cv)
+        label = len(table.names) - 1 if options.label is None else table.find_column(options.label)
+    problem = read_problem(table, label, task=options.task, cv=options.cv)
     output = _output_folder(options)
     if not options.quiet:
         is_default = options.table is not None and options.label is None
         terminal.describe_input(name, table, problem, is_default_label=is_default)
-    findings = judge(table, problem, make_detector(options, problem))
+    findings = find_suspects(table, problem, make_detector(options, problem))
     findings = replace(findings, is_planted=is_planted)
     n_changed = _write(options, output, name, table, findings)
     if not options.quiet:

@@ -13,8 +13,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 import skinfluence
-from skinfluence._audit.csv_table import shown_name
-from skinfluence._audit.findings import flows, value_groups
+from skinfluence._audit.csv_table import display_name
+from skinfluence._audit.findings import label_changes, value_groups
 from skinfluence._audit.terminal import planted_sentence
 from skinfluence.metrics import detection_report
 from skinfluence.plotting import (
@@ -23,7 +23,7 @@ from skinfluence.plotting import (
     SuspectShareDisplay,
 )
 
-SHOWN_ROWS, SHOWN_COLUMNS, SHOWN_FLOWS = 50, 40, 12
+SHOWN_ROWS, SHOWN_COLUMNS, SHOWN_CHANGES = 50, 40, 12
 
 PACKAGES = ("torch", "skorch", "scikit-learn", "numpy", "pandas")
 
@@ -66,11 +66,11 @@ def render(name, table, findings, *, options, command, n_changed):
         n_suspects=n_suspects,
         share=n_suspects / n,
         n_classes=len(findings.problem.spelling),
-        n_unjudged=findings.problem.n_missing,
+        n_unlabeled=findings.problem.n_missing,
         left_out=findings.left_out,
         planted=None if findings.is_planted is None else _planted(findings),
         figures=_figures(findings),
-        flows=_flow_rows(findings),
+        label_changes=_label_change_rows(findings),
         suspects=_suspect_rows(table, findings),
         command=command,
         versions=_versions(),
@@ -140,12 +140,12 @@ def _picture(draw):
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _flow_rows(findings):
+def _label_change_rows(findings):
     if findings.problem.task == "regression":
         return []
     return [
         {"given": given, "suggested": suggested, "count": int(number)}
-        for (given, suggested), number in flows(findings)[:SHOWN_FLOWS]
+        for (given, suggested), number in label_changes(findings)[:SHOWN_CHANGES]
     ]
 
 
@@ -154,7 +154,7 @@ def _suspect_rows(table, findings):
     label = findings.problem.label
     left_out = {name for names in findings.left_out.values() for name in names}
     others = [i for i in range(len(table.names)) if i != label]
-    others.sort(key=lambda i: shown_name(table, i) in left_out)
+    others.sort(key=lambda i: display_name(table, i) in left_out)
     shown = others[:SHOWN_COLUMNS]
     chosen = findings.suspects[:SHOWN_ROWS]
     depth = findings.threshold - findings.scores[chosen]
@@ -171,7 +171,7 @@ def _suspect_rows(table, findings):
         }
         for i, bar in zip(chosen, bars, strict=True)
     ]
-    names = [shown_name(table, position) for position in shown]
+    names = [display_name(table, position) for position in shown]
     return {"names": names, "rows": rows, "n_hidden": len(others) - len(shown)}
 
 

@@ -3,7 +3,7 @@
 import shutil
 import sys
 
-from skinfluence._audit.csv_table import shown_name
+from skinfluence._audit.csv_table import display_name
 from skinfluence.metrics import detection_report
 
 MAX_CELL = 24
@@ -92,7 +92,7 @@ def suspects_table(table, findings, top, width):
     ours = len(columns)
     left_out = {name for names in findings.left_out.values() for name in names}
     for position in range(len(table.names)):
-        name = shown_name(table, position)
+        name = display_name(table, position)
         if position != findings.problem.label and name not in left_out:
             columns.append((name, [table.cells[findings.rows[i]][position] for i in chosen]))
     blocks, used = [], 0

@@ -402,8 +402,8 @@ def test_columns_are_typed_as_people_read_them(cells, expected):
 
 
 def test_a_row_number_is_left_out():
-    assert features.useless_because(pd.Series([5.0, 6.0, 7.0])) == "numbers the rows"
-    assert features.useless_because(pd.Series([5.0, 6.0, 8.0])) is None
+    assert features.reason_to_drop(pd.Series([5.0, 6.0, 7.0])) == "numbers the rows"
+    assert features.reason_to_drop(pd.Series([5.0, 6.0, 8.0])) is None
 
 
 def test_many_categories_share_one_input():
@@ -485,4 +485,4 @@ def test_the_default_nets_judge_a_small_mixed_table(tmp_path, capfd):
     ],
 )
 def test_commas_are_decimal_or_group_thousands(cells, values):
-    assert features.numbers(pd.Series(cells, dtype=object)).tolist() == values
+    assert features.parse_numbers(pd.Series(cells, dtype=object)).tolist() == values
