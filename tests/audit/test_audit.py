@@ -232,11 +232,11 @@ def test_terminal_names_the_label_the_columns_left_out_and_the_files(
     monkeypatch.setenv("COLUMNS", "80")
     run(table, "--output", tmp_path / "out", "--top", 2, "--contamination", 0.025)
     out = capsys.readouterr().out
-    assert "label     kind (the last column; --label names another)" in out
-    assert "left out  id (every value distinct)" in out
-    assert "left out  empty (no value)" in out
-    assert "left out  same (one value)" in out
-    assert "2 suspects among 80 rows" in out
+    assert "label     kind (the last column; --label chooses another)" in out
+    assert "left out  id (a different text in every row)" in out
+    assert "left out  empty (empty)" in out
+    assert "left out  same (the same value in every row)" in out
+    assert "2 suspects in 80 rows" in out
     for name in ("report.html", "suspects.csv", "cleaned.csv"):
         assert str(tmp_path / "out" / name) in out
     head = next(i for i, line in enumerate(out.splitlines()) if line.startswith("row"))
@@ -291,12 +291,12 @@ def bad_files():
     few = mixed_csv().replace("row-0,", "odd,").replace(",big\n", ",rare\n", 1)
     return {
         "empty": (b"", "the file is empty"),
-        "header only": (b"a,b\n", "a header and no rows"),
-        "ragged": (b"a,b\n1,2\n1,2,3\n", "row 2 has 3 cells where the header has 2"),
-        "one class": (b"a,b\n" + b"1,x\n2,x\n" * 20, "has one class only, 'x'"),
+        "header only": (b"a,b\n", "a header but no rows"),
+        "ragged": (b"a,b\n1,2\n1,2,3\n", "row 2 has 3 cells, but the header has 2"),
+        "one class": (b"a,b\n" + b"1,x\n2,x\n" * 20, "has only one class, 'x'"),
         "no labels": (b"a,b\n" + b"1,\n2,\n" * 20, "no row has a label"),
         "rare class": (few.encode(), "fewer than 10 rows (twice --cv): 'rare' (1)"),
-        "no features": (b"a,b\n" + b"1,x\n1,y\n" * 20, "no column is left to learn from: a"),
+        "no features": (b"a,b\n" + b"1,x\n1,y\n" * 20, "no column can be used to predict the label: a"),
         "encoding": ("a,b\nü,x\n".encode("latin-1"), "is not utf-8 text (byte 0xfc"),
         "spreadsheet": (b"PK\x03\x04" + b"\x00" * 40, "save the table as CSV"),
     }
@@ -326,8 +326,8 @@ def test_a_bad_file_gets_one_line_and_exit_code_two(quick, name, tmp_path, capsy
         (["--seed", "-1"], "--seed -1 must be between 0 and"),
         (["--encoding", "klingon"], "--encoding 'klingon' is unknown"),
         (["--sep", "::"], "--sep '::' must be one character"),
-        (["--task", "regression"], "label 'kind' holds 'big', and regression needs finite numbers"),
-        (["--label", "id"], "Is it the right --label?"),
+        (["--task", "regression"], "label 'kind' contains 'big', but regression needs finite numbers"),
+        (["--label", "id"], "Is this the right column for --label?"),
     ],
 )
 def test_a_bad_option_gets_one_line_and_exit_code_two(
@@ -348,14 +348,14 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path, capsys):
 
 def test_an_output_that_is_a_file_is_refused(quick, table, capsys):
     assert run(table, "--output", table) == 2
-    assert "is a file; name a folder" in capsys.readouterr().err
+    assert "is a file; give a folder" in capsys.readouterr().err
 
 
 def test_an_audit_never_overwrites_its_own_input(quick, table, tmp_path, capsys):
     path = tmp_path / "cleaned.csv"
     path.write_bytes(table.read_bytes())
     assert run(path, "--output", tmp_path) == 2
-    assert "would be overwritten" in capsys.readouterr().err
+    assert "would overwrite its own input" in capsys.readouterr().err
     assert path.read_bytes() == table.read_bytes()
 
 
@@ -363,8 +363,8 @@ def test_a_missing_extra_says_what_to_install(table, monkeypatch, capsys):
     monkeypatch.setattr(job.importlib.util, "find_spec", lambda name: None)
     assert run(table) == 2
     assert capsys.readouterr().err == (
-        "skinfluence audit: error: pandas, matplotlib, jinja2 missing: "
-        "pip install 'skinfluence[audit]'.\n"
+        "skinfluence audit: error: the audit needs packages that are not installed (pandas, "
+        "matplotlib, jinja2): pip install 'skinfluence[audit]'.\n"
     )
 
 
@@ -402,7 +402,7 @@ def test_columns_are_typed_as_people_read_them(cells, expected):
 
 
 def test_a_row_number_is_left_out():
-    assert features.reason_to_drop(pd.Series([5.0, 6.0, 7.0])) == "numbers the rows"
+    assert features.reason_to_drop(pd.Series([5.0, 6.0, 7.0])) == "a row number"
     assert features.reason_to_drop(pd.Series([5.0, 6.0, 8.0])) is None
 
 
@@ -458,7 +458,7 @@ def test_the_bare_command_finds_most_of_what_was_planted(tmp_path):
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     line = next(line for line in result.stdout.splitlines() if line.startswith("found"))
-    assert "of 57 planted wrong labels (random would find 6)" in line
+    assert "of 57 planted wrong labels (chance would find 6)" in line
     assert int(line.split()[1]) >= 43  # three quarters
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert page.count('<img src="data:image/svg+xml;base64,') == 3
