@@ -124,8 +124,8 @@ def _figures(findings: Findings) -> list[dict[str, str]]:
             _picture(scores.plot),
         )
     ]
-    if findings.is_planted is not None:
-        curve = {"contamination": float(findings.is_suspect.mean()), "name": "this audit"}
+    is_planted = findings.is_planted
+    if is_planted is not None:
         drawn.append(
             (
                 "Planted wrong labels found",
@@ -133,7 +133,11 @@ def _figures(findings: Findings) -> list[dict[str, str]]:
                 "scores, lowest first.",
                 _picture(
                     lambda ax: DetectionCurveDisplay.from_scores(
-                        findings.is_planted, findings.scores, ax=ax, **curve
+                        is_planted,
+                        findings.scores,
+                        contamination=float(findings.is_suspect.mean()),
+                        name="this audit",
+                        ax=ax,
                     )
                 ),
             )

@@ -9,15 +9,11 @@ from skinfluence.plotting._axes import BLUE as BLUE
 from skinfluence.plotting._axes import GREEN as GREEN
 from skinfluence.plotting._axes import GREY as GREY
 from skinfluence.plotting._axes import VERMILION as VERMILION
-from skinfluence.plotting._detection import (
-    DetectionCurveDisplay,
-    ScoreDistributionDisplay,
-    SuspectRowsDisplay,
-    SuspectShareDisplay,
-)
 from skinfluence.plotting._influence import InfluenceDisplay
 from skinfluence.plotting._retraining import AgreementDisplay, RemovalCurveDisplay
 from skinfluence.plotting._rows import ImageGridDisplay, rows_table
+from skinfluence.plotting._scores import DetectionCurveDisplay, ScoreDistributionDisplay
+from skinfluence.plotting._suspects import SuspectRowsDisplay, SuspectShareDisplay
 
 __all__ = [
     "AgreementDisplay",
