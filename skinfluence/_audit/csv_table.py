@@ -79,7 +79,7 @@ def read_table(path: str | Path, *, sep: str | None = None, encoding: str = "utf
     if path.is_dir():
         raise AuditError(f"{str(path)!r} is a folder; expected a CSV or Parquet file.")
     if not path.exists():
-        raise AuditError(f"there is no file {str(path)!r}; check the path.")
+        raise AuditError(f"the file {str(path)!r} does not exist; check the path.")
     if sep is not None:
         sep = {"\\t": "\t", "tab": "\t"}.get(sep, sep)
         if len(sep) != 1 or sep in '"\r\n':

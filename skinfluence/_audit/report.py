@@ -113,49 +113,59 @@ def _planted(findings: Findings, is_planted: np.ndarray) -> dict[str, Any]:
 
 def _figures(findings: Findings) -> list[dict[str, str]]:
     """Title, caption and image of each figure."""
+    figures = [_scores_figure(findings)]
+    if findings.is_planted is not None:
+        figures.append(_curve_figure(findings, findings.is_planted))
+    return [*figures, _share_figure(findings)]
+
+
+def _scores_figure(findings: Findings) -> dict[str, str]:
     scores = ScoreDistributionDisplay(
         findings.scores, threshold=findings.threshold, is_noisy=findings.is_planted
     )
-    drawn = [
-        (
-            "Scores of all rows",
-            "Rows to the left of the dashed line, the threshold, are the suspects. Rows just to "
-            "the right of it are worth a look as well.",
-            _picture(scores.plot),
+    return {
+        "title": "Scores of all rows",
+        "caption": "Rows to the left of the dashed line, the threshold, are the suspects. Rows "
+        "just to the right of it are worth a look as well.",
+        "src": _picture(scores.plot),
+    }
+
+
+def _curve_figure(findings: Findings, is_planted: np.ndarray) -> dict[str, str]:
+    def draw(ax: Axes) -> None:
+        DetectionCurveDisplay.from_scores(
+            is_planted,
+            findings.scores,
+            contamination=float(findings.is_suspect.mean()),
+            name="this audit",
+            ax=ax,
         )
-    ]
-    is_planted = findings.is_planted
-    if is_planted is not None:
-        drawn.append(
-            (
-                "Planted wrong labels found",
-                "How many planted labels are found when rows are inspected in the order of their "
-                "scores, lowest first.",
-                _picture(
-                    lambda ax: DetectionCurveDisplay.from_scores(
-                        is_planted,
-                        findings.scores,
-                        contamination=float(findings.is_suspect.mean()),
-                        name="this audit",
-                        ax=ax,
-                    )
-                ),
-            )
+
+    return {
+        "title": "Planted wrong labels found",
+        "caption": "How many planted labels are found when rows are inspected in the order of "
+        "their scores, lowest first.",
+        "src": _picture(draw),
+    }
+
+
+def _share_figure(findings: Findings) -> dict[str, str]:
+    def draw(ax: Axes) -> None:
+        SuspectShareDisplay.from_labels(value_groups(findings), findings.is_suspect, ax=ax)
+
+    if findings.problem.task == "classification":
+        title = "Suspects in each class"
+        caption = (
+            "A class with a far larger share than the others is often confused with another, or "
+            "simply rare."
         )
-    group = "class" if findings.problem.task == "classification" else "range"
-    drawn.append(
-        (
-            "Suspects in each class" if group == "class" else "Suspects in each range of the label",
-            f"A {group} with a far larger share than the others is often confused with another, or "
-            "simply rare.",
-            _picture(
-                lambda ax: SuspectShareDisplay.from_labels(
-                    value_groups(findings), findings.is_suspect, ax=ax
-                )
-            ),
+    else:
+        title = "Suspects in each range of the label"
+        caption = (
+            "A range with a far larger share than the others may hold many wrong values, or simply "
+            "be rare."
         )
-    )
-    return [{"title": title, "caption": text, "src": src} for title, text, src in drawn]
+    return {"title": title, "caption": caption, "src": _picture(draw)}
 
 
 def _picture(draw: Callable[[Axes], object]) -> str:

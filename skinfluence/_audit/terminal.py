@@ -37,7 +37,7 @@ def describe_input(name: str, table: CsvTable, problem: Problem, *, is_default_l
         say(f"task      classification, {_class_counts(problem)}")
     if problem.n_missing:
         rows = count(problem.n_missing, "row")
-        say(f"skipped   {rows} without a label; cleaned.csv keeps them unchanged")
+        say(f"skipped   {rows} without a label, kept unchanged in cleaned.csv")
     if any(_is_number(name) for name in table.names):
         say("note      the first line is read as the header, but it contains numbers")
 
@@ -62,7 +62,7 @@ def describe_result(
     say()
     share = f"{n_suspects / n:.1%}"
     suspects = count(n_suspects, "suspect")
-    say(f"{suspects} in {count(n, 'row')} ({share}), after {findings.seconds:.0f} s")
+    say(f"{suspects} in {count(n, 'row')} ({share}), found in {findings.seconds:.0f} s")
     if findings.is_planted is not None:
         say(planted_sentence(findings, findings.is_planted))
     if top and n_suspects:
@@ -74,7 +74,7 @@ def describe_result(
     say()
     done = "dropped" if action == "drop" else "relabeled"
     if n_changed < n_suspects:  # the out-of-sample prediction of the others is their given label
-        done += f"; for the other {n_suspects - n_changed} the suggested label is the given one"
+        done += f"; for {n_suspects - n_changed} suspects the suggestion equals the given label"
     say(f"written   {output / 'report.html'}")
     say(f"          {output / 'suspects.csv'}  (the suspects, most suspect first)")
     say(f"          {output / 'cleaned.csv'}  ({count(n_changed, 'row')} {done})")

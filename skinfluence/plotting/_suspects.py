@@ -129,6 +129,7 @@ class SuspectShareDisplay:
         from matplotlib.ticker import PercentFormatter
 
         self.ax_.xaxis.set_major_formatter(PercentFormatter(1))
+        self.ax_.locator_params(axis="x", nbins=5)  # more labels would overlap in a narrow figure
         self.ax_.invert_yaxis()
         self.ax_.set(xlabel="share of suspects", ylabel="given label")
         return self

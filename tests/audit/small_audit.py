@@ -37,13 +37,13 @@ class QuickDetector:
 
 def mixed_csv(n=80, wrong=(3, 40), sep=",", newline="\n"):
     """A table whose label follows from `size`, two labels wrong, with all kinds of columns."""
-    lines = [sep.join(["id", "zip", "size", "colour", "note", "half", "empty", "same", "kind"])]
+    lines = [sep.join(["id", "zip", "size", "color", "note", "half", "empty", "same", "kind"])]
     for i in range(n):
         is_big = (i % 2 == 0) != (i in wrong)
         size = f"{2 if i % 2 == 0 else 1}.{i % 7}0"
-        colour = ["red", "", "NA", '"blue, dark"' if sep == "," else "blue"][i % 4]
+        color = ["red", "", "NA", '"blue, dark"' if sep == "," else "blue"][i % 4]
         half = "1" if i % 3 else ""
-        cells = [f"row-{i}", f"{i % 5:03d}", size, colour, f" x{i % 3} ", half, "", "c"]
+        cells = [f"row-{i}", f"{i % 5:03d}", size, color, f" x{i % 3} ", half, "", "c"]
         lines.append(sep.join([*cells, "big" if is_big else "small"]))
     return newline.join(lines) + newline
 

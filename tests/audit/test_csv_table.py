@@ -106,6 +106,6 @@ def test_a_bad_file_gets_one_line_and_exit_code_two(quick, name, tmp_path, capsy
 
 def test_a_missing_file_or_a_folder_is_refused(tmp_path, capsys):
     assert run(tmp_path / "nothing.csv") == 2
-    assert "there is no file" in capsys.readouterr().err
+    assert "does not exist" in capsys.readouterr().err
     assert run(tmp_path) == 2
     assert "is a folder" in capsys.readouterr().err

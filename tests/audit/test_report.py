@@ -18,7 +18,7 @@ def test_report_is_self_contained(quick, table, tmp_path):
 
 def test_report_escapes_html_in_the_table(quick, tmp_path):
     evil = '<img src=x onerror="alert(1)">'
-    text = mixed_csv().replace("colour", "<b>colour</b>").replace("big", "<i>big</i>")
+    text = mixed_csv().replace("color", "<b>color</b>").replace("big", "<i>big</i>")
     rows = list(csv.reader(io.StringIO(text)))
     rows = [[evil if cell == "red" else cell for cell in row] for row in rows]
     path = tmp_path / "<u>t.csv"
@@ -26,6 +26,6 @@ def test_report_escapes_html_in_the_table(quick, tmp_path):
         csv.writer(file).writerows(rows)
     assert run(path, "--output", tmp_path / "out", "--contamination", 0.5) == 0
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    for raw in ("<img src=x", "<b>colour", "<i>big", "<u>t.csv"):
+    for raw in ("<img src=x", "<b>color", "<i>big", "<u>t.csv"):
         assert raw not in page
     assert "&lt;img src=x" in page
