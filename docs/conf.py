@@ -25,6 +25,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "sphinx_design",
     "sphinx_copybutton",
+    "sphinx_codeautolink",
     "myst_parser",  # the changelog and the page on contributing are Markdown
     "names",
     "summaries",
@@ -43,6 +44,10 @@ autodoc_typehints = "none"  # numpydoc's Parameters section says more than the a
 numpydoc_show_class_members = False
 toc_object_entries_show_parents = "hide"
 default_role = "name"
+
+codeautolink_concat_default = True  # the blocks of a page are one program
+# Sphinx takes "doctest: +SKIP" out of the HTML, in which such a block is then not found.
+suppress_warnings = ["codeautolink.match_block"]
 
 mathjax_path = "mathjax/tex-svg-full.js"
 # Inventories lie here: see the README beside them.
@@ -89,13 +94,15 @@ html_css_files = ["skinfluence.css"]
 html_show_sourcelink = False
 # Pages without pages below them have no sidebar.
 html_sidebars = {page: [] for page in ["index", "install"]}
+# Pages of wide tables and figures take the room of the list of sections.
+_WIDE = ["which_method", "label_noise", "defence", "fragility", "speed"]
 html_theme_options = {
     "logo": {"text": "skinfluence"},
     "navbar_start": ["navbar-logo", "version"],
     "header_links_before_dropdown": 6,
     "navigation_with_keys": False,
     "show_prev_next": True,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], **{page: [] for page in _WIDE}},
 }
 
 
@@ -104,5 +111,12 @@ def skip_request_methods(app, what, name, obj, skip, options):
     return True if name.startswith("set_") and name.endswith("_request") else None
 
 
+def leave_gallery_code(app, docname, source):
+    """Skip the code of the gallery: sphinx-gallery links the names there itself."""
+    if docname.startswith("auto_examples/") and not source[0].lstrip().startswith(":orphan:"):
+        source[0] = f".. autolink-skip:: file\n\n{source[0]}"
+
+
 def setup(app):
+    app.connect("source-read", leave_gallery_code)
     app.connect("autodoc-skip-member", skip_request_methods)
