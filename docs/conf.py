@@ -36,6 +36,7 @@ exclude_patterns = [
     "_static",
     "auto_examples/**.ipynb",
     "auto_examples/**.py",
+    "**sg_execution_times.rst",  # sphinx-gallery's tables of times load scripts from the network
 ]
 templates_path = ["_templates"]
 
