@@ -108,7 +108,7 @@ class NoisyLabelDetector(Estimator):
     True
     """
 
-    # With metadata routing enabled, reference rows come without having to be asked for.
+    # With metadata routing enabled, `fit` gets reference rows without a request for them.
     __metadata_request__fit = {"X_val": True, "y_val": True}
 
     def __init__(
@@ -148,7 +148,7 @@ class NoisyLabelDetector(Estimator):
         -------
         self : NoisyLabelDetector
         """
-        vars(self).pop("suggested_labels_", None)
+        self.__dict__.pop("suggested_labels_", None)
         self._check_parameters()
         table = read_table(self, X, y, X_val, y_val)
         self._labels, self._dtype = table.labels, table.dtype
@@ -272,7 +272,8 @@ class NoisyLabelDetector(Estimator):
 
     def _fold_net(self, table: Table, X: Any, y: np.ndarray, reference: Any, seed: int) -> FoldNet:
         net, states = fit_net(table.net, X, y, reference, seed, self.checkpoints)
-        objective = Objective(Utility(), *reference, table.labels.is_classification)
+        X_ref, y_ref = reference
+        objective = Objective(Utility(), X_ref, y_ref, table.labels.is_classification)
         check_gradients(FunctionalNet(net, self.parameters), X, y)
         return FoldNet(net, states, objective, self.parameters, self._codes(table), seed)
 

@@ -141,7 +141,10 @@ class InfluenceScorer(TransformerMixin, Estimator):
     (2, 3)
     """
 
-    # With metadata routing enabled, reference rows come without having to be asked for.
+    estimator_: Any
+    estimators_: list[Any]
+
+    # With metadata routing enabled, `fit` gets reference rows without a request for them.
     __metadata_request__fit = dict.fromkeys(REFERENCE_ARGUMENTS, True)
 
     def __init__(
@@ -205,7 +208,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         -------
         self : InfluenceScorer
         """
-        vars(self).pop("scores_", None)
+        self.__dict__.pop("scores_", None)
         method, ensemble = self._check_parameters()
         curvature = check_curvature(self.curvature)
         table = read_table(self, X, y, X_val, y_val)
@@ -364,7 +367,8 @@ class InfluenceScorer(TransformerMixin, Estimator):
         self, table: Table, ensemble: Ensemble, X: Any, y: Any, reference: tuple[Any, Any]
     ) -> list[Training]:
         """Fit the net as many times as the ensemble needs, and keep the checkpoints it needs."""
-        number, trainings = ensemble.n_fits, []
+        number = ensemble.n_fits
+        trainings: list[Training] = []
         frozen = isinstance(table.net, FrozenEstimator)
         if frozen and number > 1:
             raise ValueError(
