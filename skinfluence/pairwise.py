@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -22,7 +22,12 @@ from skinfluence._fitting.isolation import threads_for
 from skinfluence._scorer import InfluenceScorer, fitted_parts
 from skinfluence.methods import InnerProduct, method_of
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = ["TopRows", "gradient_features", "influence_matrix", "top_rows"]
+
+_SHOWN_LINES = 20  # of a TopRows that is printed
 
 
 def influence_matrix(
@@ -86,7 +91,7 @@ def influence_matrix(
     return out
 
 
-@dataclass
+@dataclass(repr=False)
 class TopRows:
     """Rows that help and hurt each reference row most, strongest first.
 
@@ -101,6 +106,49 @@ class TopRows:
     proponent_scores: np.ndarray
     opponents: np.ndarray
     opponent_scores: np.ndarray
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one line per reference row and rank.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Indexed by ``reference`` and ``rank``; columns ``proponent``, ``proponent_score``,
+            ``opponent`` and ``opponent_score``.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        import pandas as pd
+
+        m, k = self.proponents.shape
+        index = pd.MultiIndex.from_product([range(m), range(k)], names=["reference", "rank"])
+        columns = {
+            "proponent": self.proponents.ravel(),
+            "proponent_score": self.proponent_scores.ravel(),
+            "opponent": self.opponents.ravel(),
+            "opponent_score": self.opponent_scores.ravel(),
+        }
+        return pd.DataFrame(columns, index=index)
+
+    def __repr__(self) -> str:
+        """A table with one line per reference row and rank, cut after `_SHOWN_LINES` lines."""
+        m, k = self.proponents.shape
+        lines = [
+            f"{'reference':>9} {'rank':>4}  {'proponent':>9} {'score':>10}  "
+            f"{'opponent':>9} {'score':>10}"
+        ]
+        for j, rank in list(np.ndindex(m, k))[:_SHOWN_LINES]:
+            lines.append(
+                f"{j:>9} {rank:>4}  {self.proponents[j, rank]:>9} "
+                f"{self.proponent_scores[j, rank]:>10.3g}  {self.opponents[j, rank]:>9} "
+                f"{self.opponent_scores[j, rank]:>10.3g}"
+            )
+        if m * k > _SHOWN_LINES:
+            lines.append(f"... {m * k} lines in all; to_frame() has every one")
+        return "\n".join(lines)
 
 
 def top_rows(

@@ -191,6 +191,26 @@ def test_a_number_of_components_that_cannot_be_is_refused(n_components):
         gradient_features(fitted(), X, Y, n_components=n_components)
 
 
+def test_top_rows_print_as_a_table():
+    top = top_rows(fitted(), X, Y, X_REF, Y_REF, k=3)
+    head, *lines, last = repr(top).splitlines()
+    assert head.split() == ["reference", "rank", "proponent", "score", "opponent", "score"]
+    assert len(lines) == 20
+    assert last.startswith("... 36 lines in all")
+    third = lines[2].split()
+    assert third[:3] == ["0", "2", str(top.proponents[0, 2])]
+    assert third[4] == str(top.opponents[0, 2])
+
+
+def test_top_rows_as_a_frame_have_every_rank():
+    pytest.importorskip("pandas")
+    top = top_rows(fitted(), X, Y, X_REF, Y_REF, k=3)
+    frame = top.to_frame()
+    assert len(frame) == 36
+    assert frame.loc[(4, 1), "proponent"] == top.proponents[4, 1]
+    assert frame.loc[(4, 1), "opponent_score"] == top.opponent_scores[4, 1]
+
+
 # Errors
 
 
