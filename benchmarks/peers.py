@@ -478,7 +478,7 @@ def held(what: str) -> int:
 
 def measured(run) -> tuple[float, float]:
     """Seconds, and the rise of the process's peak memory in MB."""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is held now
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the current memory
     before, start = held("VmRSS"), time.perf_counter()
     run()
     return time.perf_counter() - start, (held("VmHWM") - before) / 1e6
