@@ -190,7 +190,7 @@ def overlap(a: Box, b: Box) -> bool:
 
 
 def crosses(line: Box, box: Box) -> bool:
-    """Whether a line, given by its ends, enters a box; by twenty points of it."""
+    """Whether a line, given by its ends, enters a box: twenty points of it are checked."""
     shares = np.linspace(0, 1, 20)
     x = line[0] + shares * (line[2] - line[0])
     y = line[1] + shares * (line[3] - line[1])
