@@ -114,7 +114,8 @@ def main() -> None:
         quarter = Path(folder) / "quarter"
         few_X = np.memmap(quarter, np.float32, "w+", shape=(args.rows // 4, COLUMNS))
         few_X[:] = X[: len(few_X)]
-        timed(scorer, few_X[:4096], np.zeros(4096, np.int64), every)  # warm-up
+        warm_up = few_X[:4096]
+        timed(scorer, warm_up, np.zeros(len(warm_up), np.int64), every)
         for name, Xs, workers in [
             ("one worker", X, every[:1]),
             ("two workers", X, every),
