@@ -34,8 +34,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from tqdm import tqdm
 
 from skinfluence import InfluenceScorer, NoisyLabelDetector
-from skinfluence._functional import FunctionalNet
-from skinfluence._influence import row_norms
+from skinfluence._core.net import FunctionalNet
+from skinfluence._core.pairs import self_influences
 from skinfluence.attacks import FGSM, PGD, Crossing
 from skinfluence.curvature import Exact
 from skinfluence.datasets import load_adult
@@ -147,7 +147,7 @@ def scores_by_arm(kind, net, attack, data, seed):
     probabilities = net.predict_proba(X).copy()
     probabilities[np.arange(len(y)), y] = -1
     other = probabilities.argmax(1)  # this score does not rank labels: take the likeliest other one
-    yield "self-influence", -row_norms(FunctionalNet(net), X, y), other
+    yield "self-influence", -self_influences(FunctionalNet(net), X, y), other
     arms = {"exact influence": {"curvature": Exact(damping=DAMPING)}} if kind.exact else {}
     arms |= {"IP": {}, "IP ensemble": {"ensemble": kind.ensemble}}
     for name, options in arms.items():
@@ -297,7 +297,7 @@ def poisoning(which, load, poison, seed):
 
 def poison_scores(net, X, y, X_val, y_val, incidents, seed):
     yield "random", np.random.RandomState(seed).normal(size=len(y))
-    yield "self-influence", -row_norms(FunctionalNet(net), X, y)
+    yield "self-influence", -self_influences(FunctionalNet(net), X, y)
     kwargs = {"X_val": X_val, "y_val": y_val}
     for name, ensemble in {"IP": None, "IP ensemble": Dropout(max_rate=0.1)}.items():
         scorer = InfluenceScorer(FrozenEstimator(net), ensemble=ensemble, random_state=seed)
