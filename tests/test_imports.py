@@ -13,7 +13,7 @@ PACKAGE = Path(skinfluence.__file__).parent
 
 # A room (a module or a package) imports only from rooms above it, never from its own line or below.
 ORDER = [
-    {"_base", "_parallel", "targets", "rules", "metrics", "datasets"},
+    {"_base", "_extras", "_parallel", "targets", "rules", "metrics", "datasets"},
     {"_core", "plotting"},
     {"_data", "nets"},
     {"_fitting", "curvature", "diffusion", "text"},
