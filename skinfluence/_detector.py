@@ -108,6 +108,7 @@ class NoisyLabelDetector(Estimator):
     True
     """
 
+    _last_fitted_attribute = "suggested_labels_"
     # With metadata routing enabled, `fit` gets reference rows without a request for them.
     __metadata_request__fit = {"X_val": True, "y_val": True}
 
@@ -339,13 +340,3 @@ class NoisyLabelDetector(Estimator):
                 UserWarning,
                 stacklevel=3,
             )
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(
-            self, "suggested_labels_"
-        )  # the last that fit sets: a fit that was stopped is none
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags

@@ -87,6 +87,8 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
     (150,)
     """
 
+    _last_fitted_attribute = "estimator_"
+
     def __init__(
         self, estimator: Any = None, selector: Any = None, *, random_state: Any = None
     ) -> None:
@@ -108,7 +110,7 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
         -------
         self : FilteredEstimator
         """
-        vars(self).pop("estimator_", None)
+        self._forget_fit()
         if self.estimator is not None and not hasattr(self.estimator, "fit"):
             raise TypeError(f"estimator={self.estimator!r}: expected a classifier or a regressor.")
         checked = check_rows(self, X, reset=True)
@@ -210,12 +212,8 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
             return HistGradientBoostingRegressor()
         return HistGradientBoostingClassifier()
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "estimator_")  # the last that fit sets: a fit that was stopped is none
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
         inner = getattr(self, "estimator_", self.estimator)
         if inner is not None:
             inner = get_tags(inner)

@@ -141,6 +141,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
     (2, 3)
     """
 
+    _last_fitted_attribute = "scores_"
     estimator_: Any
     estimators_: list[Any]
 
@@ -443,12 +444,8 @@ class InfluenceScorer(TransformerMixin, Estimator):
         check_votes(ensemble.aggregate, method)
         return method, ensemble
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "scores_")  # the last that fit sets: a fit that was stopped is none
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
         tags.transformer_tags.preserves_dtype = []
         return tags
 

@@ -85,6 +85,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
     (135, 4)
     """
 
+    _last_fitted_attribute = "labels_"
     # With metadata routing enabled, reference rows come without having to be asked for.
     __metadata_request__fit = dict.fromkeys(REFERENCE_ARGUMENTS, True)
 
@@ -172,7 +173,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
         return self.sample_indices_ if indices else self.support_
 
     def _fit(self, X: Any, y: Any, reference: tuple[Any, Any], groups: tuple[Any, Any]) -> Decision:
-        vars(self).pop("labels_", None)
+        self._forget_fit()
         rule = check_rule(self.rule)
         if not isinstance(self.cv, int | np.integer) or self.cv < 2:
             raise ValueError(f"cv={self.cv!r}: expected an integer, 2 or more.")
@@ -215,14 +216,6 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
                 f"{decision.keep.sum()} that it keeps of {len(y)}; loosen it, or use "
                 "Budget(per_class=True), which takes its share from each class."
             )
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "labels_")  # the last that fit sets: a fit that was stopped is none
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
 
 
 Scored = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
