@@ -27,7 +27,7 @@ from skinfluence.nets import TabularClassifier, TabularRegressor
 
 
 @dataclass
-class Table:
+class TrainingData:
     """Rows in the form that `net` takes.
 
     Attributes
@@ -63,7 +63,7 @@ class Table:
         return take(self.X, rest), self.y[rest], reference
 
 
-def read_table(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -> Table:
+def read_training_data(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -> TrainingData:
     """Check what was given to the `fit` of one of our estimators; raise where it cannot serve."""
     if estimator.estimator is not None:
         check_net(estimator.estimator)
@@ -94,7 +94,7 @@ def read_table(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -> Table:
         reference = with_labels(X_ref, y_ref, dtype), y_ref
     encoded = labels.encode(given)
     X = with_labels(X, encoded, dtype)
-    return Table(net, X, given, encoded, labels, dtype, reference, seed)
+    return TrainingData(net, X, given, encoded, labels, dtype, reference, seed)
 
 
 def read_rows(
