@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from skinfluence._base import Estimator
 from skinfluence._core.tensors import n_rows
 from skinfluence._data.labels import Relabelled, check_labels, default_task, own_labels
-from skinfluence._data.params import draw_seed, pass_seed
+from skinfluence._data.params import check_int, draw_seed, pass_seed
 from skinfluence._data.reference import (
     REFERENCE_ARGUMENTS,
     check_groups,
@@ -175,8 +175,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
     def _fit(self, X: Any, y: Any, reference: tuple[Any, Any], groups: tuple[Any, Any]) -> Decision:
         self._forget_fit()
         rule = check_rule(self.rule)
-        if not isinstance(self.cv, int | np.integer) or self.cv < 2:
-            raise ValueError(f"cv={self.cv!r}: expected an integer, 2 or more.")
+        check_int("cv", self.cv, 2)
         checked = check_rows(self, X, reset=True)
         self._given = labels = check_labels(own_labels(X, y), n_rows(checked))
         scorer = _default_scorer() if self.scorer is None else clone(_check_scorer(self.scorer))

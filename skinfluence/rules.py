@@ -18,6 +18,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import type_of_target
 
+from skinfluence._data.params import check_count, check_int
+
 _ACTIONS = ("drop", "relabel")
 
 
@@ -130,12 +132,8 @@ class Budget(_Picking):
 
     def _share(self, n: int) -> float:
         if self.count is not None:
-            if not isinstance(self.count, int | np.integer) or not 0 <= self.count < n:
-                raise ValueError(
-                    f"Budget(count={self.count!r}): expected an integer from 0 to {n - 1}, fewer "
-                    f"than the {n} rows."
-                )
-            return self.count / n
+            hint = f", fewer than the {n} rows"
+            return check_int("count", self.count, 0, n - 1, owner=self, hint=hint) / n
         if not isinstance(self.fraction, Real) or not 0 <= self.fraction < 1:
             raise ValueError(
                 f"Budget(fraction={self.fraction!r}): expected a share of the rows in [0, 1); for "
@@ -240,8 +238,7 @@ class AdaptiveGreedy(Rule):
 
         They are to come from a fit to these rows alone.
         """
-        if not isinstance(self.step, int | np.integer) or self.step < 1:
-            raise ValueError(f"AdaptiveGreedy(step={self.step!r}): expected an integer, 1 or more.")
+        check_count(self, "step")
         if rescore is None:
             raise TypeError(
                 "AdaptiveGreedy has to score again what is left: use it as the rule of an "

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset, IterableDataset, Subset
 from tqdm.auto import tqdm
 
+from skinfluence._data.params import check_int
 from skinfluence._parallel import as_they_come
 
 __all__ = ["score_stream"]
@@ -87,9 +88,7 @@ def score_stream(
     True
     """
     check_is_fitted(scorer)
-    if not isinstance(chunk_size, int | np.integer) or chunk_size < 1:
-        raise ValueError(f"chunk_size={chunk_size!r}: expected an integer, 1 or more.")
-    source = open_source(X, y, int(chunk_size))
+    source = open_source(X, y, check_int("chunk_size", chunk_size, 1))
     if out is not None and getattr(out, "shape", None) != (source.n,):
         raise ValueError(
             f"out has shape {getattr(out, 'shape', None)}; expected ({source.n},), a number for "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
+from skinfluence._data.params import check_int
 from skinfluence._data.rows import rows_of
 from skinfluence.retraining._refit import (
     check_reference,
@@ -100,8 +101,7 @@ def brittleness(
         )
     scores = _check_scores(scores, n, m)
     max_removed = n // 2 if max_removed is None else max_removed
-    if not isinstance(max_removed, int | np.integer) or not 1 <= max_removed < n:
-        raise ValueError(f"max_removed={max_removed!r}: expected an integer from 1 to {n - 1}.")
+    most = check_int("max_removed", max_removed, 1, n - 1, hint=f", fewer than the {n} rows")
     given, labels = labels_of(y), labels_of(y_val)
     seeds = draw_seeds(random_state, n_seeds)
     whole = [
@@ -111,7 +111,7 @@ def brittleness(
     right = (np.array(whole) == labels).mean(0) >= 0.5
     jobs = (
         (estimator, X, y, given, np.argsort(-scores[:, j], kind="stable"))
-        + (rows_of(X_val, np.array([j])), labels[j], seeds, max_removed, refine)
+        + (rows_of(X_val, np.array([j])), labels[j], seeds, most, refine)
         for j in np.flatnonzero(right)
     )
     counts = np.zeros(m)

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from skinfluence._core.tensors import n_rows
 from skinfluence._data.labels import labels_of as dataset_labels
+from skinfluence._data.params import check_int
 from skinfluence._data.rows import rows_of
 from skinfluence._fitting.isolation import seeded
 from skinfluence._parallel import as_they_come
@@ -51,10 +52,8 @@ def run_all(
 
 def draw_seeds(random_state: Any, n_seeds: int) -> list[int]:
     """One seed a repetition, the same for all parts: common random numbers."""
-    if not isinstance(n_seeds, int | np.integer) or n_seeds < 1:
-        raise ValueError(f"n_seeds={n_seeds!r}: expected an integer, 1 or more.")
-    rng = check_random_state(random_state)
-    return [int(seed) for seed in rng.randint(_LARGEST_SEED, size=n_seeds)]
+    size = check_int("n_seeds", n_seeds, 1)
+    return check_random_state(random_state).randint(_LARGEST_SEED, size=size).tolist()
 
 
 def check_training(estimator: Any, X: Any, y: Any) -> int:

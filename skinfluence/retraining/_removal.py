@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state, column_or_1d
 
+from skinfluence._data.params import check_int
 from skinfluence.retraining._refit import check_reference, check_training
 from skinfluence.retraining._retrain import retrain
 
@@ -118,8 +119,7 @@ def removal_curve(
     check_reference(X_val, y_val)
     scores = _check_scores(scores, n)
     n_removed = _check_fractions(fractions, n)
-    if not isinstance(n_random, int | np.integer) or n_random < 0:
-        raise ValueError(f"n_random={n_random!r}: expected an integer, 0 or more.")
+    check_int("n_random", n_random, 0)
     rng = check_random_state(random_state)
     lot = rng.permutation(n)  # tables often stand sorted by class: ties must not
     orders = [np.lexsort((lot, scores))]

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 
+from skinfluence._data.params import check_int
 from skinfluence.retraining._refit import (
     check_reference,
     check_training,
@@ -53,9 +54,8 @@ def draw_subsets(
     >>> draw_subsets(6, 2, random_state=0).sum(axis=1)
     array([3, 3])
     """
-    for name, value in (("n", n), ("n_subsets", n_subsets)):
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name}={value!r}: expected an integer, 1 or more.")
+    check_int("n", n, 1)
+    check_int("n_subsets", n_subsets, 1)
     if not 0 < fraction < 1:
         raise ValueError(f"fraction={fraction!r}: expected a number between 0 and 1.")
     groups = [np.arange(n)]
