@@ -17,10 +17,10 @@ from torch.utils.data import Dataset
 
 from skinfluence._base import Estimator
 from skinfluence._core.tensors import n_rows
-from skinfluence._data.labels import Relabelled, check_labels, default_task, own_labels
+from skinfluence._data.labels import RelabeledDataset, check_labels, default_task, own_labels
 from skinfluence._data.params import pass_seed
 from skinfluence._data.reference import REFERENCE_ARGUMENTS
-from skinfluence._data.rows import check_rows, like, rows_of
+from skinfluence._data.rows import check_rows, labels_like, rows_of
 from skinfluence._selector import InfluenceSampleSelector
 
 
@@ -134,8 +134,8 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
             self.selector_ = selector.fit(X, y, **for_selector)
             kept, weight = selector.sample_indices_, selector.sample_weight_
             if isinstance(X, Dataset):  # a net looks at its items' labels only
-                X = Relabelled(X, selector.labels_)
-            X_kept, y_kept = rows_of(X, kept), rows_of(like(selector.labels_, y), kept)
+                X = RelabeledDataset(X, selector.labels_)
+            X_kept, y_kept = rows_of(X, kept), rows_of(labels_like(y, selector.labels_), kept)
         else:
             X_kept, y_kept = selector.fit_resample(X, y, **for_selector)
             self.selector_, kept = selector, selector.sample_indices_

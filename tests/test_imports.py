@@ -44,7 +44,7 @@ INSIDE = {
         {"members"},
     ],
     "_data": [{"params", "rows"}, {"labels"}, {"reference"}],
-    "_fitting": [{"checkpoints", "isolation"}, {"fit"}, {"training_data"}],
+    "_fitting": [{"checkpoints", "cross_scoring", "isolation"}, {"fit"}, {"training_data"}],
     "_label_noise": [{"noise_model"}, {"fold_net"}, {"label_scores"}],
     "_audit": [
         {"csv_table"},

@@ -20,7 +20,8 @@ from small import (
 )
 from torch.utils.data import Dataset, TensorDataset
 
-from skinfluence import InfluenceSampleSelector, NoisyLabelDetector
+from skinfluence import InfluenceSampleSelector, NoisyLabelDetector, _selector
+from skinfluence._fitting import cross_scoring
 from skinfluence.datasets import flip_labels
 from skinfluence.rules import Budget, Decision, Reweight, Rule, Threshold
 
@@ -111,8 +112,6 @@ def test_no_row_is_judged_by_a_fold_that_it_is_part_of():
 
 
 def test_scores_are_means_over_the_folds_that_a_row_is_not_in(monkeypatch):
-    from skinfluence import _selector
-
     calls = []
 
     class FoldNumber:
@@ -123,7 +122,8 @@ def test_scores_are_means_over_the_folds_that_a_row_is_not_in(monkeypatch):
             self.scores_ = np.full(len(X), float(len(calls)))
             return self
 
-    monkeypatch.setattr(_selector, "clone", lambda estimator: estimator)
+    for module in (_selector, cross_scoring):
+        monkeypatch.setattr(module, "clone", lambda estimator: estimator)
     kept = selector(scorer=FoldNumber(), cv=3, random_state=None)
     kept.fit(np.arange(90.0)[:, None], Y)
     expected = np.empty(90)
@@ -256,6 +256,16 @@ def test_a_rule_that_keeps_nothing_is_an_error():
         selector(Threshold(1e9)).fit(X, Y)
 
 
+def test_an_object_with_decide_is_a_rule():
+    class KeepTheHighest:
+        def decide(self, scores, y, suggested=None):
+            return Decision(scores > np.median(scores))
+
+    kept = selector(KeepTheHighest(), cv=2).fit(X, Y)
+    assert kept.support_.sum() == 45
+    assert kept.suggested_labels_ is None
+
+
 # Containers
 
 
@@ -369,6 +379,24 @@ def test_cached_scores_are_the_scores(tmp_path):
     plain = counting(tmp_path).set_params(memory=None).fit(X, Y).scores_
     counting(tmp_path).fit(X, Y)
     assert_array_equal(counting(tmp_path, Budget(0.2)).fit(X, Y).scores_, plain)
+
+
+def test_equal_rows_hit_the_cache_whatever_their_objects(tmp_path):
+    known = {"X_val": X[:30], "y_val": Y[:30]}  # joblib takes another stride for another array
+    counting(tmp_path).fit(X, Y)
+    counting(tmp_path).fit(X, Y, **known)
+    CountingScorer.fits = 0
+    counting(tmp_path).fit(X.copy(), Y.copy())
+    counting(tmp_path).fit(X.copy(), Y.tolist(), X_val=X[:30].copy(), y_val=Y[:30].copy())
+    assert CountingScorer.fits == 0
+
+
+def test_with_memory_new_reference_rows_or_suggestions_make_new_fits(tmp_path):
+    counting(tmp_path).fit(X, Y, X_val=X[::3], y_val=Y[::3])
+    CountingScorer.fits = 0
+    counting(tmp_path).fit(X, Y, X_val=X[1::3], y_val=Y[1::3])
+    counting(tmp_path, Budget(0.1, action="relabel")).fit(X, Y, X_val=X[::3], y_val=Y[::3])
+    assert CountingScorer.fits == 2
 
 
 @pytest.mark.parametrize("change", [{"cv": 3}, {"random_state": 1}, {"scorer__normalize": "rows"}])

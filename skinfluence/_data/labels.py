@@ -14,7 +14,7 @@ from skorch import NeuralNetBinaryClassifier
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from skinfluence._data.rows import _without_label, cast
+from skinfluence._data.rows import cast, without_label
 
 
 def check_labels(y: Any, n: int, name: str = "y") -> np.ndarray:
@@ -39,21 +39,21 @@ def check_labels(y: Any, n: int, name: str = "y") -> np.ndarray:
             f"Found input variables with inconsistent numbers of samples: {n} rows, but {name} "
             f"has {len(y)}."
         )
-    missing = _is_missing(y)
+    missing = is_missing(y)
     if missing.any():
         raise ValueError(
             f"{name} contains NaN or infinity in {int(missing.sum())} of {n} rows; drop or fill "
             "those rows first."
         )
-    return _of_one_type(y, name) if y.dtype.kind == "O" else y
+    return as_one_type(y, name) if y.dtype.kind == "O" else y
 
 
 def own_labels(X: Any, y: Any) -> Any:
     """Return y, or where it is None the labels that a Dataset carries itself."""
-    return labels_of(X) if y is None and isinstance(X, Dataset) else y
+    return dataset_labels(X) if y is None and isinstance(X, Dataset) else y
 
 
-def labels_of(dataset: Dataset) -> np.ndarray:
+def dataset_labels(dataset: Dataset) -> np.ndarray:
     """Targets of a Dataset of (x, y) items, in order."""
     first = dataset[0]
     if not isinstance(first, tuple | list) or len(first) != 2:
@@ -64,7 +64,7 @@ def labels_of(dataset: Dataset) -> np.ndarray:
     return np.stack([np.asarray(dataset[i][1]) for i in range(len(dataset))])
 
 
-class Relabelled(Dataset):
+class RelabeledDataset(Dataset):
     """The items of a Dataset with other labels: as the net's criterion takes them, or a rule's."""
 
     def __init__(self, items: Any, y: Any, dtype: torch.dtype | None = None) -> None:
@@ -74,13 +74,13 @@ class Relabelled(Dataset):
         return len(self.items)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        x = _without_label(self.items[index])
+        x = without_label(self.items[index])
         return x if self.dtype is None else cast(x, self.dtype), self.y[index]
 
 
 def with_labels(X: Any, y: np.ndarray, dtype: torch.dtype) -> Any:
     """Return X, cast; a Dataset's items get the labels y, since skorch looks at no others."""
-    return Relabelled(X, y, dtype) if isinstance(X, Dataset) else cast(X, dtype)
+    return RelabeledDataset(X, y, dtype) if isinstance(X, Dataset) else cast(X, dtype)
 
 
 class Labels:
@@ -222,7 +222,7 @@ def default_task(y: np.ndarray) -> str:
     )
 
 
-def _is_missing(y: np.ndarray) -> np.ndarray:
+def is_missing(y: np.ndarray) -> np.ndarray:
     if y.dtype.kind == "f":
         missing = ~np.isfinite(y)
     elif y.dtype.kind == "O":
@@ -240,7 +240,7 @@ def _is_na(value: Any) -> bool:
         return True
 
 
-def _of_one_type(y: np.ndarray, name: str) -> np.ndarray:
+def as_one_type(y: np.ndarray, name: str) -> np.ndarray:
     kinds = {"text" if isinstance(v, str) else "number" for v in y.ravel()}
     if len(kinds) > 1:
         raise ValueError(f"{name} mixes text and numbers; make its labels all of one type.")

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skinfluence._core.tensors import n_rows
-from skinfluence._data.labels import _is_missing, _of_one_type
+from skinfluence._data.labels import as_one_type, is_missing
 
 
 def check_reference(X_val: Any, y_val: Any) -> tuple[Any, Any] | None:
@@ -76,7 +76,7 @@ def _as_groups(values: Any, n: int, name: str) -> np.ndarray:
             f"each of {n} rows."
         )
     columns = columns.reshape(n, -1)
-    missing = _is_missing(columns)
+    missing = is_missing(columns)
     if missing.any():
         raise ValueError(
             f"{name} has {int(missing.sum())} missing entries; give those rows a group of their "
@@ -84,7 +84,7 @@ def _as_groups(values: Any, n: int, name: str) -> np.ndarray:
         )
     if columns.shape[1] == 1:
         column = columns[:, 0]
-        column = _of_one_type(column, name) if column.dtype.kind == "O" else column
+        column = as_one_type(column, name) if column.dtype.kind == "O" else column
         return column.astype(str) if column.dtype.kind == "O" else column  # such as pandas.cut's
     # Doubled, so that ("a & b", "c") and ("a", "b & c") stay two groups.
     return np.array([" & ".join(str(v).replace("&", "&&") for v in row) for row in columns])

@@ -163,7 +163,7 @@ def cast(X: Any, dtype: torch.dtype) -> Any:
 def has_floats(X: Any) -> bool:
     """Whether any entry would be cast."""
     if isinstance(X, Dataset):
-        return has_floats(_without_label(X[0]))
+        return has_floats(without_label(X[0]))
     values = X.values() if isinstance(X, Mapping) else [X]
     return any(
         (isinstance(v, Tensor) and v.is_floating_point())
@@ -186,7 +186,7 @@ def first_rows(X: Any, number: int = 2) -> Any:
     return take(X, np.arange(min(number, n_rows(X))))
 
 
-def _without_label(item: Any) -> Any:
+def without_label(item: Any) -> Any:
     return item[0] if isinstance(item, tuple | list) and len(item) == 2 else item
 
 
@@ -229,8 +229,8 @@ def rows_of(data: Any, index: np.ndarray) -> Any:
     return _safe_indexing(data, index)
 
 
-def like(new: np.ndarray, y: Any) -> Any:
-    """Return labels in the container of y."""
+def labels_like(y: Any, new: np.ndarray) -> Any:
+    """Return new labels in the container of y: a Series with its index and name, a list, ..."""
     if isinstance(y, torch.Tensor):
         return torch.as_tensor(new)
     if hasattr(y, "columns"):

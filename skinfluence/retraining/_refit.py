@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from skinfluence._core.tensors import n_rows
-from skinfluence._data.labels import labels_of as dataset_labels
+from skinfluence._data.labels import dataset_labels
 from skinfluence._data.params import check_int
 from skinfluence._data.rows import rows_of
 from skinfluence._fitting.isolation import seeded

@@ -22,7 +22,7 @@ def test_an_integer_in_range_is_returned_as_int(value):
     "value", [True, False, np.True_, 2.0, np.float64(2), "2", None, 0, 6, -1, [2], np.array([2])]
 )
 def test_anything_else_is_refused_with_what_was_given(value):
-    with pytest.raises(ValueError, match="^k=") as refused:
+    with pytest.raises(ValueError, match=r"^k=") as refused:
         check_int("k", value, 1, 5)
     assert str(refused.value) == f"k={value!r}: expected an integer from 1 to 5."
 
