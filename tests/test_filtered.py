@@ -13,11 +13,21 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 from sklearn.utils import get_tags
 from skorch import NeuralNetClassifier
-from small import blobs, dict_net, line, logits_net, own_net, quick_regressor, scorer, selector
+from small import (
+    blobs,
+    dict_net,
+    line,
+    logits_net,
+    own_net,
+    quick,
+    quick_regressor,
+    scorer,
+    selector,
+)
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from skinfluence import FilteredEstimator, InfluenceSampleSelector
+from skinfluence import FilteredEstimator, InfluenceSampleSelector, NoisyLabelDetector
 from skinfluence.rules import Budget, Reweight
 
 X, Y = blobs()
@@ -139,6 +149,44 @@ def test_trusted_rows_go_to_the_selector():
     fitted = filtered().fit(X, Y, X_val=X[:9], y_val=Y[:9])
     expected = selector().fit(X, Y, X_val=X[:9], y_val=Y[:9]).scores_
     assert_array_equal(fitted.selector_.scores_, expected)
+
+
+# A scorer in place of a selector
+
+
+def detector(**params):
+    return NoisyLabelDetector(
+        quick(), **{"cv": 2, "checkpoints": 2, "contamination": 0.2, "random_state": 0} | params
+    )
+
+
+@pytest.mark.parametrize("seed", [0, None], ids=["own seed", "seed of the outer estimator"])
+@pytest.mark.parametrize("make", [detector, scorer])
+@pytest.mark.parametrize("known", [{}, {"X_val": X[:9], "y_val": Y[:9]}], ids=["folds", "X_val"])
+def test_a_scorer_is_wrapped_as_by_hand(make, seed, known):
+    given = make(random_state=seed)
+    wrapped = InfluenceSampleSelector(make(random_state=seed))
+    short = FilteredEstimator(Recorder(), given, random_state=3).fit(X, Y, **known)
+    by_hand = FilteredEstimator(Recorder(), wrapped, random_state=3).fit(X, Y, **known)
+    assert isinstance(short.selector_, InfluenceSampleSelector)
+    assert 0 < (~short.selector_.support_).sum() < 30
+    assert_array_equal(short.selector_.scores_, by_hand.selector_.scores_)
+    assert_array_equal(short.estimator_.X_, by_hand.estimator_.X_)
+    assert_array_equal(short.estimator_.y_, by_hand.estimator_.y_)
+    assert not hasattr(given, "scores_")
+
+
+def test_parameters_of_a_wrapped_scorer_can_be_searched():
+    outer = FilteredEstimator(LogisticRegression(), detector())
+    outer.set_params(selector__contamination=0.4).fit(X, Y)
+    assert (~outer.selector_.support_).sum() == 36
+
+
+def test_with_routing_trusted_rows_go_to_a_wrapped_scorer():
+    with sklearn.config_context(enable_metadata_routing=True):
+        outer = FilteredEstimator(Recorder(), scorer()).fit(X, Y, X_val=X[:9], y_val=Y[:9])
+    expected = scorer().fit(X, Y, X_val=X[:9], y_val=Y[:9]).scores_
+    assert_array_equal(outer.selector_.scores_, expected)
 
 
 # Weights and other metadata

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from skorch.dataset import Dataset as SkorchDataset
 from small import as_dict, blobs, dict_net, line, logits_net, quick, quick_regressor
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from skinfluence.metrics import leave_one_out_correlation, linear_datamodeling_score
 from skinfluence.retraining import (
@@ -509,6 +509,8 @@ def test_brittleness_that_cannot_be_counted_is_refused(arguments, error, message
         ({"y_val": [0]}, ValueError, "X_val has 15 rows and y_val is of 1 rows"),
         ({"y_val": [7] * 15}, ValueError, "not fitted to any row of class 7"),
         ({"n_seeds": 0}, ValueError, "n_seeds=0: expected an integer"),
+        ({"X": DataLoader([0])}, TypeError, r"X is a DataLoader.*Pass its dataset"),
+        ({"X_val": DataLoader([0])}, TypeError, r"X_val is a DataLoader.*Pass its dataset"),
         ({"outcome": lambda *_: [1.0, 2.0]}, ValueError, r"outcome returned shape \(2,\)"),
         ({"estimator": LinearSVC()}, TypeError, "LinearSVC has no predict_proba"),
         ({"estimator": LogisticRegression}, TypeError, "expected an estimator, an object"),

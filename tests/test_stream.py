@@ -12,7 +12,7 @@ import pytest
 import torch
 import zarr
 from small import blobs, line, quick, quick_regressor, scorer
-from torch.utils.data import Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from skinfluence import NoisyLabelDetector
 from skinfluence.stream import score_stream
@@ -70,6 +70,10 @@ SOURCES = {
     "dataset": lambda tmp: (TensorDataset(torch.as_tensor(X32), torch.as_tensor(Y)), None),
     "generator": lambda tmp: (iter([(X32[:50], Y[:50]), (X32[50:], Y[50:])]), None),
     "iterable dataset": lambda tmp: (Chunks(), None),
+    "data loader": lambda tmp: (
+        DataLoader(TensorDataset(torch.as_tensor(X32), torch.as_tensor(Y)), batch_size=17),
+        None,
+    ),
 }
 
 

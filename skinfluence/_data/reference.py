@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from skinfluence._core.tensors import n_rows
 from skinfluence._data.labels import as_one_type, is_missing
+from skinfluence._data.rows import refuse_loader
 
 
 def check_reference(X_val: Any, y_val: Any) -> tuple[Any, Any] | None:
@@ -20,6 +21,7 @@ def check_reference(X_val: Any, y_val: Any) -> tuple[Any, Any] | None:
         return None
     if X_val is None:
         raise ValueError("y_val was provided, but X_val was not: give both, or neither.")
+    refuse_loader(X_val, "X_val")
     if y_val is None and not isinstance(X_val, Dataset):
         raise ValueError("X_val was provided, but y_val was not: give both, or neither.")
     return X_val, y_val

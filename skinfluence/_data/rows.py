@@ -14,13 +14,14 @@ from sklearn.utils.validation import (
     validate_data,
 )
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset, Subset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from skinfluence._core.tensors import n_rows, slice_rows
 
 
 def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
     """Return X as arrays, tensors or a Dataset: finite, numeric, of the width seen in fit."""
+    refuse_loader(X, name)
     if isinstance(X, Dataset):
         if isinstance(X, IterableDataset) or not hasattr(X, "__len__"):
             raise TypeError(
@@ -59,6 +60,15 @@ def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(text if name == "X" else f"{name}: {text}") from error
     return forwards(X.astype(np.float32) if X.dtype.kind == "b" else X)
+
+
+def refuse_loader(X: Any, name: str) -> None:
+    """Raise if X is a DataLoader: its batches may be shuffled, and scores belong to rows."""
+    if isinstance(X, DataLoader):
+        raise TypeError(
+            f"{name} is a DataLoader; expected rows in a fixed order, which the net puts into "
+            "batches itself. Pass its dataset, loader.dataset."
+        )
 
 
 def forwards(array: np.ndarray) -> np.ndarray:

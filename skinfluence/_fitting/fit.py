@@ -88,15 +88,10 @@ def check_net(estimator: Any) -> None:
     """Raise unless `estimator` is a skorch net, or a fitted one that is frozen."""
     net = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
     if not isinstance(net, NeuralNet):
-        hint = " A model of another kind goes into FilteredEstimator, fitted on curated rows."
-        if isinstance(estimator, torch.nn.Module | type):
-            hint = " Wrap the module: skorch.NeuralNetClassifier(Module, ...)."
-        elif hasattr(estimator, "steps"):
-            hint = " Put the steps in front of this one, in a Pipeline that ends with it."
         raise TypeError(
             "estimator= expected a skorch net (NeuralNetClassifier, NeuralNetBinaryClassifier, "
             "NeuralNetRegressor, ...), or FrozenEstimator of a fitted one, or None for a "
-            f"ready-made net; got {_shown(estimator)}.{hint}"
+            f"ready-made net; got {_shown(estimator)}. {_how_to_pass(estimator)}"
         )
     if net is not estimator:
         check_is_fitted(net)
@@ -108,6 +103,27 @@ def check_net(estimator: Any) -> None:
             UserWarning,
             stacklevel=4,
         )
+
+
+def _how_to_pass(estimator: Any) -> str:
+    """Say how an estimator that is not a skorch net can be used."""
+    if isinstance(getattr(estimator, "estimator", None), torch.nn.Module):
+        return (
+            "Wrap the trained module in a net before it is frozen: FrozenEstimator("
+            "skorch.NeuralNetClassifier(module, criterion=torch.nn.CrossEntropyLoss, "
+            "classes=[0, 1, ...]).initialize()), with the classes in the order of the outputs."
+        )
+    if isinstance(estimator, torch.nn.Module | type):
+        return (
+            "Wrap the module: skorch.NeuralNetClassifier(Module, "
+            "criterion=torch.nn.CrossEntropyLoss, train_split=None)."
+        )
+    if hasattr(estimator, "steps"):
+        return "Put its first steps in front of this estimator, in a Pipeline that ends with it."
+    return (
+        "For a model of another kind, use FilteredEstimator: it fits the model on the rows that a "
+        "selector keeps."
+    )
 
 
 def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype, int | None]:

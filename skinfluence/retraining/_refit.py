@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from skinfluence._core.tensors import n_rows
 from skinfluence._data.labels import dataset_labels
 from skinfluence._data.params import check_int
-from skinfluence._data.rows import rows_of
+from skinfluence._data.rows import refuse_loader, rows_of
 from skinfluence._fitting.isolation import seeded
 from skinfluence._parallel import as_they_come
 
@@ -65,6 +65,7 @@ def check_training(estimator: Any, X: Any, y: Any) -> int:
             f"estimator={estimator!r} is frozen, so that every retraining would give the same "
             "model; give the estimator that is to be fitted."
         )
+    refuse_loader(X, "X")
     if isinstance(X, Mapping) and len({len(value) for value in X.values()}) != 1:
         raise ValueError(
             f"X is a dict of {len(X)} entries, of lengths {[len(v) for v in X.values()]}; give one "
@@ -84,6 +85,7 @@ def check_training(estimator: Any, X: Any, y: Any) -> int:
 
 def check_reference(X_val: Any, y_val: Any) -> int:
     """Count the reference rows."""
+    refuse_loader(X_val, "X_val")
     m = n_rows(X_val)
     if m == 0 or y_val is None or n_rows(y_val) != m:
         given = "None" if y_val is None else f"of {n_rows(y_val)} rows"
