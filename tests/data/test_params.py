@@ -2,11 +2,22 @@
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from small import blobs, quick, scorer, selector
+from torch import nn
 
+from skinfluence import (
+    FilteredEstimator,
+    InfluenceSampleSelector,
+    InfluenceScorer,
+    NoisyLabelDetector,
+)
 from skinfluence._data.params import check_count, check_int, pass_seed
 from skinfluence.retraining import draw_subsets
 from skinfluence.rules import AdaptiveGreedy, Budget
+
+X, Y = blobs()
 
 GOOD = [1, 5, np.int64(3), np.uint8(2), np.int32(5)]
 
@@ -61,3 +72,109 @@ def test_without_a_seed_nothing_is_passed():
     seedless = LogisticRegression()
     pass_seed(None, seedless)
     assert seedless.random_state is None
+
+
+# Parameters of the estimators
+
+
+@pytest.mark.parametrize("contamination", [0, 0.0, 0.51, -0.1, 1, "all", None, float("nan")])
+def test_contamination_outside_its_interval_is_refused(contamination):
+    with pytest.raises(ValueError, match=r"contamination=.*share of the rows in \(0, 0.5\]"):
+        NoisyLabelDetector(quick(), contamination=contamination).fit(X, Y)
+
+
+@pytest.mark.parametrize("cv", [1, 0, 2.0, None, "3"])
+@pytest.mark.parametrize(
+    "make", [lambda cv: NoisyLabelDetector(quick(), cv=cv), lambda cv: selector(cv=cv)]
+)
+def test_fewer_than_two_folds_are_refused(make, cv):
+    with pytest.raises(ValueError, match=r"cv=.*expected an integer, 2 or more"):
+        make(cv).fit(X, Y)
+
+
+@pytest.mark.parametrize("checkpoints", [0, -1, 1.5, None])
+def test_checkpoints_below_one_are_refused(checkpoints):
+    with pytest.raises(ValueError, match=r"checkpoints=.*expected an integer, 1 or more"):
+        NoisyLabelDetector(quick(), checkpoints=checkpoints).fit(X, Y)
+
+
+def test_an_unknown_method_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"method='magic': expected one of .*'auto'.*'loss'"):
+        NoisyLabelDetector(quick(), method="magic").fit(X, Y)
+
+
+def test_an_unknown_normalize_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="normalize='l2': expected None, 'rows', 'reference'"):
+        scorer(normalize="l2").fit(X, Y)
+
+
+def test_an_unknown_action_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="action='delete': expected 'drop' or 'relabel'"):
+        selector(Budget(0.1, action="delete")).fit(X, Y)
+
+
+@pytest.mark.parametrize("target", ["utility", 3, nn.MSELoss])
+def test_a_target_that_cannot_be_called_is_refused(target):
+    with pytest.raises(TypeError, match=r"target=.*expected an instance from skinfluence.targets"):
+        scorer(target=target).fit(X, Y)
+
+
+@pytest.mark.parametrize("parameters", ["hed.*", ["hed.*", "nothing"]])
+@pytest.mark.parametrize(
+    "make",
+    [lambda p: scorer(parameters=p), lambda p: NoisyLabelDetector(quick(), parameters=p, cv=2)],
+)
+def test_a_glob_that_matches_nothing_is_refused_with_the_names(make, parameters):
+    with pytest.raises(ValueError, match=r"matches no trainable parameter.*has: .*head.weight"):
+        make(parameters).fit(X, Y)
+
+
+@pytest.mark.parametrize("wrong", [quick(), LogisticRegression(), "scorer", InfluenceScorer])
+def test_a_scorer_that_is_none_is_refused(wrong):
+    with pytest.raises(TypeError, match=r"(?s)scorer=.*expected an InfluenceScorer"):
+        InfluenceSampleSelector(wrong).fit(X, Y)
+
+
+@pytest.mark.parametrize("wrong", [quick(), LogisticRegression()])
+def test_a_selector_that_is_none_is_refused(wrong):
+    with pytest.raises(TypeError, match=r"(?s)selector=.*expected an InfluenceSampleSelector"):
+        FilteredEstimator(LogisticRegression(), wrong).fit(X, Y)
+
+
+def test_a_filtered_estimator_that_is_none_is_refused():
+    with pytest.raises(TypeError, match="estimator='forest': expected a classifier or a regressor"):
+        FilteredEstimator("forest").fit(X, Y)
+
+
+# Methods before fit
+
+
+@pytest.mark.parametrize(
+    ("estimator", "method"),
+    [
+        (scorer(), "score_samples"),
+        (scorer(), "transform"),
+        (NoisyLabelDetector(), "score_samples"),
+        (NoisyLabelDetector(), "score_labels"),
+        (NoisyLabelDetector(), "decision_function"),
+        (FilteredEstimator(), "predict"),
+    ],
+)
+def test_before_fit_methods_say_so(estimator, method):
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        getattr(estimator, method)(X)
+
+
+def test_before_fit_feature_names_say_so():
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        scorer().get_feature_names_out()
+
+
+def test_before_fit_the_support_says_so():
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        selector().get_support()
+
+
+def test_before_fit_the_table_of_issues_says_so():
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        _ = NoisyLabelDetector().issues_
