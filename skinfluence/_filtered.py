@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import sklearn
@@ -97,7 +97,7 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
         self.selector = selector
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Select rows, then fit a clone of the estimator on them.
 
         Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from joblib import Memory
@@ -111,7 +111,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
         y_val: Any = None,
         sensitive_features: Any = None,
         sensitive_features_val: Any = None,
-    ) -> Any:
+    ) -> Self:
         """Score the rows and decide which to keep; `fit_resample` returns the kept rows.
 
         Parameters

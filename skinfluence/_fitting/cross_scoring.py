@@ -1,4 +1,4 @@
-"""Scores of rows by clones of a scorer that each saw other reference rows.
+"""Out-of-fold scores: each fold of the rows is the reference that scores the other rows.
 
 The scorer may be any estimator with ``fit(X, y, X_val=, y_val=)`` and ``scores_``.
 """
@@ -21,7 +21,7 @@ from skinfluence._data.reference import check_groups_present, folds
 from skinfluence._data.rows import rows_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ScoringTask:
     """All that the scores of the rows depend on. The cache of the scores is keyed by it.
 

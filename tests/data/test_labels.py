@@ -1,4 +1,4 @@
-"""Labels are written for the net and back; those that cannot be used are refused."""
+"""Labels are translated for the net and back; those that cannot be used are refused."""
 
 import numpy as np
 import pandas as pd
@@ -47,7 +47,7 @@ def test_bad_labels_are_refused(make, kind):
 
 def test_a_dataset_of_triples_without_y_is_refused(make_scorer):
     three = TensorDataset(torch.zeros(9, 4), torch.zeros(9), torch.zeros(9))
-    with pytest.raises(ValueError, match=r"items are no \(x, y\) pairs"):
+    with pytest.raises(ValueError, match=r"items are not \(x, y\) pairs"):
         make_scorer().fit(three)
 
 
@@ -80,7 +80,7 @@ def test_several_columns_of_labels_are_refused_by_a_classifier():
 # Classes of a frozen net
 
 
-def test_a_frozen_net_that_does_not_know_its_classes_is_told_how():
+def test_a_frozen_net_without_classes_is_refused_with_the_cure():
     net = own_net(lambda: nn.Linear(4, 3)).initialize()
     with pytest.raises(ValueError, match=r"net\.classes = \[0, 1\]"):
         scorer(estimator=FrozenEstimator(net)).fit(X, Y)
@@ -88,7 +88,7 @@ def test_a_frozen_net_that_does_not_know_its_classes_is_told_how():
     assert scorer(estimator=FrozenEstimator(net)).fit(X, Y).scores_.shape == (90,)
 
 
-def test_other_names_for_the_classes_of_a_frozen_net():
+def test_other_names_for_the_classes_of_a_frozen_net_can_be_set():
     names = np.array(["ash", "beech", "cedar"])[Y]
     trained = scorer().fit(X, names)
     frozen = scorer(estimator=FrozenEstimator(trained.estimator_))
@@ -116,7 +116,7 @@ def test_names_of_a_frozen_nets_classes_are_in_the_order_of_its_outputs(names):
     np.testing.assert_allclose(by_label, want, rtol=1e-4, atol=1e-5)
 
 
-def test_numbers_that_a_frozen_net_was_trained_on_stay_its_outputs():
+def test_numbers_that_a_frozen_net_was_trained_on_are_its_outputs():
     net = own_net(lambda: nn.Linear(4, 8)).fit(X.astype(np.float32), 2 * Y + 3)
     for classes in (None, [3, 5, 7]):
         net.classes = classes
@@ -124,7 +124,7 @@ def test_numbers_that_a_frozen_net_was_trained_on_stay_its_outputs():
         assert labels.codes_.tolist() == [3, 5, 7]
 
 
-def test_names_for_the_two_classes_of_a_binary_net():
+def test_the_two_classes_of_a_binary_net_can_be_named():
     names = np.array(["yes", "no"])
     net = NeuralNetBinaryClassifier(nn.Linear, module__in_features=4, module__out_features=1)
     net.set_params(train_split=None, verbose=0).fit(X.astype(np.float32), np.float32(Y == 1))

@@ -1,4 +1,4 @@
-"""Integers are checked in one place, and seeds are passed to estimators that have none."""
+"""Parameters are checked, and seeds are passed to estimators that have none."""
 
 import numpy as np
 import pytest
@@ -130,18 +130,18 @@ def test_a_glob_that_matches_nothing_is_refused_with_the_names(make, parameters)
 
 
 @pytest.mark.parametrize("wrong", [quick(), LogisticRegression(), "scorer", InfluenceScorer])
-def test_a_scorer_that_is_none_is_refused(wrong):
+def test_objects_that_are_not_scorers_are_refused(wrong):
     with pytest.raises(TypeError, match=r"(?s)scorer=.*expected an InfluenceScorer"):
         InfluenceSampleSelector(wrong).fit(X, Y)
 
 
 @pytest.mark.parametrize("wrong", [quick(), LogisticRegression()])
-def test_a_selector_that_is_none_is_refused(wrong):
+def test_objects_that_are_not_selectors_are_refused(wrong):
     with pytest.raises(TypeError, match=r"(?s)selector=.*expected an InfluenceSampleSelector"):
         FilteredEstimator(LogisticRegression(), wrong).fit(X, Y)
 
 
-def test_a_filtered_estimator_that_is_none_is_refused():
+def test_a_filtered_object_that_is_not_an_estimator_is_refused():
     with pytest.raises(TypeError, match="estimator='forest': expected a classifier or a regressor"):
         FilteredEstimator("forest").fit(X, Y)
 
@@ -160,21 +160,21 @@ def test_a_filtered_estimator_that_is_none_is_refused():
         (FilteredEstimator(), "predict"),
     ],
 )
-def test_before_fit_methods_say_so(estimator, method):
+def test_methods_before_fit_are_refused(estimator, method):
     with pytest.raises(NotFittedError, match="not fitted yet"):
         getattr(estimator, method)(X)
 
 
-def test_before_fit_feature_names_say_so():
+def test_feature_names_before_fit_are_refused():
     with pytest.raises(NotFittedError, match="not fitted yet"):
         scorer().get_feature_names_out()
 
 
-def test_before_fit_the_support_says_so():
+def test_the_support_before_fit_is_refused():
     with pytest.raises(NotFittedError, match="not fitted yet"):
         selector().get_support()
 
 
-def test_before_fit_the_table_of_issues_says_so():
+def test_the_table_of_issues_before_fit_is_refused():
     with pytest.raises(NotFittedError, match="not fitted yet"):
         _ = NoisyLabelDetector().issues_

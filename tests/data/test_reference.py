@@ -1,4 +1,4 @@
-"""Reference rows and groups: checked when given, split off or folded when not."""
+"""Reference rows and groups are checked if given, and drawn from the rows if not."""
 
 import numpy as np
 import pandas as pd
@@ -90,7 +90,7 @@ TEN = ["b", "a"] * 5
     ],
     ids=lambda v: f"{type(v).__name__}-{getattr(v, 'dtype', '')}" if not isinstance(v, str) else v,
 )
-def test_groups_of_any_kind_are_one_label_a_row(groups, kind):
+def test_groups_of_any_kind_become_one_label_per_row(groups, kind):
     found, _ = check_groups(groups, None, 10, None)
     assert (found.shape, found.dtype.kind) == ((10,), kind)
     names, position = np.unique(found, return_inverse=True)
@@ -104,7 +104,7 @@ def test_several_columns_of_groups_are_crossed():
     assert found.tolist() == ["f & 0", "m & 0"] * 2 + ["f & 1", "m & 1"] * 2
 
 
-def test_crossed_groups_are_told_apart_whatever_their_names():
+def test_crossed_groups_stay_distinct_whatever_their_names():
     columns = np.array([["a & b", "c"], ["a", "b & c"], ["a && b", "c"]])
     found, _ = check_groups(columns, None, 3, None)
     assert len(set(found)) == 3
@@ -129,7 +129,7 @@ def test_crossed_groups_are_told_apart_whatever_their_names():
     ids=lambda v: f"{type(v).__name__}-{getattr(v, 'dtype', '')}",
 )
 def test_missing_groups_are_refused(groups):
-    words = "sensitive_features has 5 missing entries; give those rows a group of their own"
+    words = "sensitive_features has 5 missing entries; put those rows into a separate group"
     with pytest.raises(ValueError, match=words):
         check_groups(groups, None, 10, None)
 
@@ -165,7 +165,7 @@ def test_groups_of_the_reference_rows_alone_are_enough():
     assert reference.tolist() == ["a", "b"] * 2
 
 
-def test_too_few_groups_of_the_reference_rows_are_refused_by_their_name():
+def test_too_few_groups_of_the_reference_rows_are_refused():
     with pytest.raises(ValueError, match=r"sensitive_features_val has shape \(3,\).* 4 rows"):
         check_groups(None, ["a", "b", "a"], 10, REFERENCE)
 
@@ -180,7 +180,7 @@ def test_groups_of_the_wrong_rows_are_refused():
         check_groups(TEN, None, 10, REFERENCE)
 
 
-def test_groups_not_given_are_none():
+def test_groups_that_are_not_given_are_none():
     assert check_groups(None, None, 10, REFERENCE) == (None, None)
 
 
@@ -241,7 +241,7 @@ def test_the_split_keeps_every_group_on_both_sides(seed):
     assert set(groups[held]) == set(groups[rest]) == set("abcde")
 
 
-def test_a_row_that_is_alone_in_its_class_and_group_is_not_held():
+def test_a_row_that_is_alone_in_its_class_and_group_is_not_held_out():
     y, groups = np.array([0, 0, 0, 1, 1, 1]), np.array(["a", "a", "b", "a", "a", "a"])
     held = hold_out(y, 0.5, np.random.RandomState(0), stratify=True, groups=groups)
     assert 2 not in held
@@ -249,7 +249,7 @@ def test_a_row_that_is_alone_in_its_class_and_group_is_not_held():
 
 @each_strata
 @pytest.mark.parametrize("number", [2, 5])
-def test_folds_share_each_stratum_out_evenly(stratify, grouped, number):
+def test_folds_divide_each_stratum_evenly(stratify, grouped, number):
     y, groups = strata()
     rng, options = np.random.RandomState(1), {"stratify": stratify}
     fold = folds(y, number, rng, groups=groups if grouped else None, **options)
@@ -259,7 +259,7 @@ def test_folds_share_each_stratum_out_evenly(stratify, grouped, number):
         assert counts.max() - counts.min() <= 1
 
 
-def test_without_groups_folds_are_as_they_were():
+def test_a_single_group_does_not_change_the_folds():
     y, _ = strata()
     fold = folds(y, 3, np.random.RandomState(0), stratify=True)
     again = folds(y, 3, np.random.RandomState(0), stratify=True, groups=np.zeros(120))

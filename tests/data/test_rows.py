@@ -1,4 +1,4 @@
-"""Rows that cannot be used are refused: the message says what was given and what to do."""
+"""Rows that cannot be used are refused; the message says what was given and what to do."""
 
 import numpy as np
 import pandas as pd
@@ -121,7 +121,7 @@ def test_unequal_dict_entries_are_refused_when_scoring():
         fitted.transform(as_dict(X) | {"first": np.zeros(3)})
 
 
-def test_reversed_rows_and_bfloat16_labels_are_taken():
+def test_reversed_rows_and_bfloat16_labels_are_accepted():
     backwards = X.astype(np.float32)[::-1]
     made = scorer().fit(backwards, Y[::-1])
     assert made.score_samples(backwards, Y[::-1]).shape == (90,)

@@ -1,4 +1,4 @@
-"""A small net with everything that training can change, and a callback that records its states."""
+"""A small net whose training changes weights and buffers, and a callback that records them."""
 
 import copy
 
@@ -49,6 +49,6 @@ def same(a, b):
 
 
 def epochs_of(net, states):
-    """The epoch of each state, told by the diary."""
+    """The epoch of each state, according to the diary."""
     (diary,) = (cb for _, cb in net.callbacks_ if isinstance(cb, Diary))
     return [next((e for e, kept in diary.states_.items() if same(s, kept)), None) for s in states]

@@ -27,7 +27,9 @@ from skinfluence._fitting.checkpoints import Snapshots, snapshots_of
         (4, 1, [1]),
     ],
 )
-def test_snapshots_are_spaced_geometrically_and_end_with_the_last_epoch(number, max_epochs, epochs):
+def test_checkpoints_are_spaced_geometrically_and_end_with_the_last_epoch(
+    number, max_epochs, epochs
+):
     net, states = fitted(net_of(max_epochs=max_epochs, callbacks=[Diary()]), snapshots=number)
     assert epochs_of(net, states) == epochs
 
@@ -36,7 +38,7 @@ def test_snapshots_are_spaced_geometrically_and_end_with_the_last_epoch(number, 
     ("number", "stop_after", "epochs"),
     [(3, 2, [1, 2]), (3, 4, [1, 4]), (3, 5, [1, 4, 5]), (1, 3, [3]), (3, 1, [1])],
 )
-def test_training_that_stops_early_keeps_its_snapshots_and_its_last_epoch(
+def test_training_that_stops_early_keeps_its_checkpoints_and_its_last_epoch(
     number, stop_after, epochs
 ):
     net = net_of(max_epochs=16, callbacks=[Diary(stop_after)])
@@ -44,12 +46,12 @@ def test_training_that_stops_early_keeps_its_snapshots_and_its_last_epoch(
 
 
 @pytest.mark.parametrize("snapshots", [1, 4])
-def test_the_last_snapshot_is_the_fitted_net(snapshots):
+def test_the_last_checkpoint_is_the_fitted_net(snapshots):
     net, states = fitted(net_of(max_epochs=5), snapshots=snapshots)
     assert same(states[-1], net.module_.state_dict())
 
 
-def test_snapshots_are_copies():
+def test_checkpoints_are_copies():
     net, states = fitted(net_of(max_epochs=2))
     before = copy.deepcopy(states[-1])
     with torch.no_grad():
@@ -58,27 +60,27 @@ def test_snapshots_are_copies():
     assert same(states[-1], before)
 
 
-def test_snapshots_hold_the_batchnorm_statistics():
+def test_checkpoints_hold_the_batchnorm_statistics():
     _, states = fitted(net_of(max_epochs=4), snapshots=2)
     assert not torch.equal(states[0]["1.running_mean"], states[1]["1.running_mean"])
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # torch.compile's own
-def test_snapshots_of_a_compiled_net_have_the_names_of_its_module():
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of torch.compile
+def test_checkpoints_of_a_compiled_net_have_the_names_of_its_module():
     net = net_of(max_epochs=1, compile=True, compile__backend="eager")
     _, states = fitted(net)
     assert set(states[0]) == set(MLP().state_dict())
 
 
 def recorded(number=4, dirname=None, **params):
-    """The callback after a training that it watched."""
+    """The callback after a training."""
     recorder = Snapshots(number, dirname)
     fitted(net_of(**{"max_epochs": 8, "lr": 0.5} | params), snapshots=recorder)
     return recorder
 
 
 class WatchRates(Callback):
-    """The learning rate that each epoch's steps were taken with."""
+    """Records the learning rate of the steps in each epoch."""
 
     def on_train_begin(self, net, **kwargs):
         self.rates_ = []
@@ -94,7 +96,7 @@ class WatchRates(Callback):
     [[], [LRScheduler("StepLR", step_size=2, gamma=0.1)]],
     ids=["constant", "steps"],
 )
-def test_a_snapshots_learning_rate_is_the_one_of_its_epoch(schedule):
+def test_a_checkpoints_learning_rate_is_the_one_of_its_epoch(schedule):
     recorder = Snapshots(4)  # epochs 1, 2, 4, 8
     net = net_of(max_epochs=8, lr=0.5, callbacks=[*schedule, ("watch", WatchRates())])
     rates = dict(fitted(net, snapshots=recorder)[0].callbacks_)["watch"].rates_
@@ -118,20 +120,20 @@ def test_a_net_stopped_early_with_its_best_weights_ends_with_those():
     assert epochs_of(*fitted(net, snapshots=2)) == [1, 2]
 
 
-def test_snapshots_in_a_directory_are_those_in_memory(tmp_path):
+def test_checkpoints_in_a_directory_are_those_in_memory(tmp_path):
     on_disk, in_memory = recorded(dirname=tmp_path), recorded()
     assert all(isinstance(s, SavedState) for s in on_disk.states_)
     pairs = zip(on_disk.states_, in_memory.states_, strict=True)
     assert all(same(read_state(a), b) for a, b in pairs)
 
 
-def test_a_directory_has_a_file_an_epoch(tmp_path):
+def test_a_directory_has_one_file_per_epoch(tmp_path):
     recorded(dirname=tmp_path / "made" / "for it")
     names = sorted(os.listdir(tmp_path / "made" / "for it"))
     assert names == [f"epoch-0000{epoch}.pt" for epoch in (1, 2, 4, 8)]
 
 
-def test_a_relative_directory_stays_where_it_was(tmp_path, monkeypatch):
+def test_a_relative_directory_does_not_move_with_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recorder = recorded(dirname="kept")
     (tmp_path / "elsewhere").mkdir()
@@ -150,11 +152,11 @@ def test_a_file_that_would_run_code_is_not_read(tmp_path):
     assert not (tmp_path / "was run").exists()
 
 
-def test_a_snapshot_that_was_overwritten_is_refused(tmp_path):
+def test_a_checkpoint_that_was_overwritten_is_refused(tmp_path):
     states = recorded(dirname=tmp_path).states_
     later = os.stat(states[0].path).st_mtime_ns + 10**9
     recorded(dirname=tmp_path)
-    os.utime(states[0].path, ns=(later, later))  # no matter how coarse the file system's clock is
+    os.utime(states[0].path, ns=(later, later))  # even if the file system's clock is coarse
     with pytest.raises(ValueError, match=r"epoch-00001\.pt was overwritten, by a later training"):
         states[0].read()
 
@@ -164,7 +166,7 @@ def test_a_snapshot_that_was_overwritten_is_refused(tmp_path):
     [lambda o: pickle.loads(pickle.dumps(o)), copy.deepcopy],
     ids=["pickle", "deepcopy"],
 )
-def test_copied_snapshots_outlive_their_directory(copied, tmp_path):
+def test_copied_checkpoints_outlive_their_directory(copied, tmp_path):
     recorder = recorded(dirname=tmp_path / "kept")
     before = [read_state(state) for state in recorder.states_]
     again = copied(recorder)
@@ -173,7 +175,7 @@ def test_copied_snapshots_outlive_their_directory(copied, tmp_path):
     assert again.learning_rates_ == recorder.learning_rates_
 
 
-def test_large_snapshots_go_to_a_directory_that_lives_as_long_as_they(monkeypatch):
+def test_large_checkpoints_go_to_a_directory_that_is_removed_with_them(monkeypatch):
     monkeypatch.setattr(checkpoints, "_IN_MEMORY", 0)
     states = recorded().states_
     gc.collect()  # the callback is gone by now
@@ -184,12 +186,12 @@ def test_large_snapshots_go_to_a_directory_that_lives_as_long_as_they(monkeypatc
     assert not os.path.exists(directory)
 
 
-def test_small_snapshots_stay_in_memory():
+def test_small_checkpoints_stay_in_memory():
     assert not any(isinstance(state, SavedState) for state in recorded().states_)
 
 
 @pytest.mark.parametrize("name", ["snapshots", "own"])
-def test_a_net_may_have_snapshots_of_its_own_under_any_name(name):
+def test_a_net_may_have_its_own_checkpoints_under_any_name(name):
     net, states = fitted(net_of(max_epochs=4, callbacks=[(name, Snapshots(2))]), snapshots=3)
     assert len(states) == 3
     assert len(snapshots_of(net).states_) == 2
@@ -204,11 +206,11 @@ def test_a_second_training_forgets_the_first():
     assert not same(first[0], recorder.states_[0])
 
 
-def test_a_net_without_snapshots_has_none():
+def test_without_the_callback_there_are_no_checkpoints():
     assert snapshots_of(net_of(max_epochs=1).fit(X, y)) is None
 
 
-def test_no_epochs_leave_the_initial_state():
+def test_without_epochs_the_initial_state_is_the_checkpoint():
     net, states = fitted(net_of(max_epochs=0), snapshots=3)
     assert len(states) == 1
     assert same(states[0], net.module_.state_dict())

@@ -30,13 +30,13 @@ def test_another_seed_gives_other_weights():
     assert not same(fitted(net, seed=3)[1][0], fitted(net, seed=4)[1][0])
 
 
-def test_the_callers_random_state_is_put_back():
+def test_the_callers_random_state_is_restored():
     before = torch.get_rng_state()
     fitted(net_of(max_epochs=2, iterator_train__shuffle=True))
     assert torch.equal(before, torch.get_rng_state())
 
 
-# What becomes of the user's net ----------------------------------------------------------------
+# The user's net -------------------------------------------------------------------------------
 
 
 def test_a_clone_is_fitted_and_the_net_stays_unfitted():
@@ -59,13 +59,13 @@ def test_every_training_row_is_trained_on_though_the_net_has_a_split():
     assert sum(b.get("train_batch_size", 0) for b in fitted(net)[0].history[0, "batches"]) == len(X)
 
 
-def test_a_net_with_a_split_watches_the_reference_rows():
+def test_a_net_with_a_split_is_validated_on_the_reference_rows():
     net = net_of(max_epochs=1, train_split=ValidSplit(5, stratified=True))
     batches = fitted(net)[0].history[0, "batches"]
     assert sum(b.get("valid_batch_size", 0) for b in batches) == len(REFERENCE[0])
 
 
-def test_a_net_without_a_split_watches_nothing():
+def test_a_net_without_a_split_is_not_validated():
     assert "valid_loss" not in fitted(net_of(max_epochs=1))[0].history[0]
 
 
@@ -90,7 +90,7 @@ def test_the_fitted_net_gets_its_split_back():
     assert isinstance(fitted(net)[0].train_split, ValidSplit)
 
 
-def test_the_fitted_net_carries_neither_reference_rows_nor_snapshots_into_a_pickle():
+def test_a_pickle_of_the_fitted_net_holds_neither_reference_rows_nor_checkpoints():
     bare = len(pickle.dumps(net_of(max_epochs=1).fit(X, y)))
     split = ValidSplit(5, stratified=True)
     net = fit_net(
@@ -108,7 +108,7 @@ def test_the_users_callbacks_run_and_stay():
     assert [name for name, _ in net.callbacks] == ["diary"]
 
 
-def test_the_default_callbacks_run_beside_the_users():
+def test_the_default_callbacks_run_along_with_the_users():
     net, _ = fitted(net_of(max_epochs=1, callbacks=[Diary()]))
     assert "train_loss" in net.history[0]
 
@@ -144,11 +144,11 @@ def test_a_scoring_callback_sees_the_reference_rows():
     assert net.history[0, "accuracy"] == pytest.approx(net.score(*REFERENCE))
 
 
-# What is refused, and what is said -------------------------------------------------------------
+# Errors and warnings --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("estimator", ["net", 3, FrozenEstimator(3)], ids=str)
-def test_what_is_no_net_is_refused(estimator):
+def test_objects_that_are_not_nets_are_refused(estimator):
     with pytest.raises(TypeError, match="expected a skorch net"):
         check_net(estimator)
 
@@ -169,7 +169,7 @@ def test_a_frozen_net_must_be_fitted():
         check_net(FrozenEstimator(net_of()))
 
 
-def test_a_trained_module_instance_is_warned_of():
+def test_a_trained_module_instance_gives_a_warning():
     net = net_of(module=MLP(), max_epochs=1).fit(X, y)
     with pytest.warns(UserWarning, match="an instance that has been trained already"):
         check_net(net)
@@ -185,7 +185,7 @@ def test_a_trained_module_instance_is_warned_of():
     ],
     ids=["class", "untrained instance", "trained class", "frozen instance"],
 )
-def test_any_other_net_passes_in_silence(estimator):
+def test_any_other_net_gives_no_warning(estimator):
     assert check_net(estimator) is None
 
 
@@ -211,7 +211,7 @@ class Flat(nn.Sequential):
     ("module", "found"),
     [(MLP, (torch.float32, 2)), (Double, (torch.float64, 2)), (Flat, (torch.float32, 1))],
 )
-def test_a_peek_tells_the_dtype_and_the_axes_of_the_outputs(module, found):
+def test_a_peek_returns_the_dtype_and_the_number_of_output_axes(module, found):
     assert peek(net_of(module=module), X[:2], 0) == found
 
 
@@ -220,7 +220,7 @@ def test_a_peek_at_a_frozen_net_looks_at_the_net_itself():
     assert peek(FrozenEstimator(net), rows[:2], 0) == (torch.float64, 2)
 
 
-def test_a_peek_at_a_net_that_learns_its_width_at_fit_knows_no_axes():
+def test_a_peek_at_a_net_that_learns_its_width_in_fit_returns_no_axes():
     assert peek(TabularClassifier(), X[:2], 0) == (torch.float32, None)
 
 
@@ -230,7 +230,7 @@ def test_a_peek_leaves_the_net_uninitialized():
     assert not net.initialized_
 
 
-def test_a_peek_leaves_the_callers_random_state():
+def test_a_peek_does_not_change_the_callers_random_state():
     before = torch.get_rng_state()
     peek(net_of(), X[:2], 0)
     assert torch.equal(before, torch.get_rng_state())

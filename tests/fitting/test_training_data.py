@@ -38,7 +38,7 @@ NO_NETS = {
 
 @pytest.mark.parametrize("kind", NO_NETS)
 @pytest.mark.parametrize("cls", [InfluenceScorer, NoisyLabelDetector])
-def test_an_estimator_that_is_no_skorch_net_is_refused(cls, kind):
+def test_an_estimator_that_is_not_a_skorch_net_is_refused(cls, kind):
     with pytest.raises(TypeError, match=r"estimator=.*expected a skorch net"):
         cls(NO_NETS[kind]).fit(X, Y)
 
@@ -68,7 +68,7 @@ def test_the_ways_to_wrap_a_module_work():
     assert scorer(estimator=net).fit(X, Y).scores_.shape == (90,)
 
 
-def test_a_pipeline_or_a_model_in_place_of_a_net():
+def test_a_pipeline_or_another_model_is_refused_with_advice():
     with pytest.raises(TypeError, match=r"got Pipeline\. Put its first steps in front of this"):
         scorer(estimator=make_pipeline(StandardScaler(), quick())).fit(X, Y)
     with pytest.raises(TypeError, match=r"got Ridge.*FilteredEstimator"):
@@ -80,13 +80,13 @@ def test_a_pipeline_or_a_model_in_place_of_a_net():
 
 @pytest.mark.parametrize("rows", [X.astype(int), torch.as_tensor(X.astype(int))])
 @pytest.mark.parametrize("net", [logits_net(), linear_regressor()])
-def test_whole_numbers_for_a_module_of_floats_are_refused_with_the_cure(net, rows):
+def test_integers_for_a_module_of_floats_are_refused_with_the_cure(net, rows):
     with pytest.raises(ValueError, match=r"dtype int64.*wants floats.*astype\('float32'\)"):
         scorer(estimator=net).fit(rows, Y)
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(5, 3), (4, 1)])
-def test_a_module_that_does_not_fit_the_rows(inputs, outputs):
+def test_a_module_that_does_not_fit_the_rows_is_refused(inputs, outputs):
     net = own_net(nn.Linear, module__in_features=inputs, module__out_features=outputs)
     with pytest.raises(ValueError, match=r"module does not fit these rows.*X has shape \(72, 4\)"):
         scorer(estimator=net).fit(X.astype(np.float32), Y)
@@ -95,11 +95,11 @@ def test_a_module_that_does_not_fit_the_rows(inputs, outputs):
 @pytest.mark.parametrize(
     "rows", [X.reshape(90, 2, 2), {"a": X}, TensorDataset(torch.as_tensor(X), torch.as_tensor(Y))]
 )
-def test_what_is_no_table_is_refused_by_the_ready_made_nets(rows):
+def test_rows_that_are_not_a_table_are_refused_by_the_ready_made_nets(rows):
     with pytest.raises(ValueError, match=r"ready-made nets take a table.*a net of your own"):
         scorer().fit(rows, Y)
 
 
-def test_a_net_that_diverged_is_named():
+def test_a_training_that_diverged_is_an_error():
     with pytest.raises(ValueError, match="training diverged"):
         scorer(estimator=linear_regressor(lr=1e6, max_epochs=50)).fit(*line())
