@@ -13,6 +13,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from torch.nn import Module
 from torch.utils.data import Dataset
 
 from skinfluence._base import Estimator
@@ -21,6 +22,7 @@ from skinfluence._data.labels import RelabeledDataset, check_labels, default_tas
 from skinfluence._data.params import pass_seed
 from skinfluence._data.reference import REFERENCE_ARGUMENTS
 from skinfluence._data.rows import check_rows, labels_like, rows_of
+from skinfluence._fitting.fit import how_to_pass
 from skinfluence._selector import InfluenceSampleSelector
 
 
@@ -113,7 +115,10 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
         """
         self._forget_fit()
         if self.estimator is not None and not hasattr(self.estimator, "fit"):
-            raise TypeError(f"estimator={self.estimator!r}: expected a classifier or a regressor.")
+            hint = f" {how_to_pass(self.estimator)}" if isinstance(self.estimator, Module) else ""
+            raise TypeError(
+                f"estimator={self.estimator!r}: expected a classifier or a regressor.{hint}"
+            )
         checked = check_rows(self, X, reset=True)
         labels = check_labels(own_labels(X, y), n_rows(checked))
         for_selector, for_estimator = self._route(params)

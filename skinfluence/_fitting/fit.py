@@ -105,7 +105,7 @@ def check_net(estimator: Any) -> None:
         raise TypeError(
             "estimator= expected a skorch net (NeuralNetClassifier, NeuralNetBinaryClassifier, "
             "NeuralNetRegressor, ...), or FrozenEstimator of a fitted one, or None for a "
-            f"ready-made net; got {_shown(estimator)}. {_how_to_pass(estimator)}"
+            f"ready-made net; got {_shown(estimator)}. {how_to_pass(estimator)}"
         )
     if net is not estimator:
         check_is_fitted(net)
@@ -120,7 +120,7 @@ def check_net(estimator: Any) -> None:
         )
 
 
-def _how_to_pass(estimator: Any) -> str:
+def how_to_pass(estimator: Any) -> str:
     """Say how an estimator that is not a skorch net can be used."""
     if isinstance(getattr(estimator, "estimator", None), torch.nn.Module):
         return (
@@ -128,6 +128,8 @@ def _how_to_pass(estimator: Any) -> str:
             "skorch.NeuralNetClassifier(module, criterion=torch.nn.CrossEntropyLoss, "
             "classes=[0, 1, ...]).initialize()), with the classes in the order of the outputs."
         )
+    if isinstance(estimator, type) and not issubclass(estimator, torch.nn.Module):
+        return "Give an instance, not the class."
     if isinstance(estimator, torch.nn.Module | type):
         return (
             "Wrap the module: skorch.NeuralNetClassifier(Module, "

@@ -121,10 +121,7 @@ def removal_curve(
     n_removed = _check_fractions(fractions, n)
     check_int("n_random", n_random, 0)
     rng = check_random_state(random_state)
-    ties = rng.permutation(n)  # tables are often sorted by class: order ties at random
-    orders = [np.lexsort((ties, scores))]
-    orders += [np.lexsort((ties, -scores))] if highest else []
-    orders += [rng.permutation(n) for _ in range(n_random)]
+    orders = _draw_orders(scores, highest, n_random, rng)
     ranks = np.argsort(orders, axis=1)  # of each row in each order
     kept = (ranks[None] >= n_removed[:, None, None]).reshape(-1, n)
     kept, at = np.unique(kept, axis=0, return_inverse=True)  # all orders share the fit to all rows
@@ -150,6 +147,16 @@ def removal_curve(
         random=arms[:, 1 + bool(highest) :],
         score_name=score if isinstance(score, str) else "score",
     )
+
+
+def _draw_orders(
+    scores: np.ndarray, highest: bool, n_random: int, rng: np.random.RandomState
+) -> list[np.ndarray]:
+    """Return orders to drop the rows in: lowest first, highest first, and random ones."""
+    ties = rng.permutation(len(scores))  # tables are often sorted by class: order ties at random
+    orders = [np.lexsort((ties, scores))]
+    orders += [np.lexsort((ties, -scores))] if highest else []
+    return orders + [rng.permutation(len(scores)) for _ in range(n_random)]
 
 
 def _scored(scorer: Any, fitted: Any, X_val: Any, y_val: Any) -> float:

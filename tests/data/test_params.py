@@ -144,6 +144,8 @@ def test_objects_that_are_not_selectors_are_refused(wrong):
 def test_a_filtered_object_that_is_not_an_estimator_is_refused():
     with pytest.raises(TypeError, match="estimator='forest': expected a classifier or a regressor"):
         FilteredEstimator("forest").fit(X, Y)
+    with pytest.raises(TypeError, match=r"classifier or a regressor\. Wrap the module: skorch"):
+        FilteredEstimator(nn.Linear(4, 3)).fit(X, Y)
 
 
 # Methods before fit

@@ -51,6 +51,12 @@ def test_an_unwrapped_module_is_refused_with_the_way_to_wrap_it(cls, kind):
 
 
 @pytest.mark.parametrize("cls", [InfluenceScorer, NoisyLabelDetector])
+def test_a_class_of_nets_is_refused_with_the_advice_to_give_an_instance(cls):
+    with pytest.raises(TypeError, match=r"Give an instance, not the class"):
+        cls(NeuralNetClassifier).fit(X, Y)
+
+
+@pytest.mark.parametrize("cls", [InfluenceScorer, NoisyLabelDetector])
 def test_a_frozen_module_is_refused_with_the_way_to_wrap_it(cls):
     with pytest.raises(TypeError, match=r"got FrozenEstimator\(estimator=Linear.*Wrap the trained"):
         cls(FrozenEstimator(nn.Linear(4, 3))).fit(X, Y)
