@@ -16,10 +16,17 @@ from skinfluence._base import Estimator
 from skinfluence._core.directions import Objective
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.selfcheck import check_gradients
+from skinfluence._data.params import check_int
 from skinfluence._data.reference import folds
+from skinfluence._extras import need
 from skinfluence._fitting.fit import fit_net
 from skinfluence._fitting.isolation import in_one_thread
-from skinfluence._fitting.training_data import TrainingData, read_rows, read_training_data, read_unlabelled
+from skinfluence._fitting.training_data import (
+    TrainingData,
+    read_rows,
+    read_training_data,
+    read_unlabelled,
+)
 from skinfluence._label_noise.fold_net import FoldNet
 from skinfluence._label_noise.label_scores import LabelScores, make_label_scores
 from skinfluence.methods import InnerProduct, Method, check_method
@@ -149,7 +156,7 @@ class NoisyLabelDetector(Estimator):
         -------
         self : NoisyLabelDetector
         """
-        self.__dict__.pop("suggested_labels_", None)
+        self._forget_fit()
         self._check_parameters()
         table = read_training_data(self, X, y, X_val, y_val)
         self._labels, self._dtype = table.labels, table.dtype
@@ -244,9 +251,10 @@ class NoisyLabelDetector(Estimator):
         try:
             import pandas as pd
         except ImportError as error:
-            raise ImportError(
-                "issues_ is a pandas DataFrame; install it: pip install pandas (scores_, "
-                "inlier_mask_ and suggested_labels_ hold the same as arrays)."
+            raise need(
+                "audit",
+                "issues_ is a pandas DataFrame and needs pandas (scores_, inlier_mask_ and "
+                "suggested_labels_ hold the same as arrays)",
             ) from error
         columns = {
             "row": np.arange(len(self.scores_)),
@@ -271,7 +279,9 @@ class NoisyLabelDetector(Estimator):
             net = self._fold_net(table, X, y, table.reference or held, seed)
             yield np.flatnonzero(fold != k), net
 
-    def _fold_net(self, table: TrainingData, X: Any, y: np.ndarray, reference: Any, seed: int) -> FoldNet:
+    def _fold_net(
+        self, table: TrainingData, X: Any, y: np.ndarray, reference: Any, seed: int
+    ) -> FoldNet:
         net, states = fit_net(table.net, X, y, reference, seed, self.checkpoints)
         X_ref, y_ref = reference
         objective = Objective(Utility(), X_ref, y_ref, table.labels.is_classification)
@@ -308,10 +318,8 @@ class NoisyLabelDetector(Estimator):
             )
         if self.method is not None:
             check_method(self.method)
-        for name, least in (("cv", 2), ("checkpoints", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < least:
-                raise ValueError(f"{name}={value!r}: expected an integer, {least} or more.")
+        check_int("cv", self.cv, 2)
+        check_int("checkpoints", self.checkpoints, 1)
 
     def _fits_one_net(self, table: TrainingData) -> bool:
         """Whether a single net is fitted on all rows, since the reference rows are others."""

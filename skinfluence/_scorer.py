@@ -33,7 +33,12 @@ from skinfluence._data.rows import cast
 from skinfluence._fitting.checkpoints import Snapshots, snapshots_of
 from skinfluence._fitting.fit import fit_net
 from skinfluence._fitting.isolation import in_one_thread
-from skinfluence._fitting.training_data import TrainingData, read_rows, read_training_data, read_unlabelled
+from skinfluence._fitting.training_data import (
+    TrainingData,
+    read_rows,
+    read_training_data,
+    read_unlabelled,
+)
 from skinfluence.attacks import attack_rows
 from skinfluence.curvature import check_curvature
 from skinfluence.ensembles import Ensemble, Training, check_ensemble
@@ -142,6 +147,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
     """
 
     _last_fitted_attribute = "scores_"
+    classes_: Any
     estimator_: Any
     estimators_: list[Any]
 
@@ -209,7 +215,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         -------
         self : InfluenceScorer
         """
-        self.__dict__.pop("scores_", None)
+        self._forget_fit()
         method, ensemble = self._check_parameters()
         curvature = check_curvature(self.curvature)
         table = read_training_data(self, X, y, X_val, y_val)
@@ -340,15 +346,16 @@ class InfluenceScorer(TransformerMixin, Estimator):
         """
         self._check_has_classes()
         X = read_unlabelled(self, X, self._labels, self._dtype)
-        fnet = self._functional_net()
-        return self._aggregation.label_scores(fnet, X, self._labels.codes_.astype(self._y_dtype))
+        return self._aggregation.label_scores(self._functional_net(), X, self._label_codes())
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return names of the columns of `transform`: ``influence_<label>``."""
         self._check_has_classes()
         return np.array([f"influence_{label}" for label in self.classes_], dtype=object)
 
-    def _part(self, table: TrainingData, groups: np.ndarray | None) -> tuple[Any, Any, tuple[Any, Any]]:
+    def _part(
+        self, table: TrainingData, groups: np.ndarray | None
+    ) -> tuple[Any, Any, tuple[Any, Any]]:
         """Return rows and labels to train on, and reference rows (the same if none are needed)."""
         self.reference_indices_ = None
         if table.reference is not None:
@@ -413,12 +420,17 @@ class InfluenceScorer(TransformerMixin, Estimator):
         y: np.ndarray,
         rng: np.random.RandomState,
     ) -> InfluenceScorer:
-        codes = self._labels.codes_
-        labels = None if codes is None else codes.astype(self._y_dtype)
+        labels = self._label_codes() if self._labels.is_classification else None
         case = Case(fnet, self._members, X, y, labels, objective, rng, self._bar)
         self._aggregation = aggregate(check_ensemble(self.ensemble).aggregate, method, case)
         self.scores_ = self._aggregation.learn(fnet, X, y, self._progress(fnet, X))
         return self
+
+    def _label_codes(self) -> np.ndarray:
+        """The classes as the net's criterion takes them."""
+        codes = self._labels.codes_
+        assert codes is not None
+        return codes.astype(self._y_dtype)
 
     def _check_has_classes(self) -> None:
         check_is_fitted(self)

@@ -13,6 +13,8 @@ from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.utils import check_random_state, column_or_1d
 
+from skinfluence._data.params import check_int
+
 __all__ = [
     "detection_curve",
     "detection_report",
@@ -131,8 +133,7 @@ def precision_at_k(is_noisy: ArrayLike, scores: ArrayLike, k: int) -> float:
     1.0
     """
     is_noisy, scores = _check_truth(is_noisy, scores)
-    if not isinstance(k, int | np.integer) or not 1 <= k <= len(scores):
-        raise ValueError(f"k={k!r}: expected an integer from 1 to the {len(scores)} rows.")
+    k = check_int("k", k, 1, len(scores), hint=", the number of rows")
     inspected, found = detection_curve(is_noisy, scores)
     return float(np.interp(k / len(scores), inspected, found) * is_noisy.sum() / k)
 

@@ -18,6 +18,7 @@ from skinfluence._core.members import Member
 from skinfluence._core.pairs import Block, pair_blocks, reference_pairs, unit_pairs
 from skinfluence._core.projection import Projection
 from skinfluence._core.tensors import n_rows
+from skinfluence._data.params import check_int
 from skinfluence._fitting.isolation import threads_for
 from skinfluence._scorer import InfluenceScorer, fitted_parts
 from skinfluence.methods import InnerProduct, method_of
@@ -190,8 +191,7 @@ def top_rows(
     """
     pairs = _Pairs(scorer, X, y, X_val, y_val)
     n, m = pairs.shape
-    if not isinstance(k, int | np.integer) or not 1 <= k <= n:
-        raise ValueError(f"k={k!r}: expected an integer from 1 to {n}, the number of rows.")
+    k = check_int("k", k, 1, n, hint=", the number of rows")
     best, worst = ([_Top(k) for _ in range(m)] for _ in range(2))
     with threads_for(scorer.estimator):
         for rows, columns, block in pairs.blocks():
@@ -250,8 +250,7 @@ def gradient_features(
     (150, 100)
     """
     parts = fitted_parts(scorer)
-    if not isinstance(n_components, int | np.integer) or n_components < 1:
-        raise ValueError(f"n_components={n_components!r}: expected an integer, 1 or more.")
+    n_components = check_int("n_components", n_components, 1)
     X, y = parts.read(X, y)
     projection = Projection(parts.fnet, n_components, check_random_state(random_state))
     with threads_for(scorer.estimator):

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, IterableDataset, Subset
 from tqdm.auto import tqdm
 
 from skinfluence._data.params import check_int
-from skinfluence._parallel import run_in_order
+from skinfluence._fitting.parallel import run_in_order
 
 __all__ = ["score_stream"]
 

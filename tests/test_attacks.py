@@ -692,7 +692,7 @@ def test_without_art_the_error_names_the_extra(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "art.estimators.classification", None)
     net, y = NETS["deep"]()
-    with pytest.raises(ImportError, match=r"pip install 'skinfluence\[defence\]'"):
+    with pytest.raises(ImportError, match=r'pip install "skinfluence\[defence\]"'):
         FromART(HopSkipJump)(net, X, y)
 
 

@@ -13,11 +13,11 @@ PACKAGE = Path(skinfluence.__file__).parent
 
 # A room (a module or a package) imports only from rooms above it, never from its own line or below.
 ORDER = [
-    {"_base", "_extras", "_parallel", "targets"},
+    {"_base", "_extras", "targets"},
     {"_core"},
     {"_data", "nets"},
-    {"_fitting", "curvature", "datasets", "diffusion", "metrics", "rules", "stream", "text"},
-    {"attacks", "ensembles", "methods", "plotting", "retraining"},
+    {"_fitting", "curvature", "datasets", "diffusion", "metrics", "rules", "text"},
+    {"attacks", "ensembles", "methods", "plotting", "retraining", "stream"},
     {"_aggregation"},
     {"_label_noise"},
     {"_detector", "_scorer"},
@@ -44,7 +44,11 @@ INSIDE = {
         {"members"},
     ],
     "_data": [{"params", "rows"}, {"labels"}, {"reference"}],
-    "_fitting": [{"checkpoints", "cross_scoring", "isolation"}, {"fit"}, {"training_data"}],
+    "_fitting": [
+        {"checkpoints", "cross_scoring", "isolation", "parallel"},
+        {"fit"},
+        {"training_data"},
+    ],
     "_label_noise": [{"noise_model"}, {"fold_net"}, {"label_scores"}],
     "_audit": [
         {"csv_table"},

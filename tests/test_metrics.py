@@ -83,7 +83,7 @@ def test_precision_at_k_agrees_with_a_count_by_hand(k, precision):
 
 @pytest.mark.parametrize("k", [0, 3, 1.5])
 def test_precision_at_an_impossible_k_is_refused(k):
-    with pytest.raises(ValueError, match="expected an integer from 1 to the 2 rows"):
+    with pytest.raises(ValueError, match="expected an integer from 1 to 2, the number of rows"):
         precision_at_k([0, 1], [0.0, 1.0], k)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from skinfluence._extras import need
+
 SEPARATORS = (",", ";", "\t", "|")
 
 SNIFFED_RECORDS = 100
@@ -188,9 +190,7 @@ def _read_parquet(path: Path) -> CsvTable:
     try:
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise AuditError(
-            "reading Parquet needs pyarrow: pip install 'skinfluence[parquet]'."
-        ) from error
+        raise AuditError(str(need("parquet", "reading Parquet needs pyarrow"))) from error
     try:
         # Not pq.read_table: it takes names of parent folders such as "a=1" for partitions.
         frame = pq.ParquetFile(path).read()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skinfluence._audit.csv_table import AuditError, CsvTable
+from skinfluence._extras import need
 
 if TYPE_CHECKING:
     from skinfluence._audit.findings import Findings, Problem
@@ -171,9 +172,9 @@ def _require_extra() -> None:
         if importlib.util.find_spec(name) is None
     ]
     if missing:
+        names = ", ".join(missing)
         raise AuditError(
-            f"the audit needs packages that are not installed ({', '.join(missing)}): "
-            "pip install 'skinfluence[audit]'."
+            str(need("audit", f"the audit needs packages that are not installed ({names})"))
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import Params
 from skinfluence._core.tensors import Rows
-from skinfluence._data.params import draw_seed
+from skinfluence._data.params import check_int, draw_seed
 from skinfluence._data.rows import cast, check_rows
 from skinfluence._scorer import InfluenceScorer
 from skinfluence.nets import split_head
@@ -97,7 +96,7 @@ def least_disagree_metric(
     (150,)
     """
     sigmas = _check_sigmas(sigmas)
-    check_number("n_draws", n_draws)
+    n_draws = check_int("n_draws", n_draws, 1)
     owner, net = _net_of(net)
     dtype = FunctionalNet(net).dtype
     rows = [cast(read_input(owner, X), dtype)]
@@ -116,11 +115,6 @@ def least_disagree_metric(
             rates = changed[-1].double().mean(1, keepdim=True)
             least = torch.minimum(least, torch.where(changed[0], rates, 1.0).amin(0))
     return least.cpu().numpy()
-
-
-def check_number(name: str, value: Any) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name}={value!r}: expected an integer, 1 or more.")
 
 
 def _check_sigmas(sigmas: Any) -> np.ndarray:

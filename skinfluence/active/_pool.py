@@ -15,9 +15,9 @@ from skinfluence._base import Estimator
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.tensors import n_rows
 from skinfluence._data.labels import _is_na, check_labels
-from skinfluence._data.params import draw_seed
+from skinfluence._data.params import check_int, draw_seed
 from skinfluence._data.rows import cast, check_rows, take
-from skinfluence.active._ldm import check_number, entering, last_parameters
+from skinfluence.active._ldm import entering, last_parameters
 from skinfluence.active._utility import probabilities
 
 
@@ -43,8 +43,8 @@ class PoolQuery(Estimator):
         return_utilities: bool,
         reference: Any = (None, None),
     ) -> Any:
-        check_number("batch_size", batch_size)
-        check_number("spread", self.spread)
+        check_int("batch_size", batch_size, 1)
+        check_int("spread", self.spread, 1)
         rows = check_rows(self, X, reset=True)
         y, unlabeled = _split_labels(y, n_rows(rows), self.missing_label)
         pool, at, n_answer = self._pool(rows, unlabeled, candidates)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from skinfluence._core.kernels import plain_kernels
 from skinfluence._core.net import FunctionalNet
+from skinfluence._extras import need
 from skinfluence._fitting.isolation import seeded
 from skinfluence.attacks._base import (
     check_classifier,
@@ -81,10 +82,7 @@ class FromART(BaseEstimator):
         try:
             from art.estimators.classification import PyTorchClassifier
         except ImportError as error:
-            raise ImportError(
-                "FromART needs the adversarial-robustness-toolbox: pip install "
-                "'skinfluence[defence]'."
-            ) from error
+            raise need("defence", "FromART needs the adversarial-robustness-toolbox") from error
         check_classifier(net, self)
         check_rows(X, self)
         net.check_is_fitted()

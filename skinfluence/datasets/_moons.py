@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import numpy as np
 from sklearn.datasets import make_moons
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
+
+from skinfluence._data.params import check_int
 
 
 def make_noisy_moons(
@@ -71,10 +71,10 @@ def make_noisy_moons(
     >>> X.shape, X_val.shape, int(is_noisy.sum())
     ((250, 2), (100, 2), 20)
     """
-    if not isinstance(n_flipped, Integral) or int(n_flipped) < 0 or int(n_flipped) % 2:
+    if check_int("n_flipped", n_flipped, 0) % 2:
         raise ValueError(
-            f"n_flipped={n_flipped!r} must be an even number that is not negative: half of these "
-            "rows are in each class."
+            f"n_flipped={n_flipped!r}: expected an even number, since half of these rows are in "
+            "each class."
         )
     # Both calls get the seed itself, not a generator: this gives the rows of the paper.
     X, y = make_moons(n_samples, noise=noise, random_state=random_state)

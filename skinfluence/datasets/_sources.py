@@ -9,16 +9,16 @@ from typing import Any
 
 from sklearn.datasets import fetch_openml
 
+from skinfluence._extras import need
+
 
 def need_pandas() -> Any:
     """Return pandas, or raise an error that says how to install it."""
     try:
         import pandas
     except ImportError as error:
-        raise ImportError(
-            "tables with categories are DataFrames, which need pandas: "
-            "pip install 'skinfluence[audit]'."
-        ) from error
+        what = "tables with categories are DataFrames, which need pandas"
+        raise need("audit", what) from error
     return pandas
 
 

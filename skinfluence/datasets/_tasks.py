@@ -9,11 +9,12 @@ import importlib
 import itertools
 import re
 from collections.abc import Callable, Hashable, Sequence
-from numbers import Integral
 from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
+
+from skinfluence._data.params import check_int
 
 _TRIES = 100  # draws per row, at most, to find enough distinct rows
 
@@ -245,10 +246,7 @@ def _too_few(found: int, n: int, what: str) -> ValueError:
 
 def check_sizes(n_train: int, n_test: int, name: str = "n_train_per_class") -> tuple[int, int]:
     """Raise unless both are numbers of rows: integers, at least 1 to train and 0 to test."""
-    for given, value, least in ((name, n_train, 1), ("n_test_per_class", n_test, 0)):
-        if not isinstance(value, Integral) or int(value) < least:
-            raise ValueError(f"{given}={value!r} must be an integer of at least {least}.")
-    return n_train, n_test
+    return check_int(name, n_train, 1), check_int("n_test_per_class", n_test, 0)
 
 
 def split_tasks(

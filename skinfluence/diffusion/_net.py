@@ -14,7 +14,7 @@ from skorch.utils import to_tensor
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from skinfluence._data.params import check_count, draw_seed
+from skinfluence._data.params import check_count, check_int, draw_seed
 from skinfluence.diffusion._bound import VariationalBound
 from skinfluence.diffusion._denoiser import Denoiser
 from skinfluence.diffusion._schedule import fixed_draws, make_schedule, true_noise
@@ -228,8 +228,7 @@ class DenoisingDiffusion(NeuralNet):
         .. [1] Ho, Jain, Abbeel, "Denoising Diffusion Probabilistic Models", NeurIPS 2020.
         """
         check_is_fitted(self, "image_shape_")
-        if not isinstance(n_samples, int | np.integer) or n_samples < 1:
-            raise ValueError(f"n_samples={n_samples!r}: expected an integer, 1 or more.")
+        n_samples = check_int("n_samples", n_samples, 1)
         generator = torch.Generator().manual_seed(draw_seed(random_state))
         weight = next(self.module_.parameters())
         shape = n_samples, 1, math.prod(self.image_shape_)

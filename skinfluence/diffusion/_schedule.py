@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from numbers import Integral
 
 import torch
 from torch import Tensor
+
+from skinfluence._data.params import check_int
 
 
 @dataclass
@@ -32,8 +33,7 @@ class Schedule:
 @functools.lru_cache(maxsize=8)
 def make_schedule(name: str, n_steps: int) -> Schedule:
     """Make the schedule "linear" or "cosine" with so many steps."""
-    if not isinstance(n_steps, Integral) or n_steps < 2:
-        raise ValueError(f"n_steps={n_steps!r}: expected an integer, 2 or more.")
+    n_steps = check_int("n_steps", n_steps, 2)
     at = torch.arange(n_steps + 1, dtype=torch.float64) / n_steps
     if name == "cosine":
         wave = torch.cos((at + 0.008) / 1.008 * torch.pi / 2) ** 2

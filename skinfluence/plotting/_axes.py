@@ -8,6 +8,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from skinfluence._extras import need
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
@@ -22,9 +24,7 @@ def axes(ax: Axes | None) -> tuple[Axes, Figure | SubFigure]:
         try:
             import matplotlib.pyplot as plt
         except ImportError as error:
-            raise ImportError(
-                "drawing needs matplotlib: pip install 'skinfluence[audit]'."
-            ) from error
+            raise need("audit", "drawing needs matplotlib") from error
         ax = plt.subplots(layout="constrained")[1]
     return ax, ax.figure
 

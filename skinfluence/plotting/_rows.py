@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skinfluence._extras import need
 from skinfluence.plotting._axes import BLUE, VERMILION, axes, label_text, shorten
 
 if TYPE_CHECKING:
@@ -240,9 +241,7 @@ def rows_table(scores: ArrayLike, X: Any, y: ArrayLike | None = None, *, n: int 
         import jinja2  # noqa: F401
         import pandas as pd
     except ImportError as error:
-        raise ImportError(
-            "rows_table needs pandas and Jinja2: pip install 'skinfluence[audit]'."
-        ) from error
+        raise need("audit", "rows_table needs pandas and Jinja2") from error
     scores = np.asarray(scores, dtype=float)
     _check_same_length(X, scores)
     frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.asarray(X)).add_prefix("x")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skinfluence._data.params import check_int
 from skinfluence.plotting._axes import (
     BLUE,
     VERMILION,
@@ -184,8 +184,7 @@ class SuspectRowsDisplay:
         display : SuspectRowsDisplay
         """
         check_detector(detector)
-        if not isinstance(top, Integral) or top < 1:
-            raise ValueError(f"top={top!r}: expected an integer, 1 or more.")
+        top = check_int("top", top, 1)
         worst = detector.issues_.sort_values("score", kind="stable").head(top)
         columns = zip(worst.index, worst["given_label"], worst["suggested_label"], strict=True)
         names = [

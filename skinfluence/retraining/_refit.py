@@ -20,7 +20,7 @@ from skinfluence._data.labels import dataset_labels
 from skinfluence._data.params import check_int
 from skinfluence._data.rows import refuse_loader, rows_of
 from skinfluence._fitting.isolation import seeded
-from skinfluence._parallel import run_in_order
+from skinfluence._fitting.parallel import run_in_order
 
 _LARGEST_SEED = np.iinfo(np.int32).max
 

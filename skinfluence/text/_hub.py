@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from skinfluence._extras import need as extra_missing
+
 
 @functools.lru_cache(maxsize=8)
 def load_tokenizer(model: str) -> Any:
@@ -56,6 +58,4 @@ def need(package: str) -> Any:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise ImportError(
-            f'skinfluence.text needs {package}: pip install "skinfluence[text]".'
-        ) from error
+        raise extra_missing("text", f"skinfluence.text needs {package}") from error

@@ -12,7 +12,7 @@ pd = pytest.importorskip("pandas")
 
 @pytest.mark.parametrize("sep", [";", "\t", "|"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_separator_and_line_ends_are_detected_and_kept(quick, tmp_path, sep, newline):
+def test_separator_and_line_ends_are_detected_and_kept(quick_audit, tmp_path, sep, newline):
     path = tmp_path / "t.csv"
     path.write_text(mixed_csv(sep=sep, newline=newline), encoding="utf-8", newline="")
     assert run(path, "--output", tmp_path / "out", "--contamination", 0.025) == 0
@@ -24,7 +24,7 @@ def test_separator_and_line_ends_are_detected_and_kept(quick, tmp_path, sep, new
     )
 
 
-def test_encoding_and_byte_order_mark_are_kept(quick, tmp_path):
+def test_encoding_and_byte_order_mark_are_kept(quick_audit, tmp_path):
     text = mixed_csv().replace("red", "grün")
     for encoding, option in [("utf-8-sig", "utf-8"), ("latin-1", "latin-1")]:
         path = tmp_path / f"{encoding}.csv"
@@ -42,16 +42,16 @@ def test_a_quoted_cell_with_line_breaks_is_one_record():
     assert table.header_text + "".join(table.row_texts) == text + "\n"
 
 
-def test_a_label_name_that_occurs_twice_is_refused(tmp_path, quick, capsys):
+def test_a_label_name_that_occurs_twice_is_refused(tmp_path, quick_audit, capsys):
     path = tmp_path / "t.csv"
     path.write_text("a,y,y\n" + "1,b,b\n2,c,c\n" * 10, encoding="utf-8")
     assert run(path, "--label", "y") == 2
     assert "2 columns are called 'y'" in capsys.readouterr().err
 
 
-def test_parquet_is_read(quick, table, tmp_path):
+def test_parquet_is_read(quick_audit, audit_table, tmp_path):
     pytest.importorskip("pyarrow")
-    frame = pd.read_csv(table)
+    frame = pd.read_csv(audit_table)
     frame["when"] = pd.Timestamp("2024-02-29")
     frame["number"] = pd.array([None, *range(1, len(frame))], dtype="Int64")
     path = tmp_path / "t.parquet"
@@ -70,7 +70,7 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch, cap
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     assert run(path) == 2
-    assert "pip install 'skinfluence[parquet]'" in capsys.readouterr().err
+    assert 'pip install "skinfluence[parquet]"' in capsys.readouterr().err
 
 
 def bad_files():
@@ -92,7 +92,7 @@ def bad_files():
 
 
 @pytest.mark.parametrize("name", list(bad_files()))
-def test_a_bad_file_gets_one_line_and_exit_code_two(quick, name, tmp_path, capsys):
+def test_a_bad_file_gets_one_line_and_exit_code_two(quick_audit, name, tmp_path, capsys):
     content, message = bad_files()[name]
     path = tmp_path / "t.csv"
     path.write_bytes(content)

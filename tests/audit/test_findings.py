@@ -7,20 +7,20 @@ from small_audit import mixed_csv, read, run
 pd = pytest.importorskip("pandas")
 
 
-def test_rows_without_a_label_are_kept_and_counted(quick, table, tmp_path, capsys):
-    lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
+def test_rows_without_a_label_are_kept_and_counted(quick_audit, audit_table, tmp_path, capsys):
+    lines = audit_table.read_text(encoding="utf-8").splitlines(keepends=True)
     lines[10:10] = ["new-1,001,1.10,red,x,1,,c,\n", "new-2,001,1.10,red,x,1,,c,NA\n"]
-    table.write_text("".join(lines), encoding="utf-8")
-    assert run(table, "--output", tmp_path / "out", "--contamination", 0.5) == 0
+    audit_table.write_text("".join(lines), encoding="utf-8")
+    assert run(audit_table, "--output", tmp_path / "out", "--contamination", 0.5) == 0
     assert "2 rows without a label" in capsys.readouterr().out
     cleaned = read(tmp_path / "out" / "cleaned.csv")
     assert [row[0] for row in cleaned if row[0].startswith("new")] == ["new-1", "new-2"]
     suspects = read(tmp_path / "out" / "suspects.csv")[1:]
-    given = read(table)
+    given = read(audit_table)
     assert all(given[int(row[0])] == row[4:] for row in suspects)
 
 
-def test_a_label_with_many_distinct_numbers_is_a_regression(quick, tmp_path, capsys):
+def test_a_label_with_many_distinct_numbers_is_a_regression(quick_audit, tmp_path, capsys):
     x = np.arange(60)
     y = 2.0 * (x * 7 % 60) + 1
     y[20] += 500

@@ -10,7 +10,7 @@ from skinfluence._audit import job
 
 
 @pytest.mark.parametrize(("given", "wanted"), [("auto", "auto"), ("0.2", 0.2)])
-def test_contamination_is_a_number_or_auto(monkeypatch, table, tmp_path, given, wanted):
+def test_contamination_is_a_number_or_auto(monkeypatch, audit_table, tmp_path, given, wanted):
     asked = []
 
     def detector(options, _):
@@ -18,7 +18,7 @@ def test_contamination_is_a_number_or_auto(monkeypatch, table, tmp_path, given, 
         return QuickDetector(0.1)
 
     monkeypatch.setattr(job, "make_detector", detector)
-    assert run(table, "--output", tmp_path / "out", "--contamination", given) == 0
+    assert run(audit_table, "--output", tmp_path / "out", "--contamination", given) == 0
     assert asked == [wanted]
 
 
@@ -41,33 +41,34 @@ def test_contamination_is_a_number_or_auto(monkeypatch, table, tmp_path, given, 
     ],
 )
 def test_a_bad_option_gets_one_line_and_exit_code_two(
-    quick, table, tmp_path, capsys, options, message
+    quick_audit, audit_table, tmp_path, capsys, options, message
 ):
-    assert run(table, "--output", tmp_path / "out", *options) == 2
+    assert run(audit_table, "--output", tmp_path / "out", *options) == 2
     err = capsys.readouterr().err
     assert message in err
     assert err.count("\n") == 1
 
 
-def test_an_output_that_is_a_file_is_refused(quick, table, capsys):
-    assert run(table, "--output", table) == 2
+def test_an_output_that_is_a_file_is_refused(quick_audit, audit_table, capsys):
+    assert run(audit_table, "--output", audit_table) == 2
     assert "is a file; give a folder" in capsys.readouterr().err
 
 
-def test_an_audit_never_overwrites_its_own_input(quick, table, tmp_path, capsys):
+def test_an_audit_never_overwrites_its_own_input(quick_audit, audit_table, tmp_path, capsys):
     path = tmp_path / "cleaned.csv"
-    path.write_bytes(table.read_bytes())
+    path.write_bytes(audit_table.read_bytes())
     assert run(path, "--output", tmp_path) == 2
     assert "would overwrite its own input" in capsys.readouterr().err
-    assert path.read_bytes() == table.read_bytes()
+    assert path.read_bytes() == audit_table.read_bytes()
 
 
-def test_a_missing_extra_says_what_to_install(table, monkeypatch, capsys):
+def test_a_missing_extra_says_what_to_install(audit_table, monkeypatch, capsys):
     monkeypatch.setattr(job.importlib.util, "find_spec", lambda name: None)
-    assert run(table) == 2
+    assert run(audit_table) == 2
     assert capsys.readouterr().err == (
         "skinfluence audit: error: the audit needs packages that are not installed (pandas, "
-        "matplotlib, jinja2): pip install 'skinfluence[audit]'.\n"
+        'matplotlib, jinja2): pip install "skinfluence[audit]", or in a clone '
+        'pip install -e ".[audit]".\n'
     )
 
 

@@ -6,17 +6,19 @@ import io
 from small_audit import mixed_csv, run
 
 
-def test_report_is_self_contained(quick, table, tmp_path):
-    run(table, "--output", tmp_path / "out")
+def test_report_is_self_contained(quick_audit, audit_table, tmp_path):
+    run(audit_table, "--output", tmp_path / "out")
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert page.count('<img src="data:image/svg+xml;base64,') == 2
     for outside in ("http://", "https://", "<script", "<link", "url("):
         assert outside not in page
     assert "not a proven mistake" in page
-    assert f"python -m skinfluence audit &#39;{table}&#39; --output {tmp_path / 'out'}" in page
+    assert (
+        f"python -m skinfluence audit &#39;{audit_table}&#39; --output {tmp_path / 'out'}" in page
+    )
 
 
-def test_report_escapes_html_in_the_table(quick, tmp_path):
+def test_report_escapes_html_in_the_table(quick_audit, tmp_path):
     evil = '<img src=x onerror="alert(1)">'
     text = mixed_csv().replace("color", "<b>color</b>").replace("big", "<i>big</i>")
     rows = list(csv.reader(io.StringIO(text)))

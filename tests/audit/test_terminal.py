@@ -4,10 +4,10 @@ from small_audit import mixed_csv, run
 
 
 def test_output_names_the_label_the_columns_left_out_and_the_files(
-    quick, table, tmp_path, capsys, monkeypatch
+    quick_audit, audit_table, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setenv("COLUMNS", "80")
-    run(table, "--output", tmp_path / "out", "--top", 2, "--contamination", 0.025)
+    run(audit_table, "--output", tmp_path / "out", "--top", 2, "--contamination", 0.025)
     out = capsys.readouterr().out
     assert "label     kind (the last column; --label chooses another)" in out
     assert "left out  id (a different text in every row)" in out
@@ -22,12 +22,12 @@ def test_output_names_the_label_the_columns_left_out_and_the_files(
     assert max(map(len, printed)) <= 80
 
 
-def test_quiet_prints_nothing(quick, table, tmp_path, capsys):
-    assert run(table, "--output", tmp_path / "out", "--quiet") == 0
+def test_quiet_prints_nothing(quick_audit, audit_table, tmp_path, capsys):
+    assert run(audit_table, "--output", tmp_path / "out", "--quiet") == 0
     assert capsys.readouterr() == ("", "")
 
 
-def test_control_characters_in_a_cell_are_not_printed(quick, table, tmp_path, capsys):
-    table.write_text(mixed_csv().replace("red", "\x1b[31mred"), encoding="utf-8")
-    run(table, "--output", tmp_path / "out", "--contamination", 0.5, "--top", 40)
+def test_control_characters_in_a_cell_are_not_printed(quick_audit, audit_table, tmp_path, capsys):
+    audit_table.write_text(mixed_csv().replace("red", "\x1b[31mred"), encoding="utf-8")
+    run(audit_table, "--output", tmp_path / "out", "--contamination", 0.5, "--top", 40)
     assert "\x1b" not in capsys.readouterr().out

@@ -39,10 +39,10 @@ BAD_LABELS = {
 
 
 @pytest.mark.parametrize("kind", BAD_LABELS)
-def test_bad_labels_are_refused(make, kind):
+def test_bad_labels_are_refused(make_estimator, kind):
     rows, labels, message = BAD_LABELS[kind]
     with pytest.raises(ValueError, match=message):
-        make().fit(rows, labels)
+        make_estimator().fit(rows, labels)
 
 
 def test_a_dataset_of_triples_without_y_is_refused(make_scorer):

@@ -28,10 +28,10 @@ BAD_REFERENCE = {
 
 
 @pytest.mark.parametrize("kind", BAD_REFERENCE)
-def test_bad_reference_rows_are_refused(make, kind):
+def test_bad_reference_rows_are_refused(make_estimator, kind):
     X_val, y_val, message = BAD_REFERENCE[kind]
     with pytest.raises(ValueError, match=message):
-        make().fit(X, Y, X_val=X_val, y_val=y_val)
+        make_estimator().fit(X, Y, X_val=X_val, y_val=y_val)
 
 
 def test_too_small_a_validation_fraction_is_refused():

@@ -40,16 +40,16 @@ BAD_ROWS = {
 
 
 @pytest.mark.parametrize("kind", BAD_ROWS)
-def test_bad_rows_are_refused(make, kind):
+def test_bad_rows_are_refused(make_estimator, kind):
     rows, labels, message = BAD_ROWS[kind]
     with pytest.raises(ValueError, match=message):
-        make().fit(rows, labels)
+        make_estimator().fit(rows, labels)
 
 
 @pytest.mark.parametrize("form", ["csr", "coo", "dok"])
-def test_sparse_rows_are_refused(make, form):
+def test_sparse_rows_are_refused(make_estimator, form):
     with pytest.raises(TypeError, match=r"Sparse data was passed.*dense data is required"):
-        make().fit(sp.csr_matrix(X).asformat(form), Y)
+        make_estimator().fit(sp.csr_matrix(X).asformat(form), Y)
 
 
 class Stream(IterableDataset):
@@ -57,23 +57,23 @@ class Stream(IterableDataset):
         return iter(zip(X, Y, strict=True))
 
 
-def test_a_dataset_without_order_is_refused(make):
+def test_a_dataset_without_order_is_refused(make_estimator):
     with pytest.raises(TypeError, match="Stream, which has no length and no order to index"):
-        make().fit(Stream(), Y)
+        make_estimator().fit(Stream(), Y)
 
 
 @pytest.mark.parametrize("where", ["X", "X_val"])
-def test_a_data_loader_is_refused_with_the_way_to_its_rows(make, where):
+def test_a_data_loader_is_refused_with_the_way_to_its_rows(make_estimator, where):
     loader = DataLoader(TensorDataset(torch.as_tensor(X), torch.as_tensor(Y)), batch_size=8)
     rows, known = (loader, {}) if where == "X" else (X, {"X_val": loader})
     labels = None if where == "X" else Y
     with pytest.raises(TypeError, match=rf"{where} is a DataLoader.*Pass its dataset, loader.data"):
-        make().fit(rows, labels, **known)
+        make_estimator().fit(rows, labels, **known)
 
 
-def test_text_columns_are_refused(make):
+def test_text_columns_are_refused(make_estimator):
     with pytest.raises(ValueError, match=r"(?i)numeric|could not convert string"):
-        make().fit(np.array([["a", "b"]] * 90), Y)
+        make_estimator().fit(np.array([["a", "b"]] * 90), Y)
 
 
 def test_missing_values_are_counted_by_column():

@@ -6,7 +6,7 @@ import pytest
 from joblib._parallel_backends import SequentialBackend, ThreadingBackend
 from sklearn.utils.parallel import delayed
 
-from skinfluence._parallel import run_in_order
+from skinfluence._fitting.parallel import run_in_order
 
 
 class WholeLists(ThreadingBackend):
