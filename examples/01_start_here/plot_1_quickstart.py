@@ -28,7 +28,9 @@ detector.issues_.sort_values("score").head(8)
 # %%
 found = int(is_wrong[flags == -1].sum())
 right = (detector.suggested_labels_ == y_true)[(flags == -1) & is_wrong].mean()
-print(f"{found} of {is_wrong.sum()} wrong labels are among the {(flags == -1).sum()} suspects")
+print(
+    f"{found} of {is_wrong.sum()} wrong labels are among the {(flags == -1).sum()} suspects"
+)
 print(f"{right:.0%} of these have the right label as suggestion")
 
 # %%
@@ -36,9 +38,14 @@ print(f"{right:.0%} of these have the right label as suggestion")
 # we changed; few of those are missed.
 import matplotlib.pyplot as plt
 
-from skinfluence.plotting import DetectionCurveDisplay, ScoreDistributionDisplay
+from skinfluence.plotting import (
+    DetectionCurveDisplay,
+    ScoreDistributionDisplay,
+)
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(10, 3.8), layout="constrained"
+)
 ScoreDistributionDisplay.from_detector(detector, is_noisy=is_wrong, ax=left)
 DetectionCurveDisplay.from_detector(detector, is_wrong, ax=right)
 plt.show()

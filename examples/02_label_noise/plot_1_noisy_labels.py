@@ -28,7 +28,9 @@ y, is_wrong = flip_labels(y_true, 0.15, kind="instance", X=X, random_state=0)
 
 net = TabularClassifier(max_epochs=30)
 detector = NoisyLabelDetector(net, random_state=0).fit(X, y)
-print(f"{is_wrong.mean():.1%} of the labels are wrong; estimated: {detector.contamination_:.1%}")
+print(
+    f"{is_wrong.mean():.1%} of the labels are wrong; estimated: {detector.contamination_:.1%}"
+)
 
 # %%
 # The rivals: the loss of the row over the epochs of the training, the plain inner product of the
@@ -37,22 +39,35 @@ print(f"{is_wrong.mean():.1%} of the labels are wrong; estimated: {detector.cont
 scores = {"detector": detector.scores_}
 for method in ("loss", "inner_product"):
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="method='inner_product' without")
-        scores[method] = NoisyLabelDetector(net, method=method, random_state=0).fit(X, y).scores_
+        warnings.filterwarnings(
+            "ignore", message="method='inner_product' without"
+        )
+        scores[method] = (
+            NoisyLabelDetector(net, method=method, random_state=0)
+            .fit(X, y)
+            .scores_
+        )
 p = cross_val_predict(net, X.astype("float32"), y, method="predict_proba")
 scores["out-of-fold confidence"] = p[np.arange(len(y)), y]
 
 # %%
 import matplotlib.pyplot as plt
 
-from skinfluence.plotting import DetectionCurveDisplay, ScoreDistributionDisplay
+from skinfluence.plotting import (
+    DetectionCurveDisplay,
+    ScoreDistributionDisplay,
+)
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(10, 4), layout="constrained"
+)
 ScoreDistributionDisplay.from_detector(detector, is_noisy=is_wrong, ax=left)
 colours = ["#0072B2", "#D55E00", "#7F7F7F", "#CC79A7"]
 for name, values in scores.items():
     colour = colours.pop(0)
-    DetectionCurveDisplay.from_scores(is_wrong, values, name=name, ax=right, color=colour)
+    DetectionCurveDisplay.from_scores(
+        is_wrong, values, name=name, ax=right, color=colour
+    )
 plt.show()
 
 # %%
@@ -73,7 +88,9 @@ plt.show()
 suspect = ~detector.inlier_mask_
 X_test, y_test = (a[1200:] for a in load_digits(return_X_y=True))
 X_test = X_test.astype("float32")
-by_lot = train_test_split(np.arange(len(y)), train_size=(~suspect).sum(), random_state=0)[0]
+by_lot = train_test_split(
+    np.arange(len(y)), train_size=(~suspect).sum(), random_state=0
+)[0]
 relabelled = np.where(suspect, detector.suggested_labels_, y)
 for name, rows, labels in [
     ("all rows", np.arange(len(y)), y),
@@ -82,5 +99,9 @@ for name, rows, labels in [
     ("suspects relabelled", np.arange(len(y)), relabelled),
 ]:
     torch.manual_seed(0)
-    fitted = TabularClassifier(max_epochs=30).fit(X[rows].astype("float32"), labels[rows])
-    print(f"{name:24s} accuracy {(fitted.predict(X_test) == y_test).mean():.3f}")
+    fitted = TabularClassifier(max_epochs=30).fit(
+        X[rows].astype("float32"), labels[rows]
+    )
+    print(
+        f"{name:24s} accuracy {(fitted.predict(X_test) == y_test).mean():.3f}"
+    )

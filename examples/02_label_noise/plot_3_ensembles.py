@@ -23,7 +23,13 @@ from sklearn.model_selection import train_test_split
 
 from skinfluence import InfluenceScorer
 from skinfluence.datasets import flip_labels
-from skinfluence.ensembles import Checkpoints, Dropout, Seeds, Snapshots, WeightNoise
+from skinfluence.ensembles import (
+    Checkpoints,
+    Dropout,
+    Seeds,
+    Snapshots,
+    WeightNoise,
+)
 from skinfluence.nets import TabularClassifier
 
 ensembles = {
@@ -38,12 +44,17 @@ ensembles = {
 }
 scores = {
     "inner product": {"classwise": False, "normalize": None},
-    "class-wise, unit reference rows": {"classwise": True, "normalize": "reference"},
+    "class-wise, unit reference rows": {
+        "classwise": True,
+        "normalize": "reference",
+    },
 }
 
 X, y = load_digits(return_X_y=True)
 X = X.astype("float32")
-found = np.zeros((len(scores), 2, len(ensembles), 3))  # score, reference, ensemble, repetition
+found = np.zeros(
+    (len(scores), 2, len(ensembles), 3)
+)  # score, reference, ensemble, repetition
 for seed in range(found.shape[3]):
     X_train, X_val, y_train, y_val = train_test_split(
         X, y, train_size=700, test_size=200, random_state=seed
@@ -56,18 +67,26 @@ for seed in range(found.shape[3]):
     trained = FrozenEstimator(keeping.fit(X_train, y_train))
     for e, ensemble in enumerate(ensembles.values()):
         estimator = net if isinstance(ensemble, Seeds) else trained
-        scorer = InfluenceScorer(estimator, ensemble=ensemble, random_state=seed)
+        scorer = InfluenceScorer(
+            estimator, ensemble=ensemble, random_state=seed
+        )
         scorer.fit(X_train, y_train, X_val=X_val, y_val=y_val)
         for s, options in enumerate(scores.values()):
             scorer.set_params(**options)
             for r, y_reference in enumerate(references):
-                asked = scorer.retarget(None, X_train, y_train, X_val=X_val, y_val=y_reference)
-                found[s, r, e, seed] = average_precision_score(is_wrong, -asked.scores_)
+                asked = scorer.retarget(
+                    None, X_train, y_train, X_val=X_val, y_val=y_reference
+                )
+                found[s, r, e, seed] = average_precision_score(
+                    is_wrong, -asked.scores_
+                )
 
 # %%
 import matplotlib.pyplot as plt
 
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
+figure, axes = plt.subplots(
+    1, 2, figsize=(9, 3.8), sharey=True, layout="constrained"
+)
 at = -np.arange(len(ensembles))
 for ax, name, of_score in zip(axes, scores, found, strict=True):
     for values, marker, colour, label in [
@@ -76,10 +95,18 @@ for ax, name, of_score in zip(axes, scores, found, strict=True):
     ]:
         error = values.std(1, ddof=1) / values.shape[1] ** 0.5
         ax.errorbar(
-            values.mean(1), at, xerr=error, fmt=marker, color=colour, label=label, capsize=3
+            values.mean(1),
+            at,
+            xerr=error,
+            fmt=marker,
+            color=colour,
+            label=label,
+            capsize=3,
         )
     ax.axvline(0.2, color="#7F7F7F", linestyle=":")
-    ax.set(title=name, xlabel="average precision (dotted: by lot)", xlim=(0, 1.02))
+    ax.set(
+        title=name, xlabel="average precision (dotted: by lot)", xlim=(0, 1.02)
+    )
     ax.grid(axis="x", alpha=0.3)
 axes[0].set_yticks(at, list(ensembles))
 handles, labels = axes[0].get_legend_handles_labels()

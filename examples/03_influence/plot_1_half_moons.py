@@ -49,7 +49,9 @@ net = NeuralNetBinaryClassifier(
     train_split=None,
     verbose=0,
 )
-scorer = InfluenceScorer(net, random_state=0).fit(X, y, X_val=X_val, y_val=y_val)
+scorer = InfluenceScorer(net, random_state=0).fit(
+    X, y, X_val=X_val, y_val=y_val
+)
 learnt = (scorer.estimator_.predict(X.astype("float32")) == y)[is_wrong].mean()
 print(f"share of the wrong labels that the net has learnt: {learnt:.0%}")
 
@@ -64,19 +66,44 @@ from matplotlib.colors import CenteredNorm, ListedColormap
 
 from skinfluence.plotting import BLUE, GREY, VERMILION
 
-grid = np.stack(np.meshgrid(np.linspace(-2.4, 2.4, 200), np.linspace(-2.4, 2.6, 200)), -1)
-border = scorer.estimator_.predict_proba(grid.reshape(-1, 2).astype("float32"))[:, 1]
+grid = np.stack(
+    np.meshgrid(np.linspace(-2.4, 2.4, 200), np.linspace(-2.4, 2.6, 200)), -1
+)
+border = scorer.estimator_.predict_proba(
+    grid.reshape(-1, 2).astype("float32")
+)[:, 1]
 
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(8.6, 3.8), sharex=True, sharey=True, layout="constrained"
 )
 for label, colour, marker in ((0, BLUE, "o"), (1, VERMILION, "s")):
     rows = y == label
-    left.scatter(*X[rows].T, s=26, c=colour, marker=marker, alpha=0.75, label=f"label {label}")
-left.scatter(*X[is_wrong].T, s=90, facecolors="none", edgecolors="black", label="wrong label")
+    left.scatter(
+        *X[rows].T,
+        s=26,
+        c=colour,
+        marker=marker,
+        alpha=0.75,
+        label=f"label {label}",
+    )
+left.scatter(
+    *X[is_wrong].T,
+    s=90,
+    facecolors="none",
+    edgecolors="black",
+    label="wrong label",
+)
 tint = ListedColormap([BLUE, VERMILION])
-left.contourf(*grid.transpose(2, 0, 1), border.reshape(200, 200) > 0.5, 1, cmap=tint, alpha=0.1)
-left.contour(*grid.transpose(2, 0, 1), border.reshape(200, 200), [0.5], colors="black")
+left.contourf(
+    *grid.transpose(2, 0, 1),
+    border.reshape(200, 200) > 0.5,
+    1,
+    cmap=tint,
+    alpha=0.1,
+)
+left.contour(
+    *grid.transpose(2, 0, 1), border.reshape(200, 200), [0.5], colors="black"
+)
 left.set(title="the data and the net's border", xlabel="$x_1$", ylabel="$x_2$")
 left.legend(loc="upper center", ncols=3, columnspacing=1, handletextpad=0.2)
 
@@ -85,16 +112,30 @@ def draw_scores(ax, scores, title):
     """The training rows, coloured by score; scores have long tails, hence the fourth root."""
     shade = np.sign(scores) * np.abs(scores / np.abs(scores).max()) ** 0.25
     points = ax.scatter(
-        *X.T, c=shade, s=30, cmap="PuOr", norm=CenteredNorm(0, 1), edgecolors="grey", linewidths=0.3
+        *X.T,
+        c=shade,
+        s=30,
+        cmap="PuOr",
+        norm=CenteredNorm(0, 1),
+        edgecolors="grey",
+        linewidths=0.3,
     )
-    ax.scatter(*X[is_wrong].T, s=90, facecolors="none", edgecolors="black", label="wrong label")
+    ax.scatter(
+        *X[is_wrong].T,
+        s=90,
+        facecolors="none",
+        edgecolors="black",
+        label="wrong label",
+    )
     ax.set(title=title, xlabel="$x_1$", ylim=(-2.4, 2.6))
     ax.legend(loc="upper center")
     return points
 
 
 points = draw_scores(right, scorer.scores_, "inner products")
-figure.colorbar(points, ax=right, label="score / largest, its signed fourth root")
+figure.colorbar(
+    points, ax=right, label="score / largest, its signed fourth root"
+)
 plt.show()
 
 lowest = np.argsort(scorer.scores_)[:20]
@@ -119,15 +160,22 @@ theta = torch.cat([p.detach().reshape(-1) for p in tensors])
 def loss(theta, X, y):
     """Mean loss as a function of all parameters in one vector."""
     parts = theta.split([p.numel() for p in tensors])
-    params = {n: part.reshape(p.shape) for n, part, p in zip(names, parts, tensors, strict=True)}
-    return nn.functional.binary_cross_entropy_with_logits(functional_call(module, params, (X,)), y)
+    params = {
+        n: part.reshape(p.shape)
+        for n, part, p in zip(names, parts, tensors, strict=True)
+    }
+    return nn.functional.binary_cross_entropy_with_logits(
+        functional_call(module, params, (X,)), y
+    )
 
 
-X_t, y_t, X_val_t, y_val_t = (torch.as_tensor(a, dtype=torch.float64) for a in (X, y, X_val, y_val))
-v = grad(loss)(theta, X_val_t, y_val_t)
-gradients = vmap(grad(lambda t, x, label: loss(t, x[None], label[None])), (None, 0, 0))(
-    theta, X_t, y_t
+X_t, y_t, X_val_t, y_val_t = (
+    torch.as_tensor(a, dtype=torch.float64) for a in (X, y, X_val, y_val)
 )
+v = grad(loss)(theta, X_val_t, y_val_t)
+gradients = vmap(
+    grad(lambda t, x, label: loss(t, x[None], label[None])), (None, 0, 0)
+)(theta, X_t, y_t)
 eigenvalues, basis = torch.linalg.eigh(hessian(loss)(theta, X_t, y_t).detach())
 
 
@@ -138,7 +186,9 @@ def hessian_scores(damping):
 
 
 least = float(eigenvalues[0])
-print(f"eigenvalues of H: {least:.2f} to {eigenvalues[-1]:.0f}; {(eigenvalues < 0).sum()} below 0")
+print(
+    f"eigenvalues of H: {least:.2f} to {eigenvalues[-1]:.0f}; {(eigenvalues < 0).sum()} below 0"
+)
 
 # %%
 # The Hessian of a net is not positive definite, however long the net was trained. A damping below
@@ -150,25 +200,45 @@ print(f"eigenvalues of H: {least:.2f} to {eigenvalues[-1]:.0f}; {(eigenvalues < 
 from skinfluence.metrics import detection_curve, detection_report
 
 dampings = np.logspace(-4, 2, 37)
-found = [detection_report(is_wrong, hessian_scores(d))["roc_auc"] for d in dampings]
+found = [
+    detection_report(is_wrong, hessian_scores(d))["roc_auc"] for d in dampings
+]
 plain = detection_report(is_wrong, scorer.scores_)["roc_auc"]
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.8), layout="constrained")
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(8.6, 3.8), layout="constrained"
+)
 for name, scores, style in (
-    ("inner product", scorer.scores_, {"color": BLUE, "linewidth": 4, "alpha": 0.6}),
-    ("Hessian, λ = 0.001", hessian_scores(1e-3), {"color": VERMILION, "linewidth": 2}),
-    ("Hessian, λ = 1", hessian_scores(1.0), {"color": "black", "linestyle": "--"}),
+    (
+        "inner product",
+        scorer.scores_,
+        {"color": BLUE, "linewidth": 4, "alpha": 0.6},
+    ),
+    (
+        "Hessian, λ = 0.001",
+        hessian_scores(1e-3),
+        {"color": VERMILION, "linewidth": 2},
+    ),
+    (
+        "Hessian, λ = 1",
+        hessian_scores(1.0),
+        {"color": "black", "linestyle": "--"},
+    ),
 ):
     left.plot(*detection_curve(is_wrong, scores), label=name, **style)
 left.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="random order")
-left.set(xlabel="share of rows inspected", ylabel="share of wrong labels found")
+left.set(
+    xlabel="share of rows inspected", ylabel="share of wrong labels found"
+)
 left.set(xlim=(0, 1), ylim=(0, 1.02))
 left.legend(loc="lower right", frameon=False)
 
 right.axvspan(dampings[0], -least, color=GREY, alpha=0.15)
 right.text(1.3e-4, 0.13, "H + λI is not\npositive definite")
 right.axhline(plain, color=BLUE, linewidth=4, alpha=0.6, label="inner product")
-right.plot(dampings, found, color=VERMILION, marker="o", markersize=4, label="Hessian")
+right.plot(
+    dampings, found, color=VERMILION, marker="o", markersize=4, label="Hessian"
+)
 right.axhline(0.5, color=GREY, linestyle=":", label="random order")
 right.set(xscale="log", xlim=(dampings[0], dampings[-1]), ylim=(0, 1.05))
 right.set(xlabel="damping λ", ylabel="ROC AUC for the wrong labels")
@@ -186,5 +256,7 @@ figure, (left, right) = plt.subplots(
 draw_scores(left, hessian_scores(1e-3), "Hessian, λ = 0.001")
 points = draw_scores(right, hessian_scores(1.0), "Hessian, λ = 1")
 left.set(ylabel="$x_2$")
-figure.colorbar(points, ax=(left, right), label="score / largest, its signed fourth root")
+figure.colorbar(
+    points, ax=(left, right), label="score / largest, its signed fourth root"
+)
 plt.show()

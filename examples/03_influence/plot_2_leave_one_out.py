@@ -29,7 +29,9 @@ class PenalisedNet(NeuralNetClassifier):
 
     def get_loss(self, y_pred, y_true, *args, **kwargs):
         loss = super().get_loss(y_pred, y_true, *args, **kwargs)
-        return loss + PENALTY / 2 * sum(p.square().sum() for p in self.module_.parameters())
+        return loss + PENALTY / 2 * sum(
+            p.square().sum() for p in self.module_.parameters()
+        )
 
 
 class Module(nn.Sequential):
@@ -55,7 +57,9 @@ def net(steps):
 
 
 X, y = load_wine(return_X_y=True)
-X, X_ref, y, y_ref = train_test_split(X, y, train_size=120, stratify=y, random_state=1)
+X, X_ref, y, y_ref = train_test_split(
+    X, y, train_size=120, stratify=y, random_state=1
+)
 scaler = StandardScaler().fit(X)
 X, X_ref = (scaler.transform(a).astype("float32") for a in (X, X_ref))
 
@@ -67,7 +71,10 @@ from scipy.stats import spearmanr
 from skinfluence import InfluenceScorer
 from skinfluence.curvature import Exact
 from skinfluence.ensembles import Seeds
-from skinfluence.metrics import leave_one_out_correlation, linear_datamodeling_score
+from skinfluence.metrics import (
+    leave_one_out_correlation,
+    linear_datamodeling_score,
+)
 from skinfluence.pairwise import influence_matrix
 from skinfluence.retraining import draw_subsets, leave_one_out, retrain
 
@@ -88,7 +95,11 @@ def ceiling(truth):
     """What an agreement with the mean over the seeds can be, from that of one with another."""
     pairs = [(truth[a], truth[b]) for a in range(SEEDS) for b in range(a)]
     r = np.mean(
-        [spearmanr(u, v).statistic for a, b in pairs for u, v in zip(a.T, b.T, strict=True)]
+        [
+            spearmanr(u, v).statistic
+            for a, b in pairs
+            for u, v in zip(a.T, b.T, strict=True)
+        ]
     )
     return r, max(SEEDS * r / (1 + (SEEDS - 1) * r), 0) ** 0.5
 
@@ -97,16 +108,26 @@ changes, scores, agreement, ceilings = {}, {}, {}, {}
 for name, steps in STEPS.items():
     given = net(steps), X, y
     seeds = range(1, 1 + SEEDS)
-    one = [leave_one_out(*given, X_ref, y_ref, rows=rows, random_state=seed) for seed in seeds]
-    half = [retrain(*given, kept, X_ref, y_ref, random_state=seed) for seed in seeds]
+    one = [
+        leave_one_out(*given, X_ref, y_ref, rows=rows, random_state=seed)
+        for seed in seeds
+    ]
+    half = [
+        retrain(*given, kept, X_ref, y_ref, random_state=seed)
+        for seed in seeds
+    ]
     changes[name] = np.array(one)
     ceilings[name] = ceiling(changes[name]), ceiling(np.array(half))
     for kind, params in KINDS.items():
         scorer = InfluenceScorer(given[0], random_state=0, **params)
         M = influence_matrix(scorer.fit(X, y, X_val=X_ref, y_val=y_ref), X, y)
         scores[name, kind] = M[rows].mean(1)
-        of_one = leave_one_out_correlation(M[rows], np.mean(one, 0), random_state=0)
-        of_half = linear_datamodeling_score(M, kept, np.mean(half, 0), random_state=0)
+        of_one = leave_one_out_correlation(
+            M[rows], np.mean(one, 0), random_state=0
+        )
+        of_half = linear_datamodeling_score(
+            M, kept, np.mean(half, 0), random_state=0
+        )
         agreement[name, kind] = [
             [report[key] for key in (which, "low", "high")]
             for which, report in (("correlation", of_one), ("lds", of_half))
@@ -122,29 +143,57 @@ from scipy.stats import rankdata
 
 from skinfluence.plotting import BLUE, GREY, VERMILION
 
-figure, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained", width_ratios=[1, 1, 1.3])
+figure, axes = plt.subplots(
+    1, 3, figsize=(12, 4), layout="constrained", width_ratios=[1, 1, 1.3]
+)
 for ax, name in zip(axes, STEPS, strict=False):
     of_seeds = rankdata(changes[name].mean(2), axis=1)
     rank = rankdata(changes[name].mean((0, 2)))
     ax.axline((0, 0), slope=1, color=GREY, linewidth=0.8, linestyle=":")
-    for kind, colour, marker in (("inner product", VERMILION, "s"), ("curvature", BLUE, "o")):
+    for kind, colour, marker in (
+        ("inner product", VERMILION, "s"),
+        ("curvature", BLUE, "o"),
+    ):
         x = rankdata(scores[name, kind])
-        ax.vlines(x, of_seeds.min(0), of_seeds.max(0), color=GREY, linewidth=0.6, alpha=0.6)
+        ax.vlines(
+            x,
+            of_seeds.min(0),
+            of_seeds.max(0),
+            color=GREY,
+            linewidth=0.6,
+            alpha=0.6,
+        )
         ax.plot(x, rank, marker, color=colour, markersize=5, label=kind)
-    ax.set(title=name, xlabel="rank of the score", xticks=(1, 10, 20, 30), yticks=(1, 10, 20, 30))
+    ax.set(
+        title=name,
+        xlabel="rank of the score",
+        xticks=(1, 10, 20, 30),
+        yticks=(1, 10, 20, 30),
+    )
     ax.set_ylim(-0.5, 38)  # room for the legend
     ax.legend(frameon=False, loc="upper center", ncols=2, handletextpad=0.2)
 axes[0].set_ylabel("rank of the rise of the loss without the row")
 
-ax, looks = axes[2], zip(KINDS, (VERMILION, VERMILION, BLUE, BLUE), "sDo^", strict=True)
+ax, looks = (
+    axes[2],
+    zip(KINDS, (VERMILION, VERMILION, BLUE, BLUE), "sDo^", strict=True),
+)
 for k, (kind, colour, marker) in enumerate(looks):
-    mean, low, high = np.array([agreement[name, kind][what] for what in (0, 1) for name in STEPS]).T
+    mean, low, high = np.array(
+        [agreement[name, kind][what] for what in (0, 1) for name in STEPS]
+    ).T
     fill = "white" if "5" in kind else colour
     look = {"color": colour, "mfc": fill, "markersize": 6, "label": kind}
     at = np.arange(4) + 0.18 * (k - 1.5)
     ax.errorbar(at, mean, [mean - low, high - mean], fmt=marker, **look)
 tops = [ceilings[name][what][1] for what in (0, 1) for name in STEPS]
-ax.hlines(tops, np.arange(4) - 0.4, np.arange(4) + 0.4, color="black", label="ceiling")
+ax.hlines(
+    tops,
+    np.arange(4) - 0.4,
+    np.arange(4) + 0.4,
+    color="black",
+    label="ceiling",
+)
 ax.set_xticks(
     range(4),
     [
@@ -153,17 +202,26 @@ ax.set_xticks(
         for name in STEPS
     ],
 )
-ax.set(title="agreement with retraining", ylim=(0, 1.5), yticks=np.linspace(0, 1, 6))
+ax.set(
+    title="agreement with retraining",
+    ylim=(0, 1.5),
+    yticks=np.linspace(0, 1, 6),
+)
 ax.legend(frameon=False, loc="upper center", ncols=2)
 plt.show()
 
 # %%
 for name in STEPS:
-    for what, (one, top), row in zip(("one row", "halves"), ceilings[name], (0, 1), strict=True):
+    for what, (one, top), row in zip(
+        ("one row", "halves"), ceilings[name], (0, 1), strict=True
+    ):
         print(f"{name}, {what}: seeds agree by {one:.2f}, ceiling {top:.2f}")
         for kind in KINDS:
             print(
-                f"    {kind:22s}" + "{:.2f} ({:.2f} to {:.2f})".format(*agreement[name, kind][row])
+                f"    {kind:22s}"
+                + "{:.2f} ({:.2f} to {:.2f})".format(
+                    *agreement[name, kind][row]
+                )
             )
 
 # %%

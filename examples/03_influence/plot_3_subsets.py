@@ -25,7 +25,9 @@ class LeastSquares(NeuralNetRegressor):
     def fit(self, X, y, **fit_params):
         self.set_params(module__in_features=X.shape[1]).initialize()
         with_one = np.c_[X, np.ones(len(X))]
-        solution = torch.tensor(np.linalg.lstsq(with_one, np.ravel(y), rcond=None)[0])
+        solution = torch.tensor(
+            np.linalg.lstsq(with_one, np.ravel(y), rcond=None)[0]
+        )
         with torch.no_grad():
             self.module_.weight.copy_(solution[:-1])
             self.module_.bias.copy_(solution[-1])
@@ -34,7 +36,10 @@ class LeastSquares(NeuralNetRegressor):
 
 linear = {"in_features": 1, "out_features": 1, "dtype": torch.float64}
 net = LeastSquares(
-    nn.Linear, **{f"module__{k}": v for k, v in linear.items()}, train_split=None, verbose=0
+    nn.Linear,
+    **{f"module__{k}": v for k, v in linear.items()},
+    train_split=None,
+    verbose=0,
 )
 
 # %%
@@ -56,14 +61,22 @@ scorer = InfluenceScorer(
 
 def choose(rule, X, y, x):
     """Positions of the rows that a rule drops, by their influence on the prediction at x."""
-    selector = InfluenceSampleSelector(scorer, rule).fit(X, y, X_val=x, y_val=np.zeros(1))
+    selector = InfluenceSampleSelector(scorer, rule).fit(
+        X, y, X_val=x, y_val=np.zeros(1)
+    )
     return np.flatnonzero(~selector.support_)
 
 
 def fall(groups, X, y, x):
     """How far the prediction at x falls when each group is left out, by fitting again."""
     return -leave_some_out(
-        net, X, y, groups, x, np.zeros(1), outcome=lambda fitted, x, _: fitted.predict(x)[:, 0]
+        net,
+        X,
+        y,
+        groups,
+        x,
+        np.zeros(1),
+        outcome=lambda fitted, x, _: fitted.predict(x)[:, 0],
     ).ravel()
 
 
@@ -91,7 +104,9 @@ def table(seed):
 def falls_without(X, y):
     """How far the prediction of least squares at x falls without each of the sets."""
     A, b = np.c_[X, np.ones(18)][REST], y[REST][..., None]
-    solutions = np.linalg.solve(A.swapaxes(1, 2) @ A, A.swapaxes(1, 2) @ b)[..., 0]
+    solutions = np.linalg.solve(A.swapaxes(1, 2) @ A, A.swapaxes(1, 2) @ b)[
+        ..., 0
+    ]
     return net.fit(X, y).predict(x)[0, 0] - solutions @ [x[0, 0], 1]
 
 
@@ -101,7 +116,9 @@ chosen = [[choose(rule, X, y, x) for rule in rules] for X, y in tables]
 share = np.zeros((30, 2))  # of the fall without the best set
 for k, (X, y) in enumerate(tables):
     of_all = falls_without(X, y)
-    share[k] = [of_all[SETS.index(tuple(rows))] / of_all.max() for rows in chosen[k]]
+    share[k] = [
+        of_all[SETS.index(tuple(rows))] / of_all.max() for rows in chosen[k]
+    ]
 is_best = share > 1 - 1e-9
 print("three lowest scores, three step by step:")
 print("    the best set in {} and {} of 30 tables".format(*is_best.sum(0)))
@@ -116,7 +133,9 @@ from sklearn.datasets import load_diabetes
 
 X, y = load_diabetes(return_X_y=True, scaled=False)
 COUNTS, PATIENTS = [1, 5, 10, 20], 12
-falls = np.zeros((PATIENTS, 3, len(COUNTS)))  # the lowest rows, step by step, by lot
+falls = np.zeros(
+    (PATIENTS, 3, len(COUNTS))
+)  # the lowest rows, step by step, by lot
 foretold = np.zeros((2, PATIENTS, 2, len(COUNTS)))  # of the first two
 for k in range(PATIENTS):
     new, *rows = np.random.RandomState(k).permutation(len(y))[:61]
@@ -125,15 +144,21 @@ for k in range(PATIENTS):
     groups = [np.argsort(fitted.scores_)[:n] for n in COUNTS]
     groups += [choose(AdaptiveGreedy(count=n, step=1), *given) for n in COUNTS]
     for way, of_rest in zip(foretold, (False, True), strict=True):
-        way[k] = -group_influence(fitted, *given[:2], groups, of_rest=of_rest).reshape(2, -1)
-    falls[k] = fall(groups + [np.arange(n) for n in COUNTS], *given).reshape(3, -1)
+        way[k] = -group_influence(
+            fitted, *given[:2], groups, of_rest=of_rest
+        ).reshape(2, -1)
+    falls[k] = fall(groups + [np.arange(n) for n in COUNTS], *given).reshape(
+        3, -1
+    )
 
 # %%
 import matplotlib.pyplot as plt
 
 from skinfluence.plotting import BLUE, GREEN, GREY, VERMILION
 
-figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
+figure, (left, middle, right) = plt.subplots(
+    1, 3, figsize=(12, 4), layout="constrained"
+)
 
 example = int(np.flatnonzero(~is_best[:, 0] & is_best[:, 1])[0])
 X, y = tables[example]
@@ -141,27 +166,57 @@ ends = np.array([[0.0], [1.75]])
 left.plot(X, y, "o", color=GREY, markersize=5)
 left.plot(ends, net.fit(X, y).predict(ends), color="black", label="no row")
 looks = [("lowest scores", VERMILION, "s", 9), ("step by step", BLUE, "o", 13)]
-for rows, (name, colour, marker, size) in zip(chosen[example], looks, strict=True):
+for rows, (name, colour, marker, size) in zip(
+    chosen[example], looks, strict=True
+):
     rest = np.setdiff1d(range(18), rows)
-    left.plot(ends, net.fit(X[rest], y[rest]).predict(ends), color=colour, label=name)
-    left.plot(X[rows], y[rows], marker, color=colour, markersize=size, mfc="none", mew=1.8)
+    left.plot(
+        ends, net.fit(X[rest], y[rest]).predict(ends), color=colour, label=name
+    )
+    left.plot(
+        X[rows],
+        y[rows],
+        marker,
+        color=colour,
+        markersize=size,
+        mfc="none",
+        mew=1.8,
+    )
 left.plot(x, net.fit(X, y).predict(x), "x", color="black", markersize=9, mew=2)
 left.set(xlabel="x", ylabel="y", title="a table: fits without")
 left.legend(frameon=False, loc="upper left")
 
 looks.append(("by lot", GREY, "^", 9))
-for values, (name, colour, marker, _) in zip(falls.transpose(1, 2, 0), looks, strict=True):
+for values, (name, colour, marker, _) in zip(
+    falls.transpose(1, 2, 0), looks, strict=True
+):
     error = values.std(1, ddof=1) / PATIENTS**0.5
-    middle.errorbar(COUNTS, values.mean(1), error, color=colour, marker=marker, label=name)
-middle.set(xlabel="rows left out, of 60", ylabel="fall of the prediction after retraining")
+    middle.errorbar(
+        COUNTS, values.mean(1), error, color=colour, marker=marker, label=name
+    )
+middle.set(
+    xlabel="rows left out, of 60",
+    ylabel="fall of the prediction after retraining",
+)
 middle.set_title(f"{PATIENTS} patients")
 middle.legend(frameon=False, loc="upper left")
 
 right.axline((0, 0), slope=1, color=GREY, linewidth=0.8)
 for way, marker, colour, name in zip(
-    foretold, "s.", (GREEN, "black"), ("sums of scores", "of_rest=True"), strict=True
+    foretold,
+    "s.",
+    (GREEN, "black"),
+    ("sums of scores", "of_rest=True"),
+    strict=True,
 ):
-    right.plot(way.ravel(), falls[:, :2].ravel(), marker, color=colour, mfc="none", label=name)
+    right.plot(
+        way.ravel(),
+        falls[:, :2].ravel(),
+        marker,
+        color=colour,
+        mfc="none",
+        label=name,
+    )
 right.set(xlabel="fall foretold", ylabel="fall after retraining")
 right.set_title("what becomes of a given set")
 right.legend(frameon=False, loc="lower right")
@@ -170,7 +225,9 @@ plt.show()
 # %%
 # What going step by step brings over the lowest scores, with standard errors.
 more = falls[:, 1] - falls[:, 0]
-for n, mean, error in zip(COUNTS, more.mean(0), more.std(0, ddof=1) / PATIENTS**0.5, strict=True):
+for n, mean, error in zip(
+    COUNTS, more.mean(0), more.std(0, ddof=1) / PATIENTS**0.5, strict=True
+):
     print(f"{n:2d} rows left out: {mean:4.1f} ± {error:.1f}")
 
 # %%

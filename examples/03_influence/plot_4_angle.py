@@ -56,7 +56,9 @@ def make_net(lr=0.02, **module):
 def train(net, data, epochs):
     """Train for some epochs more."""
     X, y = data[:2]
-    return net.set_params(max_epochs=epochs).partial_fit(X.astype("float32"), y.astype("float32"))
+    return net.set_params(max_epochs=epochs).partial_fit(
+        X.astype("float32"), y.astype("float32")
+    )
 
 
 moons = make_noisy_moons()
@@ -83,10 +85,16 @@ class Comparison:
 
     def __init__(self, net, data):
         self.module = deepcopy(net.module_).double()
-        self.names, self.tensors = zip(*self.module.named_parameters(), strict=True)
+        self.names, self.tensors = zip(
+            *self.module.named_parameters(), strict=True
+        )
         theta = torch.cat([p.detach().reshape(-1) for p in self.tensors])
-        X, y, X_val, y_val = (torch.as_tensor(a, dtype=torch.float64) for a in data[:4])
-        one = grad(lambda theta, x, label: self.loss(theta, x[None], label[None]))
+        X, y, X_val, y_val = (
+            torch.as_tensor(a, dtype=torch.float64) for a in data[:4]
+        )
+        one = grad(
+            lambda theta, x, label: self.loss(theta, x[None], label[None])
+        )
         self.gradients = vmap(one, (None, 0, 0))(theta, X, y)
         self.v = grad(self.loss)(theta, X_val, y_val)
         H = jacrev(grad(self.loss))(theta, X, y).detach()
@@ -103,8 +111,12 @@ class Comparison:
 
     def at(self, damping):
         """Cosine of the two directions, rank agreement of the scores, AUC for wrong labels."""
-        u = self.basis @ ((self.basis.T @ self.v) / (self.eigenvalues + damping))
-        plain, scores = (self.gradients @ direction for direction in (self.v, u))
+        u = self.basis @ (
+            (self.basis.T @ self.v) / (self.eigenvalues + damping)
+        )
+        plain, scores = (
+            self.gradients @ direction for direction in (self.v, u)
+        )
         return (
             float(torch.cosine_similarity(self.v, u, dim=0)),
             float(spearmanr(plain, scores)[0]),
@@ -122,7 +134,9 @@ for epochs in np.diff(EPOCHS, prepend=0):
     history.append(Comparison(train(net, moons, int(epochs)), moons))
 
 models = {
-    "logistic regression, half moons": Comparison(train(make_net(), moons, 100), moons),
+    "logistic regression, half moons": Comparison(
+        train(make_net(), moons, 100), moons
+    ),
     "logistic regression, breast cancer": Comparison(
         train(make_net(n_features=30), cancer, 100), cancer
     ),
@@ -149,27 +163,58 @@ import matplotlib.pyplot as plt
 
 from skinfluence.plotting import BLUE, GREEN, GREY, VERMILION
 
-LABELS = ("cosine of directions", "rank agreement of scores", "ROC AUC for wrong labels")
+LABELS = (
+    "cosine of directions",
+    "rank agreement of scores",
+    "ROC AUC for wrong labels",
+)
 dampings = np.logspace(-4, 2, 25)
 figure, axes = plt.subplots(1, 3, figsize=(9, 3.7), layout="constrained")
 styles = ((BLUE, "o"), (GREEN, "s"), (VERMILION, "^"))
-for (name, model), (colour, marker) in zip(models.items(), styles, strict=True):
+for (name, model), (colour, marker) in zip(
+    models.items(), styles, strict=True
+):
     values = np.array([model.at(damping) for damping in dampings])
     positive = np.array([model.is_positive(damping) for damping in dampings])
     for ax, column in zip(axes, values.T, strict=True):
         ax.plot(dampings, column, color=colour, linewidth=1)
         ax.plot(
-            dampings[positive], column[positive], marker, color=colour, markersize=5, label=name
+            dampings[positive],
+            column[positive],
+            marker,
+            color=colour,
+            markersize=5,
+            label=name,
         )
-        ax.plot(dampings[~positive], column[~positive], marker, color=colour, mfc="white", ms=5)
+        ax.plot(
+            dampings[~positive],
+            column[~positive],
+            marker,
+            color=colour,
+            mfc="white",
+            ms=5,
+        )
     if positive.all():
         low, high = (float(model.eigenvalues[i]) + dampings for i in (0, -1))
-        axes[0].plot(dampings, 2 * np.sqrt(low * high) / (low + high), color=colour, linestyle=":")
+        axes[0].plot(
+            dampings,
+            2 * np.sqrt(low * high) / (low + high),
+            color=colour,
+            linestyle=":",
+        )
 for ax, label, chance in zip(axes, LABELS, (0, 0, 0.5), strict=True):
     ax.axhline(chance, color=GREY, linewidth=0.8)
-    ax.set(title=label, xscale="log", xlabel="damping λ", ylim=(-0.25 if chance == 0 else 0, 1.05))
+    ax.set(
+        title=label,
+        xscale="log",
+        xlabel="damping λ",
+        ylim=(-0.25 if chance == 0 else 0, 1.05),
+    )
 figure.legend(
-    *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
+    *axes[0].get_legend_handles_labels(),
+    loc="outside lower center",
+    ncols=3,
+    frameon=False,
 )
 plt.show()
 
@@ -183,18 +228,42 @@ plt.show()
 # whatever the angle: a small cosine alone does not make a score a bad one, a matrix that is
 # indefinite or nearly singular does.
 figure, axes = plt.subplots(1, 3, figsize=(9, 3.7), layout="constrained")
-for damping, colour, marker in ((0.1, VERMILION, "^"), (1.0, GREEN, "s"), (10.0, BLUE, "o")):
+for damping, colour, marker in (
+    (0.1, VERMILION, "^"),
+    (1.0, GREEN, "s"),
+    (10.0, BLUE, "o"),
+):
     values = np.array([model.at(damping) for model in history])
     positive = np.array([model.is_positive(damping) for model in history])
     for ax, column in zip(axes, values.T, strict=True):
         ax.plot(EPOCHS, column, color=colour, linewidth=1)
-        ax.plot(EPOCHS[positive], column[positive], marker, color=colour, label=f"λ = {damping:g}")
-        ax.plot(EPOCHS[~positive], column[~positive], marker, color=colour, mfc="white")
+        ax.plot(
+            EPOCHS[positive],
+            column[positive],
+            marker,
+            color=colour,
+            label=f"λ = {damping:g}",
+        )
+        ax.plot(
+            EPOCHS[~positive],
+            column[~positive],
+            marker,
+            color=colour,
+            mfc="white",
+        )
 for ax, label, chance in zip(axes, LABELS, (0, 0, 0.5), strict=True):
     ax.axhline(chance, color=GREY, linewidth=0.8)
-    ax.set(title=label, xscale="log", xlabel="epochs", ylim=(-0.45 if chance == 0 else 0, 1.05))
+    ax.set(
+        title=label,
+        xscale="log",
+        xlabel="epochs",
+        ylim=(-0.45 if chance == 0 else 0, 1.05),
+    )
 figure.legend(
-    *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
+    *axes[0].get_legend_handles_labels(),
+    loc="outside lower center",
+    ncols=3,
+    frameon=False,
 )
 plt.show()
 

@@ -13,7 +13,11 @@ from tempfile import mkdtemp
 from joblib import Memory
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
+from sklearn.model_selection import (
+    GridSearchCV,
+    StratifiedKFold,
+    train_test_split,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -31,7 +35,9 @@ pipe = make_pipeline(StandardScaler(), FilteredEstimator(booster, selector))
 fractions = [0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3]
 parameter = "filteredestimator__selector__rule__fraction"
 search = GridSearchCV(
-    pipe, {parameter: fractions}, cv=StratifiedKFold(3, shuffle=True, random_state=0)
+    pipe,
+    {parameter: fractions},
+    cv=StratifiedKFold(3, shuffle=True, random_state=0),
 )
 
 # %%
@@ -41,13 +47,17 @@ search = GridSearchCV(
 X, y = load_breast_cancer(return_X_y=True)
 seen, true, chosen, gain = [], [], [], []
 for seed in range(5):
-    X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=seed)
+    X_train, X_test, y_train, y_test = train_test_split(
+        X, y, stratify=y, random_state=seed
+    )
     y_noisy, is_wrong = flip_labels(y_train, 0.2, random_state=seed)
     search.fit(X_train, y_noisy)
     seen.append(search.cv_results_["mean_test_score"])
     true.append(
         [
-            pipe.set_params(**{parameter: fraction}).fit(X_train, y_noisy).score(X_test, y_test)
+            pipe.set_params(**{parameter: fraction})
+            .fit(X_train, y_noisy)
+            .score(X_test, y_test)
             for fraction in fractions
         ]
     )
@@ -67,9 +77,18 @@ for scores, style, colour, label in [
 ]:
     error = np.std(scores, axis=0, ddof=1) / len(scores) ** 0.5
     ax.errorbar(
-        fractions, np.mean(scores, axis=0), error, fmt=style, color=colour, label=label, capsize=3
+        fractions,
+        np.mean(scores, axis=0),
+        error,
+        fmt=style,
+        color=colour,
+        label=label,
+        capsize=3,
     )
-ax.set(xlabel="share of the training rows dropped", ylabel="accuracy of the boosted trees")
+ax.set(
+    xlabel="share of the training rows dropped",
+    ylabel="accuracy of the boosted trees",
+)
 ax.set_title("mean and standard error of five splits, 20 % wrong labels")
 ax.legend(frameon=False, loc="center right")
 plt.show()
@@ -78,4 +97,6 @@ plt.show()
 # The fitted pipeline tells which rows it was fitted on.
 final = search.best_estimator_[-1]
 dropped = ~final.selector_.support_
-print(f"{is_wrong[dropped].sum()} of {dropped.sum()} dropped rows had a wrong label")
+print(
+    f"{is_wrong[dropped].sum()} of {dropped.sum()} dropped rows had a wrong label"
+)

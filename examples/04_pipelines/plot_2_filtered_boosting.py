@@ -48,7 +48,10 @@ def compare(X, y, is_wrong, X_test, y_test, seed):
     for name, order in found.items():
         if isinstance(order, np.ndarray):
             fitted = trees.fit(X[order[k:]], y[order[k:]])
-            found[name] = fitted.score(X_test, y_test), is_wrong[order[:k]].mean()
+            found[name] = (
+                fitted.score(X_test, y_test),
+                is_wrong[order[:k]].mean(),
+            )
     return found
 
 
@@ -63,9 +66,13 @@ for noise in NOISE:
             X, y, test_size=0.4, stratify=y, random_state=seed
         )
         y_train, is_wrong = flip_labels(y_train, noise, random_state=seed)
-        for name, pair in compare(X_train, y_train, is_wrong, X_test, y_test, seed).items():
+        for name, pair in compare(
+            X_train, y_train, is_wrong, X_test, y_test, seed
+        ).items():
             found.setdefault(name, {}).setdefault(noise, []).append(pair)
-accuracy, precision = np.moveaxis([[of[noise] for of in found.values()] for noise in NOISE], -1, 0)
+accuracy, precision = np.moveaxis(
+    [[of[noise] for of in found.values()] for noise in NOISE], -1, 0
+)
 
 # %%
 # Splits differ more than the fits do, so each split is compared with itself: a thin line is a
@@ -74,17 +81,27 @@ import matplotlib.pyplot as plt
 
 from skinfluence.plotting import BLUE, GREEN, GREY, VERMILION
 
-figure, axes = plt.subplots(1, 2, figsize=(9.5, 4), sharey=True, layout="constrained")
+figure, axes = plt.subplots(
+    1, 2, figsize=(9.5, 4), sharey=True, layout="constrained"
+)
 for ax, noise, values in zip(axes, NOISE, accuracy, strict=True):
     ax.plot(values, color=GREY, linewidth=0.8, alpha=0.6)
     for k, colour in enumerate(("black", GREY, VERMILION, BLUE, GREEN)):
         mean = values[k].mean()
         ax.plot(k, mean, "o", color=colour, markersize=9)
         ax.annotate(
-            f"{mean:.3f}", (k, 0.02), xycoords=("data", "axes fraction"), color=colour, ha="center"
+            f"{mean:.3f}",
+            (k, 0.02),
+            xycoords=("data", "axes fraction"),
+            color=colour,
+            ha="center",
         )
-    ax.set_xticks(range(len(found)), [name.replace(" ", "\n", 1) for name in found])
-    ax.set(title=f"{noise:.0%} of the labels wrong", xlabel="left out of the fit")
+    ax.set_xticks(
+        range(len(found)), [name.replace(" ", "\n", 1) for name in found]
+    )
+    ax.set(
+        title=f"{noise:.0%} of the labels wrong", xlabel="left out of the fit"
+    )
     ax.set_xlim(-0.5, len(found) - 0.5)
     ax.grid(axis="y", alpha=0.3)
 axes[0].set_ylabel("accuracy of the trees on right labels")
@@ -97,7 +114,9 @@ from scipy.stats import t
 
 
 def interval(values):
-    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+    half = (
+        t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+    )
     return f"{100 * values.mean():+.1f} ± {100 * half:.1f}"
 
 
@@ -105,8 +124,12 @@ for noise, values, share in zip(NOISE, accuracy, precision, strict=True):
     print(f"{noise:.0%} of the labels wrong; left out of the fit:")
     for k, name in list(enumerate(found))[1:]:
         gain = interval(values[k] - values[0])
-        print(f"    {name:18s} {gain:12s} {share[k].mean():.0%} of these had a wrong label")
-    print(f"    the net's choice over that of the trees: {interval(values[3] - values[2])}")
+        print(
+            f"    {name:18s} {gain:12s} {share[k].mean():.0%} of these had a wrong label"
+        )
+    print(
+        f"    the net's choice over that of the trees: {interval(values[3] - values[2])}"
+    )
 
 # %%
 # What is to be seen

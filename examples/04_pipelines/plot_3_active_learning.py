@@ -50,7 +50,9 @@ def margin_spread(X, y, net, seed):
 
 
 def ldm(X, y, net, seed):
-    return LDMQuery(FrozenEstimator(net), random_state=seed).query(X, y, batch_size=BATCH)
+    return LDMQuery(FrozenEstimator(net), random_state=seed).query(
+        X, y, batch_size=BATCH
+    )
 
 
 def influence(X, y, net, seed, spread=1):
@@ -78,9 +80,14 @@ X, y_true = load_digits(return_X_y=True)
 X = X.astype(np.float32)
 accuracy = np.zeros((len(WAYS), SEEDS, ROUNDS + 1))
 for seed in range(SEEDS):
-    pool, test = train_test_split(np.arange(len(X)), train_size=1000, random_state=seed)
+    pool, test = train_test_split(
+        np.arange(len(X)), train_size=1000, random_state=seed
+    )
     start, _ = train_test_split(
-        np.arange(1000), train_size=40, stratify=y_true[pool], random_state=seed
+        np.arange(1000),
+        train_size=40,
+        stratify=y_true[pool],
+        random_state=seed,
     )
     for w, way in enumerate(WAYS.values()):
         y = np.full(1000, np.nan)
@@ -88,7 +95,9 @@ for seed in range(SEEDS):
         for k in range(ROUNDS + 1):
             known = ~np.isnan(y)
             torch.manual_seed(seed)
-            net = TabularClassifier(max_epochs=20, lr=1e-2, batch_size=32, module__hidden=(64,))
+            net = TabularClassifier(
+                max_epochs=20, lr=1e-2, batch_size=32, module__hidden=(64,)
+            )
             net.fit(X[pool][known], y[known].astype(int))
             accuracy[w, seed, k] = net.score(X[test], y_true[test])
             if k < ROUNDS:
@@ -102,10 +111,19 @@ labels = 40 + BATCH * np.arange(ROUNDS + 1)
 colours = ["#7F7F7F", "#0072B2", "#0072B2", "#009E73", "#D55E00", "#D55E00"]
 lines = [":", "--", "-", "-", "--", "-"]
 figure, ax = plt.subplots(figsize=(7.5, 4.6), layout="constrained")
-for name, of_way, colour, line in zip(WAYS, accuracy, colours, lines, strict=True):
+for name, of_way, colour, line in zip(
+    WAYS, accuracy, colours, lines, strict=True
+):
     mean, error = of_way.mean(0), of_way.std(0, ddof=1) / SEEDS**0.5
     ax.plot(labels, mean, line, color=colour, label=name, linewidth=2)
-    ax.fill_between(labels, mean - error, mean + error, color=colour, alpha=0.12, linewidth=0)
+    ax.fill_between(
+        labels,
+        mean - error,
+        mean + error,
+        color=colour,
+        alpha=0.12,
+        linewidth=0,
+    )
 ax.set(
     xlabel="labelled rows",
     ylabel="test accuracy (band: standard error)",
@@ -119,7 +137,9 @@ plt.show()
 # The gain over labels by lot, averaged over the rounds; each repetition is a pair.
 for name, of_way in zip(WAYS, accuracy, strict=True):
     gain = (of_way - accuracy[0])[:, 1:].mean(1)
-    print(f"{name:18s} {gain.mean():+.3f} ± {gain.std(ddof=1) / SEEDS**0.5:.3f}")
+    print(
+        f"{name:18s} {gain.mean():+.3f} ± {gain.std(ddof=1) / SEEDS**0.5:.3f}"
+    )
 
 # %%
 # Influence is behind margin sampling here, and without the spread little better than labels by lot:

@@ -32,7 +32,11 @@ adult = load_adult()
 encode = make_column_transformer(
     (StandardScaler(), make_column_selector(dtype_include="number")),
     (
-        OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=50, sparse_output=False),
+        OneHotEncoder(
+            handle_unknown="infrequent_if_exist",
+            min_frequency=50,
+            sparse_output=False,
+        ),
         make_column_selector(dtype_exclude="number"),
     ),
 )
@@ -43,7 +47,9 @@ def fit(X, y):
     """A linear net; the same seed each time."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return TabularClassifier(module__hidden=(), lr=1e-2, max_epochs=20).fit(X, y)
+        return TabularClassifier(
+            module__hidden=(), lr=1e-2, max_epochs=20
+        ).fit(X, y)
 
 
 def fgsm(width):
@@ -53,7 +59,10 @@ def fgsm(width):
 
 def accuracies(net, X, y, attacked):
     """On clean rows, on rows attacked at the old model, on rows attacked at this one."""
-    return [(net.predict(rows) == y).mean() for rows in (X, attacked, fgsm(X.shape[1])(net, X, y))]
+    return [
+        (net.predict(rows) == y).mean()
+        for rows in (X, attacked, fgsm(X.shape[1])(net, X, y))
+    ]
 
 
 # %%
@@ -62,7 +71,11 @@ arms = {}
 for seed in range(5):
     rows = np.random.RandomState(seed).permutation(len(adult.target))
     parts = rows[:4000], rows[4000:6000], rows[6000:9000]
-    X = encode.fit(adult.data.iloc[parts[0]]).transform(adult.data).astype(np.float32)
+    X = (
+        encode.fit(adult.data.iloc[parts[0]])
+        .transform(adult.data)
+        .astype(np.float32)
+    )
     y = (adult.target == ">50K").to_numpy().astype(int)
     (X_train, X_val, X_test), (y_train, y_val, y_test) = (
         [a[part] for part in parts] for a in (X, y)
@@ -70,9 +83,13 @@ for seed in range(5):
     net = fit(X_train, y_train)
     attack = fgsm(X.shape[1])
     attacked = attack(net, X_test, y_test)
-    arms.setdefault("no defence", []).append(accuracies(net, X_test, y_test, attacked))
+    arms.setdefault("no defence", []).append(
+        accuracies(net, X_test, y_test, attacked)
+    )
 
-    scorer = InfluenceScorer(FrozenEstimator(net), target=Robustness(attack), random_state=seed)
+    scorer = InfluenceScorer(
+        FrozenEstimator(net), target=Robustness(attack), random_state=seed
+    )
     scores = scorer.fit(X_train, y_train, X_val=X_val, y_val=y_val).scores_
     lot = np.random.RandomState(seed).uniform(size=len(scores))
     for action in ("drop", "relabel"):
@@ -94,7 +111,10 @@ kinds = [
     ("attacked at the defended model", "D", "#D55E00"),
 ]
 for at, found in enumerate(arms.values()):
-    mean, error = np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / len(found) ** 0.5
+    mean, error = (
+        np.mean(found, axis=0),
+        np.std(found, axis=0, ddof=1) / len(found) ** 0.5,
+    )
     for k, (label, marker, colour) in enumerate(kinds):
         ax.errorbar(
             mean[k],
@@ -116,4 +136,6 @@ plt.show()
 base = np.array(arms.pop("no defence"))
 for name, found in arms.items():
     gain = 100 * (np.array(found) - base)
-    print(f"{name:22s} old attack {gain[:, 1].round(1)}  new attack {gain[:, 2].round(1)}")
+    print(
+        f"{name:22s} old attack {gain[:, 1].round(1)}  new attack {gain[:, 2].round(1)}"
+    )

@@ -60,17 +60,24 @@ def one_split(seed):
         images, digits, train_size=1000, stratify=digits, random_state=seed
     )
     trusted = {"X_val": X_rest[:200], "y_val": y_rest[:200]}
-    y, is_wrong = flip_labels(y_true, 0.1, kind="instance", X=X, random_state=seed)
+    y, is_wrong = flip_labels(
+        y_true, 0.1, kind="instance", X=X, random_state=seed
+    )
     torch.manual_seed(seed)
     fitted = FrozenEstimator(net.fit(X, y))
     plain = InfluenceScorer(fitted).fit(X, y, **trusted)
-    labels = InfluenceScorer(fitted, classwise=True, normalize="reference").fit(X, y, **trusted)
+    labels = InfluenceScorer(
+        fitted, classwise=True, normalize="reference"
+    ).fit(X, y, **trusted)
     scores = {
         "inner product": plain.scores_,
         "over candidate labels": labels.scores_,
         "the net's probability": fitted.predict_proba(X)[np.arange(len(y)), y],
     }
-    better = {"best candidate": labels.transform(X).argmax(1), "predicted": fitted.predict(X)}
+    better = {
+        "best candidate": labels.transform(X).argmax(1),
+        "predicted": fitted.predict(X),
+    }
     return X, y_true, y, is_wrong, scores, better
 
 
@@ -82,7 +89,13 @@ splits = [one_split(seed) for seed in range(SPLITS)]
 # given and the best one; green where the given label is wrong indeed.
 import matplotlib.pyplot as plt
 
-from skinfluence.plotting import BLUE, GREEN, VERMILION, DetectionCurveDisplay, ImageGridDisplay
+from skinfluence.plotting import (
+    BLUE,
+    GREEN,
+    VERMILION,
+    DetectionCurveDisplay,
+    ImageGridDisplay,
+)
 
 X, y_true, y, is_wrong, scores, better = splits[0]
 worst = np.argsort(scores["over candidate labels"])[:TOP]
@@ -94,9 +107,19 @@ figure, (left, right) = plt.subplots(
 grid = ImageGridDisplay(X[worst], names, columns=8).plot(ax=left)
 for caption, wrong in zip(grid.captions_, is_wrong[worst], strict=True):
     caption.set_color(GREEN if wrong else VERMILION)
-for (name, values), colour in zip(scores.items(), (VERMILION, BLUE, "black"), strict=True):
-    DetectionCurveDisplay.from_scores(is_wrong, values, name=name, ax=right, color=colour)
-right.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize="small")
+for (name, values), colour in zip(
+    scores.items(), (VERMILION, BLUE, "black"), strict=True
+):
+    DetectionCurveDisplay.from_scores(
+        is_wrong, values, name=name, ax=right, color=colour
+    )
+right.legend(
+    loc="lower center",
+    bbox_to_anchor=(0.5, 1),
+    ncols=2,
+    frameon=False,
+    fontsize="small",
+)
 plt.show()
 
 # %%
@@ -105,22 +128,38 @@ from skinfluence.metrics import detection_report
 
 
 def mean(values):
-    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1) / SPLITS**0.5:.3f}"
+    return (
+        f"{np.mean(values):.3f} ± {np.std(values, ddof=1) / SPLITS**0.5:.3f}"
+    )
 
 
-print(f"AUC; share of wrong labels among the {TOP} lowest, and among the {TOP} highest:")
+print(
+    f"AUC; share of wrong labels among the {TOP} lowest, and among the {TOP} highest:"
+)
 for name in scores:
     auc = [detection_report(w, s[name])["roc_auc"] for *_, w, s, _ in splits]
     sorted_ = [w[np.argsort(s[name])] for *_, w, s, _ in splits]
-    ends = mean([w[:TOP].mean() for w in sorted_]), mean([w[-TOP:].mean() for w in sorted_])
+    ends = (
+        mean([w[:TOP].mean() for w in sorted_]),
+        mean([w[-TOP:].mean() for w in sorted_]),
+    )
     print(f"    {name:22s}", mean(auc), *ends, sep="  ")
 print("share of the wrong labels that are put right:")
 for name in better:
-    print(f"    {name:22s} ", mean([(b[name] == t)[w].mean() for _, t, _, w, _, b in splits]))
+    print(
+        f"    {name:22s} ",
+        mean([(b[name] == t)[w].mean() for _, t, _, w, _, b in splits]),
+    )
 by_heart = [(b["predicted"] == y)[w].mean() for _, _, y, w, _, b in splits]
 print("share that the net has learnt by heart:", mean(by_heart))
-hits = [(b["best candidate"] == t)[w & (b["predicted"] == y)] for _, t, y, w, _, b in splits]
-print("    of these the best candidate puts right:", mean([hit.mean() for hit in hits]))
+hits = [
+    (b["best candidate"] == t)[w & (b["predicted"] == y)]
+    for _, t, y, w, _, b in splits
+]
+print(
+    "    of these the best candidate puts right:",
+    mean([hit.mean() for hit in hits]),
+)
 
 # %%
 # What is to be seen

@@ -15,7 +15,9 @@ from skinfluence.pairwise import influence_matrix
 from skinfluence.text import CausalLM, packaged_model
 
 ways = ["repeat_words", "insert_ones", "replace_vowels", "reverse_words"]
-tasks = make_sentence_transformations(n_train_per_class=8, n_test_per_class=2, random_state=0)
+tasks = make_sentence_transformations(
+    n_train_per_class=8, n_test_per_class=2, random_state=0
+)
 train = [i for way in ways for i in (tasks.classes == way).nonzero()[0]]
 test = [i for way in ways for i in (tasks.classes_test == way).nonzero()[0]]
 
@@ -43,7 +45,9 @@ import matplotlib.pyplot as plt
 matrix = influence_matrix(scorer, tasks.prompts[train], tasks.answers[train])
 figure, ax = plt.subplots(figsize=(6.4, 5.2), layout="constrained")
 largest = abs(matrix).max()
-image = ax.imshow(matrix, cmap="PuOr", vmin=-largest, vmax=largest, aspect="auto")
+image = ax.imshow(
+    matrix, cmap="PuOr", vmin=-largest, vmax=largest, aspect="auto"
+)
 names = [way.replace("_", " ") for way in ways]
 ax.set_xticks([0.5, 2.5, 4.5, 6.5], names)
 ax.set_yticks([3.5, 11.5, 19.5, 27.5], names, rotation=90, va="center")

@@ -33,7 +33,10 @@ drawn = net.sample(16, random_state=0)[:1]
 # The generated digit is the only reference row, and the target is not the training loss: it is the
 # bound on its likelihood. (The scorer wants a y; a diffusion model does not look at it.)
 scorer = InfluenceScorer(
-    FrozenEstimator(net), target=net.variational_bound(), curvature=EKFAC(), random_state=0
+    FrozenEstimator(net),
+    target=net.variational_bound(),
+    curvature=EKFAC(),
+    random_state=0,
 )
 scorer.fit(X, y, X_val=drawn, y_val=[0])
 top = top_rows(scorer, X, y, k=8)
@@ -60,8 +63,16 @@ def show(ax, image, **frame):
 ax = left.subplots()
 show(ax, drawn, linewidth=1)
 ax.set_title("generated")
-for axes, (kind, (rows, colour)) in zip(right.subplots(3, 8), kinds.items(), strict=True):
-    label = {"rotation": 0, "ha": "right", "va": "center", "fontsize": 11, "color": colour}
+for axes, (kind, (rows, colour)) in zip(
+    right.subplots(3, 8), kinds.items(), strict=True
+):
+    label = {
+        "rotation": 0,
+        "ha": "right",
+        "va": "center",
+        "fontsize": 11,
+        "color": colour,
+    }
     axes[0].set_ylabel(kind, **label)
     for ax, row in zip(axes, rows, strict=True):
         show(ax, X[row], color=colour, linewidth=2)

@@ -32,7 +32,9 @@ def exact_influence(X, Y, X_ref, Y_ref, alpha=ALPHA):
     W, own = K_ref @ inverse, K @ inverse
     residual = (Y - own @ Y) / (1 - np.diag(own))[:, None]
     error = W @ Y - Y_ref
-    return (W**2 * (residual**2).sum(1) - 2 * W * (error @ residual.T)).T / Y.shape[1]
+    return (
+        W**2 * (residual**2).sum(1) - 2 * W * (error @ residual.T)
+    ).T / Y.shape[1]
 
 
 digits, labels = load_digits(return_X_y=True)
@@ -51,7 +53,9 @@ def split(seed):
 (X, y, Y), (X_ref, y_ref, Y_ref), _ = split(0)
 retrained = leave_one_out(ridge, X, Y, X_ref, Y_ref, rows=range(3))
 difference = np.abs(retrained - exact_influence(X, Y, X_ref, Y_ref)[:3]).max()
-print(f"largest change {np.abs(retrained).max():.0e}, formula off by at most {difference:.0e}")
+print(
+    f"largest change {np.abs(retrained).max():.0e}, formula off by at most {difference:.0e}"
+)
 
 # %%
 # Ten images a class are chosen in six ways. Three take the highest influence on the reference
@@ -118,19 +122,31 @@ def agreement(A, B, y, y_ref):
     """Rank correlation for each reference image, averaged: of all images, of those of its class."""
     pairs = [(A[:, j], B[:, j], y == c) for j, c in enumerate(y_ref)]
     of_all = np.mean([spearmanr(a, b).statistic for a, b, _ in pairs])
-    return of_all, np.mean([spearmanr(a[own], b[own]).statistic for a, b, own in pairs])
+    return of_all, np.mean(
+        [spearmanr(a[own], b[own]).statistic for a, b, own in pairs]
+    )
 
 
 agree, chosen, accuracy = {}, [], {}
 for seed in range(SPLITS):
     (X, y, Y), (X_ref, y_ref, Y_ref), (X_test, y_test, _) = split(seed)
     exact, given = exact_influence(X, Y, X_ref, Y_ref), (X, y, X_ref, y_ref)
-    plain, curved = (net_influence(*given, seed, curvature) for curvature in (None, EKFAC()))
+    plain, curved = (
+        net_influence(*given, seed, curvature) for curvature in (None, EKFAC())
+    )
     for name, A, B in [
         ("kernel, net", exact, plain),
         ("kernel, net with curvature", exact, curved),
-        ("the latter, another seed", curved, net_influence(*given, seed + 100, EKFAC())),
-        ("kernel, ten times the penalty", exact, exact_influence(X, Y, X_ref, Y_ref, 10 * ALPHA)),
+        (
+            "the latter, another seed",
+            curved,
+            net_influence(*given, seed + 100, EKFAC()),
+        ),
+        (
+            "kernel, ten times the penalty",
+            exact,
+            exact_influence(X, Y, X_ref, Y_ref, 10 * ALPHA),
+        ),
     ]:
         agree.setdefault(name, []).append(agreement(A, B, y, y_ref))
     ways = {
@@ -146,7 +162,9 @@ for seed in range(SPLITS):
         torch.manual_seed(seed)
         net = TabularClassifier(max_epochs=25, lr=3e-3).fit(X[rows], y[rows])
         right = ridge.fit(X[rows], Y[rows]).predict(X_test).argmax(1) == y_test
-        accuracy.setdefault(name, []).append((right.mean(), net.score(X_test, y_test)))
+        accuracy.setdefault(name, []).append(
+            (right.mean(), net.score(X_test, y_test))
+        )
 
 # %%
 # Left: of each class the image that comes first, in the first split. Right: a thin line is a split,
@@ -164,27 +182,37 @@ ImageGridDisplay(X[shown].reshape(-1, 8, 8)).plot(ax=left)
 left.set_yticks(8 * (1.35 * np.arange(len(names)) + 0.5), names)
 left.tick_params(length=0)
 values = np.array(list(accuracy.values()))
-for k, (name, colour, marker) in enumerate((("kernel", BLUE, "o"), ("net", VERMILION, "s"))):
+for k, (name, colour, marker) in enumerate(
+    (("kernel", BLUE, "o"), ("net", VERMILION, "s"))
+):
     right.plot(values[:-1, :, k], color=colour, linewidth=0.7, alpha=0.5)
     right.plot(values[:-1, :, k].mean(1), marker, color=colour, label=name)
     right.axhline(values[-1, :, k].mean(), color=colour, linestyle=":")
 right.set_xticks(range(len(names)), names)
-right.set(xlabel="choice of a hundred images", ylabel="accuracy of a fit to them")
+right.set(
+    xlabel="choice of a hundred images", ylabel="accuracy of a fit to them"
+)
 right.grid(axis="y", alpha=0.3)
 right.legend(frameon=False, loc="lower right")
 plt.show()
 
 # %%
-print("rank agreement of influences, with standard errors: all images, those of the class")
+print(
+    "rank agreement of influences, with standard errors: all images, those of the class"
+)
 for name, found in agree.items():
     mean, error = np.mean(found, 0), np.std(found, 0, ddof=1) / SPLITS**0.5
-    print(f"    {name:30s} {mean[0]:.2f} ± {error[0]:.2f}  {mean[1]:.2f} ± {error[1]:.2f}")
+    print(
+        f"    {name:30s} {mean[0]:.2f} ± {error[0]:.2f}  {mean[1]:.2f} ± {error[1]:.2f}"
+    )
 print("accuracy over that of images by lot, in points: a kernel, a net")
 gain = 100 * (values - values[names.index("by\nlot")])
 for name, found in zip(accuracy, gain, strict=True):
     mean, error = found.mean(0), found.std(0, ddof=1) / SPLITS**0.5
     name = name.replace("\n", " ")
-    print(f"    {name:22s} {mean[0]:+5.1f} ± {error[0]:.1f}  {mean[1]:+5.1f} ± {error[1]:.1f}")
+    print(
+        f"    {name:22s} {mean[0]:+5.1f} ± {error[0]:.1f}  {mean[1]:+5.1f} ± {error[1]:.1f}"
+    )
 
 # %%
 # What is to be seen

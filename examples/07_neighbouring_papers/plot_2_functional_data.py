@@ -19,7 +19,9 @@ GRID = (np.arange(24) + 0.5) / 24
 
 
 def bump(first, second):
-    weight = np.exp(-((GRID[:, None] - first) ** 2 + (GRID - second) ** 2) / 0.03)
+    weight = np.exp(
+        -((GRID[:, None] - first) ** 2 + (GRID - second) ** 2) / 0.03
+    )
     return weight / weight.sum()
 
 
@@ -50,8 +52,12 @@ class ProductBasis(TransformerMixin, BaseEstimator):
     def fit(self, X, y=None):
         knots = np.r_[[0] * 3, np.linspace(0, 1, self.n_splines - 2), [1] * 3]
         at = [(np.arange(size) + 0.5) / size for size in X.shape[1:]]
-        self.splines_ = [BSpline.design_matrix(x, knots, 3).toarray() for x in at]
-        self.projections_ = [np.linalg.pinv(splines) for splines in self.splines_]
+        self.splines_ = [
+            BSpline.design_matrix(x, knots, 3).toarray() for x in at
+        ]
+        self.projections_ = [
+            np.linalg.pinv(splines) for splines in self.splines_
+        ]
         return self
 
     def transform(self, X):
@@ -60,7 +66,9 @@ class ProductBasis(TransformerMixin, BaseEstimator):
 
     def inverse_transform(self, C):
         first, second = self.splines_
-        return first @ C.reshape(-1, first.shape[1], second.shape[1]) @ second.T
+        return (
+            first @ C.reshape(-1, first.shape[1], second.shape[1]) @ second.T
+        )
 
 
 # %%
@@ -74,7 +82,11 @@ import torch
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import Pipeline
 
-from skinfluence import FilteredEstimator, InfluenceSampleSelector, InfluenceScorer
+from skinfluence import (
+    FilteredEstimator,
+    InfluenceSampleSelector,
+    InfluenceScorer,
+)
 from skinfluence.curvature import EKFAC
 from skinfluence.nets import TabularRegressor
 from skinfluence.retraining import retrain
@@ -82,19 +94,33 @@ from skinfluence.rules import Budget
 
 SUBJECTS, WRONG, TABLES = 300, 60, 8
 net = TabularRegressor(
-    module__hidden=(32,), max_epochs=30, lr=1e-2, batch_size=32, optimizer__weight_decay=0.1
+    module__hidden=(32,),
+    max_epochs=30,
+    lr=1e-2,
+    batch_size=32,
+    optimizer__weight_decay=0.1,
 )
 scorer = InfluenceScorer(net, curvature=EKFAC(damping=0.1))
-model = FilteredEstimator(net, InfluenceSampleSelector(scorer, Budget(count=WRONG)))
+model = FilteredEstimator(
+    net, InfluenceSampleSelector(scorer, Budget(count=WRONG))
+)
 plain = Pipeline([("basis", ProductBasis()), ("model", net)])
-filtered = Pipeline([("basis", ProductBasis()), ("model", model)], transform_input=["X_val"])
+filtered = Pipeline(
+    [("basis", ProductBasis()), ("model", model)], transform_input=["X_val"]
+)
 
 
 def r_squared(fitted, X, y):
     return fitted.score(X, y)
 
 
-CHOICES = ["nobody", "by lot", "largest errors", "lowest scores", "the wrong ones"]
+CHOICES = [
+    "nobody",
+    "by lot",
+    "largest errors",
+    "lowest scores",
+    "the wrong ones",
+]
 explained, wrong = [], []
 for table in range(TABLES):
     rng = np.random.RandomState(table)
@@ -104,12 +130,18 @@ for table in range(TABLES):
     torch.manual_seed(table)
     error = np.abs(cross_val_predict(plain, X, y, cv=3) - y)
     with sklearn.config_context(enable_metadata_routing=True):
-        filtered.set_params(model__random_state=table).fit(X, y, X_val=known[0], y_val=known[1])
+        filtered.set_params(model__random_state=table).fit(
+            X, y, X_val=known[0], y_val=known[1]
+        )
     scores = filtered["model"].selector_.scores_
-    orders = np.array([rng.permutation(SUBJECTS), -error, scores, ~is_wrong]).argsort(1)
+    orders = np.array(
+        [rng.permutation(SUBJECTS), -error, scores, ~is_wrong]
+    ).argsort(1)
     kept = np.ones((len(CHOICES), SUBJECTS), dtype=bool)
     np.put_along_axis(kept[1:], orders[:, :WRONG], False, axis=1)
-    fits = retrain(plain, X, y, kept, *new, outcome=r_squared, random_state=table)
+    fits = retrain(
+        plain, X, y, kept, *new, outcome=r_squared, random_state=table
+    )
     explained.append(fits[:, 0])
     wrong.append(is_wrong[orders[:, :WRONG]].mean(1))
 explained, wrong = np.array(explained), np.array(wrong)
@@ -125,9 +157,16 @@ figure = plt.figure(figsize=(11.5, 4.4), layout="constrained")
 on_left, on_right = figure.subfigures(1, 2, width_ratios=[1.35, 1])
 basis, lowest = filtered["basis"], scores.argsort()[:8]
 smooth = basis.inverse_transform(basis.transform(X[lowest]))
-for ax, surface, row in zip(on_left.subplots(2, 4).flat, smooth, lowest, strict=True):
+for ax, surface, row in zip(
+    on_left.subplots(2, 4).flat, smooth, lowest, strict=True
+):
     ax.imshow(surface, cmap="PuOr", vmin=-4, vmax=4)
-    ax.contour(bump(0.2, 0.6) + bump(0.8, 0.6), levels=[0.004], colors="black", linewidths=1)
+    ax.contour(
+        bump(0.2, 0.6) + bump(0.8, 0.6),
+        levels=[0.004],
+        colors="black",
+        linewidths=1,
+    )
     name, colour = ("swapped", VERMILION) if is_wrong[row] else ("right", BLUE)
     ax.set_title(name, color=colour, fontsize="medium")
     ax.set(xticks=[], yticks=[])
@@ -135,8 +174,12 @@ on_left.suptitle("the most harmful subjects")
 ax = on_right.subplots()
 ax.plot(explained.T, color=GREY, linewidth=0.8, alpha=0.6)
 ax.plot(explained.mean(0), "o", color="black", markersize=8)
-ax.set_xticks(range(len(CHOICES)), [name.replace(" ", "\n", 1) for name in CHOICES])
-ax.set(xlabel="left out of the fit", ylabel="variance explained in new subjects")
+ax.set_xticks(
+    range(len(CHOICES)), [name.replace(" ", "\n", 1) for name in CHOICES]
+)
+ax.set(
+    xlabel="left out of the fit", ylabel="variance explained in new subjects"
+)
 ax.grid(axis="y", alpha=0.3)
 plt.show()
 
@@ -146,14 +189,20 @@ from scipy.stats import t
 
 
 def interval(values):
-    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+    half = (
+        t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+    )
     return f"{values.mean():+.3f} ± {half:.3f}"
 
 
-print(f"variance explained by a fit to all subjects: {explained[:, 0].mean():.3f}")
+print(
+    f"variance explained by a fit to all subjects: {explained[:, 0].mean():.3f}"
+)
 for c, name in enumerate(CHOICES[1:], start=1):
     gain = interval(explained[:, c] - explained[:, 0])
-    print(f"without {name:15s} {gain}, {wrong[:, c - 1].mean():.0%} of these were swapped")
+    print(
+        f"without {name:15s} {gain}, {wrong[:, c - 1].mean():.0%} of these were swapped"
+    )
 print(f"scores over errors      {interval(explained[:, 3] - explained[:, 2])}")
 
 # %%

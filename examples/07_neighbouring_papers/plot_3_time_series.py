@@ -22,7 +22,9 @@ STEPS, CHANNELS, SIGNALS = 16, 16, 3
 def make_series(n, mix, rng):
     y = rng.randint(4, size=n)
     frequency = np.where(y < 2, 1, 2) * rng.uniform(0.9, 1.1, n)
-    time = frequency[:, None] * np.arange(STEPS) / STEPS + rng.uniform(size=(n, 1))
+    time = frequency[:, None] * np.arange(STEPS) / STEPS + rng.uniform(
+        size=(n, 1)
+    )
     lag = np.where(y % 2, 0.25, -0.25)[:, None]
     level = rng.standard_normal((n, 1)) * np.ones(STEPS)
     waves = np.sin(2 * np.pi * time), np.sin(2 * np.pi * (time + lag)), level
@@ -55,7 +57,9 @@ class PCAPerStep(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X):
-        return self.pca_.transform(X.reshape(-1, X.shape[2])).reshape(*X.shape[:2], -1)
+        return self.pca_.transform(X.reshape(-1, X.shape[2])).reshape(
+            *X.shape[:2], -1
+        )
 
 
 class LSTM(nn.Module):
@@ -107,30 +111,44 @@ from skinfluence.targets import Robustness
 
 def intrinsic_dimension(X, k=10):
     distances = NearestNeighbors(n_neighbors=k).fit(X).kneighbors()[0]
-    return (k - 2) / np.log(distances[:, -1:] / distances[:, :-1]).sum(1).mean()
+    return (k - 2) / np.log(distances[:, -1:] / distances[:, :-1]).sum(
+        1
+    ).mean()
 
 
 COMPONENTS, TABLES, STARTS, WORST = (2, 3, 5, 8, 16), 3, 2, 24
 attack = PGD(0.1, n_steps=5)
-clean, attacked, dimension, wrong = np.zeros((4, TABLES, len(COMPONENTS), STARTS))
+clean, attacked, dimension, wrong = np.zeros(
+    (4, TABLES, len(COMPONENTS), STARTS)
+)
 worst = np.zeros((TABLES, len(COMPONENTS), STARTS, WORST), dtype=int)
 for at in np.ndindex(clean.shape):
     table, c, start = at
     rng = np.random.RandomState(table)
     mix = np.linalg.qr(rng.standard_normal((CHANNELS, SIGNALS)))[0].T * 2
-    (X, y), (X_val, y_val), (X_test, y_test) = (make_series(n, mix, rng) for n in (240, 120, 300))
+    (X, y), (X_val, y_val), (X_test, y_test) = (
+        make_series(n, mix, rng) for n in (240, 120, 300)
+    )
     is_wrong = rng.uniform(size=len(y)) < 0.1
     y = np.where(is_wrong, (y + rng.randint(1, 4, len(y))) % 4, y)
 
     torch.manual_seed(start)
     k = COMPONENTS[c]
-    pipe = make_pipeline(PCAPerStep(k), make_net(LSTM, module__n_inputs=k)).fit(X, y)
+    pipe = make_pipeline(
+        PCAPerStep(k), make_net(LSTM, module__n_inputs=k)
+    ).fit(X, y)
     net = whole(pipe)
     clean[at] = pipe.score(X_test, y_test)
     attacked[at] = net.score(attack(net, X_test, y_test), y_test)
-    dimension[at] = intrinsic_dimension(pipe[0].transform(X).reshape(len(X), -1))
-    scorer = InfluenceScorer(FrozenEstimator(net), target=Robustness(attack), parameters="1.*")
-    worst[at] = scorer.fit(X, y, X_val=X_val, y_val=y_val).scores_.argsort()[:WORST]
+    dimension[at] = intrinsic_dimension(
+        pipe[0].transform(X).reshape(len(X), -1)
+    )
+    scorer = InfluenceScorer(
+        FrozenEstimator(net), target=Robustness(attack), parameters="1.*"
+    )
+    worst[at] = scorer.fit(X, y, X_val=X_val, y_val=y_val).scores_.argsort()[
+        :WORST
+    ]
     wrong[at] = is_wrong[worst[at]].mean()
 
 # %%
@@ -144,9 +162,13 @@ line = range(len(COMPONENTS))
 shared = np.zeros((TABLES, len(COMPONENTS), len(COMPONENTS)))
 for table, a, b in np.ndindex(shared.shape):
     pairs = zip(worst[table, a], worst[table, b, ::-1], strict=True)
-    shared[table, a, b] = np.mean([np.isin(one, other).mean() for one, other in pairs])
+    shared[table, a, b] = np.mean(
+        [np.isin(one, other).mean() for one, other in pairs]
+    )
 
-figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
+figure, (left, middle, right) = plt.subplots(
+    1, 3, figsize=(12, 3.8), layout="constrained"
+)
 for values, colour, label, ax in (
     (clean, BLUE, "as it is", left),
     (attacked, VERMILION, "attacked", left),
@@ -161,20 +183,30 @@ left.set_ylabel("test accuracy")
 right.imshow(shared.mean(0), vmin=0, vmax=1, cmap="Blues")
 for (i, j), value in np.ndenumerate(shared.mean(0)):
     right.text(j, i, f"{value:.2f}", ha="center", va="center")
-right.set(xlabel="components", ylabel="components", title="shared among the worst rows")
+right.set(
+    xlabel="components",
+    ylabel="components",
+    title="shared among the worst rows",
+)
 right.set_xticks(line, COMPONENTS)
 right.set_yticks(line, COMPONENTS)
 plt.show()
 
 # %%
 for c, n_components in enumerate(COMPONENTS):
-    means = [values[:, c].mean() for values in (clean, attacked, dimension, wrong)]
+    means = [
+        values[:, c].mean() for values in (clean, attacked, dimension, wrong)
+    ]
     text = "accuracy {:.2f}, attacked {:.2f}, dimension {:.1f}, wrong labels among the worst {:.0%}"
     print(f"{n_components:2d} components:", text.format(*means))
 same = np.eye(len(COMPONENTS), dtype=bool)
 print(f"worst rows in common, table by table (by lot: {WORST / len(y):.2f})")
-print("    with the same number of components", shared[:, same].mean(1).round(2))
-print("    with another number               ", shared[:, ~same].mean(1).round(2))
+print(
+    "    with the same number of components", shared[:, same].mean(1).round(2)
+)
+print(
+    "    with another number               ", shared[:, ~same].mean(1).round(2)
+)
 
 # %%
 # What is to be seen

@@ -61,7 +61,10 @@ def hop_skip_jump(classifier, given, **params):
 def labels_only(net, Z, y, mask, candidates):
     """Attack each row from the first candidate that the net takes for something else."""
     starts = np.where(mask, candidates, Z[:, None])
-    fools = net.predict(starts.reshape(-1, 64)).reshape(starts.shape[:2]) != y[:, None]
+    fools = (
+        net.predict(starts.reshape(-1, 64)).reshape(starts.shape[:2])
+        != y[:, None]
+    )
     starts = starts[np.arange(len(Z)), fools.argmax(1)]
     params = {"given": {"mask": mask, "x_adv_init": starts}, "verbose": False}
     return FromART(hop_skip_jump, params | QUERIES)(net, Z, y)
@@ -71,16 +74,24 @@ def directions(net, X_train, X, y, seed):
     """Unit vectors along which each attack moves each row."""
     pca = PCA(random_state=0).fit(X_train)
     back = nn.Linear(64, 64)
-    back.weight.data, back.bias.data = map(torch.tensor, (pca.components_.T, pca.mean_))
+    back.weight.data, back.bias.data = map(
+        torch.tensor, (pca.components_.T, pca.mean_)
+    )
     net_of_Z = make_net(nn.Sequential(back, net.module_)).initialize()
-    noise = np.random.RandomState(seed).uniform(size=(200, 64)).astype(np.float32)
+    noise = (
+        np.random.RandomState(seed).uniform(size=(200, 64)).astype(np.float32)
+    )
     Z, noise, some = map(pca.transform, (X, noise, X_train[:200]))
     crossed, found = Crossing()(net_of_Z, Z, y), {}
     for n in (64, 16):
         mask = (np.arange(64) < n).astype(np.float32)
         found[f"gradient, {n} directions"] = (crossed - Z) * mask
-        found[f"labels, from noise, {n}"] = labels_only(net_of_Z, Z, y, mask, noise) - Z
-        found[f"labels, from a row, {n}"] = labels_only(net_of_Z, Z, y, mask, some) - Z
+        found[f"labels, from noise, {n}"] = (
+            labels_only(net_of_Z, Z, y, mask, noise) - Z
+        )
+        found[f"labels, from a row, {n}"] = (
+            labels_only(net_of_Z, Z, y, mask, some) - Z
+        )
     d = np.array(list(found.values())) @ pca.components_
     return list(found), d / np.linalg.norm(d, axis=2, keepdims=True)
 
@@ -108,12 +119,16 @@ for seed in range(NETS):
         X, y, train_size=1200, stratify=y, random_state=seed
     )
     torch.manual_seed(seed)
-    net = make_net(MLP, module__n_inputs=64, module__n_outputs=10, module__hidden=(64, 32))
+    net = make_net(
+        MLP, module__n_inputs=64, module__n_outputs=10, module__hidden=(64, 32)
+    )
     net.fit(X_train, y_train)
     right = np.flatnonzero(net.predict(X_rest) == y_rest)[:ROWS]
     rows, labels = X_rest[right], y_rest[right]
     attacks, d = directions(net, X_train, rows, labels, seed)
-    way = np.clip(rows + np.linspace(0, 2, 51)[:, None, None, None] * d, 0, 1).astype(np.float32)
+    way = np.clip(
+        rows + np.linspace(0, 2, 51)[:, None, None, None] * d, 0, 1
+    ).astype(np.float32)
     wrong = net.predict(way.reshape(-1, 64)).reshape(way.shape[:3]) != labels
     at = np.take_along_axis(way, wrong.argmax(0)[None, ..., None], 0)[0]
     shape, flat = at.shape[:2], at.reshape(-1, 64)
@@ -122,16 +137,36 @@ for seed in range(NETS):
     near = NearestNeighbors(n_neighbors=5).fit(embed(X_train))
     far = near.kneighbors(embed(flat))[0].mean(1).reshape(shape)
 
-    scorer = InfluenceScorer(FrozenEstimator(net), normalize="rows", random_state=0)
+    scorer = InfluenceScorer(
+        FrozenEstimator(net), normalize="rows", random_state=0
+    )
     scorer.fit(X_train, y_train, X_val=rows, y_val=labels)
     asked = {"X_ref": flat, "y_ref": np.tile(labels, len(at))}
     scores = influence_matrix(scorer, X_train, y_train, **asked)
     said = net.predict(flat).reshape(shape)
-    blamed = (y_train[scores.argsort(0)[:WORST]].reshape(-1, *shape) == said).mean(0)
-    agree = spearmanr(scores).statistic[:, :ROWS].reshape(-1, ROWS, ROWS).diagonal(0, 1, 2)
-    found.append((far, np.linalg.norm(at - rows, axis=2), said == said[0], agree, blamed))
+    blamed = (
+        y_train[scores.argsort(0)[:WORST]].reshape(-1, *shape) == said
+    ).mean(0)
+    agree = (
+        spearmanr(scores)
+        .statistic[:, :ROWS]
+        .reshape(-1, ROWS, ROWS)
+        .diagonal(0, 1, 2)
+    )
+    found.append(
+        (
+            far,
+            np.linalg.norm(at - rows, axis=2),
+            said == said[0],
+            agree,
+            blamed,
+        )
+    )
 far, length, same, agree, blamed = np.concatenate(found, -1)
-agree, same = agree[1:], same[1:].astype(bool)  # the first attack agrees with itself
+agree, same = (
+    agree[1:],
+    same[1:].astype(bool),
+)  # the first attack agrees with itself
 
 # %%
 # Left: means over rows with 95 % intervals. Right: a point is a row.
@@ -143,30 +178,77 @@ from skinfluence.plotting import BLUE, GREY, VERMILION
 def ratio(values):
     """Mean ratio to the gradient attack and its 95 % interval."""
     log = np.log(values / values[0])
-    return np.exp(log.mean(1) + log.std(1, ddof=1) / log.shape[1] ** 0.5 * np.c_[[0, -1.96, 1.96]])
+    return np.exp(
+        log.mean(1)
+        + log.std(1, ddof=1) / log.shape[1] ** 0.5 * np.c_[[0, -1.96, 1.96]]
+    )
 
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True, layout="constrained")
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(11, 4.2), sharey=True, layout="constrained"
+)
 mean, low, high = ratio(far)
 line = np.arange(len(attacks))
-left.errorbar(mean, -line, xerr=[mean - low, high - mean], fmt="o", color="black", capsize=4)
+left.errorbar(
+    mean,
+    -line,
+    xerr=[mean - low, high - mean],
+    fmt="o",
+    color="black",
+    capsize=4,
+)
 left.axvline(1, color=GREY, linestyle=":", linewidth=1)
 left.set_yticks(-line, attacks)
-left.set(xlabel="distance from the manifold on the border,\nover that of the first attack")
+left.set(
+    xlabel="distance from the manifold on the border,\nover that of the first attack"
+)
 high, low = 0.1 - line[1:, None] + 0 * agree, -0.1 - line[1:, None] + 0 * agree
-right.plot(agree[same], high[same], "o", color=BLUE, alpha=0.3, label="the same wrong label")
-right.plot(agree[~same], low[~same], "s", color=VERMILION, alpha=0.3, label="another wrong label")
-right.set(xlabel="rank correlation of the training rows' scores\nwith those for the first attack")
+right.plot(
+    agree[same],
+    high[same],
+    "o",
+    color=BLUE,
+    alpha=0.3,
+    label="the same wrong label",
+)
+right.plot(
+    agree[~same],
+    low[~same],
+    "s",
+    color=VERMILION,
+    alpha=0.3,
+    label="another wrong label",
+)
+right.set(
+    xlabel="rank correlation of the training rows' scores\nwith those for the first attack"
+)
 right.legend(frameon=False, loc="upper left")
 plt.show()
 
 # %%
-print("over the first attack: distance from the manifold and length of the change")
-for name, of_far, of_length in zip(attacks, ratio(far).T, ratio(length).T, strict=True):
-    print(f"{name:24s}", *("  {:.2f} ({:.2f} to {:.2f})".format(*v) for v in (of_far, of_length)))
-print(f"wrong label of the first attack: {same.mean():.0%} of the rows; rank correlation", end=" ")
-print(f"{np.median(agree[same]):.2f} (median), with another {np.median(agree[~same]):.2f}")
-print(f"of the {WORST} lowest scores, {blamed.mean():.0%} belong to rows with that wrong label")
+print(
+    "over the first attack: distance from the manifold and length of the change"
+)
+for name, of_far, of_length in zip(
+    attacks, ratio(far).T, ratio(length).T, strict=True
+):
+    print(
+        f"{name:24s}",
+        *(
+            "  {:.2f} ({:.2f} to {:.2f})".format(*v)
+            for v in (of_far, of_length)
+        ),
+    )
+print(
+    f"wrong label of the first attack: {same.mean():.0%} of the rows; rank correlation",
+    end=" ",
+)
+print(
+    f"{np.median(agree[same]):.2f} (median), with another {np.median(agree[~same]):.2f}"
+)
+print(
+    f"of the {WORST} lowest scores, {blamed.mean():.0%} belong to rows with that wrong label"
+)
 
 # %%
 # What is to be seen

@@ -27,12 +27,16 @@ AGENTS, ACTIONS, RANK = 3, 5, 3
 class Critic(nn.Module):
     def __init__(self, rank):
         super().__init__()
-        self.factors = nn.ModuleList(nn.Embedding(ACTIONS, rank) for _ in range(AGENTS))
+        self.factors = nn.ModuleList(
+            nn.Embedding(ACTIONS, rank) for _ in range(AGENTS)
+        )
         for factor in self.factors:
             nn.init.normal_(factor.weight, std=rank ** (-0.5 / AGENTS))
 
     def forward(self, X):
-        vectors = [factor(X[:, agent]) for agent, factor in enumerate(self.factors)]
+        vectors = [
+            factor(X[:, agent]) for agent, factor in enumerate(self.factors)
+        ]
         return torch.stack(vectors).prod(0).sum(1)
 
 
@@ -64,7 +68,9 @@ from skinfluence.retraining import retrain
 
 def make_game(seed, n=500):
     rng = np.random.RandomState(seed)
-    Q = np.einsum("ak,bk,ck->abc", *rng.standard_normal((AGENTS, ACTIONS, RANK)))
+    Q = np.einsum(
+        "ak,bk,ck->abc", *rng.standard_normal((AGENTS, ACTIONS, RANK))
+    )
     Q *= 5 / Q.max()
     best = np.array(np.unravel_index(Q.argmax(), Q.shape))
     X = rng.randint(ACTIONS, size=(n, AGENTS))
@@ -91,9 +97,14 @@ for r, g in np.ndindex(len(RANKS), GAMES):
     lot = np.random.RandomState(100 + g).permutation(len(y))
     left_out = [order[:k] for k in REMOVED] + [lot[:40], is_lost.nonzero()[0]]
     kept = np.array([~np.isin(np.arange(len(y)), rows) for rows in left_out])
-    fits = retrain(critic(RANKS[r]), X, y, kept, *trusted, outcome=error, random_state=g)
+    fits = retrain(
+        critic(RANKS[r]), X, y, kept, *trusted, outcome=error, random_state=g
+    )
     errors[r, g] = fits[:, 0]
-    reach[r, g] = np.bincount((best == X).sum(1), np.abs(scores), AGENTS + 1) / np.abs(scores).sum()
+    reach[r, g] = (
+        np.bincount((best == X).sum(1), np.abs(scores), AGENTS + 1)
+        / np.abs(scores).sum()
+    )
     lost[:, r, g] = is_lost[order[:20]].mean(), is_lost[by_misfit[:20]].mean()
 
 # %%
@@ -105,37 +116,62 @@ from skinfluence.plotting import BLUE, GREEN, GREY, VERMILION
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(11, 4), width_ratios=[1, 1.6], layout="constrained"
 )
-chance = [comb(AGENTS, k) * (ACTIONS - 1) ** (AGENTS - k) for k in range(AGENTS + 1)]
+chance = [
+    comb(AGENTS, k) * (ACTIONS - 1) ** (AGENTS - k) for k in range(AGENTS + 1)
+]
 bars = np.vstack([np.divide(chance, ACTIONS**AGENTS), reach.mean(1)])
 names = ["all transitions", *(f"scores, rank {rank}" for rank in RANKS)]
 for k, colour in enumerate(("#DDDDDD", "#9ECAE1", "#4292C6", "#08519C")):
-    left.barh(names, bars[:, k], left=bars[:, :k].sum(1), color=colour, label=k)
+    left.barh(
+        names, bars[:, k], left=bars[:, :k].sum(1), color=colour, label=k
+    )
 left.invert_yaxis()
-left.set(xlabel="share of the transitions, or of the absolute scores", xlim=(0, 1))
+left.set(
+    xlabel="share of the transitions, or of the absolute scores", xlim=(0, 1)
+)
 figure.legend(
     title="actions shared with the best joint action",
     ncols=4,
     frameon=False,
     loc="outside upper left",
 )
-for rank, of_rank, colour in zip(RANKS, errors, (VERMILION, BLUE, GREEN), strict=True):
+for rank, of_rank, colour in zip(
+    RANKS, errors, (VERMILION, BLUE, GREEN), strict=True
+):
     right.plot(of_rank[:, :4].T, color=colour, linewidth=0.8, alpha=0.4)
-    right.plot(of_rank[:, :4].mean(0), color=colour, marker="o", linewidth=2, label=f"rank {rank}")
+    right.plot(
+        of_rank[:, :4].mean(0),
+        color=colour,
+        marker="o",
+        linewidth=2,
+        label=f"rank {rank}",
+    )
     right.plot([4, 5], of_rank[:, 4:].mean(0), "o", color=colour)
 right.axhline(0, color=GREY, linestyle=":")
-right.set_xticks(range(6), [*REMOVED[:-1], "40 lowest", "40 by lot", "all lost\nrewards"])
-right.set(xlabel="transitions left out", ylabel="error at the best joint action")
+right.set_xticks(
+    range(6), [*REMOVED[:-1], "40 lowest", "40 by lot", "all lost\nrewards"]
+)
+right.set(
+    xlabel="transitions left out", ylabel="error at the best joint action"
+)
 right.legend(frameon=False, loc="lower right")
 plt.show()
 
 # %%
 # The error at the best joint action, mean and standard error over the games, and the share of lost
 # rewards among the 20 lowest scores and among the 20 rewards that the critic fits worst.
-print("left out:   none           20 lowest      40 by lot      all lost       lost among the 20")
+print(
+    "left out:   none           20 lowest      40 by lot      all lost       lost among the 20"
+)
 for r, rank in enumerate(RANKS):
     mean, deviation = errors[r].mean(0), errors[r].std(0, ddof=1) / GAMES**0.5
-    text = "".join(f"{mean[k]:+.2f} ± {deviation[k]:.2f}   " for k in (0, 2, 4, 5))
-    print(f"rank {rank:2d}     {text}", *(f"{share:.0%}" for share in lost[:, r].mean(1)))
+    text = "".join(
+        f"{mean[k]:+.2f} ± {deviation[k]:.2f}   " for k in (0, 2, 4, 5)
+    )
+    print(
+        f"rank {rank:2d}     {text}",
+        *(f"{share:.0%}" for share in lost[:, r].mean(1)),
+    )
 
 # %%
 # What is to be seen
