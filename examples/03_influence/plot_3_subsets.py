@@ -1,18 +1,21 @@
 """
-Is the worst set the set of the worst rows?
-===========================================
+Is the worst set of rows the set of the worst rows?
+===================================================
 
-Leave out the k rows with the lowest scores: that is what a budget does, and it takes each row for
-itself. But rows of a kind cover for each other. While its twins are there, a row can go and little
-changes; as soon as they have gone, the last of them decides everything. Two remedies are in the
-library: :func:`~skinfluence.subsets.group_influence` says what becomes of a given set, and
-:class:`~skinfluence.rules.AdaptiveGreedy` looks for one, dropping a row, fitting, and scoring
-again, as arXiv 2409.18153 (*Most Influential Subset Selection*) proposes.
+No. A budget drops the k rows with the lowest scores, and each score treats its
+row alone. But similar rows mask one another: dropping one of them changes
+little while the others are there. Dropping row by row, with new scores after
+each, finds sets with a larger effect.
+:class:`~skinfluence.rules.AdaptiveGreedy` does so, as arXiv 2409.18153 (*Most
+Influential Subset Selection*) proposes, and
+:func:`~skinfluence.subsets.group_influence` predicts the effect of a given
+set.
 """
 
 # %%
-# Least squares, as a net whose fit is a formula. All that goes wrong below is then the fault of
-# the set that was chosen, not of a training that did not end.
+# The model is least squares, written as a net that is fitted by a formula. Any
+# error below is then due to the choice of the set, and not to a training that
+# has not converged.
 import numpy as np
 import torch
 from skorch import NeuralNetRegressor
@@ -25,26 +28,25 @@ class LeastSquares(NeuralNetRegressor):
     def fit(self, X, y, **fit_params):
         self.set_params(module__in_features=X.shape[1]).initialize()
         with_one = np.c_[X, np.ones(len(X))]
-        solution = torch.tensor(
-            np.linalg.lstsq(with_one, np.ravel(y), rcond=None)[0]
-        )
+        solution = np.linalg.lstsq(with_one, np.ravel(y), rcond=None)[0]
         with torch.no_grad():
-            self.module_.weight.copy_(solution[:-1])
-            self.module_.bias.copy_(solution[-1])
+            self.module_.weight.copy_(torch.tensor(solution[:-1]))
+            self.module_.bias.copy_(torch.tensor(solution[-1]))
         return self
 
 
-linear = {"in_features": 1, "out_features": 1, "dtype": torch.float64}
 net = LeastSquares(
     nn.Linear,
-    **{f"module__{k}": v for k, v in linear.items()},
+    module__in_features=1,
+    module__out_features=1,
+    module__dtype=torch.float64,
     train_split=None,
     verbose=0,
 )
 
 # %%
-# The question is asked of one prediction: without which rows would it be lowest? Scores are those
-# of the classical influence function, with the exact Hessian.
+# The target is one prediction: without which rows would it be lowest? The
+# scores are those of the classical influence function, with the exact Hessian.
 from skinfluence import InfluenceSampleSelector, InfluenceScorer
 from skinfluence.curvature import Exact
 from skinfluence.retraining import leave_some_out
@@ -60,32 +62,30 @@ scorer = InfluenceScorer(
 
 
 def choose(rule, X, y, x):
-    """Positions of the rows that a rule drops, by their influence on the prediction at x."""
-    selector = InfluenceSampleSelector(scorer, rule).fit(
-        X, y, X_val=x, y_val=np.zeros(1)
-    )
+    """Rows that a rule drops, by their influence on the prediction at x."""
+    selector = InfluenceSampleSelector(scorer, rule)
+    selector.fit(X, y, X_val=x, y_val=np.zeros(1))
     return np.flatnonzero(~selector.support_)
 
 
-def fall(groups, X, y, x):
-    """How far the prediction at x falls when each group is left out, by fitting again."""
+def predict(fitted, x, _):
+    return fitted.predict(x)[:, 0]
+
+
+def drop_without(groups, X, y, x):
+    """How far the prediction at x drops without each group, by refitting."""
     return -leave_some_out(
-        net,
-        X,
-        y,
-        groups,
-        x,
-        np.zeros(1),
-        outcome=lambda fitted, x, _: fitted.predict(x)[:, 0],
+        net, X, y, groups, x, np.zeros(1), outcome=predict
     ).ravel()
 
 
 # %%
-# Three rows of a kind
-# --------------------
-# Eighteen rows on a line, but three of them lie high together, at the right, and three more lie
-# high one by one. Which three hold up the prediction at the cross? There are 816 sets of three, few
-# enough to try them all.
+# Three similar rows
+# ------------------
+# Eighteen rows lie on a line, with two exceptions: three rows at the right lie
+# high together, and three more lie high one by one. Without which three rows
+# does the prediction at the cross drop most? There are only 816 sets of three,
+# so we can try them all.
 from itertools import combinations
 
 SETS = list(combinations(range(18), 3))
@@ -93,7 +93,7 @@ REST = np.array([np.setdiff1d(range(18), rows) for rows in SETS])
 x = np.array([[1.3]])
 
 
-def table(seed):
+def make_table(seed):
     rng = np.random.RandomState(seed)
     X = rng.uniform(0, 1, (18, 1))
     X[:3], X[3:6] = 1.6, rng.uniform(0.6, 1, (3, 1))
@@ -101,144 +101,132 @@ def table(seed):
     return X, X[:, 0] + lift + 0.15 * rng.randn(18)
 
 
-def falls_without(X, y):
-    """How far the prediction of least squares at x falls without each of the sets."""
+def drops_of_all_sets(X, y):
+    """How far the prediction at x drops without each set, by the formula."""
     A, b = np.c_[X, np.ones(18)][REST], y[REST][..., None]
-    solutions = np.linalg.solve(A.swapaxes(1, 2) @ A, A.swapaxes(1, 2) @ b)[
-        ..., 0
-    ]
+    T = A.swapaxes(1, 2)
+    solutions = np.linalg.solve(T @ A, T @ b)[..., 0]
     return net.fit(X, y).predict(x)[0, 0] - solutions @ [x[0, 0], 1]
 
 
-tables = [table(seed) for seed in range(30)]
+tables = [make_table(seed) for seed in range(30)]
 rules = Budget(count=3), AdaptiveGreedy(count=3, step=1)
 chosen = [[choose(rule, X, y, x) for rule in rules] for X, y in tables]
-share = np.zeros((30, 2))  # of the fall without the best set
+share = np.zeros((30, 2))  # of the drop without the best set
 for k, (X, y) in enumerate(tables):
-    of_all = falls_without(X, y)
-    share[k] = [
-        of_all[SETS.index(tuple(rows))] / of_all.max() for rows in chosen[k]
-    ]
+    of_all = drops_of_all_sets(X, y)
+    of_chosen = [of_all[SETS.index(tuple(rows))] for rows in chosen[k]]
+    share[k] = of_chosen / of_all.max()
 is_best = share > 1 - 1e-9
-print("three lowest scores, three step by step:")
-print("    the best set in {} and {} of 30 tables".format(*is_best.sum(0)))
-print("    {:.0%} and {:.0%} of its fall on average".format(*share.mean(0)))
+for r, name in enumerate(("three lowest scores", "row by row")):
+    print(f"{name:20s} the best set in {is_best[:, r].sum()} of 30 tables,")
+    print(f"{'':20s} {share[:, r].mean():.0%} of its effect on average")
+
+# %%
+# One of these tables. The three lowest scores (squares) miss two of the rows
+# at the right, which mask one another. Row by row, all three are found
+# (circles).
+import matplotlib.pyplot as plt
+
+example = int(np.flatnonzero(~is_best[:, 0] & is_best[:, 1])[0])
+X, y = tables[example]
+ends = np.array([[0.0], [1.75]])
+figure, ax = plt.subplots(figsize=(6, 4.2), layout="constrained")
+ax.plot(X, y, "o", color="tab:gray")
+ax.plot(ends, net.fit(X, y).predict(ends), color="black", label="all rows")
+looks = [
+    ("without the lowest scores", "tab:orange", "s", 11),
+    ("without those chosen row by row", "tab:blue", "o", 15),
+]
+for rows, (name, color, marker, size) in zip(
+    chosen[example], looks, strict=True
+):
+    rest = np.setdiff1d(range(18), rows)
+    fitted = net.fit(X[rest], y[rest])
+    ax.plot(ends, fitted.predict(ends), color=color, label=name, linewidth=2)
+    ring = {"mfc": "none", "mew": 2, "markersize": size, "color": color}
+    ax.plot(X[rows], y[rows], marker, **ring)
+at_x = net.fit(X, y).predict(x)
+ax.plot(x, at_x, "x", color="black", markersize=12, mew=3)
+ax.set(xlabel="x", ylabel="y")
+ax.legend(frameon=False, loc="upper left")
+plt.show()
 
 # %%
 # Patients
 # --------
-# Sixty rows of the diabetes table, ten columns, and the prediction for a patient who is none of
-# them: twelve times, with other rows. More and more rows are left out.
+# A larger case: sixty rows of the diabetes table, ten columns, and the
+# prediction for a patient who is not among them. We repeat it for twelve
+# patients, with other rows each time, and leave more and more rows out.
 from sklearn.datasets import load_diabetes
 
 X, y = load_diabetes(return_X_y=True, scaled=False)
 COUNTS, PATIENTS = [1, 5, 10, 20], 12
-falls = np.zeros(
-    (PATIENTS, 3, len(COUNTS))
-)  # the lowest rows, step by step, by lot
-foretold = np.zeros((2, PATIENTS, 2, len(COUNTS)))  # of the first two
+WAYS = ("lowest scores", "row by row", "random rows")
+drops = np.zeros((PATIENTS, len(WAYS), len(COUNTS)))
+# predicted for the first two ways, by sums of scores and with of_rest=True
+predicted = np.zeros((2, PATIENTS, 2, len(COUNTS)))
 for k in range(PATIENTS):
     new, *rows = np.random.RandomState(k).permutation(len(y))[:61]
     given = X[rows], y[rows], X[[new]]
     fitted = scorer.fit(*given[:2], X_val=given[2], y_val=np.zeros(1))
     groups = [np.argsort(fitted.scores_)[:n] for n in COUNTS]
     groups += [choose(AdaptiveGreedy(count=n, step=1), *given) for n in COUNTS]
-    for way, of_rest in zip(foretold, (False, True), strict=True):
-        way[k] = -group_influence(
-            fitted, *given[:2], groups, of_rest=of_rest
-        ).reshape(2, -1)
-    falls[k] = fall(groups + [np.arange(n) for n in COUNTS], *given).reshape(
-        3, -1
-    )
+    for way, of_rest in zip(predicted, (False, True), strict=True):
+        sums = group_influence(fitted, *given[:2], groups, of_rest=of_rest)
+        way[k] = -sums.reshape(2, -1)
+    groups += [np.arange(n) for n in COUNTS]
+    drops[k] = drop_without(groups, *given).reshape(3, -1)
 
 # %%
-import matplotlib.pyplot as plt
-
-from skinfluence.plotting import BLUE, GREEN, GREY, VERMILION
-
-figure, (left, middle, right) = plt.subplots(
-    1, 3, figsize=(12, 4), layout="constrained"
+# Left: the mean drop of the prediction after refitting, with standard errors.
+# Right: the drop predicted for each set, against the drop after refitting.
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(8, 4), layout="constrained"
 )
-
-example = int(np.flatnonzero(~is_best[:, 0] & is_best[:, 1])[0])
-X, y = tables[example]
-ends = np.array([[0.0], [1.75]])
-left.plot(X, y, "o", color=GREY, markersize=5)
-left.plot(ends, net.fit(X, y).predict(ends), color="black", label="no row")
-looks = [("lowest scores", VERMILION, "s", 9), ("step by step", BLUE, "o", 13)]
-for rows, (name, colour, marker, size) in zip(
-    chosen[example], looks, strict=True
-):
-    rest = np.setdiff1d(range(18), rows)
-    left.plot(
-        ends, net.fit(X[rest], y[rest]).predict(ends), color=colour, label=name
-    )
-    left.plot(
-        X[rows],
-        y[rows],
-        marker,
-        color=colour,
-        markersize=size,
-        mfc="none",
-        mew=1.8,
-    )
-left.plot(x, net.fit(X, y).predict(x), "x", color="black", markersize=9, mew=2)
-left.set(xlabel="x", ylabel="y", title="a table: fits without")
-left.legend(frameon=False, loc="upper left")
-
-looks.append(("by lot", GREY, "^", 9))
-for values, (name, colour, marker, _) in zip(
-    falls.transpose(1, 2, 0), looks, strict=True
+looks = zip(WAYS, ("tab:orange", "tab:blue", "tab:gray"), "so^", strict=True)
+for values, (name, color, marker) in zip(
+    drops.transpose(1, 2, 0), looks, strict=True
 ):
     error = values.std(1, ddof=1) / PATIENTS**0.5
-    middle.errorbar(
-        COUNTS, values.mean(1), error, color=colour, marker=marker, label=name
-    )
-middle.set(
-    xlabel="rows left out, of 60",
-    ylabel="fall of the prediction after retraining",
-)
-middle.set_title(f"{PATIENTS} patients")
-middle.legend(frameon=False, loc="upper left")
+    look = {"color": color, "marker": marker, "label": name}
+    left.errorbar(COUNTS, values.mean(1), error, **look)
+left.set(xlabel="rows left out, of 60", ylabel="drop of the prediction")
+left.legend(frameon=False, loc="upper left")
 
-right.axline((0, 0), slope=1, color=GREY, linewidth=0.8)
-for way, marker, colour, name in zip(
-    foretold,
+right.axline((0, 0), slope=1, color="tab:gray")
+for way, marker, color, name in zip(
+    predicted,
     "s.",
-    (GREEN, "black"),
-    ("sums of scores", "of_rest=True"),
+    ("tab:green", "black"),
+    ("sum of scores", "of_rest=True"),
     strict=True,
 ):
-    right.plot(
-        way.ravel(),
-        falls[:, :2].ravel(),
-        marker,
-        color=colour,
-        mfc="none",
-        label=name,
-    )
-right.set(xlabel="fall foretold", ylabel="fall after retraining")
-right.set_title("what becomes of a given set")
+    look = {"color": color, "mfc": "none", "label": name}
+    right.plot(way.ravel(), drops[:, :2].ravel(), marker, **look)
+right.set(xlabel="predicted drop", ylabel="drop after refitting")
 right.legend(frameon=False, loc="lower right")
 plt.show()
 
 # %%
-# What going step by step brings over the lowest scores, with standard errors.
-more = falls[:, 1] - falls[:, 0]
-for n, mean, error in zip(
-    COUNTS, more.mean(0), more.std(0, ddof=1) / PATIENTS**0.5, strict=True
-):
-    print(f"{n:2d} rows left out: {mean:4.1f} ± {error:.1f}")
+# The gain of row by row over the lowest scores, with standard errors:
+more = drops[:, 1] - drops[:, 0]
+error = more.std(0, ddof=1) / PATIENTS**0.5
+for n, mean, half in zip(COUNTS, more.mean(0), error, strict=True):
+    print(f"{n:2d} rows left out: {mean:4.1f} ± {half:.1f}")
 
 # %%
-# What is to be seen
-# ------------------
-# No. One row is the same either way, and of sixty five are nearly so; the more rows are to go, the
-# further the lowest scores stay behind. Where twins cover for each other they are behind at three
-# rows already. But going step by step is no search of all sets: it too misses the best one often,
-# though it seldom loses much by that. And it costs a fit and a curvature a step.
+# Discussion
+# ----------
+# For one row both ways are the same, and for five rows of sixty they are
+# nearly so. The more rows are dropped, the further the lowest scores fall
+# behind. If similar rows mask one another, three rows are enough. But going
+# row by row does not search all sets: it too often misses the best one, though
+# it seldom loses much by that. And it costs one fit and one curvature per
+# step.
 #
-# Sums of scores are too low for all of these sets, as each row is worth more when those before it
-# have gone. ``of_rest=True`` takes the curvature over the rows that stay, and is exact because the
-# net is linear and the loss a square. For other nets it is one Newton step, and whether that is
-# enough only fitting again can say.
+# Sums of scores are too low for all of these sets, because each row matters
+# more when similar rows have gone. ``of_rest=True`` computes the curvature
+# over the rows that stay. It is exact here, because the net is linear and the
+# loss is a square. For other nets it is one Newton step, and only refitting
+# shows whether that is enough.

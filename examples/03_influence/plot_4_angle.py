@@ -1,17 +1,21 @@
 r"""
-Why the identity does well: the angle
-=====================================
+Why plain inner products work: the angle
+========================================
 
-Classical influence functions ask along :math:`u = (H + \lambda I)^{-1} v`, where :math:`v` is the
-gradient of the reference loss and :math:`H` the Hessian of the training loss; this library asks
-along :math:`v` itself. How far apart are the two directions, do they rank rows alike, and do both
-find wrong labels? On linear models and on a net, over dampings and over the epochs of training.
+Classical influence functions use the direction
+:math:`u = (H + \lambda I)^{-1} v`, where :math:`v` is the gradient of the
+reference loss, :math:`H` the Hessian of the training loss and :math:`\lambda`
+a damping. This library uses :math:`v` itself by default. How far apart are the
+two directions, do they rank rows alike, and do both find wrong labels? The
+angle can be large even for a linear model. Yet both find the wrong labels, as
+long as the damped Hessian is positive definite and not nearly singular.
 """
 
 # %%
-# Three models, all with one output and binary cross-entropy: logistic regressions on half moons (3
-# parameters) and on breast cancer (31), and a net 2-16-16-16-1 on half moons (609, few enough to
-# write the Hessian down).
+# We compare three models, all with one output and binary cross-entropy:
+# logistic regressions on half moons (3 parameters) and on breast cancer (31
+# parameters), and a net 2-16-16-16-1 on half moons. The net has 609
+# parameters, few enough to compute the Hessian.
 import numpy as np
 import torch
 from sklearn.datasets import load_breast_cancer
@@ -54,11 +58,9 @@ def make_net(lr=0.02, **module):
 
 
 def train(net, data, epochs):
-    """Train for some epochs more."""
-    X, y = data[:2]
-    return net.set_params(max_epochs=epochs).partial_fit(
-        X.astype("float32"), y.astype("float32")
-    )
+    """Train for some more epochs."""
+    X, y = (a.astype("float32") for a in data[:2])
+    return net.set_params(max_epochs=epochs).partial_fit(X, y)
 
 
 moons = make_noisy_moons()
@@ -70,8 +72,9 @@ y_noisy, is_wrong = flip_labels(y, 0.1, random_state=0)
 cancer = scaler.transform(X), y_noisy, scaler.transform(X_val), y_val, is_wrong
 
 # %%
-# Everything about a model that the comparison needs: a gradient a row, :math:`v`, and the
-# eigenvalues and eigenvectors of :math:`H`, with which every damping costs next to nothing.
+# For each model we compute the gradient of each row, :math:`v`, and the
+# eigenvalues and eigenvectors of :math:`H`. After that, any damping costs next
+# to nothing.
 from copy import deepcopy
 
 from scipy.stats import spearmanr
@@ -85,17 +88,13 @@ class Comparison:
 
     def __init__(self, net, data):
         self.module = deepcopy(net.module_).double()
-        self.names, self.tensors = zip(
-            *self.module.named_parameters(), strict=True
-        )
+        named = self.module.named_parameters()
+        self.names, self.tensors = zip(*named, strict=True)
         theta = torch.cat([p.detach().reshape(-1) for p in self.tensors])
         X, y, X_val, y_val = (
             torch.as_tensor(a, dtype=torch.float64) for a in data[:4]
         )
-        one = grad(
-            lambda theta, x, label: self.loss(theta, x[None], label[None])
-        )
-        self.gradients = vmap(one, (None, 0, 0))(theta, X, y)
+        self.gradients = vmap(grad(self.row_loss), (None, 0, 0))(theta, X, y)
         self.v = grad(self.loss)(theta, X_val, y_val)
         H = jacrev(grad(self.loss))(theta, X, y).detach()
         self.eigenvalues, self.basis = torch.linalg.eigh(H)
@@ -106,17 +105,17 @@ class Comparison:
         shapes = [p.shape for p in self.tensors]
         named = zip(self.names, parts, shapes, strict=True)
         params = {name: part.reshape(shape) for name, part, shape in named}
-        outputs = functional_call(self.module, params, (X,))
-        return nn.functional.binary_cross_entropy_with_logits(outputs, y)
+        output = functional_call(self.module, params, (X,))
+        return nn.functional.binary_cross_entropy_with_logits(output, y)
+
+    def row_loss(self, theta, x, label):
+        return self.loss(theta, x[None], label[None])
 
     def at(self, damping):
-        """Cosine of the two directions, rank agreement of the scores, AUC for wrong labels."""
-        u = self.basis @ (
-            (self.basis.T @ self.v) / (self.eigenvalues + damping)
-        )
-        plain, scores = (
-            self.gradients @ direction for direction in (self.v, u)
-        )
+        """Cosine of the directions, rank agreement of the scores, AUC."""
+        inverse = 1 / (self.eigenvalues + damping)
+        u = self.basis @ (inverse * (self.basis.T @ self.v))
+        plain, scores = (self.gradients @ d for d in (self.v, u))
         return (
             float(torch.cosine_similarity(self.v, u, dim=0)),
             float(spearmanr(plain, scores)[0]),
@@ -133,13 +132,10 @@ history = []
 for epochs in np.diff(EPOCHS, prepend=0):
     history.append(Comparison(train(net, moons, int(epochs)), moons))
 
+linear_net = train(make_net(n_features=30), cancer, 100)
 models = {
-    "logistic regression, half moons": Comparison(
-        train(make_net(), moons, 100), moons
-    ),
-    "logistic regression, breast cancer": Comparison(
-        train(make_net(n_features=30), cancer, 100), cancer
-    ),
+    "logistic, half moons": Comparison(train(make_net(), moons, 100), moons),
+    "logistic, breast cancer": Comparison(linear_net, cancer),
     "net, half moons": history[-1],
 }
 for name, model in models.items():
@@ -149,128 +145,114 @@ for name, model in models.items():
 # %%
 # Over the damping
 # ----------------
-# A positive definite matrix turns no vector by more than a right angle. By how much at most depends
-# on its condition number :math:`\kappa` alone (Kantorovich's inequality):
+# A positive definite matrix turns a vector by less than 90°. The largest
+# possible angle depends only on its condition number :math:`\kappa`
+# (Kantorovich's inequality):
 # :math:`\cos(v, u) \geq 2 \sqrt{\kappa} / (1 + \kappa)`, drawn dotted.
 #
-# - With three well-scaled parameters the two directions are nearly the same without any damping.
-# - With 31 correlated ones they are far apart, although the model is linear: the angle is a matter
-#   of the spread of the eigenvalues, not of depth. The identity finds more of the wrong labels than
-#   a Hessian with little damping, and slightly fewer than one with just enough.
-# - The net's Hessian is indefinite up to a certain damping (hollow points). There is no bound and
-#   no lasting agreement until then, and both find all wrong labels from then on.
+# - With three well-scaled parameters the two directions are nearly the same
+#   without any damping.
+# - With 31 correlated parameters they are far apart, although the model is
+#   linear. The angle depends on the spread of the eigenvalues, not on depth.
+# - The Hessian of the net is indefinite up to a certain damping (hollow
+#   points). Up to there, no bound holds.
 import matplotlib.pyplot as plt
 
-from skinfluence.plotting import BLUE, GREEN, GREY, VERMILION
-
-LABELS = (
-    "cosine of directions",
-    "rank agreement of scores",
-    "ROC AUC for wrong labels",
-)
 dampings = np.logspace(-4, 2, 25)
-figure, axes = plt.subplots(1, 3, figsize=(9, 3.7), layout="constrained")
-styles = ((BLUE, "o"), (GREEN, "s"), (VERMILION, "^"))
-for (name, model), (colour, marker) in zip(
-    models.items(), styles, strict=True
-):
-    values = np.array([model.at(damping) for damping in dampings])
-    positive = np.array([model.is_positive(damping) for damping in dampings])
-    for ax, column in zip(axes, values.T, strict=True):
-        ax.plot(dampings, column, color=colour, linewidth=1)
-        ax.plot(
-            dampings[positive],
-            column[positive],
-            marker,
-            color=colour,
-            markersize=5,
-            label=name,
-        )
-        ax.plot(
-            dampings[~positive],
-            column[~positive],
-            marker,
-            color=colour,
-            mfc="white",
-            ms=5,
-        )
-    if positive.all():
+curves = {
+    name: np.array([model.at(damping) for damping in dampings])
+    for name, model in models.items()
+}
+styles = (("tab:blue", "o"), ("tab:green", "s"), ("tab:orange", "^"))
+
+
+def draw_points(ax, x, y, is_positive, name, color, marker):
+    """A line; hollow where the damped Hessian is indefinite."""
+    ax.plot(x, y, color=color, linewidth=1)
+    look = {"marker": marker, "color": color, "linestyle": "none"}
+    ax.plot(x[is_positive], y[is_positive], label=name, **look)
+    ax.plot(x[~is_positive], y[~is_positive], mfc="white", **look)
+
+
+def draw_models(ax, column):
+    for (name, model), (color, marker) in zip(
+        models.items(), styles, strict=True
+    ):
+        ok = np.array([model.is_positive(damping) for damping in dampings])
+        values = curves[name][:, column]
+        draw_points(ax, dampings, values, ok, name, color, marker)
+    ax.set(xscale="log", xlabel="damping λ")
+
+
+figure, ax = plt.subplots(figsize=(6, 4.4), layout="constrained")
+draw_models(ax, 0)
+for model, (color, _) in zip(models.values(), styles, strict=True):
+    if model.is_positive(0):
         low, high = (float(model.eigenvalues[i]) + dampings for i in (0, -1))
-        axes[0].plot(
-            dampings,
-            2 * np.sqrt(low * high) / (low + high),
-            color=colour,
-            linestyle=":",
-        )
-for ax, label, chance in zip(axes, LABELS, (0, 0, 0.5), strict=True):
-    ax.axhline(chance, color=GREY, linewidth=0.8)
-    ax.set(
-        title=label,
-        xscale="log",
-        xlabel="damping λ",
-        ylim=(-0.25 if chance == 0 else 0, 1.05),
-    )
+        bound = 2 * np.sqrt(low * high) / (low + high)
+        ax.plot(dampings, bound, color=color, linestyle=":")
+ax.axhline(0, color="tab:gray", linewidth=0.8)
+ax.set(ylim=(-0.25, 1.05), ylabel="cosine of the two directions")
+figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+plt.show()
+
+# %%
+# The ranks of the scores agree where the directions do. On breast cancer,
+# plain inner products (dashed) find more of the wrong labels than a Hessian
+# with little damping, and slightly fewer than one with just enough damping.
+# For the net, both find all wrong labels once the damped Hessian is positive
+# definite.
+figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
+for k, ax in enumerate(axes):
+    draw_models(ax, k + 1)
+# a huge damping leaves the direction of v, so the scores are inner products
+plain = models["logistic, breast cancer"].at(1e9)[2]
+axes[1].axhline(plain, color="tab:green", linestyle="--")
+axes[0].set(ylim=(-0.25, 1.05), ylabel="rank agreement of the scores")
+axes[1].set(ylim=(0, 1.05), ylabel="ROC AUC for the wrong labels")
+handles, labels = axes[0].get_legend_handles_labels()
 figure.legend(
-    *axes[0].get_legend_handles_labels(),
-    loc="outside lower center",
-    ncols=3,
-    frameon=False,
+    handles, labels, loc="outside upper center", ncols=3, frameon=False
 )
 plt.show()
 
 # %%
 # Over the epochs
 # ---------------
-# With a damping that outweighs the negative eigenvalues at all times, the two directions start out
-# together and part as the largest eigenvalue grows; now and then ranks part more than directions.
-# With the smallest damping the matrix is now definite, now not, and agreement comes and goes with
-# that. From the tenth epoch on, both directions find all wrong labels at any damping of 1 or more,
-# whatever the angle: a small cosine alone does not make a score a bad one, a matrix that is
-# indefinite or nearly singular does.
-figure, axes = plt.subplots(1, 3, figsize=(9, 3.7), layout="constrained")
-for damping, colour, marker in (
-    (0.1, VERMILION, "^"),
-    (1.0, GREEN, "s"),
-    (10.0, BLUE, "o"),
+# With a damping of 1 or 10, which outweighs the negative eigenvalues at all
+# times, the two directions start out together. They part as the largest
+# eigenvalue grows. At times the ranks differ more than the directions do. With
+# a damping of 0.1 the matrix is sometimes indefinite, and the agreement comes
+# and goes.
+figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
+for damping, color, marker in (
+    (0.1, "tab:orange", "^"),
+    (1.0, "tab:green", "s"),
+    (10.0, "tab:blue", "o"),
 ):
     values = np.array([model.at(damping) for model in history])
-    positive = np.array([model.is_positive(damping) for model in history])
-    for ax, column in zip(axes, values.T, strict=True):
-        ax.plot(EPOCHS, column, color=colour, linewidth=1)
-        ax.plot(
-            EPOCHS[positive],
-            column[positive],
-            marker,
-            color=colour,
-            label=f"λ = {damping:g}",
-        )
-        ax.plot(
-            EPOCHS[~positive],
-            column[~positive],
-            marker,
-            color=colour,
-            mfc="white",
-        )
-for ax, label, chance in zip(axes, LABELS, (0, 0, 0.5), strict=True):
-    ax.axhline(chance, color=GREY, linewidth=0.8)
-    ax.set(
-        title=label,
-        xscale="log",
-        xlabel="epochs",
-        ylim=(-0.45 if chance == 0 else 0, 1.05),
-    )
+    ok = np.array([model.is_positive(damping) for model in history])
+    for ax, column in zip(axes, values.T, strict=False):
+        name = f"λ = {damping:g}"
+        draw_points(ax, EPOCHS, column, ok, name, color, marker)
+for ax, name in zip(axes, ("cosine", "rank agreement"), strict=True):
+    ax.axhline(0, color="tab:gray", linewidth=0.8)
+    ax.set(xscale="log", xlabel="epochs", ylabel=name, ylim=(-0.45, 1.05))
+handles, labels = axes[0].get_legend_handles_labels()
 figure.legend(
-    *axes[0].get_legend_handles_labels(),
-    loc="outside lower center",
-    ncols=3,
-    frameon=False,
+    handles, labels, loc="outside upper center", ncols=3, frameon=False
 )
 plt.show()
 
-cosines, ranks, found = np.transpose([model.at(1.0) for model in history])
-for epochs, *values in zip(EPOCHS, cosines, ranks, found, strict=True):
-    print(
-        "λ = 1, {:3} epochs: cosine {:.2f}, rank agreement {:.2f}, AUC {:.3f}".format(
-            epochs, *values
-        )
+# %%
+# From the tenth epoch on, both directions find nearly all wrong labels at a
+# damping of 1 or more, whatever the angle. So a small cosine alone does not
+# make a score bad. A matrix that is indefinite or nearly singular does.
+print("epochs     plain   λ = 1                    λ = 10")
+print("           AUC     cosine  ranks  AUC       cosine  ranks  AUC")
+for epochs, model in zip(EPOCHS, history, strict=True):
+    one, ten = (
+        "{:.2f}    {:.2f}   {:.3f}".format(*model.at(damping))
+        for damping in (1, 10)
     )
+    print(f"{epochs:6d}     {model.at(1e9)[2]:.3f}   {one}     {ten}")
