@@ -2,15 +2,16 @@
 Which images harm a convolutional net?
 ======================================
 
-A thousand handwritten digits, and one label in ten is wrong. Which of them does a small
-convolutional net suffer from, and would another label have helped it more? Two hundred other
-digits, whose labels are right, are asked. For the net nothing has to be done: influence is made of
-gradients, whatever the layers.
+A convolutional net needs no special treatment: influence uses gradients,
+whatever the layers. Here one label in ten of a thousand handwritten digits is
+wrong, and 200 other digits with right labels serve as reference rows. Scores
+over candidate labels put the wrong labels first. Plain inner products do not.
+But the net's own probability of the given label finds as many.
 """
 
 # %%
-# The wrong labels are those that a person would give: they fall where a linear model is in doubt,
-# and are what it would have said instead.
+# The wrong labels are those that a person would give: they fall where a linear
+# model is unsure, and are what this model would have predicted instead.
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
@@ -49,130 +50,125 @@ images, digits = load_digits(return_X_y=True)
 images = (images / 16).astype("float32").reshape(-1, 1, 8, 8)
 
 # %%
-# One net, three scores of each image. The plain inner product with the trusted images; how much
-# better or worse the given label is for them than other labels would be (``classwise``), which also
-# suggests the best one; and, as a yardstick, what the net itself gives for the label, which needs
-# neither gradients nor trusted images.
+# One net gives three scores for each image:
+#
+# - the plain inner product with the gradient of the reference images;
+# - how much better the given label is for the reference images than other
+#   labels would be (``classwise``), which also suggests the best label;
+# - for comparison, the probability that the net predicts for the given label.
+#   It needs neither gradients nor reference images.
+SPLITS, TOP = 4, 32
 
 
 def one_split(seed):
     X, X_rest, y_true, y_rest = train_test_split(
         images, digits, train_size=1000, stratify=digits, random_state=seed
     )
-    trusted = {"X_val": X_rest[:200], "y_val": y_rest[:200]}
+    reference = {"X_val": X_rest[:200], "y_val": y_rest[:200]}
     y, is_wrong = flip_labels(
         y_true, 0.1, kind="instance", X=X, random_state=seed
     )
     torch.manual_seed(seed)
     fitted = FrozenEstimator(net.fit(X, y))
-    plain = InfluenceScorer(fitted).fit(X, y, **trusted)
-    labels = InfluenceScorer(
-        fitted, classwise=True, normalize="reference"
-    ).fit(X, y, **trusted)
+    plain = InfluenceScorer(fitted).fit(X, y, **reference)
+    labels = InfluenceScorer(fitted, classwise=True, normalize="reference")
+    labels.fit(X, y, **reference)
     scores = {
         "inner product": plain.scores_,
-        "over candidate labels": labels.scores_,
-        "the net's probability": fitted.predict_proba(X)[np.arange(len(y)), y],
+        "candidate labels": labels.scores_,
+        "probability": fitted.predict_proba(X)[np.arange(len(y)), y],
     }
     better = {
         "best candidate": labels.transform(X).argmax(1),
-        "predicted": fitted.predict(X),
+        "prediction": fitted.predict(X),
     }
     return X, y_true, y, is_wrong, scores, better
 
 
-SPLITS, TOP = 4, 32
 splits = [one_split(seed) for seed in range(SPLITS)]
 
 # %%
-# The images of the first split that are worst by their candidate labels, with the label that was
-# given and the best one; green where the given label is wrong indeed.
+# The images of the first split with the lowest scores over candidate labels.
+# Each caption reads "given → best label". It is green where the given label is
+# indeed wrong, and orange where it is right.
 import matplotlib.pyplot as plt
 
-from skinfluence.plotting import (
-    BLUE,
-    GREEN,
-    VERMILION,
-    DetectionCurveDisplay,
-    ImageGridDisplay,
-)
+from skinfluence.plotting import ImageGridDisplay
 
 X, y_true, y, is_wrong, scores, better = splits[0]
-worst = np.argsort(scores["over candidate labels"])[:TOP]
+worst = np.argsort(scores["candidate labels"])[:TOP]
 names = [f"{y[row]} → {better['best candidate'][row]}" for row in worst]
-
-figure, (left, right) = plt.subplots(
-    1, 2, figsize=(11, 4.6), layout="constrained", width_ratios=[1.6, 1]
-)
-grid = ImageGridDisplay(X[worst], names, columns=8).plot(ax=left)
+figure, ax = plt.subplots(figsize=(6, 3.8), layout="constrained")
+grid = ImageGridDisplay(X[worst], names, columns=8).plot(ax=ax)
 for caption, wrong in zip(grid.captions_, is_wrong[worst], strict=True):
-    caption.set_color(GREEN if wrong else VERMILION)
-for (name, values), colour in zip(
-    scores.items(), (VERMILION, BLUE, "black"), strict=True
-):
-    DetectionCurveDisplay.from_scores(
-        is_wrong, values, name=name, ax=right, color=colour
-    )
-right.legend(
-    loc="lower center",
-    bbox_to_anchor=(0.5, 1),
-    ncols=2,
-    frameon=False,
-    fontsize="small",
-)
+    caption.set(color="tab:green" if wrong else "tab:orange", fontsize=12)
 plt.show()
 
 # %%
-# All splits: means, with standard errors.
+# The share of wrong labels found in the first split, if the images are
+# inspected from the lowest score upwards:
+from skinfluence.plotting import DetectionCurveDisplay
+
+figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+colors = ("tab:orange", "tab:blue", "black")
+for (name, values), color in zip(scores.items(), colors, strict=True):
+    DetectionCurveDisplay.from_scores(
+        is_wrong, values, name=name, ax=ax, color=color
+    )
+plt.show()
+
+# %%
+# All splits: means with standard errors. An image counts as memorized if its
+# given label is wrong and the net predicts it.
 from skinfluence.metrics import detection_report
 
 
 def mean(values):
-    return (
-        f"{np.mean(values):.3f} ± {np.std(values, ddof=1) / SPLITS**0.5:.3f}"
-    )
+    error = np.std(values, ddof=1) / SPLITS**0.5
+    return f"{np.mean(values):.3f} ± {error:.3f}"
 
 
-print(
-    f"AUC; share of wrong labels among the {TOP} lowest, and among the {TOP} highest:"
-)
+auc = {name: [] for name in scores}
+lowest, highest = {name: [] for name in scores}, {name: [] for name in scores}
+corrected, memorized, unlearned = {name: [] for name in better}, [], []
+for _, y_true, y, is_wrong, scores, better in splits:
+    for name, values in scores.items():
+        auc[name].append(detection_report(is_wrong, values)["roc_auc"])
+        in_order = is_wrong[np.argsort(values)]
+        lowest[name].append(in_order[:TOP].mean())
+        highest[name].append(in_order[-TOP:].mean())
+    for name, labels in better.items():
+        corrected[name].append((labels == y_true)[is_wrong].mean())
+    is_memorized = is_wrong & (better["prediction"] == y)
+    memorized.append(is_memorized.sum() / is_wrong.sum())
+    is_right = better["best candidate"] == y_true
+    unlearned.append(is_right[is_memorized].mean())
+
 for name in scores:
-    auc = [detection_report(w, s[name])["roc_auc"] for *_, w, s, _ in splits]
-    sorted_ = [w[np.argsort(s[name])] for *_, w, s, _ in splits]
-    ends = (
-        mean([w[:TOP].mean() for w in sorted_]),
-        mean([w[-TOP:].mean() for w in sorted_]),
-    )
-    print(f"    {name:22s}", mean(auc), *ends, sep="  ")
-print("share of the wrong labels that are put right:")
+    print(name)
+    print("    ROC AUC for the wrong labels  ", mean(auc[name]))
+    print(f"    wrong among the {TOP} lowest    ", mean(lowest[name]))
+    print(f"    wrong among the {TOP} highest   ", mean(highest[name]))
+print("wrong labels corrected")
 for name in better:
-    print(
-        f"    {name:22s} ",
-        mean([(b[name] == t)[w].mean() for _, t, _, w, _, b in splits]),
-    )
-by_heart = [(b["predicted"] == y)[w].mean() for _, _, y, w, _, b in splits]
-print("share that the net has learnt by heart:", mean(by_heart))
-hits = [
-    (b["best candidate"] == t)[w & (b["predicted"] == y)]
-    for _, t, y, w, _, b in splits
-]
-print(
-    "    of these the best candidate puts right:",
-    mean([hit.mean() for hit in hits]),
-)
+    print(f"    by the {name:23s}", mean(corrected[name]))
+print("wrong labels memorized            ", mean(memorized))
+print("    corrected by the best candidate", mean(unlearned))
 
 # %%
-# What is to be seen
-# ------------------
-# The lowest inner products are mostly of images with a wrong label, and so is every other of the
-# highest. Where the net is at odds with a label the gradient is large, and whether it points with
-# the trusted images or against them is not much better than chance. Further down, the list is no
-# better than any order. Over candidate labels each image is its own measure, and the wrong labels
-# come first.
+# Discussion
+# ----------
+# The images with the lowest inner products mostly have wrong labels. But so
+# does every other image among the highest. Where the net disagrees with a
+# label the gradient is large, and whether it points with the gradient of the
+# reference images or against it is not much better than chance. Further down,
+# the order says nothing. With candidate labels, each image is compared with
+# itself, and the wrong labels come first.
 #
-# For wrong labels alone none of this was needed: the net's own probability of the given label finds
-# as many, without a trusted image, and what it predicts is right more often than the best
-# candidate. Wrong labels that it has learnt by heart it cannot put right, and the best candidate
-# does so for hardly any of them. For those ask nets that did not see the image, as
-# :class:`~skinfluence.NoisyLabelDetector` does
-# (:ref:`sphx_glr_auto_examples_plot_noisy_labels.py`).
+# If you only look for wrong labels, you need none of this. The net's own
+# probability of the given label finds as many, without reference images, and
+# its predictions are right more often than the best candidates. Neither can
+# correct the wrong labels that the net has memorized. Those need
+# out-of-sample predictions, which :class:`~skinfluence.NoisyLabelDetector`
+# uses
+# (:ref:`sphx_glr_auto_examples_02_label_noise_plot_1_noisy_labels.py`).

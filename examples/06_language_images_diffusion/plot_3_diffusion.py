@@ -2,14 +2,17 @@
 Which training digits shaped a generated digit?
 ===============================================
 
-A diffusion model has no labels, and no loss that is a function of a row: in training, each image
-gets a time and a noise by lot. :class:`~skinfluence.diffusion.DenoisingDiffusion` takes the mean
-over fixed draws instead wherever it is not trained, and then is a net like any other.
+A diffusion model has no labels, and its training loss is random: each image
+gets a random time and random noise.
+:class:`~skinfluence.diffusion.DenoisingDiffusion` makes the loss deterministic
+outside of training, by averaging it over fixed draws. The model can then be
+scored like any other net. For a generated digit we find the training digits
+that shaped it. Only some of them are among its nearest neighbors.
 """
 
 # %%
-# A thousand digits of 8 x 8 pixels, scaled to [-1, 1], and a digit that the model draws: the
-# first of sixteen.
+# The training set has a thousand digits of 8 × 8 pixels, scaled to [-1, 1].
+# The digit to explain is the first of sixteen that the model generates.
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
@@ -26,32 +29,36 @@ X, y = load_digits(return_X_y=True)
 X, y = (X[:1000] / 8 - 1).astype(np.float32), y[:1000]
 torch.manual_seed(0)
 anneal = LRScheduler("CosineAnnealingLR", T_max=150)
-net = DenoisingDiffusion(max_epochs=150, callbacks=[("anneal", anneal)]).fit(X)
-drawn = net.sample(16, random_state=0)[:1]
+net = DenoisingDiffusion(max_epochs=150, callbacks=[("anneal", anneal)])
+generated = net.fit(X).sample(16, random_state=0)[:1]
 
 # %%
-# The generated digit is the only reference row, and the target is not the training loss: it is the
-# bound on its likelihood. (The scorer wants a y; a diffusion model does not look at it.)
+# The generated digit is the only reference row. The target is the variational
+# bound on its likelihood, and not the training loss. The scorer expects a
+# ``y``, which a diffusion model ignores.
 scorer = InfluenceScorer(
     FrozenEstimator(net),
     target=net.variational_bound(),
     curvature=EKFAC(),
     random_state=0,
 )
-scorer.fit(X, y, X_val=drawn, y_val=[0])
-top = top_rows(scorer, X, y, k=8)
-near = euclidean_distances(drawn, X)[0].argsort()[:8]
+scorer.fit(X, y, X_val=generated, y_val=[0])
+top = top_rows(scorer, X, y, k=5)
+proponents, opponents = top.proponents[0], top.opponents[0]
+nearest = euclidean_distances(generated, X)[0].argsort()[:5]
 
 # %%
+# Below each training digit stands its label, which the model does not see.
 import matplotlib.pyplot as plt
 
 kinds = {
-    "shaped it\nmost": (top.proponents[0], "#0072B2"),
-    "opposed it\nmost": (top.opponents[0], "#D55E00"),
-    "nearest\nin pixels": (near, "#595959"),
+    "helped": (proponents, "tab:blue"),
+    "opposed": (opponents, "tab:orange"),
+    "nearest": (nearest, "tab:gray"),
 }
-figure = plt.figure(figsize=(9, 3.4), layout="constrained")
-left, right = figure.subfigures(1, 2, width_ratios=[1, 3.6])
+figure, axes = plt.subplots(
+    3, 6, figsize=(6, 3.8), layout="constrained", width_ratios=[1.5, *[1] * 5]
+)
 
 
 def show(ax, image, **frame):
@@ -60,27 +67,27 @@ def show(ax, image, **frame):
     ax.spines[:].set(**frame)
 
 
-ax = left.subplots()
-show(ax, drawn, linewidth=1)
-ax.set_title("generated")
-for axes, (kind, (rows, colour)) in zip(
-    right.subplots(3, 8), kinds.items(), strict=True
+for ax in axes[[0, 2], 0]:
+    ax.axis("off")
+show(axes[1, 0], generated, linewidth=2)
+axes[1, 0].set_title("generated", fontsize=13)
+for row_of_axes, (kind, (rows, color)) in zip(
+    axes[:, 1:], kinds.items(), strict=True
 ):
-    label = {
-        "rotation": 0,
-        "ha": "right",
-        "va": "center",
-        "fontsize": 11,
-        "color": colour,
-    }
-    axes[0].set_ylabel(kind, **label)
-    for ax, row in zip(axes, rows, strict=True):
-        show(ax, X[row], color=colour, linewidth=2)
-        ax.set_xlabel(y[row], fontsize=10, labelpad=2)
+    row_of_axes[0].set_ylabel(kind, fontsize=13, color=color)
+    for ax, row in zip(row_of_axes, rows, strict=True):
+        show(ax, X[row], color=color, linewidth=3)
+        ax.set_xlabel(y[row], fontsize=12, labelpad=2)
 plt.show()
 
 # %%
-# It is an unclear digit, between a 3, an 8 and a 9. Most of those that shaped it are of these kinds
-# (some of its nearest among them, but not all); 2s and 5s, which bend the other way, opposed it.
-# Whether such scores foretell what a model does that was trained without the rows is another
-# question, with an answer in numbers: :doc:`../guide/diffusion`.
+print("labels of the digits that shaped it:", y[proponents])
+print("labels of the digits that opposed it:", y[opponents])
+print("labels of the nearest digits:", y[nearest])
+print("shaped it and are nearest:", np.intersect1d(proponents, nearest).size)
+
+# %%
+# The generated digit is unclear, between a 3, an 8 and a 9. Most of the digits
+# that shaped it are of these kinds. The digits that opposed it bend the other
+# way. Do such scores predict what a model does that was trained without the
+# rows? :doc:`/guide/diffusion` answers this in numbers.
