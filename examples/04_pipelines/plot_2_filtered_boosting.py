@@ -1,20 +1,24 @@
 """
-Do a net's influence scores help boosted trees?
-===============================================
+Do influence scores of a net help boosted trees?
+================================================
 
-Influence is made of gradients with respect to parameters, and boosted trees have no such gradients.
-The rows can be scored with a net all the same, and the trees fitted to what is left:
-:class:`~skinfluence.FilteredEstimator` does that for any scikit-learn estimator. Whether a row that
-harms a net harms trees as well is a matter of fact. Here labels are made wrong on purpose, so that
-it can be seen how much of the damage is undone.
+Influence needs gradients with respect to parameters, which boosted trees do
+not have. But a net can score the rows, and the trees can be fitted to those
+that are left. :class:`~skinfluence.FilteredEstimator` does so for any
+scikit-learn estimator. Do rows that harm a net also harm trees? Here they do:
+without them the trees regain most of the accuracy that wrong labels cost.
 """
 
 # %%
-# The same trees, fitted five times: to all rows, and without rows that somebody calls bad. As many
-# rows go each time as have a wrong label, a number that only an experiment knows
-# (:ref:`sphx_glr_auto_examples_plot_grid_search.py` has it chosen). Nobody sees a trusted row. The
-# net has a rival that is closer at hand, the trees themselves: they doubt the rows whose given
-# label is least probable to trees that were fitted to other rows.
+# We change some labels of a table, and fit the same trees five times: to all
+# rows, without random rows, without the rows that the trees themselves doubt,
+# without the rows that harm a net, and without the wrong rows. The trees doubt
+# the rows whose given label has the lowest out-of-sample probability.
+#
+# Each choice drops as many rows as have a wrong label. In practice this number
+# is unknown;
+# :ref:`sphx_glr_auto_examples_04_pipelines_plot_1_grid_search.py` chooses it.
+# No choice uses trusted rows.
 import numpy as np
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -25,125 +29,110 @@ from skinfluence.datasets import flip_labels
 from skinfluence.rules import Budget
 
 trees = HistGradientBoostingClassifier(max_iter=50, random_state=0)
+CHOICES = [
+    "no row",
+    "random rows",
+    "doubted by trees",
+    "harmful to a net",
+    "the wrong rows",
+]
 
 
-def compare(X, y, is_wrong, X_test, y_test, seed):
-    """Accuracy of each fit, and the share of wrong labels among the rows that it goes without."""
+def drop_and_fit(X, y, is_wrong, seed):
+    """Fitted trees and dropped rows, for each choice."""
     k = int(is_wrong.sum())
     selector = InfluenceSampleSelector(rule=Budget(count=k), cv=3)
     filtered = FilteredEstimator(trees, selector, random_state=seed).fit(X, y)
-    probability = cross_val_predict(trees, X, y, cv=3, method="predict_proba")
-    # not the seed of the wrong labels: the same permutation would drop exactly those
-    lot = np.random.RandomState(100 + seed).permutation(len(y))
-    found = {
-        "no row": (trees.fit(X, y).score(X_test, y_test), np.nan),
-        "random rows": lot,
-        "doubted by trees": probability[np.arange(len(y)), y].argsort(),
-        "harmful to a net": (
-            filtered.score(X_test, y_test),
-            is_wrong[~filtered.selector_.support_].mean(),
-        ),
-        "the wrong rows": np.argsort(~is_wrong, kind="stable"),
-    }
-    for name, order in found.items():
-        if isinstance(order, np.ndarray):
-            fitted = trees.fit(X[order[k:]], y[order[k:]])
-            found[name] = (
-                fitted.score(X_test, y_test),
-                is_wrong[order[:k]].mean(),
-            )
-    return found
+    p = cross_val_predict(trees, X, y, cv=3, method="predict_proba")
+    # another seed than that of the wrong labels, which drew the same rows
+    rng = np.random.RandomState(100 + seed)
+    dropped = [
+        np.array([], dtype=int),
+        rng.permutation(len(y))[:k],
+        p[np.arange(len(y)), y].argsort()[:k],
+        np.flatnonzero(~filtered.selector_.support_),
+        np.flatnonzero(is_wrong),
+    ]
+    for name, rows in zip(CHOICES, dropped, strict=True):
+        if name == "harmful to a net":
+            yield filtered, rows
+        else:
+            left = np.setdiff1d(np.arange(len(y)), rows)
+            yield trees.fit(X[left], y[left]), rows
 
 
 # %%
-# Six splits, with one training label in ten wrong and with one in five. Test labels are right.
+# Six splits, with one training label in ten wrong and with one in five. The
+# test labels are right.
 X, y = load_breast_cancer(return_X_y=True)
 NOISE, SPLITS = (0.1, 0.2), 6
-found = {}
-for noise in NOISE:
+accuracy = np.zeros((len(NOISE), len(CHOICES), SPLITS))
+precision = np.zeros_like(accuracy)  # share of wrong labels among the dropped
+for i, noise in enumerate(NOISE):
     for seed in range(SPLITS):
         X_train, X_test, y_train, y_test = train_test_split(
             X, y, test_size=0.4, stratify=y, random_state=seed
         )
         y_train, is_wrong = flip_labels(y_train, noise, random_state=seed)
-        for name, pair in compare(
-            X_train, y_train, is_wrong, X_test, y_test, seed
-        ).items():
-            found.setdefault(name, {}).setdefault(noise, []).append(pair)
-accuracy, precision = np.moveaxis(
-    [[of[noise] for of in found.values()] for noise in NOISE], -1, 0
-)
+        fits = drop_and_fit(X_train, y_train, is_wrong, seed)
+        for k, (fitted, rows) in enumerate(fits):
+            accuracy[i, k, seed] = fitted.score(X_test, y_test)
+            precision[i, k, seed] = is_wrong[rows].sum() / max(len(rows), 1)
 
 # %%
-# Splits differ more than the fits do, so each split is compared with itself: a thin line is a
-# split, a large point the mean.
+# Splits differ more than the choices do, so each split is compared with
+# itself: a thin line is a split, a large point the mean.
 import matplotlib.pyplot as plt
 
-from skinfluence.plotting import BLUE, GREEN, GREY, VERMILION
-
-figure, axes = plt.subplots(
-    1, 2, figsize=(9.5, 4), sharey=True, layout="constrained"
-)
-for ax, noise, values in zip(axes, NOISE, accuracy, strict=True):
-    ax.plot(values, color=GREY, linewidth=0.8, alpha=0.6)
-    for k, colour in enumerate(("black", GREY, VERMILION, BLUE, GREEN)):
-        mean = values[k].mean()
-        ax.plot(k, mean, "o", color=colour, markersize=9)
-        ax.annotate(
-            f"{mean:.3f}",
-            (k, 0.02),
-            xycoords=("data", "axes fraction"),
-            color=colour,
-            ha="center",
-        )
-    ax.set_xticks(
-        range(len(found)), [name.replace(" ", "\n", 1) for name in found]
-    )
-    ax.set(
-        title=f"{noise:.0%} of the labels wrong", xlabel="left out of the fit"
-    )
-    ax.set_xlim(-0.5, len(found) - 0.5)
-    ax.grid(axis="y", alpha=0.3)
-axes[0].set_ylabel("accuracy of the trees on right labels")
-axes[0].set_ylim(bottom=accuracy.min() - 0.02)  # room for the numbers
+figure, ax = plt.subplots(figsize=(6.5, 4.2), layout="constrained")
+looks = zip(NOISE, accuracy, ("tab:blue", "tab:orange"), "os", strict=True)
+for noise, values, color, marker in looks:
+    ax.plot(values, color=color, linewidth=0.8, alpha=0.5)
+    look = {"color": color, "markersize": 10, "zorder": 3}
+    label = f"{noise:.0%} wrong labels"
+    ax.plot(values.mean(1), marker, label=label, **look)
+ax.set_xticks(range(len(CHOICES)), [c.replace(" ", "\n", 1) for c in CHOICES])
+ax.set(xlabel="dropped before the fit", ylabel="test accuracy")
+ax.grid(axis="y", alpha=0.3)
+ax.legend(frameon=False, loc="lower right")
 plt.show()
 
 # %%
-# What each brings over all rows, in points of accuracy: means over the splits, with 95 % intervals.
+# The gain of each choice over all rows, in percentage points of accuracy:
+# means over the splits, with 95 % intervals.
 from scipy.stats import t
 
 
 def interval(values):
-    half = (
-        t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
-    )
+    error = values.std(ddof=1) / len(values) ** 0.5
+    half = t.ppf(0.975, len(values) - 1) * error
     return f"{100 * values.mean():+.1f} ± {100 * half:.1f}"
 
 
 for noise, values, share in zip(NOISE, accuracy, precision, strict=True):
-    print(f"{noise:.0%} of the labels wrong; left out of the fit:")
-    for k, name in list(enumerate(found))[1:]:
+    print(f"{noise:.0%} wrong labels     gain         wrong among the dropped")
+    for k, name in list(enumerate(CHOICES))[1:]:
         gain = interval(values[k] - values[0])
-        print(
-            f"    {name:18s} {gain:12s} {share[k].mean():.0%} of these had a wrong label"
-        )
-    print(
-        f"    the net's choice over that of the trees: {interval(values[3] - values[2])}"
-    )
+        print(f"    {name:18s} {gain:12s} {share[k].mean():.0%}")
+    print(f"    net over trees     {interval(values[3] - values[2])}")
 
 # %%
-# What is to be seen
-# ------------------
-# What harms a net harms these trees as well. Without the rows that the net calls harmful they are
-# better at both rates, and that is most of what there is to be had: leaving out the wrong rows, all
-# of them and no others, brings little more. Rows by lot bring nothing.
+# Discussion
+# ----------
+# Rows that harm a net also harm these trees. Without the rows that the net
+# calls harmful, the trees are better at both noise rates. This is most of what
+# can be gained: dropping exactly the wrong rows brings little more. Dropping
+# random rows brings nothing.
 #
-# The trees are nearly as good judges themselves. In these six splits the net is ahead of them; in
-# twelve others it was ahead by less, with zero inside the interval at both rates. If wrong labels
-# are all that is feared, their own doubt is a fair choice. A net can also be asked what trees
-# cannot, for instance which rows widen a gap between groups
-# (:ref:`sphx_glr_auto_examples_plot_fairness.py`).
+# The trees are nearly as good at finding the wrong rows themselves. In these
+# six splits the net is ahead of them. In twelve others it was ahead by less,
+# with zero inside the interval at both rates. If wrong labels are the only
+# concern, the doubt of the trees is a fair choice. But a net can answer
+# questions that trees cannot, for instance which rows widen a gap between
+# groups
+# (:ref:`sphx_glr_auto_examples_05_fairness_robustness_plot_1_fairness.py`).
 #
-# It is one table, of thirty numbers that a net reads as well as trees do. The labels are wrong
-# anywhere, not just where rows are hard, and how many to drop was known. Where a net cannot learn
-# the table, do not expect its choice to help.
+# This is one table with thirty numeric columns, which a net learns as well as
+# trees do. The labels are wrong anywhere, and not only where rows are hard.
+# And the number of rows to drop was known. Where a net cannot learn the table,
+# do not expect its choice to help.
