@@ -1,19 +1,21 @@
 """
-How many components of a time series should a net be shown?
-===========================================================
+How many components of a time series should a net see?
+======================================================
 
-A reduction that lowers the intrinsic dimension of the inputs may leave an attacker fewer ways
-(arXiv 2006.10885, *The Dilemma Between Data Transformations and Adversarial Robustness for Time
-Series Application Systems*). Here series of 16 channels, made from three signals, go through a
-principal component analysis into an LSTM, and the attacker changes the channels. Does the number of
-components decide, too, which training rows help the attacker?
+A reduction that lowers the intrinsic dimension of the inputs may make a net
+harder to attack (arXiv 2006.10885, *The Dilemma Between Data Transformations
+and Adversarial Robustness for Time Series Application Systems*). Here the
+attack does the least harm if the net sees as many principal components as
+there are signals. Which training rows help the attacker can hardly be said:
+two fits agree on few of them, even with the same number of components.
 """
 
 # %%
-# Four classes: slow or fast waves, whose second signal runs ahead of the first or behind it. The
-# third signal is a level that says nothing of the class. Amplitudes, frequencies and phases differ
-# from series to series, there is noise in every channel, and a tenth of the training labels are
-# wrong.
+# Each series has 16 channels, made from three signals with noise. There are
+# four classes: slow or fast waves whose second signal is ahead of the first or
+# behind it. The third signal is a level that is independent of the class.
+# Amplitudes, frequencies and phases vary, and a tenth of the training labels
+# are wrong.
 import numpy as np
 
 STEPS, CHANNELS, SIGNALS = 16, 16, 3
@@ -22,9 +24,8 @@ STEPS, CHANNELS, SIGNALS = 16, 16, 3
 def make_series(n, mix, rng):
     y = rng.randint(4, size=n)
     frequency = np.where(y < 2, 1, 2) * rng.uniform(0.9, 1.1, n)
-    time = frequency[:, None] * np.arange(STEPS) / STEPS + rng.uniform(
-        size=(n, 1)
-    )
+    time = frequency[:, None] * np.arange(STEPS) / STEPS
+    time += rng.uniform(size=(n, 1))
     lag = np.where(y % 2, 0.25, -0.25)[:, None]
     level = rng.standard_normal((n, 1)) * np.ones(STEPS)
     waves = np.sin(2 * np.pi * time), np.sin(2 * np.pi * (time + lag)), level
@@ -34,8 +35,10 @@ def make_series(n, mix, rng):
 
 
 # %%
-# The reduction is learned on all time steps of all training series. An attack needs one net for
-# the whole pipeline: a principal component analysis is a linear layer, so it is put in front.
+# A principal component analysis of all time steps reduces the channels, and an
+# LSTM classifies the result. The attacker changes the channels, so the attack
+# needs one net for the whole pipeline. A principal component analysis is a
+# linear layer, and we put it in front.
 from functools import partial
 
 import torch
@@ -57,9 +60,8 @@ class PCAPerStep(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X):
-        return self.pca_.transform(X.reshape(-1, X.shape[2])).reshape(
-            *X.shape[:2], -1
-        )
+        components = self.pca_.transform(X.reshape(-1, X.shape[2]))
+        return components.reshape(*X.shape[:2], -1)
 
 
 class LSTM(nn.Module):
@@ -97,10 +99,12 @@ def whole(pipe):
 
 
 # %%
-# The intrinsic dimension is estimated by maximum likelihood (Levina and Bickel), from how fast the
-# number of neighbours grows with the distance. The attack is :class:`~skinfluence.attacks.PGD`, on
-# test rows for the accuracy and on reference rows for the scores: low scores are those of training
-# rows that make the attack succeed. Three tables, and two starts of each net.
+# The intrinsic dimension is estimated by maximum likelihood (Levina and
+# Bickel), from how fast the number of neighbors grows with the distance. The
+# attack, :class:`~skinfluence.attacks.PGD`, changes test rows to measure the
+# accuracy, and reference rows to compute the scores. Training rows with low
+# scores help the attack. We use three tables, and train each net from two
+# random starts.
 from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import NearestNeighbors
 
@@ -111,21 +115,19 @@ from skinfluence.targets import Robustness
 
 def intrinsic_dimension(X, k=10):
     distances = NearestNeighbors(n_neighbors=k).fit(X).kneighbors()[0]
-    return (k - 2) / np.log(distances[:, -1:] / distances[:, :-1]).sum(
-        1
-    ).mean()
+    growth = np.log(distances[:, -1:] / distances[:, :-1]).sum(1)
+    return (k - 2) / growth.mean()
 
 
 COMPONENTS, TABLES, STARTS, WORST = (2, 3, 5, 8, 16), 3, 2, 24
 attack = PGD(0.1, n_steps=5)
-clean, attacked, dimension, wrong = np.zeros(
-    (4, TABLES, len(COMPONENTS), STARTS)
-)
-worst = np.zeros((TABLES, len(COMPONENTS), STARTS, WORST), dtype=int)
-for at in np.ndindex(clean.shape):
+shape = TABLES, len(COMPONENTS), STARTS
+clean, attacked, dimension, wrong = np.zeros((4, *shape))
+worst = np.zeros((*shape, WORST), dtype=int)
+for at in np.ndindex(shape):
     table, c, start = at
     rng = np.random.RandomState(table)
-    mix = np.linalg.qr(rng.standard_normal((CHANNELS, SIGNALS)))[0].T * 2
+    mix = 2 * np.linalg.qr(rng.standard_normal((CHANNELS, SIGNALS)))[0].T
     (X, y), (X_val, y_val), (X_test, y_test) = (
         make_series(n, mix, rng) for n in (240, 120, 300)
     )
@@ -134,31 +136,46 @@ for at in np.ndindex(clean.shape):
 
     torch.manual_seed(start)
     k = COMPONENTS[c]
-    pipe = make_pipeline(
-        PCAPerStep(k), make_net(LSTM, module__n_inputs=k)
-    ).fit(X, y)
+    lstm = make_net(LSTM, module__n_inputs=k)
+    pipe = make_pipeline(PCAPerStep(k), lstm).fit(X, y)
     net = whole(pipe)
     clean[at] = pipe.score(X_test, y_test)
     attacked[at] = net.score(attack(net, X_test, y_test), y_test)
-    dimension[at] = intrinsic_dimension(
-        pipe[0].transform(X).reshape(len(X), -1)
-    )
+    reduced = pipe[0].transform(X).reshape(len(X), -1)
+    dimension[at] = intrinsic_dimension(reduced)
     scorer = InfluenceScorer(
         FrozenEstimator(net), target=Robustness(attack), parameters="1.*"
     )
-    worst[at] = scorer.fit(X, y, X_val=X_val, y_val=y_val).scores_.argsort()[
-        :WORST
-    ]
+    scores = scorer.fit(X, y, X_val=X_val, y_val=y_val).scores_
+    worst[at] = scores.argsort()[:WORST]
     wrong[at] = is_wrong[worst[at]].mean()
 
 # %%
-# Right: the share of the worst rows, those with the lowest scores, that two fits have in common. On
-# the diagonal the fits have the same number of components and differ in their start only.
+# The test accuracy: lines are means, points are tables.
 import matplotlib.pyplot as plt
 
-from skinfluence.plotting import BLUE, GREEN, VERMILION
-
 line = range(len(COMPONENTS))
+
+
+def draw(ax, values, color, label):
+    look = {"color": color, "linewidth": 2, "label": label}
+    ax.plot(line, values.mean((0, 2)), **look)
+    ax.plot(line, values.mean(2).T, "o", color=color, alpha=0.5)
+    ax.set(xlabel="principal components", ylim=(0, None))
+    ax.set_xticks(line, COMPONENTS)
+
+
+figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+draw(ax, clean, "tab:blue", "clean")
+draw(ax, attacked, "tab:orange", "attacked")
+ax.set_ylabel("test accuracy")
+ax.legend(frameon=False, loc="lower right")
+plt.show()
+
+# %%
+# Left: the intrinsic dimension of what the net sees. Right: the share of the
+# worst rows, those with the lowest scores, that two fits have in common. On
+# the diagonal the fits differ in their start only.
 shared = np.zeros((TABLES, len(COMPONENTS), len(COMPONENTS)))
 for table, a, b in np.ndindex(shared.shape):
     pairs = zip(worst[table, a], worst[table, b, ::-1], strict=True)
@@ -166,60 +183,48 @@ for table, a, b in np.ndindex(shared.shape):
         [np.isin(one, other).mean() for one, other in pairs]
     )
 
-figure, (left, middle, right) = plt.subplots(
-    1, 3, figsize=(12, 3.8), layout="constrained"
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(8, 4), layout="constrained"
 )
-for values, colour, label, ax in (
-    (clean, BLUE, "as it is", left),
-    (attacked, VERMILION, "attacked", left),
-    (dimension, GREEN, "intrinsic dimension", middle),
-):
-    ax.plot(line, values.mean((0, 2)), color=colour, label=label)
-    ax.plot(line, values.mean(2).T, "o", color=colour, alpha=0.5)
-    ax.set(xlabel="components", ylim=(0, None))
-    ax.set_xticks(line, COMPONENTS)
-    ax.legend(frameon=False, loc="lower right")
-left.set_ylabel("test accuracy")
+draw(left, dimension, "tab:green", None)
+left.set_ylabel("intrinsic dimension")
 right.imshow(shared.mean(0), vmin=0, vmax=1, cmap="Blues")
 for (i, j), value in np.ndenumerate(shared.mean(0)):
     right.text(j, i, f"{value:.2f}", ha="center", va="center")
-right.set(
-    xlabel="components",
-    ylabel="components",
-    title="shared among the worst rows",
-)
+right.set(xlabel="components", ylabel="components", title="worst rows shared")
 right.set_xticks(line, COMPONENTS)
 right.set_yticks(line, COMPONENTS)
 plt.show()
 
 # %%
-for c, n_components in enumerate(COMPONENTS):
-    means = [
-        values[:, c].mean() for values in (clean, attacked, dimension, wrong)
-    ]
-    text = "accuracy {:.2f}, attacked {:.2f}, dimension {:.1f}, wrong labels among the worst {:.0%}"
-    print(f"{n_components:2d} components:", text.format(*means))
+print("components            ", *(f"{n:5d}" for n in COMPONENTS))
+for name, values in [
+    ("accuracy", clean),
+    ("accuracy, attacked", attacked),
+    ("intrinsic dimension", dimension),
+    ("wrong among the worst", wrong),
+]:
+    means = values.mean((0, 2))
+    print(f"{name:22s}", *(f"{mean:5.2f}" for mean in means))
 same = np.eye(len(COMPONENTS), dtype=bool)
-print(f"worst rows in common, table by table (by lot: {WORST / len(y):.2f})")
-print(
-    "    with the same number of components", shared[:, same].mean(1).round(2)
-)
-print(
-    "    with another number               ", shared[:, ~same].mean(1).round(2)
-)
+print(f"worst rows shared, per table (by chance: {WORST / len(y):.2f})")
+print("    same number of components   ", shared[:, same].mean(1).round(2))
+print("    other number of components  ", shared[:, ~same].mean(1).round(2))
 
 # %%
-# What is to be seen
-# ------------------
-# The attack does least harm to the net that sees three components, as many as there are signals.
-# There the estimated dimension is lowest as well. With fewer, the classes cannot be told apart, and
-# the dimension is no lower. Further components hardly change the accuracy, but open ways to the
+# Discussion
+# ----------
+# The attack does the least harm to the net with three components, as many as
+# there are signals. The estimated dimension is lowest there as well. With
+# fewer components the classes cannot be told apart, and the dimension is not
+# lower. More components hardly change the accuracy, but they help the
 # attacker: they hold nothing but noise, and the net uses it.
 #
-# Which rows help the attacker is another matter. Many of the worst rows have wrong labels, with
-# three components and with 16. But two fits agree on few of these rows, and hardly on more where
-# only their start differs: the list of one net is not to be trusted row by row, and what the
-# reduction does to it is lost in that.
+# Many of the worst rows have wrong labels, with three components and with 16.
+# But two fits agree on few of the worst rows, and on hardly more if only their
+# start differs. So do not trust such a list row by row, if it comes from one
+# net. An effect of the reduction on it is lost in this noise.
 #
-# The noise here is alike in all channels, and the signals are strong. Where the class lies in
-# directions of little variance, a principal component analysis drops it first.
+# Here the noise is alike in all channels, and the signals are strong. If the
+# classes differ in directions of little variance, a principal component
+# analysis drops these first.

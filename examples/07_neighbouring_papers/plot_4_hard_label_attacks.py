@@ -1,17 +1,18 @@
 """
-Do attacks that see only labels stay nearer to the data?
+Do attacks that see only labels stay closer to the data?
 ========================================================
 
-An attacker to whom a net tells nothing but labels finds adversarial rows all the same. arXiv
-2103.03325 (*Hard-label Manifolds*) holds that such rows lie nearer to the data manifold than rows
-made with gradients, above all where the search is confined to few directions. Here both kinds are
-made and measured. And they are traced back: which training rows make them possible, and are these
-the same for each attack?
+An attacker can find adversarial rows even if a net returns nothing but labels.
+arXiv 2103.03325 (*Hard-label Manifolds*) argues that such rows are closer to
+the data manifold than rows made with gradients, above all if the search is
+restricted to few directions. Here they are not closer. The scores also show
+which training rows make an attack possible: those of the class it ends in,
+whatever the attack.
 """
 
 # %%
-# Handwritten digits. The net takes the pixels as they are: standardised, a corner pixel that hardly
-# ever changes would be a lever that leads off any manifold.
+# The data are handwritten digits. The net sees the pixels without
+# standardization, which would blow up corner pixels that hardly ever change.
 from functools import partial
 
 import numpy as np
@@ -38,12 +39,16 @@ make_net = partial(
 )
 
 # %%
-# :class:`~skinfluence.attacks.Crossing` has the gradient: it steps across the nearest border.
-# HopSkipJump asks for labels only; :class:`~skinfluence.attacks.FromART` brings it from the
-# adversarial-robustness-toolbox. It starts at any row that the net takes for something else and
-# walks towards the row that it attacks: here from noise, or from a training row. All rows are given
-# in the coordinates of a principal component analysis, to a net with one more linear layer in front
-# that turns them back: few directions are the first 16 of them.
+# :class:`~skinfluence.attacks.Crossing` uses the gradient: it steps across the
+# nearest decision boundary. HopSkipJump uses labels only;
+# :class:`~skinfluence.attacks.FromART` wraps it from the
+# adversarial-robustness-toolbox. It starts at any row with another predicted
+# label, and walks toward the row under attack. Here it starts from noise, or
+# from a training row.
+#
+# To restrict the search, all rows are given in the coordinates of a principal
+# component analysis, and the net gets one more linear layer that transforms
+# them back. A search in few directions uses the first 16 of 64.
 from art.attacks.evasion import HopSkipJump
 
 from skinfluence.attacks import Crossing, FromART
@@ -52,20 +57,18 @@ QUERIES = {"max_iter": 3, "max_eval": 100, "init_eval": 30}
 
 
 def hop_skip_jump(classifier, given, **params):
-    """The attack with a mask and with starts, for which FromART has no argument."""
+    """The attack with a mask and with starts, which FromART cannot pass."""
     attack = HopSkipJump(classifier, **params)
     attack.generate = partial(attack.generate, **given)
     return attack
 
 
 def labels_only(net, Z, y, mask, candidates):
-    """Attack each row from the first candidate that the net takes for something else."""
+    """Attack each row from the first candidate with another prediction."""
     starts = np.where(mask, candidates, Z[:, None])
-    fools = (
-        net.predict(starts.reshape(-1, 64)).reshape(starts.shape[:2])
-        != y[:, None]
-    )
-    starts = starts[np.arange(len(Z)), fools.argmax(1)]
+    labels = net.predict(starts.reshape(-1, 64)).reshape(starts.shape[:2])
+    first = (labels != y[:, None]).argmax(1)
+    starts = starts[np.arange(len(Z)), first]
     params = {"given": {"mask": mask, "x_adv_init": starts}, "verbose": False}
     return FromART(hop_skip_jump, params | QUERIES)(net, Z, y)
 
@@ -74,36 +77,34 @@ def directions(net, X_train, X, y, seed):
     """Unit vectors along which each attack moves each row."""
     pca = PCA(random_state=0).fit(X_train)
     back = nn.Linear(64, 64)
-    back.weight.data, back.bias.data = map(
-        torch.tensor, (pca.components_.T, pca.mean_)
-    )
+    back.weight.data = torch.tensor(pca.components_.T)
+    back.bias.data = torch.tensor(pca.mean_)
     net_of_Z = make_net(nn.Sequential(back, net.module_)).initialize()
-    noise = (
-        np.random.RandomState(seed).uniform(size=(200, 64)).astype(np.float32)
-    )
+    noise = np.random.RandomState(seed).uniform(size=(200, 64))
+    noise = noise.astype(np.float32)
     Z, noise, some = map(pca.transform, (X, noise, X_train[:200]))
     crossed, found = Crossing()(net_of_Z, Z, y), {}
     for n in (64, 16):
         mask = (np.arange(64) < n).astype(np.float32)
-        found[f"gradient, {n} directions"] = (crossed - Z) * mask
-        found[f"labels, from noise, {n}"] = (
-            labels_only(net_of_Z, Z, y, mask, noise) - Z
-        )
-        found[f"labels, from a row, {n}"] = (
-            labels_only(net_of_Z, Z, y, mask, some) - Z
-        )
+        found[f"gradient, {n}"] = (crossed - Z) * mask
+        for start, candidates in (("noise", noise), ("a row", some)):
+            moved = labels_only(net_of_Z, Z, y, mask, candidates)
+            found[f"labels from {start}, {n}"] = moved - Z
     d = np.array(list(found.values())) @ pca.components_
     return list(found), d / np.linalg.norm(d, axis=2, keepdims=True)
 
 
 # %%
-# Each attack gives a direction only, in which the row is moved to where its label changes first,
-# its border. How far it has gone from the manifold is the mean distance to the five nearest
-# training rows in the net's embedding, over what the gradient attack makes of it.
+# We use each attack for its direction only. The row moves along it until its
+# predicted label changes. The distance of this point from the data manifold is
+# its mean distance to the five nearest training rows in the embedding of the
+# net, divided by that of the gradient attack.
 #
-# A row on its border is a reference row, and :func:`~skinfluence.pairwise.influence_matrix` has the
-# score of each training row for it. Two attacks are made possible by the same training rows if the
-# ranks of these scores agree. Three nets, each with training rows of its own.
+# These points are also reference rows, and
+# :func:`~skinfluence.pairwise.influence_matrix` gives the score of each
+# training row for each of them. The same training rows make two attacks
+# possible if the ranks of these scores agree. We use three nets with different
+# training rows.
 from scipy.stats import spearmanr
 from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import NearestNeighbors
@@ -126,139 +127,102 @@ for seed in range(NETS):
     right = np.flatnonzero(net.predict(X_rest) == y_rest)[:ROWS]
     rows, labels = X_rest[right], y_rest[right]
     attacks, d = directions(net, X_train, rows, labels, seed)
-    way = np.clip(
-        rows + np.linspace(0, 2, 51)[:, None, None, None] * d, 0, 1
-    ).astype(np.float32)
-    wrong = net.predict(way.reshape(-1, 64)).reshape(way.shape[:3]) != labels
-    at = np.take_along_axis(way, wrong.argmax(0)[None, ..., None], 0)[0]
+
+    # move along each direction until the label changes
+    steps = np.linspace(0, 2, 51)[:, None, None, None]
+    way = np.clip(rows + steps * d, 0, 1).astype(np.float32)
+    predicted = net.predict(way.reshape(-1, 64)).reshape(way.shape[:3])
+    first = (predicted != labels).argmax(0)
+    at = np.take_along_axis(way, first[None, ..., None], 0)[0]
     shape, flat = at.shape[:2], at.reshape(-1, 64)
 
     embed, _ = split_head(net)
-    near = NearestNeighbors(n_neighbors=5).fit(embed(X_train))
-    far = near.kneighbors(embed(flat))[0].mean(1).reshape(shape)
+    neighbors = NearestNeighbors(n_neighbors=5).fit(embed(X_train))
+    far = neighbors.kneighbors(embed(flat))[0].mean(1).reshape(shape)
 
     scorer = InfluenceScorer(
         FrozenEstimator(net), normalize="rows", random_state=0
     )
     scorer.fit(X_train, y_train, X_val=rows, y_val=labels)
-    asked = {"X_ref": flat, "y_ref": np.tile(labels, len(at))}
-    scores = influence_matrix(scorer, X_train, y_train, **asked)
-    said = net.predict(flat).reshape(shape)
-    blamed = (
-        y_train[scores.argsort(0)[:WORST]].reshape(-1, *shape) == said
-    ).mean(0)
-    agree = (
-        spearmanr(scores)
-        .statistic[:, :ROWS]
-        .reshape(-1, ROWS, ROWS)
-        .diagonal(0, 1, 2)
+    scores = influence_matrix(
+        scorer, X_train, y_train, X_ref=flat, y_ref=np.tile(labels, len(at))
     )
-    found.append(
-        (
-            far,
-            np.linalg.norm(at - rows, axis=2),
-            said == said[0],
-            agree,
-            blamed,
-        )
-    )
+    new_label = net.predict(flat).reshape(shape)
+    of_lowest = y_train[scores.argsort(0)[:WORST]].reshape(-1, *shape)
+    blamed = (of_lowest == new_label).mean(0)
+    ranks = spearmanr(scores).statistic[:, :ROWS].reshape(-1, ROWS, ROWS)
+    agree = ranks.diagonal(0, 1, 2)  # with the first attack on the same row
+    length = np.linalg.norm(at - rows, axis=2)
+    found.append((far, length, new_label == new_label[0], agree, blamed))
 far, length, same, agree, blamed = np.concatenate(found, -1)
-agree, same = (
-    agree[1:],
-    same[1:].astype(bool),
-)  # the first attack agrees with itself
+agree, same = agree[1:], same[1:].astype(bool)  # without the first itself
 
 # %%
-# Left: means over rows with 95 % intervals. Right: a point is a row.
+# The distance from the data manifold, divided by that of the gradient attack
+# in 64 directions: means over rows with 95 % intervals. The number after each
+# attack is its number of directions.
 import matplotlib.pyplot as plt
-
-from skinfluence.plotting import BLUE, GREY, VERMILION
 
 
 def ratio(values):
     """Mean ratio to the gradient attack and its 95 % interval."""
     log = np.log(values / values[0])
-    return np.exp(
-        log.mean(1)
-        + log.std(1, ddof=1) / log.shape[1] ** 0.5 * np.c_[[0, -1.96, 1.96]]
-    )
+    error = log.std(1, ddof=1) / log.shape[1] ** 0.5
+    return np.exp(log.mean(1) + error * np.c_[[0, -1.96, 1.96]])
 
 
-figure, (left, right) = plt.subplots(
-    1, 2, figsize=(11, 4.2), sharey=True, layout="constrained"
-)
 mean, low, high = ratio(far)
-line = np.arange(len(attacks))
-left.errorbar(
-    mean,
-    -line,
-    xerr=[mean - low, high - mean],
-    fmt="o",
-    color="black",
-    capsize=4,
-)
-left.axvline(1, color=GREY, linestyle=":", linewidth=1)
-left.set_yticks(-line, attacks)
-left.set(
-    xlabel="distance from the manifold on the border,\nover that of the first attack"
-)
-high, low = 0.1 - line[1:, None] + 0 * agree, -0.1 - line[1:, None] + 0 * agree
-right.plot(
-    agree[same],
-    high[same],
-    "o",
-    color=BLUE,
-    alpha=0.3,
-    label="the same wrong label",
-)
-right.plot(
-    agree[~same],
-    low[~same],
-    "s",
-    color=VERMILION,
-    alpha=0.3,
-    label="another wrong label",
-)
-right.set(
-    xlabel="rank correlation of the training rows' scores\nwith those for the first attack"
-)
-right.legend(frameon=False, loc="upper left")
+line = -np.arange(len(attacks))
+figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+bars = {"xerr": [mean - low, high - mean], "fmt": "o", "markersize": 9}
+ax.errorbar(mean, line, color="tab:blue", linewidth=2, **bars)
+ax.axvline(1, color="tab:gray", linestyle=":")
+ax.set_yticks(line, attacks)
+ax.set(xlabel="relative distance from the manifold")
 plt.show()
 
 # %%
-print(
-    "over the first attack: distance from the manifold and length of the change"
-)
-for name, of_far, of_length in zip(
-    attacks, ratio(far).T, ratio(length).T, strict=True
-):
-    print(
-        f"{name:24s}",
-        *(
-            "  {:.2f} ({:.2f} to {:.2f})".format(*v)
-            for v in (of_far, of_length)
-        ),
-    )
-print(
-    f"wrong label of the first attack: {same.mean():.0%} of the rows; rank correlation",
-    end=" ",
-)
-print(
-    f"{np.median(agree[same]):.2f} (median), with another {np.median(agree[~same]):.2f}"
-)
-print(
-    f"of the {WORST} lowest scores, {blamed.mean():.0%} belong to rows with that wrong label"
-)
+# How far the scores of the training rows agree with those for the first
+# attack: each point is a row. Blue rows get the same wrong label by both
+# attacks.
+figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+for is_kind, shift, marker, color, label in [
+    (same, 0.12, "o", "tab:blue", "same wrong label"),
+    (~same, -0.12, "s", "tab:orange", "another wrong label"),
+]:
+    height = line[1:, None] + shift + 0 * agree
+    look = {"color": color, "alpha": 0.35, "label": label}
+    ax.plot(agree[is_kind], height[is_kind], marker, **look)
+ax.set_yticks(line[1:], attacks[1:])
+ax.set(xlabel="rank correlation with the first attack")
+figure.legend(loc="outside upper center", ncols=2, frameon=False)
+plt.show()
 
 # %%
-# What is to be seen
-# ------------------
-# Attacks that see only labels do not stay nearer to the data here. A search from noise ends farther
-# off than a gradient leads, one from a training row about as far; 16 directions change little. The
-# changes made from labels are longer, as the search stops after few queries; after three times as
-# many steps they are shorter, and the distances from the manifold as they were. What makes an
-# attack possible is the class that it ends in: nearly all rows with low scores carry the wrong
-# label, and two attacks that end in the same label are put down to the same rows.
+print("relative to the first attack   distance           length of change")
+for name, *values in zip(attacks, ratio(far).T, ratio(length).T, strict=True):
+    pairs = ("{:.2f} ({:.2f} to {:.2f})".format(*v) for v in values)
+    print(f"{name:28s}", *pairs, sep="   ")
+print(f"same wrong label as the first attack: {same.mean():.0%} of the rows")
+print(f"    rank correlation (median): {np.median(agree[same]):.2f}")
+print(f"    with another wrong label: {np.median(agree[~same]):.2f}")
+print(f"rows of that wrong label among the {WORST} lowest scores:", end=" ")
+print(f"{blamed.mean():.0%}")
+
+# %%
+# Discussion
+# ----------
+# Attacks that see only labels do not stay closer to the data here. A search
+# from noise ends farther away than a gradient leads, and a search from a
+# training row about as far. Restricting it to 16 directions changes little.
+# The changes made from labels are longer, because the search stops after few
+# queries. After three times as many steps they are shorter, with the same
+# distances from the manifold.
 #
-# This is a small net with one measure of distance, in its embedding. Larger images, of which few
-# directions leave out much more, may behave otherwise.
+# What makes an attack possible is the class it ends in. Nearly all rows with
+# low scores have the wrong label, and two attacks that end in the same label
+# depend on the same rows.
+#
+# This is a small net with one measure of distance, in its own embedding.
+# Larger images, of which few directions leave out much more, may behave
+# differently.
