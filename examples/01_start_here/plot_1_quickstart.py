@@ -46,7 +46,7 @@ from skinfluence.plotting import (
     ScoreDistributionDisplay,
 )
 
-figure, axes = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
 ScoreDistributionDisplay.from_detector(detector, is_noisy=is_wrong, ax=axes[0])
 DetectionCurveDisplay.from_detector(detector, is_wrong, ax=axes[1])
 plt.show()
