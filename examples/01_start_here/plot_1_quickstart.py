@@ -19,8 +19,9 @@ y, is_wrong = flip_labels(y_true, 0.1, random_state=0)
 
 # %%
 # The detector trains five nets, each on four fifths of the rows. The score of
-# a row combines the predictions of the nets that were trained with the row
-# and of the net that was not. It is the log-odds that the label is right.
+# a row combines the probabilities predicted by the nets that were trained with
+# the row (in-sample), those of the net that was not (out-of-sample), and its
+# influence. It is the log-odds that the given label is right.
 from skinfluence import NoisyLabelDetector
 
 detector = NoisyLabelDetector(contamination=0.1, random_state=0)
