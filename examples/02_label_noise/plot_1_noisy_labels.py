@@ -22,6 +22,7 @@ from sklearn.model_selection import cross_val_predict
 
 from skinfluence import NoisyLabelDetector
 from skinfluence.datasets import flip_labels
+from skinfluence.methods import InnerProduct, Loss
 from skinfluence.nets import TabularClassifier
 
 digits, labels = load_digits(return_X_y=True)
@@ -59,13 +60,11 @@ plt.show()
 #   rows and gets none here;
 # - the out-of-sample probability of the given label, the usual baseline.
 scores = {"detector": detector.scores_}
-for method in ("loss", "inner_product"):
+for name, method in (("loss", Loss()), ("inner product", InnerProduct())):
     rival = NoisyLabelDetector(net, method=method, random_state=0)
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="method='inner_product' without"
-        )
-        scores[method.replace("_", " ")] = rival.fit(X, y).scores_
+        warnings.filterwarnings("ignore", message=r"method=InnerProduct")
+        scores[name] = rival.fit(X, y).scores_
 p = cross_val_predict(net, X, y, method="predict_proba")
 scores["out-of-sample probability"] = p[np.arange(len(y)), y]
 

@@ -59,11 +59,11 @@ def make_net(steps):
 
 
 X, y = load_wine(return_X_y=True)
-X, X_ref, y, y_ref = train_test_split(
+X, X_val, y, y_val = train_test_split(
     X, y, train_size=120, stratify=y, random_state=1
 )
 scaler = StandardScaler().fit(X)
-X, X_ref = (scaler.transform(a).astype("float32") for a in (X, X_ref))
+X, X_val = (scaler.transform(a).astype("float32") for a in (X, X_val))
 
 # %%
 # The ground truth comes from retraining under three seeds: without each of
@@ -118,7 +118,7 @@ for name, steps in STEPS.items():
     net = make_net(steps)
     one, half = [], []
     for seed in SEEDS:
-        same = {"X_val": X_ref, "y_val": y_ref, "random_state": seed}
+        same = {"X_val": X_val, "y_val": y_val, "random_state": seed}
         one.append(leave_one_out(net, X, y, rows=rows, **same))
         half.append(retrain(net, X, y, kept, **same))
     one, half = np.array(one), np.array(half)
@@ -127,7 +127,7 @@ for name, steps in STEPS.items():
     ceilings[name, "halves"] = ceiling(half)
     for kind, params in KINDS.items():
         scorer = InfluenceScorer(net, random_state=0, **params)
-        scorer.fit(X, y, X_val=X_ref, y_val=y_ref)
+        scorer.fit(X, y, X_val=X_val, y_val=y_val)
         M = influence_matrix(scorer, X, y)
         scores[name, kind] = M[rows].mean(1)
         agreement[name, "one row", kind] = [

@@ -11,19 +11,19 @@ from typing import Any
 
 import torch
 
-from skinfluence._extras import need as extra_missing
+from skinfluence._extras import need
 
 
 @functools.lru_cache(maxsize=8)
 def load_tokenizer(model: str) -> Any:
     """Load the tokenizer of a model."""
-    transformers = need("transformers")
+    transformers = load("transformers")
     return transformers.AutoTokenizer.from_pretrained(model, local_files_only=_is_local(model))
 
 
 def load_pretrained(kind: str, model: str, dtype: str, attention: str = "eager") -> Any:
     """Load a model by one of the Auto classes of transformers, whose name is `kind`."""
-    transformers = need("transformers")
+    transformers = load("transformers")
     if dtype not in ("float32", "bfloat16", "float16"):
         # In float64 the value that transformers puts in place of masked scores overflows.
         raise ValueError(f"dtype={dtype!r}: expected 'float32', 'bfloat16' or 'float16'.")
@@ -53,9 +53,9 @@ def _is_local(model: str) -> bool:
     return Path(model).is_dir()
 
 
-def need(package: str) -> Any:
+def load(package: str) -> Any:
     """Import a package of the extra "text", or raise an error that says how to install it."""
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise extra_missing("text", f"skinfluence.text needs {package}") from error
+        raise need("text", f"skinfluence.text needs {package}") from error

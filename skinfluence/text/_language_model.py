@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skinfluence.text._chunks import ROWS_AT_ONCE, longest_row, map_in_chunks
-from skinfluence.text._hub import load_pretrained, need
+from skinfluence.text._hub import load, load_pretrained
 from skinfluence.text._layers import (
     HiddenStateCache,
     cannot_split,
@@ -195,7 +195,7 @@ class LoRALanguageModel(nn.Module):
         new : Tensor of shape (n, n_new)
             Token ids that follow the prompts.
         """
-        config = need("transformers").GenerationConfig(
+        config = load("transformers").GenerationConfig(
             max_new_tokens=max_new_tokens,
             do_sample=False,
             eos_token_id=tokenizer.eos_token_id,
@@ -209,7 +209,7 @@ class LoRALanguageModel(nn.Module):
 
 def _add_adapters(network: Any, layers: int | None, **settings: Any) -> Any:
     """Add low-rank adapters to the last layers of a causal language model, or to all."""
-    peft = need("peft")
+    peft = load("peft")
     depth = network.config.num_hidden_layers
     last = None if layers is None else [*range(depth - layers, depth)]
     config = peft.LoraConfig(layers_to_transform=last, task_type="CAUSAL_LM", **settings)

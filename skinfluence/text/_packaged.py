@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from sklearn.datasets import get_data_home
 
-from skinfluence.text._hub import need
+from skinfluence.text._hub import load
 
 
 def packaged_model(name: str, data_home: str | PathLike[str] | None = None) -> str:
@@ -63,9 +63,9 @@ def _convert(packaged: Path, file: str, directory: Path) -> None:
 
     The directory is either complete or missing, also after an error.
     """
-    transformers = need("transformers")
-    need("gguf")
-    need("accelerate")
+    transformers = load("transformers")
+    load("gguf")
+    load("accelerate")
     known: dict[str, Any] = {"gguf_file": file, "local_files_only": True}
     loaded = transformers.AutoModelForCausalLM.from_pretrained(
         packaged, dtype=torch.float32, **known

@@ -98,9 +98,9 @@ def test_checkpoints_below_one_are_refused(checkpoints):
         NoisyLabelDetector(quick(), checkpoints=checkpoints).fit(X, Y)
 
 
-def test_an_unknown_method_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"method='magic': expected one of .*'auto'.*'loss'"):
-        NoisyLabelDetector(quick(), method="magic").fit(X, Y)
+def test_a_method_that_is_not_an_object_is_refused():
+    with pytest.raises(TypeError, match="method='loss': expected None or an instance"):
+        NoisyLabelDetector(quick(), method="loss").fit(X, Y)
 
 
 def test_an_unknown_normalize_is_refused_with_the_known_ones():

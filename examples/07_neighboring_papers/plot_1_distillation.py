@@ -32,13 +32,13 @@ ALPHA, GAMMA = 0.1, 0.02
 ridge = KernelRidge(alpha=ALPHA, kernel="rbf", gamma=GAMMA)
 
 
-def exact_influence(X, Y, X_ref, Y_ref, alpha=ALPHA):
+def exact_influence(X, Y, X_val, Y_val, alpha=ALPHA):
     """Rise of each reference image's squared error without each image."""
-    K, K_ref = rbf_kernel(X, gamma=GAMMA), rbf_kernel(X_ref, X, gamma=GAMMA)
+    K, K_val = rbf_kernel(X, gamma=GAMMA), rbf_kernel(X_val, X, gamma=GAMMA)
     inverse = np.linalg.inv(K + alpha * np.eye(len(X)))
-    W, own = K_ref @ inverse, K @ inverse
+    W, own = K_val @ inverse, K @ inverse
     residual = (Y - own @ Y) / (1 - np.diag(own))[:, None]
-    error = W @ Y - Y_ref
+    error = W @ Y - Y_val
     rise = W**2 * (residual**2).sum(1) - 2 * W * (error @ residual.T)
     return rise.T / Y.shape[1]
 
@@ -59,9 +59,9 @@ def split(seed):
     return [(X, y, np.eye(10)[y]) for X, y in parts]
 
 
-(X, y, Y), (X_ref, y_ref, Y_ref), _ = split(0)
-retrained = leave_one_out(ridge, X, Y, X_ref, Y_ref, rows=range(3))
-formula = exact_influence(X, Y, X_ref, Y_ref)[:3]
+(X, y, Y), (X_val, y_val, Y_val), _ = split(0)
+retrained = leave_one_out(ridge, X, Y, X_val, Y_val, rows=range(3))
+formula = exact_influence(X, Y, X_val, Y_val)[:3]
 print(f"largest change by retraining: {np.abs(retrained).max():.0e}")
 print(f"largest error of the formula: {np.abs(retrained - formula).max():.0e}")
 
@@ -86,11 +86,11 @@ from skinfluence.pairwise import influence_matrix
 scored_net = TabularClassifier(max_epochs=10, module__hidden=(64,))
 
 
-def net_influence(X, y, X_ref, y_ref, seed, curvature=None):
+def net_influence(X, y, X_val, y_val, seed, curvature=None):
     scorer = InfluenceScorer(
         scored_net, curvature=curvature, random_state=seed
     )
-    scorer.fit(X, y, X_val=X_ref, y_val=y_ref)
+    scorer.fit(X, y, X_val=X_val, y_val=y_val)
     return influence_matrix(scorer, X, y)
 
 
@@ -99,23 +99,23 @@ def highest(scores, y):
     return np.concatenate([order[y[order] == c][:10] for c in range(10)])
 
 
-def step_by_step(X, y, Y, X_ref, Y_ref):
+def step_by_step(X, y, Y, X_val, Y_val):
     """Greedy forward selection for kernel ridge regression."""
-    K, K_ref = rbf_kernel(X, gamma=GAMMA), rbf_kernel(X_ref, X, gamma=GAMMA)
+    K, K_val = rbf_kernel(X, gamma=GAMMA), rbf_kernel(X_val, X, gamma=GAMMA)
     chosen = []
     for _ in range(100):
         scale = np.diag(K) + ALPHA
-        gain = 2 * (K_ref.T @ Y_ref * Y).sum(1) / scale
-        gain -= (K_ref**2).sum(0) * (Y**2).sum(1) / scale**2
+        gain = 2 * (K_val.T @ Y_val * Y).sum(1) / scale
+        gain -= (K_val**2).sum(0) * (Y**2).sum(1) / scale**2
         is_full = np.bincount(y[chosen], minlength=10) == 10
         gain[is_full[y]] = -np.inf
         gain[chosen] = -np.inf
         s = int(gain.argmax())
         chosen.append(s)
         # what is left to learn, and the kernel given the chosen images
-        step, step_ref = K[:, s] / scale[s], K_ref[:, s] / scale[s]
-        Y, Y_ref = Y - np.outer(step, Y[s]), Y_ref - np.outer(step_ref, Y[s])
-        K, K_ref = K - np.outer(step, K[s]), K_ref - np.outer(step_ref, K[s])
+        step, step_val = K[:, s] / scale[s], K_val[:, s] / scale[s]
+        Y, Y_val = Y - np.outer(step, Y[s]), Y_val - np.outer(step_val, Y[s])
+        K, K_val = K - np.outer(step, K[s]), K_val - np.outer(step_val, K[s])
     return np.array(chosen)[np.argsort(y[chosen], kind="stable")]
 
 
@@ -136,13 +136,13 @@ from scipy.stats import spearmanr
 SPLITS = 4
 
 
-def agreement(A, B, y, y_ref):
+def agreement(A, B, y, y_val):
     """Mean rank correlation per reference image.
 
     Over all images, and over the images of its class.
     """
     of_all, of_class = [], []
-    for a, b, c in zip(A.T, B.T, y_ref, strict=True):
+    for a, b, c in zip(A.T, B.T, y_val, strict=True):
         of_all.append(spearmanr(a, b).statistic)
         of_class.append(spearmanr(a[y == c], b[y == c]).statistic)
     return np.mean(of_all), np.mean(of_class)
@@ -158,10 +158,10 @@ def accuracies(X, y, X_test, y_test, seed):
 
 agree, chosen, accuracy = {}, [], {}
 for seed in range(SPLITS):
-    (X, y, Y), (X_ref, y_ref, Y_ref), (X_test, y_test, _) = split(seed)
-    given = X, y, X_ref, y_ref
-    exact = exact_influence(X, Y, X_ref, Y_ref)
-    penalized = exact_influence(X, Y, X_ref, Y_ref, 10 * ALPHA)
+    (X, y, Y), (X_val, y_val, Y_val), (X_test, y_test, _) = split(seed)
+    given = X, y, X_val, y_val
+    exact = exact_influence(X, Y, X_val, Y_val)
+    penalized = exact_influence(X, Y, X_val, Y_val, 10 * ALPHA)
     plain = net_influence(*given, seed)
     curved = net_influence(*given, seed, EKFAC())
     other_seed = net_influence(*given, seed + 100, EKFAC())
@@ -171,12 +171,12 @@ for seed in range(SPLITS):
         ("net with curvature, two seeds", curved, other_seed),
         ("kernel, tenfold penalty", exact, penalized),
     ]:
-        agree.setdefault(name, []).append(agreement(A, B, y, y_ref))
+        agree.setdefault(name, []).append(agreement(A, B, y, y_val))
     ways = {
         "kernel": highest(exact.sum(1), y),
         "net": highest(plain.sum(1), y),
         "net with curvature": highest(curved.sum(1), y),
-        "step by step": step_by_step(X, y, Y, X_ref, Y_ref),
+        "step by step": step_by_step(X, y, Y, X_val, Y_val),
         "near means": near_means(X, y, seed),
         "random": highest(np.random.RandomState(seed).rand(len(y)), y),
     }

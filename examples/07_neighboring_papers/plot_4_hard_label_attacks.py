@@ -145,7 +145,7 @@ for seed in range(NETS):
     )
     scorer.fit(X_train, y_train, X_val=rows, y_val=labels)
     scores = influence_matrix(
-        scorer, X_train, y_train, X_ref=flat, y_ref=np.tile(labels, len(at))
+        scorer, X_train, y_train, X_val=flat, y_val=np.tile(labels, len(at))
     )
     new_label = net.predict(flat).reshape(shape)
     of_lowest = y_train[scores.argsort(0)[:WORST]].reshape(-1, *shape)
