@@ -34,7 +34,7 @@ INSIDE = {
     "_core": [
         {"gates", "states", "tensors"},
         {"factors", "net"},
-        {"kernels"},
+        {"kernels", "layer_rules"},
         {"gradients"},
         {"ghost", "selfcheck"},
         {"directions", "influence"},

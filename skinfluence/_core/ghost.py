@@ -18,11 +18,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from skinfluence._core.factors import Dense, Factor, _entering, _rows_a_piece, _stacked, factors
+from skinfluence._core.factors import Dense, Factor, rows_per_piece
 from skinfluence._core.gradients import Directions, forward, precision, pullback, row_gradients
 from skinfluence._core.kernels import plain_kernels
+from skinfluence._core.layer_rules import has_rule, layer_factors, layer_input
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import Params
 from skinfluence._core.tensors import Rows, join_rows, n_rows, slice_rows, wide
@@ -43,7 +43,7 @@ class Ghost:
 
     def __init__(self, fnet: FunctionalNet, X: Rows) -> None:
         self.fnet = fnet
-        self._layers = _owners(fnet)
+        self._layers = _layers_with_rules(fnet)
         X = slice_rows(X, slice(0, 4))
         # Random cotangents: the rows' own may be zero (a perfect fit), and would prove nothing.
         f = forward(fnet, X)
@@ -100,7 +100,7 @@ class Ghost:
         parts = [of(name, factor) for name, factor in self._only_trusted(found).items()]
         if self.by_vmap:
             width = sum(self.fnet.params[name].numel() for name in self.by_vmap)
-            step = _rows_a_piece(width)
+            step = rows_per_piece(width)
             pieces = []
             for start in range(0, len(G), step):
                 rows = slice(start, start + step)
@@ -124,7 +124,8 @@ class Ghost:
         found = [self._in_one_call(slice_rows(X, rows), G, rows) for rows in pieces]
         if len(found) == 1:
             return found[0]
-        stacked = {name: _stacked([piece[0][name] for piece in found]) for name in found[0][0]}
+        first, *others = (piece[0] for piece in found)
+        stacked = {n: f.stack([other[n] for other in others]) for n, f in first.items()}
         return stacked, join_rows([piece[1] for piece in found])
 
     def _in_one_call(
@@ -136,7 +137,7 @@ class Ghost:
             def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor | None:
                 if not isinstance(output, Tensor) or not output.requires_grad:
                     return None
-                calls.append((name, wide(_entering(layer, inputs[0])), output))
+                calls.append((name, wide(layer_input(layer, inputs[0])), output))
                 return output.clone()  # an in-place activation must not overwrite what we keep
 
             return hook
@@ -165,24 +166,23 @@ class Ghost:
             for (name, a, _), d in zip(calls, grads, strict=True):
                 if len(a) != len(G) or len(d) != len(G):
                     continue  # rows are not the first axis here: left to vmap by the probe
-                for own, factor in factors(self._layers[name], a, wide(d)).items():
+                for own, factor in layer_factors(self._layers[name], a, wide(d)).items():
                     full = f"{name}.{own}" if name else own
                     if full in fnet.params:
-                        found[full] = found[full].join(factor) if full in found else factor  # type: ignore[arg-type]
+                        found[full] = found[full].join(factor) if full in found else factor
         return found, G
 
 
-def _owners(fnet: FunctionalNet) -> dict[str, nn.Module]:
+def _layers_with_rules(fnet: FunctionalNet) -> dict[str, nn.Module]:
     """Layers that have a rule and a parameter of interest."""
-    ruled = (
-        nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, _BatchNorm
-    )  # fmt: skip
     return {
         name: layer
         for name, layer in fnet.shell.named_modules()
-        if isinstance(layer, ruled)
-        and any((f"{name}.{own}" if name else own) in fnet.params for own in ("weight", "bias"))
-        and not (isinstance(layer, _BatchNorm) and layer.running_mean is None)
+        if has_rule(layer)
+        and any(
+            (f"{name}.{own}" if name else own) in fnet.params
+            for own, _ in layer.named_parameters(recurse=False)
+        )
     }
 
 

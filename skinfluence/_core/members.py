@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,7 @@ class MemberScores(ABC):
 class AtEachMember(MemberScores):
     """A row score at each member, one member after another."""
 
-    def __init__(self, members: list[Member], row_scores: list[RowScore]) -> None:
+    def __init__(self, members: list[Member], row_scores: Sequence[RowScore]) -> None:
         super().__init__(members)
         self.row_scores = row_scores
 

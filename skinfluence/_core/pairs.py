@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from skinfluence._core.directions import Objective, reference_cotangents
-from skinfluence._core.factors import Factor, gram, square_norms
+from skinfluence._core.factors import Factor, products, square_norms
 from skinfluence._core.ghost import Ghost
 from skinfluence._core.gradients import Directions, by_halves, forward
 from skinfluence._core.influence import Progress, finite
@@ -67,7 +67,7 @@ def pair_blocks(
         top, right = 0, left
         for Xb, yb in progress(fnet.batches(X, y)):
             rows = ghost.factors(Xb, ghost.of_losses(Xb, yb))
-            block = torch.cat([_products(rows, columns) for columns in held], 1).double()
+            block = torch.cat([products(rows, columns) for columns in held], 1).double()
             if normalize:
                 norms = square_norms(rows).sqrt().double().unsqueeze(1)
                 block = torch.where(norms > 0, block / norms, 0)
@@ -147,7 +147,7 @@ def _held(
         pieces = [ghost.factors(Xr, Gr)] if solve is None else map(solve, _dense(ghost, Xr, Gr))
         for piece in pieces:
             held.append(piece)
-            size += sum(_numbers(part) for part in piece.values())
+            size += sum(part.numel() for part in piece.values())
             if size >= _HELD:
                 yield held
                 held, size = [], 0
@@ -164,17 +164,6 @@ def _dense(ghost: Ghost, X: Rows, G: Tensor) -> Iterator[Params]:
         yield {
             name: found[name].dense().reshape(-1, *p.shape) for name, p in ghost.fnet.params.items()
         }
-
-
-def _products(rows: dict[str, Factor], columns: Any) -> Tensor:
-    if isinstance(next(iter(columns.values())), Tensor):
-        return reduce(torch.add, (f.inner(columns[name]) for name, f in rows.items()))
-    return gram(rows, columns)
-
-
-def _numbers(part: Any) -> int:
-    tensors = [part] if isinstance(part, Tensor) else vars(part).values()
-    return sum(t.numel() for t in tensors if isinstance(t, Tensor))
 
 
 def _there(fnet: FunctionalNet, reference: Pairs) -> Iterator[tuple[Rows, Tensor]]:

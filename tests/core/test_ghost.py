@@ -6,9 +6,10 @@ import torch
 from torch import nn
 from zoo import MODULES, initialized, loop_gradients, make, rows_for
 
-from skinfluence._core import factors as rules
+from skinfluence._core import factors as factors_module
 from skinfluence._core import ghost as ghost_module
-from skinfluence._core.factors import Lookup, Outer, gram, square_norms
+from skinfluence._core import layer_rules
+from skinfluence._core.factors import Dense, Lookup, Outer, products, square_norms
 from skinfluence._core.ghost import Ghost
 from skinfluence._core.gradients import forward
 from skinfluence._core.net import FunctionalNet
@@ -47,7 +48,7 @@ def test_gram_is_that_of_the_loop(name, dtype):
     ghost, Xb, G = ghost_of(net, X, y)
     rows = loop_gradients(net, X, y)
     left, right = slice(0, 3), slice(2, 7)
-    got = gram(*(ghost.factors(slice_rows(Xb, part), G[part]) for part in (left, right)))
+    got = products(*(ghost.factors(slice_rows(Xb, part), G[part]) for part in (left, right)))
     assert_close(got, rows[left] @ rows[right].T, dtype)
 
 
@@ -55,7 +56,7 @@ def test_gram_is_that_of_the_loop(name, dtype):
 def test_pieces_give_the_same_norms(name, monkeypatch):
     net, X, y = make(name)
     ghost, Xb, G = ghost_of(net, X, y)
-    monkeypatch.setattr(rules, "_ELEMENTS", 1)  # a row at a time
+    monkeypatch.setattr(factors_module, "_MAX_NUMBERS", 1)  # a row at a time
     assert_close(ghost.square_norms(Xb, G), (loop_gradients(net, X, y) ** 2).sum(1))
 
 
@@ -63,10 +64,10 @@ def test_pieces_give_the_same_norms(name, monkeypatch):
 def test_pieces_give_the_same_gram(name, monkeypatch):
     net, X, y = make(name)
     ghost, Xb, G = ghost_of(net, X, y)
-    monkeypatch.setattr(rules, "_ELEMENTS", 1)
+    monkeypatch.setattr(factors_module, "_MAX_NUMBERS", 1)
     rows = loop_gradients(net, X, y)
     factors = ghost.factors(Xb, G)
-    assert_close(gram(factors, factors), rows @ rows.T)
+    assert_close(products(factors, factors), rows @ rows.T)
     assert_close(square_norms(factors), (rows**2).sum(1))
 
 
@@ -77,7 +78,7 @@ def test_products_with_several_directions_are_those_of_the_loop(name, dtype, pie
     net, X, y = make(name, dtype)
     ghost, Xb, G = ghost_of(net, X, y)
     if pieces:
-        monkeypatch.setattr(rules, "_ELEMENTS", 1)
+        monkeypatch.setattr(factors_module, "_MAX_NUMBERS", 1)
     rows = loop_gradients(net, X, y)
     generator = torch.Generator().manual_seed(0)
     U = {
@@ -132,14 +133,39 @@ def test_only_parameters_without_a_true_rule_are_done_row_by_row(name, by_vmap):
 
 def test_a_rule_that_lies_is_found_out(monkeypatch):
     net, X, y = make("mlp")
-    true_rule = rules.factors.dispatch(nn.Linear)
+    true_rule = layer_rules.layer_factors.dispatch(nn.Linear)
 
     def half(layer, a, d):
         return true_rule(layer, a / 2, d)
 
-    monkeypatch.setattr(ghost_module, "factors", half)
+    monkeypatch.setattr(ghost_module, "layer_factors", half)
     ghost, Xb, G = ghost_of(net, X, y)
     assert set(ghost.by_vmap) == {"0.weight", "2.weight"}
+    assert_close(ghost.square_norms(Xb, G), (loop_gradients(net, X, y) ** 2).sum(1))
+
+
+class Scale(nn.Module):
+    """A layer of the user's own, whose parameter has an unusual name."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width))
+
+    def forward(self, X):
+        return X * self.scale
+
+
+def test_a_rule_registered_for_a_new_layer_is_used():
+    X, y = rows_for("mlp")
+    net = initialized(nn.Sequential(nn.Linear(5, 4), Scale(4), nn.Linear(4, 3)))
+    assert ghost_of(net, X, y)[0].by_vmap == ["1.scale"]
+
+    @layer_rules.layer_factors.register
+    def _(layer: Scale, a: torch.Tensor, d: torch.Tensor):
+        return {"scale": Dense(a * d)}
+
+    ghost, Xb, G = ghost_of(net, X, y)
+    assert not ghost.by_vmap
     assert_close(ghost.square_norms(Xb, G), (loop_gradients(net, X, y) ** 2).sum(1))
 
 
