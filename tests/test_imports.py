@@ -33,8 +33,9 @@ LINE = {room: line for line, rooms in enumerate(ORDER) for room in rooms}
 INSIDE = {
     "_core": [
         {"gates", "states", "tensors"},
-        {"factors", "net"},
-        {"kernels", "layer_rules"},
+        {"factors", "memory", "shell"},
+        {"layer_rules", "net"},
+        {"kernels"},
         {"gradients"},
         {"ghost", "selfcheck"},
         {"directions", "influence"},

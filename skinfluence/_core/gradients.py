@@ -11,7 +11,6 @@ import functools
 import threading
 import warnings
 import weakref
-from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -23,9 +22,11 @@ from torch.nn.modules.conv import _ConvNd
 from torch.overrides import TorchFunctionMode
 
 from skinfluence._core.kernels import plain_kernels
-from skinfluence._core.net import FunctionalNet, Watch, is_out_of_memory, module_of
+from skinfluence._core.memory import OutputWatch, is_out_of_memory
+from skinfluence._core.net import FunctionalNet
+from skinfluence._core.shell import module_of
 from skinfluence._core.states import Params
-from skinfluence._core.tensors import Rows, map_tensors, n_rows, slice_rows, wide
+from skinfluence._core.tensors import Rows, map_tensors, wide
 
 Directions = Params  # each entry (d, *shape of the parameter)
 
@@ -46,7 +47,7 @@ def forward(fnet: FunctionalNet, X: Rows) -> Tensor:
 
 def precision(fnet: FunctionalNet, X: Rows) -> float:
     """Machine epsilon of the coarsest numbers that outputs are computed with (by autocast, say)."""
-    with Watch() as seen:
+    with OutputWatch() as seen:
         forward(fnet, X)
     return max(fnet.eps, seen.eps)
 
@@ -127,20 +128,6 @@ def pushforward_members(
 
     with _TURN, torch.no_grad(), plain_kernels(fnet):
         return torch.vmap(member)(states, U)
-
-
-def by_halves(function: Callable[[Rows, Any], Tensor], X: Rows, y: Any, axis: int = 0) -> Tensor:
-    """``function(X, y)`` of a batch; in halves where memory does not suffice, joined along rows."""
-    n = n_rows(X)
-    try:
-        return function(X, y)
-    except (RuntimeError, MemoryError) as error:
-        if n < 2 or not is_out_of_memory(error):
-            raise
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    parts = slice(0, n // 2), slice(n // 2, n)
-    return torch.cat([by_halves(function, slice_rows(X, p), y[p], axis) for p in parts], axis)
 
 
 def row_gradients(

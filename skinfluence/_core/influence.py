@@ -16,11 +16,11 @@ from torch import Tensor
 from skinfluence._core.ghost import Ghost
 from skinfluence._core.gradients import (
     Directions,
-    by_halves,
     forward,
     pushforward,
     pushforward_members,
 )
+from skinfluence._core.memory import in_halves_if_needed
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import State
 from skinfluence._core.tensors import Rows, wide
@@ -111,7 +111,9 @@ def predictions(fnet: FunctionalNet, X: Rows) -> np.ndarray:
 def predicted_outputs(fnet: FunctionalNet, X: Rows, is_classification: bool) -> np.ndarray:
     """Class probabilities, or a regressor's predictions, (n, ...) float64."""
     readable = fnet.probabilities if is_classification else (lambda f: f)
-    found = [by_halves(lambda Xb, _: readable(forward(fnet, Xb)), *b) for b in fnet.batches(X)]
+    found = [
+        in_halves_if_needed(lambda Xb, _: readable(forward(fnet, Xb)), *b) for b in fnet.batches(X)
+    ]
     return torch.cat(found).double().cpu().numpy()
 
 
@@ -141,7 +143,7 @@ def label_losses(
 
 def _over_rows(of_batch: Callable[[Rows, Tensor], Tensor], batches: Iterator[Any]) -> np.ndarray:
     """`of_batch` applied to all batches; float64, checked to be finite."""
-    found = [by_halves(of_batch, Xb, yb) for Xb, yb in batches]
+    found = [in_halves_if_needed(of_batch, Xb, yb) for Xb, yb in batches]
     return finite(torch.cat(found).double().cpu().numpy())
 
 

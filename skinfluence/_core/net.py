@@ -10,8 +10,7 @@ import copy
 import functools
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,10 +20,19 @@ from skorch.dataset import Dataset as SkorchDataset
 from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
 from skinfluence._core.gates import install_gates
+from skinfluence._core.memory import OutputWatch, is_out_of_memory
+from skinfluence._core.shell import (
+    Inference,
+    copy_module,
+    matching_parameters,
+    module_of,
+    refuse_parameters_elsewhere,
+    stop_padding_gradient,
+    twin_net,
+)
 from skinfluence._core.states import Params, State, read_state
 from skinfluence._core.tensors import Rows, is_sliceable, map_tensors, n_rows, slice_rows, wide
 
@@ -32,29 +40,6 @@ from skinfluence._core.tensors import Rows, is_sliceable, map_tensors, n_rows, s
 # parameters on a CPU, 512 rows took .6 to .7 of the time of 128, and more brought nothing. Those
 # for a GPU are a guess.
 _BATCH = {"cpu": (512, 2**27), "cuda": (8192, 2**31)}
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether torch, on whatever device, or Python ran out of memory."""
-    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or "can't allocate memory" in str(error) or "out of memory" in str(error)
-
-
-class Watch(TorchDispatchMode):
-    """Sees what every operation returns: its bytes, and the machine epsilon of the coarsest."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.eps, self.bytes = 0.0, 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        returned = func(*args, **(kwargs or {}))
-        for t in returned if isinstance(returned, tuple | list) else (returned,):
-            if isinstance(t, Tensor):
-                self.bytes += 0 if t._is_view() else t.numel() * t.element_size()
-                if t.is_floating_point():
-                    self.eps = max(self.eps, torch.finfo(t.dtype).eps)
-        return returned
 
 
 class FunctionalNet:
@@ -71,16 +56,16 @@ class FunctionalNet:
     def __init__(self, net: Any, parameters: str | Sequence[str] = "*") -> None:
         module = module_of(net)
         self._net = net
-        names = _matching(module, parameters)
-        _refuse_parameters_elsewhere(net)
-        self.shell = _shell(module)
+        names = matching_parameters(module, parameters)
+        refuse_parameters_elsewhere(net)
+        self.shell = copy_module(module)
         self.shell.eval()
         for layer in self.shell.modules():
             if isinstance(layer, nn.Embedding | nn.EmbeddingBag):
                 layer.scale_grad_by_freq = False  # a row's gradient does not depend on its batch
                 layer.sparse = False
             if isinstance(layer, nn.Embedding) and layer.padding_idx is not None:
-                layer.register_forward_hook(_hold_padding)
+                layer.register_forward_hook(stop_padding_gradient)
         # Some modules take the rows of a batch apart, by length: into no more than so many.
         self.rows_at_once: int | None = getattr(module, "rows_at_once", None)
         self._kinds: dict[type, bool] = {}
@@ -89,8 +74,8 @@ class FunctionalNet:
             len(list(named(remove_duplicate=False))) > len(list(named()))
             for named in (self.shell.named_parameters, self.shell.named_buffers)
         )
-        self._twin = _twin(net, self.shell)
-        self._inference = _Inference(self._twin, self.shell)
+        self._twin = twin_net(net, self.shell)
+        self._inference = Inference(self._twin, self.shell)
         # Not net.device, which may be None: "leave it where it is".
         self.device = next(module.parameters()).device
         self._state: Params = {name: p.detach() for name, p in self.shell.named_parameters()}
@@ -272,7 +257,7 @@ class FunctionalNet:
             most, memory = _BATCH.get(self.device.type, _BATCH["cpu"])
             try:
                 # With a graph: torch would take fused kernels without, in which nothing is seen.
-                with torch.enable_grad(), Watch() as seen:
+                with torch.enable_grad(), OutputWatch() as seen:
                     self.outputs(leaf, pair)
                 size = max(2 * memory // max(seen.bytes, 1), 1)
             except (RuntimeError, MemoryError) as error:
@@ -318,90 +303,6 @@ def _rebuilt(net: Any, names: list[str], state: Params) -> FunctionalNet:
 _HARMLESS_ITERATOR_PARAMS = {"batch_size", "num_workers", "pin_memory", "shuffle", "drop_last"}
 
 
-class _Inference(nn.Module):
-    """`net.infer` as a module, so that `functional_call` can swap the parameters under it."""
-
-    def __init__(self, twin: Any, shell: nn.Module) -> None:
-        super().__init__()
-        self.module = shell
-        self._infer = twin.infer
-
-    def forward(self, X: Rows) -> Any:
-        return self._infer(X)
-
-
-def _shell(module: nn.Module) -> nn.Module:
-    """Copy a module's structure and buffers; its parameters are shared with the original."""
-    memo: dict[int, Any] = {id(p): p for p in module.parameters()}
-    # A forward pass that writes into a buffer must not write into the user's.
-    memo |= {id(b): b.detach().clone() for b in module.buffers()}
-    for layer in module.modules():
-        # An embedding with max_norm rewrites its weight in forward: it gets one of its own.
-        if isinstance(layer, nn.Embedding | nn.EmbeddingBag) and layer.max_norm is not None:
-            memo.pop(id(layer.weight), None)
-        # What forward has left behind (attention weights, say) cannot be copied with its graph.
-        # Not detached: were it part of the function, the self-check would not see that it is.
-        kept = [t for t in vars(layer).values() if isinstance(t, Tensor) and not t.is_leaf]
-        memo |= {id(t): t for t in kept}
-    return copy.deepcopy(module, memo=memo)
-
-
-def _hold_padding(layer: nn.Embedding, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    # Backward leaves the padding row alone; torch's forward mode forgets to.
-    padding = inputs[0].eq(cast(int, layer.padding_idx)).unsqueeze(-1)
-    return torch.where(padding, output.detach(), output)
-
-
-def _twin(net: Any, shell: nn.Module) -> Any:
-    """Return a net that runs `shell` and has a per-row criterion, sharing all else with `net`."""
-    # Not copy.copy(net): that pickles the module through skorch's __getstate__.
-    twin = object.__new__(type(net))
-    twin.__dict__.update(vars(net))
-    criterion = net.criterion_
-    if isinstance(criterion, nn.Module):
-        criterion = _shell(criterion)
-        if hasattr(criterion, "reduction"):
-            setattr(criterion, "reduction", "none")  # noqa: B010
-        for name, buffer in criterion.named_buffers(recurse=False):  # class weights
-            setattr(criterion, name, wide(buffer))
-    twin.__dict__.update(module_=shell, criterion_=criterion)
-    for key in ("sampler", "batch_sampler"):
-        if vars(net).get(f"iterator_valid__{key}") is not None:
-            raise ValueError(
-                f"iterator_valid__{key} is set on the net, so rows may come out in another order "
-                "than they went in; influence needs them in order: remove that parameter."
-            )
-    twin.__dict__.update({k: False for k in _REORDERING if k in vars(net)})
-    return twin
-
-
-_REORDERING = ("iterator_valid__shuffle", "iterator_valid__drop_last")
-
-
-def _matching(module: nn.Module, parameters: str | Sequence[str]) -> list[str]:
-    globs = [parameters] if isinstance(parameters, str) else list(parameters)
-    named = list(module.named_parameters())
-    trainable = [name for name, p in named if p.requires_grad]
-    chosen = [name for name in trainable if any(fnmatchcase(name, g) for g in globs)]
-    if not chosen:
-        have = ", ".join(trainable) or f"none (all {len(named)} are frozen)"
-        raise ValueError(
-            f"parameters={parameters!r} matches no trainable parameter of the module; "
-            f"it has: {have}."
-        )
-    return chosen
-
-
-def _refuse_parameters_elsewhere(net: Any) -> None:
-    inside = {id(p) for p in net.module_.parameters()}
-    outside = [name for name, p in net.get_all_learnable_params() if id(p) not in inside]
-    if outside:
-        raise ValueError(
-            f"the net learns parameters outside its module ({', '.join(outside)}); influence is "
-            "defined over one module: move them into it."
-        )
-
-
 def _one_tensor(outputs: Any) -> Tensor:
     if not isinstance(outputs, Tensor):
         raise TypeError(
@@ -409,8 +310,3 @@ def _one_tensor(outputs: Any) -> Tensor:
             "wrap the module so that it returns the tensor that the loss is computed from."
         )
     return outputs
-
-
-def module_of(net: Any) -> nn.Module:
-    """Return the net's module without torch.compile's wrapper, which prefixes every name."""
-    return getattr(net.module_, "_orig_mod", net.module_)

@@ -17,8 +17,9 @@ from torch import Tensor
 from skinfluence._core.directions import Objective, reference_cotangents
 from skinfluence._core.factors import Factor, products, square_norms
 from skinfluence._core.ghost import Ghost
-from skinfluence._core.gradients import Directions, by_halves, forward
+from skinfluence._core.gradients import Directions, forward
 from skinfluence._core.influence import Progress, finite
+from skinfluence._core.memory import in_halves_if_needed
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import Params
 from skinfluence._core.tensors import Rows, map_tensors, n_rows, slice_rows
@@ -93,7 +94,7 @@ def self_influences(
     """<g_i, P g_i>, (n,) float64; ‖g_i‖² without `solve`, from the layers' factors alone."""
     found, squares = [], _Squares(fnet)
     if solve is None:
-        found = [by_halves(squares, Xb, yb) for Xb, yb in progress(fnet.batches(X, y))]
+        found = [in_halves_if_needed(squares, Xb, yb) for Xb, yb in progress(fnet.batches(X, y))]
     else:
         for rows in gradient_rows(fnet, X, y, progress):
             solved = solve(rows)
@@ -110,7 +111,7 @@ def label_square_norms(fnet: FunctionalNet, X: Rows, labels: np.ndarray) -> np.n
         n = n_rows(Xb)
         return torch.stack([squares(Xb, label.expand(n)) for label in candidates], 1)
 
-    found = [by_halves(of_batch, Xb, yb) for Xb, yb in fnet.batches(X)]
+    found = [in_halves_if_needed(of_batch, Xb, yb) for Xb, yb in fnet.batches(X)]
     return finite(torch.cat(found).cpu().numpy())
 
 
