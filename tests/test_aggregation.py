@@ -94,7 +94,7 @@ def test_each_voice_is_the_score_at_its_member(case, normalize):
 def test_members_too_large_for_one_pass_score_the_same(case, groups, monkeypatch):
     members_scores = case.inner_products(groups=case.reference[1] if groups else None)
     together = members_scores.scores(case.fnet, case.X, case.y, iter)
-    monkeypatch.setattr(members, "_TOGETHER", {})
+    monkeypatch.setattr(members, "_ONE_PASS_NUMBERS", {})
     monkeypatch.setattr(members, "member_scores", None)  # not to be called
     assert_close(members_scores.scores(case.fnet, case.X, case.y, iter), together)
 

@@ -1,9 +1,12 @@
-"""Norms and inner products of per-row gradients, layer by layer, without forming the gradients.
+"""Norms and inner products of row gradients, layer by layer, without forming the gradients.
 
-The gradient of a row by a layer's weight is a sum of outer products Σ_t d_t ⊗ a_t of what entered
-the layer (a) and the gradient by what left it (d), so its norm follows from a and d alone [1]_.
-A layer is trusted only after its rule has given the plain gradient of two rows; parameters of any
-other layer (attention, recurrent, tied, reparametrised, ...) are done row by row with vmap.
+Let a be the input of a layer and d the gradient of a row's loss by its output. The row's gradient
+by the weight is Σ_t d_t ⊗ a_t, so its norm follows from a and d alone [1]_: it is the "ghost norm".
+The rules for each kind of layer are in `layer_rules`.
+
+A rule is used for a parameter only if it gives the plain gradients of up to four rows. Gradients by
+all other parameters (of attention, recurrent, tied or reparametrized layers, say) are formed row by
+row with vmap.
 
 References
 ----------
@@ -27,47 +30,57 @@ from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import Params
 from skinfluence._core.tensors import Rows, join_rows, n_rows, slice_rows, wide
 
-# ∂ℓ/∂f of a batch, or what makes it of the outputs of some of its rows: then one pass has both.
+# G = ∂ℓ/∂f of a batch, or a function that computes it from the outputs of some of its rows. With a
+# function, one forward pass gives both the outputs and the factors.
 Cotangents = Tensor | Callable[[Tensor, slice], Tensor]
 
 
 class Ghost:
-    """Norms and Gram of row gradients g_i = J_i^T G_i of one net.
+    """Ghost norms, and inner products, of row gradients g_i = J_i^T G_i of one net.
 
     Parameters
     ----------
     fnet : FunctionalNet
     X : rows
-        At least one; the first four decide which layers' rules can be trusted.
+        At least one. The first four decide which parameters' rules are used.
+
+    Attributes
+    ----------
+    trusted : set of str
+        Parameters whose gradients come from a rule.
+    by_vmap : list of str
+        All other parameters.
+    has_rules : bool
+        Whether the rules cover most of the parameters, so that they save time.
     """
 
     def __init__(self, fnet: FunctionalNet, X: Rows) -> None:
         self.fnet = fnet
         self._layers = _layers_with_rules(fnet)
         X = slice_rows(X, slice(0, 4))
-        # Random cotangents: the rows' own may be zero (a perfect fit), and would prove nothing.
+        # Random cotangents: those of the loss may be 0 (a perfect fit), and would prove nothing.
         f = forward(fnet, X)
         G = torch.randn(f.shape, generator=torch.Generator().manual_seed(0)).to(f)
         truth = [
             pullback(fnet, slice_rows(X, slice(i, i + 1)), G[i : i + 1]) for i in range(len(G))
         ]
         found, _ = self._factors(X, G)
-        # Under .05, though half precision rounds so coarsely: else any rule would do there.
+        # At most .05: half precision rounds so coarsely that any rule would pass otherwise.
         tolerance = min(100 * precision(fnet, X) ** 0.75, 0.05)
         self.trusted = {n for n, factor in found.items() if _agrees(factor, n, truth, tolerance)}
         self.by_vmap = [name for name in fnet.params if name not in self.trusted]
         sizes = {name: p.numel() for name, p in fnet.params.items()}
-        # Rows one by one are so slow that some of them cost more than all that the rules save.
+        # A few parameters by vmap can cost more than the rules save for all others.
         self.has_rules = 2 * sum(sizes[name] for name in self.trusted) > sum(sizes.values())
-        kept = {name.rpartition(".")[0] for name in self.trusted}
-        self._layers = {name: layer for name, layer in self._layers.items() if name in kept}
+        layers = {name.rpartition(".")[0] for name in self.trusted}
+        self._layers = {name: layer for name, layer in self._layers.items() if name in layers}
 
     def of_losses(self, X: Rows, y: Any) -> Cotangents:
-        """Gradients of the rows' losses by the outputs, to be taken in the pass that asks."""
+        """Cotangents of the rows' losses, computed in the same pass as the factors."""
         return lambda f, rows: self.fnet.cotangents(f, slice_rows(X, rows), y[rows])
 
     def factors(self, X: Rows, G: Cotangents) -> dict[str, Factor]:
-        """Every parameter's row gradients, in the smallest form known for it."""
+        """Row gradients by each parameter, in the most compact form known for it."""
         found, G = self._factors(X, G)
         rest = row_gradients(self.fnet, X, G, self.by_vmap) if self.by_vmap else {}
         return self._only_trusted(found) | {name: Dense(wide(g)) for name, g in rest.items()}
@@ -76,28 +89,36 @@ class Ghost:
         """‖g_i‖², (n,)."""
         return self._total(X, G, lambda _, factor: factor.square_norms())
 
-    def inner(self, X: Rows, G: Cotangents, U: Directions, *, normalize: bool = False) -> Tensor:
-        """<g_i, u> of each direction (over ‖g_i‖ with `normalize`), (n, d) float64.
+    def unit_cotangents(self, X: Rows, G: Tensor) -> Tensor:
+        """G scaled so that each row's gradient has length 1; rows without a gradient keep 0."""
+        norms = self.square_norms(X, G).sqrt()
+        scale = torch.where(norms > 0, 1 / norms, 0)
+        return G * scale.reshape(-1, *[1] * (G.ndim - 1))
 
-        A direction costs as much as the layer's own forward pass; J u costs two of them.
+    def inner(self, X: Rows, G: Cotangents, U: Directions, *, normalize: bool = False) -> Tensor:
+        """<g_i, u> for each direction u, over ‖g_i‖ with `normalize`: (n, d) float64.
+
+        A direction costs one forward pass of the rules' layers; J u costs two.
         """
 
-        def of(name: str, factor: Factor) -> Tensor:
+        def of_parameter(name: str, factor: Factor) -> Tensor:
             products = factor.inner(U[name]).double()
             if not normalize:
                 return products
             return torch.cat([products, factor.square_norms().double().unsqueeze(1)], 1)
 
-        found = self._total(X, G, of)
+        total = self._total(X, G, of_parameter)
         if not normalize:
-            return found
-        norms = found[:, -1:].sqrt()
-        return torch.where(norms > 0, found[:, :-1] / norms, 0)
+            return total
+        norms = total[:, -1:].sqrt()
+        return torch.where(norms > 0, total[:, :-1] / norms, 0)
 
-    def _total(self, X: Rows, G: Cotangents, of: Callable[[str, Factor], Tensor]) -> Tensor:
-        """Sum of what `of` says of each parameter's row gradients, (n, ...)."""
+    def _total(
+        self, X: Rows, G: Cotangents, of_parameter: Callable[[str, Factor], Tensor]
+    ) -> Tensor:
+        """Sum of ``of_parameter(name, factor)`` over all parameters, (n, ...)."""
         found, G = self._factors(X, G)
-        parts = [of(name, factor) for name, factor in self._only_trusted(found).items()]
+        parts = [of_parameter(name, factor) for name, factor in self._only_trusted(found).items()]
         if self.by_vmap:
             width = sum(self.fnet.params[name].numel() for name in self.by_vmap)
             step = rows_per_piece(width)
@@ -105,7 +126,7 @@ class Ghost:
             for start in range(0, len(G), step):
                 rows = slice(start, start + step)
                 rest = row_gradients(self.fnet, slice_rows(X, rows), G[rows], self.by_vmap)
-                each = (of(name, Dense(wide(g))) for name, g in rest.items())
+                each = (of_parameter(name, Dense(wide(g))) for name, g in rest.items())
                 pieces.append(reduce(torch.add, each))
             parts.append(torch.cat(pieces))
         return reduce(torch.add, parts)
@@ -114,7 +135,7 @@ class Ghost:
         return {name: factor for name, factor in found.items() if name in self.trusted}
 
     def _factors(self, X: Rows, G: Cotangents) -> tuple[dict[str, Factor], Tensor]:
-        """Factors by the rules, trusted or not, and ∂ℓ/∂f."""
+        """Factors from all rules, trusted or not, and ∂ℓ/∂f."""
         if isinstance(G, Tensor):
             given = G
             G = lambda _, rows: given[rows]  # noqa: E731
@@ -131,6 +152,7 @@ class Ghost:
     def _in_one_call(
         self, X: Rows, cotangents: Callable[[Tensor, slice], Tensor], rows: slice
     ) -> tuple[dict[str, Factor], Tensor]:
+        """Factors and ∂ℓ/∂f of rows that go through the net in one call."""
         calls: list[tuple[str, Tensor, Tensor]] = []
 
         def record(name: str) -> Callable[..., Tensor | None]:
@@ -138,7 +160,9 @@ class Ghost:
                 if not isinstance(output, Tensor) or not output.requires_grad:
                     return None
                 calls.append((name, wide(layer_input(layer, inputs[0])), output))
-                return output.clone()  # an in-place activation must not overwrite what we keep
+                return (
+                    output.clone()
+                )  # an in-place activation must not overwrite the output kept here
 
             return hook
 
@@ -165,7 +189,7 @@ class Ghost:
         with torch.no_grad():
             for (name, a, _), d in zip(calls, grads, strict=True):
                 if len(a) != len(G) or len(d) != len(G):
-                    continue  # rows are not the first axis here: left to vmap by the probe
+                    continue  # rows are not the first axis here, so vmap must do this layer
                 for own, factor in layer_factors(self._layers[name], a, wide(d)).items():
                     full = f"{name}.{own}" if name else own
                     if full in fnet.params:
@@ -187,6 +211,7 @@ def _layers_with_rules(fnet: FunctionalNet) -> dict[str, nn.Module]:
 
 
 def _agrees(factor: Factor, name: str, truth: list[Params], tolerance: float) -> bool:
+    """Whether the factor of a parameter gives the true gradients, up to the tolerance."""
     got = factor.dense().flatten(1)
     want = torch.stack([row[name].flatten() for row in truth])
     scale = want.abs().max()

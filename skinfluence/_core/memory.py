@@ -1,4 +1,4 @@
-"""Memory and precision of what a net computes, and batches that do not fit in memory."""
+"""How much memory and what precision a net's operations use; batches too large for memory."""
 
 from __future__ import annotations
 
@@ -13,13 +13,21 @@ from skinfluence._core.tensors import Rows, n_rows, slice_rows
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether torch, on whatever device, or Python ran out of memory."""
-    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or "can't allocate memory" in str(error) or "out of memory" in str(error)
+    """Whether the error says that Python, or torch on any device, ran out of memory."""
+    is_known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return is_known or "can't allocate memory" in str(error) or "out of memory" in str(error)
 
 
 class OutputWatch(TorchDispatchMode):
-    """Sees what every operation returns: its bytes, and the machine epsilon of the coarsest."""
+    """Records the outputs of every torch operation inside the ``with`` block.
+
+    Attributes
+    ----------
+    bytes : int
+        Memory of all outputs; views count as 0.
+    eps : float
+        Machine epsilon of the least precise floating-point output.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,10 +43,8 @@ class OutputWatch(TorchDispatchMode):
         return returned
 
 
-def in_halves_if_needed(
-    function: Callable[[Rows, Any], Tensor], X: Rows, y: Any, axis: int = 0
-) -> Tensor:
-    """``function(X, y)`` of a batch; in halves where memory does not suffice, joined along rows."""
+def in_halves_if_needed(function: Callable[[Rows, Any], Tensor], X: Rows, y: Any) -> Tensor:
+    """``function(X, y)`` of a batch; in halves where it does not fit in memory."""
     n = n_rows(X)
     try:
         return function(X, y)
@@ -48,6 +54,4 @@ def in_halves_if_needed(
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     parts = slice(0, n // 2), slice(n // 2, n)
-    return torch.cat(
-        [in_halves_if_needed(function, slice_rows(X, p), y[p], axis) for p in parts], axis
-    )
+    return torch.cat([in_halves_if_needed(function, slice_rows(X, p), y[p]) for p in parts])

@@ -372,7 +372,7 @@ def test_a_regressor_with_a_column_against_flat_targets_is_refused():
     f = forward(fnet, Xb)
     message = (
         r"MSELoss turned outputs of shape \(7, 1\) and y of shape \(7,\) into losses of shape "
-        r"\(7, 7\), but one loss a row was expected"
+        r"\(7, 7\), but one loss per row was expected"
     )
     with (
         pytest.warns(UserWarning, match="different to the input size"),  # torch's own
@@ -400,7 +400,7 @@ def test_a_module_that_returns_a_tuple_is_refused():
 
     net = initialized(Pair(5, 3))
     fnet = FunctionalNet(net)
-    with pytest.raises(TypeError, match="returns a tuple, a single tensor was expected"):
+    with pytest.raises(TypeError, match="returns a tuple, but a single tensor was expected"):
         forward(fnet, torch.zeros(2, 5, dtype=torch.float64))
 
 
@@ -474,7 +474,7 @@ def test_training_in_small_batches_does_not_make_scoring_slow():
 def test_rows_that_take_much_memory_are_fewer_in_a_batch(monkeypatch):
     sizes = {}
     for memory in (1, 10**4, 10**5, 10**9):
-        monkeypatch.setitem(net_module._BATCH, "cpu", (512, memory))
+        monkeypatch.setitem(net_module._BATCH_LIMITS, "cpu", (512, memory))
         fnet = FunctionalNet(unbatched()[0])
         sizes[memory] = fnet.batch_size(unbatched()[1])
         assert fnet.n_batches(unbatched()[1]) == -(-1400 // sizes[memory])

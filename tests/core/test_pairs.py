@@ -68,7 +68,7 @@ def test_scores_of_pairs_add_up_to_the_score_of_the_row(name, batch_size, target
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("held", [1, 2**26], ids=["a batch at a time", "all at once"])
 def test_scores_of_pairs_are_the_inner_products_of_the_loop(name, normalize, held, monkeypatch):
-    monkeypatch.setattr(pairs, "_HELD", held)
+    monkeypatch.setattr(pairs, "_MAX_REFERENCE_NUMBERS", held)
     fnet, X, y, net = fnet_of(name, batch_size=3)
     rows = loop_gradients(net, X, y)
     want = rows @ rows[:5].T / 5
@@ -82,7 +82,7 @@ def test_scores_of_pairs_are_the_inner_products_of_the_loop(name, normalize, hel
 @each_kind
 @pytest.mark.parametrize("dense", [1, 2**24], ids=["a row at a time", "a batch at a time"])
 def test_pairs_under_a_curvature_are_those_of_the_dense_matrix(name, dense, monkeypatch):
-    monkeypatch.setattr(pairs, "_DENSE", dense)
+    monkeypatch.setattr(pairs, "_MAX_GRADIENT_NUMBERS", dense)
     fnet, X, y, net = fnet_of(name, batch_size=3)
     P, solve = symmetric(fnet)
     rows = loop_gradients(net, X, y)
@@ -114,7 +114,7 @@ def test_unit_reference_rows_give_the_projection_on_each(name):
 @each_kind
 @pytest.mark.parametrize("dense", [1, 2**24])
 def test_gradient_rows_are_those_of_the_loop(name, dense, monkeypatch):
-    monkeypatch.setattr(pairs, "_DENSE", dense)
+    monkeypatch.setattr(pairs, "_MAX_GRADIENT_NUMBERS", dense)
     fnet, X, y, net = fnet_of(name, batch_size=3)
     found = list(gradient_rows(fnet, X, y))
     got = torch.cat([torch.cat([g.flatten(1) for g in part.values()], 1) for part in found])
