@@ -11,5 +11,6 @@ import matplotlib.pyplot as plt
 
 docs = Path(__file__).parent
 plt.show = lambda: None
-runpy.run_path(str(docs.parent / "examples" / "plot_quickstart.py"))
+(example,) = (docs.parent / "examples").rglob("plot_*quickstart.py")
+runpy.run_path(str(example))
 plt.savefig(docs / "_static" / "front.png", dpi=120)

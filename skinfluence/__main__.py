@@ -1,7 +1,9 @@
-"""``python -m skinfluence``: the options of the command line, and nothing that computes."""
+"""``python -m skinfluence``: the command line. It reads options; `_audit` does the work."""
 
 import argparse
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 from skinfluence import __version__
 from skinfluence._audit import AuditError, Options, audit
@@ -9,26 +11,26 @@ from skinfluence._audit import AuditError, Options, audit
 USER_ERROR, INTERRUPTED = 2, 130
 
 DESCRIPTION = """\
-Find the rows of a table whose label looks wrong. Trains small nets behind the usual preprocessing
-on parts of the table, judges every label by how it goes with the rest, and writes report.html,
-suspects.csv and cleaned.csv. Without a table: a data set that scikit-learn ships, with wrong labels
-planted in it, and how many of them were found."""
+Find the rows of a table whose label looks wrong. Small neural nets are trained on parts of the
+table, and every label is compared with what they predict from the other columns. The results are
+written to report.html, suspects.csv and cleaned.csv. Without a table, the command runs an example:
+it plants wrong labels in a data set from scikit-learn and reports how many of them it finds."""
 
 
 class _OneLineParser(argparse.ArgumentParser):
-    """argparse, with an error of one line."""
+    """An argument parser whose error messages take one line."""
 
-    def error(self, message):
-        self.exit(USER_ERROR, f"{self.prog}: error: {message} (--help shows the options)\n")
+    def error(self, message: str) -> NoReturn:
+        self.exit(USER_ERROR, f"{self.prog}: error: {message} (--help lists the options)\n")
 
 
-def share(text):
-    """Return a number, or "auto"."""
+def share(text: str) -> float | str:
+    """Return the text as a number, or "auto" unchanged."""
     return text if text == "auto" else float(text)
 
 
-def main(argv=None):
-    """Run the command line; returns the exit code."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
     options = vars(_parser().parse_args(argv))
     prog = f"skinfluence {options.pop('command')}"
     try:
@@ -42,64 +44,86 @@ def main(argv=None):
     return 0
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = _OneLineParser(
         prog="skinfluence", description="Training-data influence for skorch nets."
     )
     parser.add_argument("--version", action="version", version=f"skinfluence {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    sub = commands.add_parser(
+    command = commands.add_parser(
         "audit",
         help="find the rows of a table whose label looks wrong",
         description=DESCRIPTION,
     )
+    _add_input_options(command)
+    _add_audit_options(command)
+    return parser
+
+
+def _add_input_options(command: argparse.ArgumentParser) -> None:
     default = Options()
-    add = sub.add_argument
-    add("table", nargs="?", help="CSV or Parquet file; none: the built-in example")
-    add("--label", help="column that holds the labels (default: the last)")
+    add = command.add_argument
+    add("table", nargs="?", help="CSV or Parquet file; without it, the example runs")
+    add("--label", help="column that holds the labels (default: the last column)")
+    add("--sep", help="separator of the CSV file (default: detected)")
     add(
-        "--output",
-        default=default.output,
-        metavar="DIR",
-        help="folder for the files (default: %(default)s)",
-    )
-    add(
-        "--contamination",
-        type=share,
-        default=default.contamination,
-        metavar="SHARE",
-        help="share of rows to flag, up to 0.5, or auto: an estimate (default: %(default)s)",
-    )
-    add(
-        "--action",
-        choices=["drop", "relabel"],
-        default=default.action,
-        help="what cleaned.csv does with the suspects (default: %(default)s)",
+        "--encoding",
+        default=default.encoding,
+        help="encoding of the CSV file (default: %(default)s)",
     )
     add(
         "--task",
         choices=["auto", "classification", "regression"],
         default=default.task,
-        help="auto: more than 20 distinct numbers are a regression (default: %(default)s)",
+        help="kind of label; auto: regression if the label has more than 20 distinct numbers, "
+        "otherwise classification (default: %(default)s)",
     )
-    add("--cv", type=int, default=default.cv, metavar="FOLDS", help="folds (default: %(default)s)")
+
+
+def _add_audit_options(command: argparse.ArgumentParser) -> None:
+    default = Options()
+    add = command.add_argument
+    add(
+        "--contamination",
+        type=share,
+        default=default.contamination,
+        metavar="SHARE",
+        help="share of the rows to flag as suspects, above 0 and at most 0.5; auto estimates it "
+        "(default: %(default)s)",
+    )
+    add(
+        "--action",
+        choices=["drop", "relabel"],
+        default=default.action,
+        help="what to do with the suspects in cleaned.csv (default: %(default)s)",
+    )
+    add(
+        "--output",
+        default=default.output,
+        metavar="DIR",
+        help="folder for the three files (default: %(default)s)",
+    )
+    add(
+        "--cv",
+        type=int,
+        default=default.cv,
+        metavar="FOLDS",
+        help="number of cross-validation folds; one net is trained per fold (default: %(default)s)",
+    )
     add(
         "--seed",
         type=int,
         default=default.seed,
-        help="same seed, same result (default: %(default)s)",
+        help="random seed; the same seed gives the same result (default: %(default)s)",
     )
     add(
         "--top",
         type=int,
         default=default.top,
         metavar="ROWS",
-        help="rows to print (default: %(default)s)",
+        help="number of suspects to print (default: %(default)s)",
     )
-    add("--sep", help="separator of the CSV (default: found out)")
-    add("--encoding", default=default.encoding, help="encoding of the CSV (default: %(default)s)")
-    add("--quiet", action="store_true", help="print errors only")
-    return parser
+    add("--quiet", action="store_true", help="print nothing but errors")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""NoisyLabelDetector: which rows carry a label that the other rows do not believe."""
+"""NoisyLabelDetector: finds rows whose label is likely wrong, by cross-fitted nets."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class NoisyLabelDetector(Estimator):
     Parameters
     ----------
     estimator : skorch net, default=None
-        Classifier or regressor; clones of it are fitted. None: a
-        :class:`~skinfluence.nets.TabularClassifier` or
-        :class:`~skinfluence.nets.TabularRegressor`, as y asks.
+        Classifier or regressor; clones of it are fitted. None is a
+        :class:`~skinfluence.nets.TabularClassifier` or a
+        :class:`~skinfluence.nets.TabularRegressor`, depending on y.
     contamination : "auto" or float, default="auto"
         Share of the rows to call suspect, in (0, 0.5]. "auto" is, for classes, the share of rows
         whose given label is not the most plausible one; for regression it is 0.1.
@@ -60,7 +60,7 @@ class NoisyLabelDetector(Estimator):
     checkpoints : int, default=6
         Number of epochs to use, spaced geometrically; the last epoch is always one of them.
     parameters : str or list of str, default="*"
-        Globs over the names of the parameters whose gradients count.
+        Globs over parameter names. Gradients are taken by these parameters.
     random_state : int, RandomState instance or None, default=None
         Seeds the folds and the nets.
     verbose : int, default=0
@@ -108,7 +108,7 @@ class NoisyLabelDetector(Estimator):
     True
     """
 
-    # With metadata routing enabled, reference rows come without having to be asked for.
+    # With metadata routing enabled, `fit` gets reference rows without a request for them.
     __metadata_request__fit = {"X_val": True, "y_val": True}
 
     def __init__(
@@ -140,7 +140,7 @@ class NoisyLabelDetector(Estimator):
         ----------
         X : array-like of shape (n_samples, ...), DataFrame, Tensor, dict of arrays or Dataset
         y : array-like of shape (n_samples,)
-            Labels, some of them wrong; None only where a Dataset carries them.
+            Labels, some of them wrong. May be None only if X is a Dataset that carries them.
         X_val, y_val : like X and y, default=None
             Trusted reference rows, none of them in X; 1-tuples are accepted.
 
@@ -148,7 +148,7 @@ class NoisyLabelDetector(Estimator):
         -------
         self : NoisyLabelDetector
         """
-        vars(self).pop("suggested_labels_", None)
+        self.__dict__.pop("suggested_labels_", None)
         self._check_parameters()
         table = read_table(self, X, y, X_val, y_val)
         self._labels, self._dtype = table.labels, table.dtype
@@ -172,7 +172,7 @@ class NoisyLabelDetector(Estimator):
         return self
 
     def fit_predict(self, X: Any, y: Any = None, *, X_val: Any = None, y_val: Any = None) -> Any:
-        """Fit, and return +1 for clean rows and -1 for suspect ones.
+        """Fit, and return +1 for clean rows and -1 for suspect rows.
 
         Parameters
         ----------
@@ -195,7 +195,7 @@ class NoisyLabelDetector(Estimator):
         ----------
         X : like X in `fit`
         y : array-like of shape (n_samples,), default=None
-            None: the labels that the nets predict.
+            Their labels. None: the labels that the nets predict.
 
         Returns
         -------
@@ -272,7 +272,8 @@ class NoisyLabelDetector(Estimator):
 
     def _fold_net(self, table: Table, X: Any, y: np.ndarray, reference: Any, seed: int) -> FoldNet:
         net, states = fit_net(table.net, X, y, reference, seed, self.checkpoints)
-        objective = Objective(Utility(), *reference, table.labels.is_classification)
+        X_ref, y_ref = reference
+        objective = Objective(Utility(), X_ref, y_ref, table.labels.is_classification)
         check_gradients(FunctionalNet(net, self.parameters), X, y)
         return FoldNet(net, states, objective, self.parameters, self._codes(table), seed)
 

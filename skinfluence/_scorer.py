@@ -1,4 +1,4 @@
-"""InfluenceScorer: fits a net, asks the target of reference rows, scores any rows."""
+"""InfluenceScorer: fits a net, and scores rows by their influence on a target."""
 
 from __future__ import annotations
 
@@ -44,66 +44,66 @@ from skinfluence.targets import check_target
 class InfluenceScorer(TransformerMixin, Estimator):
     """Score rows by how much they help a net on reference rows: higher is more helpful.
 
-    The score of a row is the inner product of two gradients, <∇ loss of the row, ∇ target>, the
-    influence function with the inverse Hessian replaced by the identity [1]_ (TracIn with one
-    checkpoint [2]_). To first order it says how much the target (by default the mean loss over
-    the reference rows) would rise if the row were left out; negative rows are detrimental. All
-    rows are scored by one forward-mode pass; no row's gradient is ever formed.
+    The score of a row is the inner product of two gradients, <∇ loss of the row, ∇ target>: the
+    influence function with the inverse Hessian replaced by the identity [1]_, or TracIn with one
+    checkpoint [2]_. To first order, the score is how much the target would rise if the row were
+    left out. The target is by default the mean loss over reference rows, so a row with a negative
+    score is detrimental. Scoring takes one forward-mode pass and forms no per-row gradient.
 
     Parameters
     ----------
     estimator : skorch net, default=None
-        Classifier or regressor; a clone of it is fitted (fitted on, where it has
-        ``warm_start=True`` and `fit` is called again). A fitted net in
-        :class:`sklearn.frozen.FrozenEstimator` is scored as it is. None: a
-        :class:`~skinfluence.nets.TabularClassifier` or
-        :class:`~skinfluence.nets.TabularRegressor`, as y asks.
+        Classifier or regressor; a clone of it is fitted. With ``warm_start=True``, a second call of
+        `fit` continues the first one. A fitted net in :class:`sklearn.frozen.FrozenEstimator` is
+        scored without training. None is a :class:`~skinfluence.nets.TabularClassifier` or a
+        :class:`~skinfluence.nets.TabularRegressor`, depending on y.
     target : Target or callable, default=None
-        What the reference rows are asked, larger is worse; None is
-        :class:`~skinfluence.targets.Utility`. See :mod:`skinfluence.targets` for fairness and
-        robustness. A callable gets ``(outputs, y)`` of the reference rows (and
-        ``sensitive_features=``, where they were given) and returns a scalar tensor.
+        Scalar function of the net on the reference rows; larger is worse. None is
+        :class:`~skinfluence.targets.Utility`, the mean loss. See :mod:`skinfluence.targets` for
+        fairness and robustness. A callable gets ``(outputs, y)`` of the reference rows, and
+        ``sensitive_features=`` if they were given, and returns a scalar tensor.
     ensemble : Ensemble, default=None
-        Where gradients are taken: at several members instead of the one fitted net; see
+        Nets at which gradients are taken, instead of the one fitted net; see
         :mod:`skinfluence.ensembles`.
     method : Method, default=None
-        What is asked of a row instead of that inner product: its influence on itself, how far its
-        gradient lies out, its loss, ...; see :mod:`skinfluence.methods`. Most of them need no
-        reference rows, and no rows are split off for them.
+        Another score than the inner product: self-influence, the outlier score of the gradient,
+        the loss, ...; see :mod:`skinfluence.methods`. Methods that need no reference rows leave
+        all rows for training.
     curvature : Curvature, default=None
-        What the direction of the target is multiplied with, an estimate of the inverse Hessian of
-        the training loss; see :mod:`skinfluence.curvature`. None is the identity. What it learned
-        of the rows is kept, for `retarget` and :mod:`skinfluence.pairwise`.
+        Estimate of the Hessian of the training loss, whose inverse multiplies the gradient of the
+        target; see :mod:`skinfluence.curvature`. None is the identity. `retarget` and
+        :mod:`skinfluence.pairwise` use the fitted curvature again.
     normalize : {None, "rows", "reference", "both"}, default=None
-        Divide by the norm of the scored row's gradient, by each reference row's before they are
-        added, or both (the mean cosine). None is the paper's inner product, which rows with large
-        gradients dominate.
+        Divide by the norm of the scored row's gradient ("rows"), divide each reference row's
+        gradient by its norm before they are added ("reference"), or both (the mean cosine). None
+        is the inner product of the paper, which rows with large gradients dominate.
     classwise : bool, default=False
-        Keep one direction a class of reference rows, and take a row's worst score over them.
+        Use one direction per class of reference rows, and a row's worst score over them.
     parameters : str or list of str, default="*"
-        Globs over parameter names, such as ``"head.*"``: the parameters whose gradients count.
+        Globs over parameter names, such as ``"head.*"``. Gradients are taken by these parameters.
     validation_fraction : float, default=0.2
-        Share of the rows split off as reference rows (of each class alike) when `fit` gets no
-        ``X_val``. The net is not trained on them.
+        Share of the rows that `fit` splits off as reference rows, stratified by class, when it
+        gets no ``X_val``. The net is not trained on them.
     check_gradients : bool, default=True
-        Check a few rows against plain autograd in `fit`, and raise where they differ.
+        Compare the scores of a few rows with plain autograd in `fit`, and raise an error where
+        they differ.
     random_state : int, RandomState instance or None, default=None
         Seeds the split, the net's initial weights and its training, and the ensemble.
     verbose : int, default=0
-        1 shows progress bars: over trainings, members, and the batches that are scored.
+        1 shows progress bars over trainings, members, and scored batches.
 
     Attributes
     ----------
     estimator_ : skorch net
-        The fitted net (of several, the first).
+        The fitted net; the first one if there are several.
     estimators_ : list of skorch nets
         All fitted nets; more than one only with :class:`~skinfluence.ensembles.Seeds`.
     scores_ : ndarray of shape (n_samples,)
-        Scores of the rows given to `fit`. Rows in `reference_indices_` have a part in the
-        direction that scores them.
+        Scores of the rows given to `fit`. Rows in `reference_indices_` are scored by a direction
+        that they contribute to.
     reference_indices_ : ndarray or None
-        Rows that were split off as reference rows; None when ``X_val`` was given or no rows are
-        needed.
+        Rows that were split off as reference rows; None if ``X_val`` was given or no reference
+        rows are needed.
     classes_ : ndarray of shape (n_classes,)
         Class labels; only for classifiers.
     n_features_in_ : int
@@ -113,13 +113,14 @@ class InfluenceScorer(TransformerMixin, Estimator):
     Warns
     -----
     RuntimeWarning
-        When the net has an operation without a forward-mode rule, and scoring takes twice as long.
+        If the net has an operation without a forward-mode rule; scoring then takes twice as long.
 
     Notes
     -----
-    Reference rows decide the sign. With wrong labels among them as often as among the rest, plain
-    inner products can find wrong labels worse than chance does; give trusted ``X_val, y_val``, use
-    ``normalize="reference", classwise=True``, or :class:`NoisyLabelDetector`, which is made for it.
+    The reference rows decide the sign of the scores. If their labels are wrong as often as those
+    of the other rows, plain inner products can find wrong labels worse than chance. Give trusted
+    ``X_val, y_val``, use ``normalize="reference", classwise=True``, or use
+    :class:`NoisyLabelDetector`, which was made for noisy labels.
 
     References
     ----------
@@ -140,7 +141,10 @@ class InfluenceScorer(TransformerMixin, Estimator):
     (2, 3)
     """
 
-    # With metadata routing enabled, reference rows come without having to be asked for.
+    estimator_: Any
+    estimators_: list[Any]
+
+    # With metadata routing enabled, `fit` gets reference rows without a request for them.
     __metadata_request__fit = dict.fromkeys(REFERENCE_ARGUMENTS, True)
 
     def __init__(
@@ -183,20 +187,20 @@ class InfluenceScorer(TransformerMixin, Estimator):
         sensitive_features: Any = None,
         sensitive_features_val: Any = None,
     ) -> Any:
-        """Fit the net, find the direction of the target, and score the rows.
+        """Fit the net, compute the gradient of the target, and score the rows.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, ...), DataFrame, Tensor, dict of arrays or Dataset
             Training rows.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Labels or numbers; None only where a Dataset carries them.
+            Labels or numbers. May be None only if X is a Dataset that carries them.
         X_val, y_val : like X and y, default=None
-            Trusted reference rows, none of them in X. A 1-tuple ``(X_val,)`` is the same and is
-            not sliced by a cross-validation. None: reference rows are split off X.
+            Trusted reference rows, none of them in X. A 1-tuple ``(X_val,)`` means the same, and
+            cross-validation does not slice it. None: reference rows are split off X.
         sensitive_features : array-like of shape (n_samples,) or (n_samples, k), default=None
             Group of each row of X, for a target that compares groups; several columns are crossed.
-            The split takes its share from each group.
+            Reference rows are split off each group alike.
         sensitive_features_val : like `sensitive_features`, default=None
             Group of each row of ``X_val``.
 
@@ -204,7 +208,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         -------
         self : InfluenceScorer
         """
-        vars(self).pop("scores_", None)
+        self.__dict__.pop("scores_", None)
         method, ensemble = self._check_parameters()
         curvature = check_curvature(self.curvature)
         table = read_table(self, X, y, X_val, y_val)
@@ -246,7 +250,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         y_val: Any = None,
         sensitive_features_val: Any = None,
     ) -> Any:
-        """Score rows for another target: the same nets and curvature, no training.
+        """Score rows for another target, with the same nets and curvature and no training.
 
         Parameters
         ----------
@@ -255,7 +259,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         X, y : see `fit`
             Rows to score, normally those given to `fit`.
         X_val, y_val : like X and y, default=None
-            Other reference rows; None: those of `fit`.
+            Other reference rows. None: those of `fit`.
         sensitive_features_val : array-like of shape (n_reference,) or (n_reference, k), \
                 default=None
             Group of each reference row; None: those of `fit`, unless ``X_val`` is given.
@@ -263,7 +267,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         Returns
         -------
         scorer : InfluenceScorer
-            A new one, fitted; this one stays as it is.
+            A new fitted scorer; this one does not change.
         """
         check_is_fitted(self)
         other = copy.copy(self).set_params(target=target)
@@ -311,18 +315,19 @@ class InfluenceScorer(TransformerMixin, Estimator):
         if y is None:
             if not self._labels.is_classification:
                 raise ValueError(
-                    "score_samples needs y for a regressor: a row whose target is what the net "
-                    "predicts has no gradient, and no influence."
+                    "score_samples needs y for a regressor: with the predicted value as target, "
+                    "a row has no gradient and no influence."
                 )
             y = predictions(fnet, X).astype(self._y_dtype)
         return self._aggregation.scores(fnet, X, y, self._progress(fnet, X))
 
     @in_one_thread
     def transform(self, X: Any) -> np.ndarray:
-        """Score each row under every label, from the same single pass; no y needed.
+        """Score each row under every label; no y is needed.
 
-        Column c holds what `score_samples` gives with label ``classes_[c]``; a row's best column
-        is the label that would help most.
+        Column c holds the scores of `score_samples` with label ``classes_[c]``. The best column of
+        a row is the label that would help most. Inner products, losses and margins take one pass
+        for all labels; other methods take one pass per label.
 
         Parameters
         ----------
@@ -343,7 +348,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         return np.array([f"influence_{label}" for label in self.classes_], dtype=object)
 
     def _part(self, table: Table, groups: np.ndarray | None) -> tuple[Any, Any, tuple[Any, Any]]:
-        """Return rows and labels to train on, and the reference (the same where none is needed)."""
+        """Return rows and labels to train on, and reference rows (the same if none are needed)."""
         self.reference_indices_ = None
         if table.reference is not None:
             return table.X, table.y, table.reference
@@ -361,13 +366,14 @@ class InfluenceScorer(TransformerMixin, Estimator):
     def _train(
         self, table: Table, ensemble: Ensemble, X: Any, y: Any, reference: tuple[Any, Any]
     ) -> list[Training]:
-        """Fit the net as often as the ensemble asks, and keep the states that it asks for."""
-        number, trainings = ensemble.n_fits, []
+        """Fit the net as many times as the ensemble needs, and keep the checkpoints it needs."""
+        number = ensemble.n_fits
+        trainings: list[Training] = []
         frozen = isinstance(table.net, FrozenEstimator)
         if frozen and number > 1:
             raise ValueError(
                 f"ensemble={ensemble!r} trains the net {number} times, but a frozen net is not "
-                "trained: give the unfitted net, or Dropout(), WeightNoise() or Checkpoints()."
+                "trained. Give the unfitted net, or use Dropout(), WeightNoise() or Checkpoints()."
             )
         warm = getattr(table.net, "warm_start", False) and len(getattr(self, "estimators_", ()))
         starts = self.estimators_ if warm == number else [None] * number
@@ -417,8 +423,8 @@ class InfluenceScorer(TransformerMixin, Estimator):
         check_is_fitted(self)
         if not self._labels.is_classification:
             raise ValueError(
-                "transform gives the score under each class label; this scorer was fitted with a "
-                "regressor: use score_samples(X, y)."
+                "transform returns scores under each label, but this scorer was fitted with a "
+                "regressor; use score_samples(X, y)."
             )
 
     def _functional_net(self) -> FunctionalNet:
@@ -429,7 +435,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
 
     @property
     def _bar(self) -> Callable[..., Any]:
-        """A progress bar: (items, desc, total=None) -> items; none over a single one."""
+        """Progress bar (items, desc, total=None) -> items; a single item shows no bar."""
         return partial(_show, bool(self.verbose))
 
     def _check_parameters(self) -> tuple[Method, Ensemble]:
@@ -514,11 +520,11 @@ def _show(verbose: bool, items: Any, desc: str, total: int | None = None) -> Any
 
 
 def _kept_by(net: Any, number: int) -> tuple[list[Any], list[float]]:
-    """At most `number` of the snapshots that a fitted net kept, the last one among them."""
+    """At most `number` of the checkpoints that a fitted net kept, including the last one."""
     recorder = snapshots_of(net)
     if recorder is None:
         raise ValueError(
-            "the frozen net has no snapshots of its training; fit it with "
+            "the frozen net kept no checkpoints of its training; fit it with "
             "callbacks=[skinfluence.ensembles.Snapshots(6)], or give the unfitted net."
         )
     states, rates = recorder.states_, recorder.learning_rates_

@@ -1,8 +1,8 @@
-"""Ensembles: one fitted net (or a few) -> many parameter vectors, each with a say in every score.
+"""Ensembles: several parameter vectors (members) made from one fitted net or a few.
 
-An ensemble says what it needs (`n_fits` trainings, `n_snapshots` of each) and turns the trained
-states into members. At each member the gradients of the rows and of the target are both taken
-afresh; the members' scores are then aggregated. With the exact net as only member, that is the
+An ensemble states what it needs (`n_fits` trainings, `n_snapshots` checkpoints of each), and turns
+the trained states into members. The gradients of the rows and of the target are both taken at each
+member, and the members' scores are aggregated. With the fitted net as the only member, this is the
 plain score.
 """
 
@@ -44,57 +44,60 @@ AGGREGATES = ("mean", "ranks", "votes")
 
 @dataclass
 class Training:
-    """States of one training, oldest first, and the learning rate at each."""
+    """Checkpoints of one training, oldest first, and the learning rate at each."""
 
     states: list[State]
     learning_rates: list[float]
 
 
 class Ensemble(ABC, BaseEstimator):
-    """Base of the ensembles.
+    """Base class of the ensembles.
 
-    A subclass has a parameter `aggregate`: "mean" of the members' scores (the paper's sum, to a
-    constant), mean of "ranks" (each member's scores count as shares of the training rows that lie
-    below, so that no member is louder than another), or "votes" (each member and each single
-    reference row gives ``max(k - rank, 0)`` votes against the rows it ranks lowest, k a twentieth
-    of the rows; a score is minus the share of the votes, from -1 to 0).
+    Every ensemble has a parameter `aggregate`, one of three:
+
+    - "mean": weighted mean of the members' scores (the sum of the paper, up to a constant).
+    - "ranks": mean of the members' ranks. A rank is the share of training rows that score lower,
+      so members with large scores do not dominate.
+    - "votes": each pair of a member and a reference row gives ``max(k - rank, 0)`` votes against
+      the rows it ranks lowest, where k is a twentieth of the training rows. The score is minus
+      the votes as a share of the most a row can get, between -1 and 0.
     """
 
     aggregate: str
 
     @property
     def n_fits(self) -> int:
-        """How many times the net is to be trained, each time from another seed."""
+        """Number of trainings, each with its own seed."""
         return 1
 
     @property
     def n_snapshots(self) -> int:
-        """How many epochs of a training are to be kept."""
+        """Number of checkpoints to keep of each training."""
         return 1
 
     def snapshot_directory(self, fit: int) -> Any:
-        """Where those of a training are kept; None leaves it to `Snapshots`."""
+        """Directory for the checkpoints of a training; None lets `Snapshots` choose."""
         return None
 
     @abstractmethod
     def members(
         self, trainings: list[Training], fnet: FunctionalNet, X: Rows, rng: np.random.RandomState
     ) -> list[Member]:
-        """Return the members; X is a batch of rows, should widths have to be looked up."""
+        """Return the members; X is a batch of rows, from which layer widths can be read."""
 
 
 class Dropout(Ensemble):
     """Copies of one trained net under fixed dropout masks: the IP Ensemble of the paper [1]_.
 
-    The first member is the net itself. Each other one has a rate drawn from U(0, `max_rate`) and
-    one mask, the same for every row. Masks sit where the net has dropout layers; a net without any
-    gets them on what enters each layer but its first, that is after every hidden block and before
-    the head. No training is repeated.
+    The first member is the net itself. Each other member has a dropout rate drawn from
+    U(0, `max_rate`) and one mask, the same for every row. Masks apply where the net has dropout
+    layers. In a net without dropout layers they apply to the inputs of every layer but the first,
+    that is after every hidden block. The net is trained once.
 
     Parameters
     ----------
     n_members : int, default=5
-        The paper takes 5, on its large sets 20.
+        The paper uses 5, and 20 on its large data sets.
     max_rate : float, default=0.01
         Largest dropout rate, in [0, 1).
     aggregate : {"mean", "ranks", "votes"}, default="mean"
@@ -133,8 +136,8 @@ class Dropout(Ensemble):
         places = gate_places(fnet.shell, lambda: forward(fnet, X))
         if not places:
             raise ValueError(
-                "Dropout needs a hidden layer to mask, and the net has none that is followed by a "
-                "linear, convolutional or recurrent layer; use WeightNoise() for a linear model."
+                "Dropout masks hidden layers, but this net has no hidden layer that is followed by "
+                "a linear, convolutional or recurrent one. Use WeightNoise() for a linear model."
             )
         return _varied(trainings, self.n_members, lambda _: self._masks(places, rng))
 
@@ -148,15 +151,15 @@ class Dropout(Ensemble):
 
 
 class WeightNoise(Ensemble):
-    """Copies of one trained net with noise on the weights: the paper's form for linear models [1]_.
+    """Copies of one trained net with noisy weights: the paper's form for linear models [1]_.
 
-    The first member is the net itself; in the others every parameter whose gradient counts has
-    independent normal noise of standard deviation `sigma`.
+    The first member is the net itself. In the others, independent normal noise of standard
+    deviation `sigma` is added to every parameter by which gradients are taken.
 
     Parameters
     ----------
     n_members : int, default=6
-        The paper adds 5 copies to the exact model.
+        The paper adds 5 noisy copies to the fitted model.
     sigma : float, default=0.01
         Standard deviation of the noise, in the units of the weights.
     aggregate : {"mean", "ranks", "votes"}, default="mean"
@@ -184,7 +187,9 @@ class WeightNoise(Ensemble):
         """Return each trained net and noisy copies of it."""
         check_count(self, "n_members")
         if not (isinstance(self.sigma, Real) and self.sigma >= 0 and np.isfinite(self.sigma)):
-            raise ValueError(f"WeightNoise(sigma={self.sigma!r}): expected a number, 0 or more.")
+            raise ValueError(
+                f"WeightNoise(sigma={self.sigma!r}): expected a finite number, 0 or more."
+            )
 
         def noisy(state: dict[str, Any]) -> dict[str, Any]:
             noise = {name: rng.normal(0, self.sigma, size=p.shape) for name, p in of_interest}
@@ -195,18 +200,19 @@ class WeightNoise(Ensemble):
 
 
 class Checkpoints(Ensemble):
-    """Snapshots of one training, each weighted by its learning rate: TracInCP [1]_.
+    """Checkpoints of one training, each weighted by its learning rate: TracInCP [1]_.
 
-    Epochs are spaced geometrically, so that early ones, before the net has memorised wrong labels,
-    are among them. A net that is frozen must have been fitted with the callback
+    The epochs are spaced geometrically, so that they include early ones, before the net has
+    memorized wrong labels. A frozen net must have been fitted with the callback
     :class:`Snapshots`.
 
     Parameters
     ----------
     n_members : int, default=6
-        Snapshots at most.
+        Largest number of checkpoints.
     dirname : str or path, default=None
-        Directory for them; None: in memory, or a temporary directory where they are large.
+        Directory for the checkpoints. None keeps them in memory, or in a temporary directory if
+        they are large.
     aggregate : {"mean", "ranks", "votes"}, default="mean"
         See :class:`Ensemble`.
 
@@ -229,22 +235,22 @@ class Checkpoints(Ensemble):
 
     @property
     def n_snapshots(self) -> int:
-        """How many epochs of a training are to be kept."""
+        """Number of checkpoints to keep of each training."""
         check_count(self, "n_members")
         return self.n_members
 
     def snapshot_directory(self, fit: int) -> Any:
-        """Where those of a training are kept."""
+        """Directory for the checkpoints of a training."""
         return None if self.dirname is None else Path(self.dirname) / f"fit-{fit}"
 
     def members(
         self, trainings: list[Training], fnet: FunctionalNet, X: Rows, rng: np.random.RandomState
     ) -> list[Member]:
-        """Return every snapshot."""
+        """Return every checkpoint."""
         if not any(rate for training in trainings for rate in training.learning_rates):
             raise ValueError(
-                "Checkpoints weighs each snapshot by its learning rate, and all of them are 0: a "
-                "net that was not trained has nothing to tell; set lr."
+                "Checkpoints weights each checkpoint by its learning rate, but all learning rates "
+                "are 0. Train the net with lr above 0."
             )
         return [
             Member(state, rate)
@@ -254,17 +260,17 @@ class Checkpoints(Ensemble):
 
 
 class Seeds(Ensemble):
-    """Nets trained independently, from other initial weights and in another order of the rows.
+    """Nets trained independently, with different initial weights and orders of the rows.
 
-    It costs as many trainings, and is what agrees best with retraining in the literature [1]_.
+    It costs `n_members` trainings. In the literature it agrees best with retraining [1]_.
 
     Parameters
     ----------
     n_members : int, default=5
         Number of trainings.
     each : Ensemble, default=None
-        What is made of each of them, such as ``Checkpoints()``; None: the final net. Its
-        `aggregate` is not used.
+        Ensemble to make of each training, such as ``Checkpoints()``. None takes the final net. The
+        `aggregate` of `each` is not used.
     aggregate : {"mean", "ranks", "votes"}, default="mean"
         See :class:`Ensemble`.
 
@@ -287,26 +293,26 @@ class Seeds(Ensemble):
 
     @property
     def n_fits(self) -> int:
-        """How many times the net is to be trained."""
+        """Number of trainings."""
         check_count(self, "n_members")
         inner = self._inner()
         return self.n_members * (1 if inner is None else inner.n_fits)
 
     @property
     def n_snapshots(self) -> int:
-        """How many epochs of a training are to be kept."""
+        """Number of checkpoints to keep of each training."""
         inner = self._inner()
         return 1 if inner is None else inner.n_snapshots
 
     def snapshot_directory(self, fit: int) -> Any:
-        """Where those of a training are kept."""
+        """Directory for the checkpoints of a training."""
         inner = self._inner()
         return None if inner is None else inner.snapshot_directory(fit)
 
     def members(
         self, trainings: list[Training], fnet: FunctionalNet, X: Rows, rng: np.random.RandomState
     ) -> list[Member]:
-        """Return the final nets, or what `each` makes of the trainings."""
+        """Return the final nets, or the members that `each` makes of the trainings."""
         inner = self._inner()
         if inner is not None:
             return inner.members(trainings, fnet, X, rng)
@@ -314,12 +320,14 @@ class Seeds(Ensemble):
 
     def _inner(self) -> Ensemble | None:
         if self.each is not None and not isinstance(self.each, Ensemble):
-            raise TypeError(f"Seeds(each={self.each!r}): expected an ensemble, or None.")
+            raise TypeError(
+                f"Seeds(each={self.each!r}): expected an ensemble, such as Checkpoints(), or None."
+            )
         return self.each
 
 
 class Single(Ensemble):
-    """The net itself: what ``ensemble=None`` stands for."""
+    """The net itself; ``ensemble=None`` means this."""
 
     aggregate = "mean"
 
@@ -331,7 +339,7 @@ class Single(Ensemble):
 
 
 def check_ensemble(ensemble: Any) -> Ensemble:
-    """Return the ensemble to use for an `ensemble=` argument; None is the net itself."""
+    """Return the ensemble for an `ensemble=` argument; None is the net itself."""
     if ensemble is None:
         return Single()
     if not isinstance(ensemble, Ensemble):
@@ -350,10 +358,10 @@ def check_ensemble(ensemble: Any) -> Ensemble:
 def _varied(
     trainings: list[Training], number: int, change: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> list[Member]:
-    """Return the final state of each training, and `number` - 1 changed copies of each."""
+    """Return the final state of each training, and `number` - 1 changed copies of it."""
     found = []
     for k, training in enumerate(trainings):
         last = read_state(training.states[-1])
-        own = {} if k == 0 else last  # the first is the net that the states are laid over
+        own = {} if k == 0 else last  # {}: the states of the first training are the net's own
         found += [own, *(own | change(last) for _ in range(number - 1))]
     return [Member(state) for state in found]

@@ -171,11 +171,11 @@ class InnerProduct(Method):
 class SelfInfluence(Method):
     """Minus the influence of a row on its own loss, -<g_i, P g_i> [1]_.
 
-    A row that nothing but itself supports pulls hard for itself: a wrong label, or a rare case.
-    Without a curvature P is the identity, and the squared norms come from the layers' inputs and
-    output gradients, in about the time of a training step's forward and backward pass. With one,
-    the gradient of every row is formed and solved for, which is cheap for
-    :class:`~skinfluence.curvature.EKFAC` and :class:`~skinfluence.curvature.Exact` only.
+    A row that no other row supports has a large influence on itself: its label is wrong, or it is
+    a rare case. Without a curvature, P is the identity, and the scores cost about one forward and
+    one backward pass. With a curvature, P is the inverse curvature, and the gradient of every row
+    is formed; this is cheap only for :class:`~skinfluence.curvature.EKFAC` and
+    :class:`~skinfluence.curvature.Exact`.
 
     References
     ----------
@@ -197,23 +197,23 @@ class SelfInfluence(Method):
     uses = frozenset({"curvature"})
 
     def member_scores(self, case: Case) -> MemberScores:
-        """Return the members with what multiplies gradients there."""
+        """Return self-influence at each member."""
         scores: list[RowScore] = [NegativeSelfInfluence(m.solve) for m in case.members]
         return AtEachMember(case.members, scores)
 
 
 class OutlierGradients(Method):
-    """How far a row's gradient lies out among the gradients of the training rows [1]_.
+    """Outlier score of a row's gradient among the gradients of the training rows [1]_.
 
     Parameters
     ----------
     detector : outlier detector, "l1" or "l2", default=None
-        Any of scikit-learn's, or with their ``fit`` and ``score_samples`` (or
-        ``decision_function``); a clone of it is fitted to the training rows' gradients at each
-        member. None is :class:`sklearn.ensemble.IsolationForest`. "l1" and "l2": minus that norm of
-        the gradient.
+        Any object with ``fit`` and ``score_samples`` (or ``decision_function``), such as
+        scikit-learn's outlier detectors. A clone of it is fitted to the training rows' gradients
+        at each member. None is :class:`sklearn.ensemble.IsolationForest`. "l1" and "l2" are minus
+        that norm of the gradient, with no detector.
     n_components : int, default=1000
-        Wider gradients are projected to as many numbers, by a sparse random matrix.
+        Gradients with more entries are projected to this many, by a sparse random matrix.
 
     References
     ----------
@@ -242,14 +242,14 @@ class OutlierGradients(Method):
             return AtEachMember(case.members, [norm] * len(case.members))
         check_count(self, "n_components")
         detector = self._checked()
-        asked = []
-        project = Projection(case.fnet, self.n_components, case.rng)
+        scores: list[RowScore] = []
+        projection = Projection(case.fnet, self.n_components, case.rng)
         for member in case.members:
             own = clone(detector)
             pass_seed(case.rng, own)
-            own.fit(project.rows(case.fnet.at(member.state), case.X, case.y))
-            asked.append(OutlierScore(own, project))
-        return AtEachMember(case.members, asked)
+            own.fit(projection.rows(case.fnet.at(member.state), case.X, case.y))
+            scores.append(OutlierScore(own, projection))
+        return AtEachMember(case.members, scores)
 
     def _checked(self) -> Any:
         detector = IsolationForest() if self.detector is None else self.detector
@@ -266,9 +266,10 @@ class OutlierGradients(Method):
 class LayerAware(Method):
     """Influence without a backward pass: Σ_j <δ_i, δ_j> Σ_l <h_l(i), h_l(j)> [1]_.
 
-    δ are gradients by the net's outputs (of a row's loss, or of the target at a reference row), h_l
-    is what enters linear or convolutional layer l (sequences as their mean over time). With the
-    last layer as the only one, this is the exact inner product for its weights.
+    Let δ_i be the gradient of row i's loss by the net's outputs, δ_j the gradient of the target by
+    the outputs of reference row j, and h_l(i) the input of linear or convolutional layer l
+    (sequences are averaged over time). With the last layer alone, the score is the exact inner
+    product for that layer's weights.
 
     References
     ----------
@@ -289,15 +290,17 @@ class LayerAware(Method):
     uses = frozenset({"target"})
 
     def member_scores(self, case: Case) -> MemberScores:
-        """Return what the reference rows sum up to, layer by layer, at each member."""
-        layers = [_LayerProducts(case.fnet.at(m.state), case.objective) for m in case.members]
+        """Return the layer-wise products at each member."""
+        layers: list[RowScore] = [
+            _LayerProducts(case.fnet.at(m.state), case.objective) for m in case.members
+        ]
         return AtEachMember(case.members, layers)
 
 
 class Loss(Method):
-    """Minus the loss of the row; with :class:`~skinfluence.ensembles.Checkpoints` its mean [1]_.
+    """Minus the loss of the row; with :class:`~skinfluence.ensembles.Checkpoints`, its mean [1]_.
 
-    No influence at all: the floor that an influence has to beat where labels are wrong.
+    It uses no influence. It is the baseline that an influence score should beat on noisy labels.
 
     References
     ----------
@@ -311,7 +314,7 @@ class Loss(Method):
     """
 
     def member_scores(self, case: Case) -> MemberScores:
-        """Return the members."""
+        """Return minus the loss at each member."""
         return AtEachMember(case.members, [NegativeLoss()] * len(case.members))
 
 
@@ -334,9 +337,11 @@ class Margin(Method):
     """
 
     def member_scores(self, case: Case) -> MemberScores:
-        """Return the members, with the labels that they choose among."""
+        """Return the margin at each member."""
         if case.labels is None:
-            raise ValueError("Margin() compares class labels; for a regressor use Loss().")
+            raise ValueError(
+                "Margin() compares class labels, which a regressor does not have; use Loss()."
+            )
         return AtEachMember(case.members, [LabelMargin(case.labels)] * len(case.members))
 
 
@@ -411,8 +416,8 @@ def _layer_inputs(fnet: FunctionalNet, X: Rows) -> tuple[Tensor, Params]:
     ]
     if not layers:
         raise ValueError(
-            "LayerAware() needs linear or convolutional layers whose weight is among `parameters`; "
-            "this net has none."
+            "LayerAware() needs a linear or convolutional layer whose weight is among "
+            "`parameters`; this net has none."
         )
     hooks = [layer.register_forward_hook(keep(name)) for name, layer in layers]
     try:

@@ -1,9 +1,14 @@
-"""Are scores any good: against known culprits, and against what retraining says.
+"""Measures of the quality of scores: against known wrong labels, and against retraining.
 
-Lower = more suspect and higher = more helpful, as everywhere.
+Lower = more suspect and higher = more helpful, as in the rest of the library.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.utils import check_random_state, column_or_1d
@@ -17,12 +22,11 @@ __all__ = [
 ]
 
 
-def detection_curve(is_noisy, scores):
-    """Share of the culprits found against share of the rows inspected, most suspect first.
+def detection_curve(is_noisy: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Share of mislabeled rows found against share of rows inspected, most suspect first.
 
-    Rows of equal score have no order, so the curve only has a point at the end of each group of
-    ties; the straight line between two points is what an inspection in random order within the
-    group finds on average.
+    The curve has a point at the end of each group of equal scores. The straight line between two
+    points is what an inspection in random order within the group finds on average.
 
     Parameters
     ----------
@@ -36,7 +40,12 @@ def detection_curve(is_noisy, scores):
     inspected : ndarray of shape (n_points,)
         Share of the rows inspected, from 0 to 1.
     found : ndarray of shape (n_points,)
-        Share of the culprits among them, from 0 to 1.
+        Share of the mislabeled rows found by then, from 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a score is not finite, or all rows or no rows are mislabeled.
 
     Examples
     --------
@@ -53,8 +62,8 @@ def detection_curve(is_noisy, scores):
     return np.append(0.0, inspected), np.append(0.0, found)
 
 
-def detection_report(is_noisy, scores):
-    """How well scores find known culprits.
+def detection_report(is_noisy: ArrayLike, scores: ArrayLike) -> dict[str, float]:
+    """How well scores find mislabeled rows.
 
     Parameters
     ----------
@@ -66,9 +75,14 @@ def detection_report(is_noisy, scores):
     Returns
     -------
     report : dict of str to float
-        ``roc_auc``: chance that a culprit scores below a clean row. ``average_precision``: area
-        under precision and recall. ``precision_at_k``: share of culprits among the k most suspect
-        rows, k being their true number (ties at the edge count in proportion).
+        ``roc_auc`` is the probability that a mislabeled row scores below a clean one.
+        ``average_precision`` is the area under the precision-recall curve. ``precision_at_k`` is
+        :func:`precision_at_k` with k the true number of mislabeled rows.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a score is not finite, or all rows or no rows are mislabeled.
 
     Examples
     --------
@@ -84,11 +98,11 @@ def detection_report(is_noisy, scores):
     }
 
 
-def precision_at_k(is_noisy, scores, k):
-    """Share of culprits among the k most suspect rows.
+def precision_at_k(is_noisy: ArrayLike, scores: ArrayLike, k: int) -> float:
+    """Share of mislabeled rows among the k most suspect rows.
 
-    Of rows with equal scores at the edge of k, culprits count in proportion: what an inspection in
-    random order finds on average.
+    If equal scores make the k-th row ambiguous, the result is the mean over all orders of the tied
+    rows.
 
     Parameters
     ----------
@@ -102,6 +116,13 @@ def precision_at_k(is_noisy, scores, k):
     Returns
     -------
     precision : float
+        Share from 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If k is not an integer from 1 to n_samples, lengths differ, a score is not finite, or all
+        rows or no rows are mislabeled.
 
     Examples
     --------
@@ -117,46 +138,57 @@ def precision_at_k(is_noisy, scores, k):
 
 
 def linear_datamodeling_score(
-    scores, kept, outcomes, *, confidence=0.95, n_resamples=1000, random_state=None
-):
-    """Rank agreement of summed scores with what training on subsets of the rows gave [1]_.
+    scores: ArrayLike,
+    kept: ArrayLike,
+    outcomes: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = 1000,
+    random_state: Any = None,
+) -> dict[str, Any]:
+    """Rank correlation of summed scores with the losses after training on subsets [1]_.
 
-    Each subset's outcome is foretold by the sum of the scores of the rows that it keeps. The
-    linear datamodeling score (LDS) of a reference row is Spearman's rank correlation, over the
-    subsets, between what is foretold and what retraining gave. Outcomes are losses, which helpful
-    rows lower, so it is the correlation with minus the outcome: 1 is perfect, 0 is chance.
+    The sum of the scores of the rows that a subset keeps predicts the outcome of training on it.
+    The linear datamodeling score (LDS) of a reference row is Spearman's rank correlation between
+    this prediction and the outcome, over the subsets. Outcomes are losses, which helpful rows
+    lower, so their sign is reversed: 1 is perfect, 0 is chance.
 
     Parameters
     ----------
     scores : array-like of shape (n,) or (n, m)
-        Higher = more helpful; a column for each reference row, or (n,) for one outcome of all.
+        Higher = more helpful. One column per reference row, or (n,) for a single outcome.
     kept : array-like of bool of shape (n_subsets, n)
         The rows of each subset; see :func:`skinfluence.retraining.draw_subsets`.
     outcomes : array-like of shape (n_subsets,) or (n_subsets, m)
-        Losses after training on each subset; see :func:`skinfluence.retraining.retrain`. Noise of
-        the training (another seed, another outcome) lowers the LDS of any scores: give means over
-        several seeds.
+        Losses after training on each subset; see :func:`skinfluence.retraining.retrain`. Outcomes
+        that vary with the training seed lower the LDS of all scores; use means over several seeds.
     confidence : float, default=0.95
-        Of the interval.
+        Level of the confidence interval.
     n_resamples : int, default=1000
-        Resamples of the bootstrap.
+        Number of bootstrap resamples.
     random_state : int, RandomState instance or None, default=None
         Seeds the bootstrap.
 
     Returns
     -------
     report : dict
-        ``lds``: mean over the reference rows. ``low``, ``high``: its interval. ``per_reference``:
-        ndarray of shape (m,), NaN for a reference row whose scores foretell the same of all subsets
-        or whose outcome is the same after all; such rows are left out of the mean.
+        ``lds`` is the mean over the reference rows, and ``low`` and ``high`` are its confidence
+        interval. ``per_reference`` is an ndarray of shape (m,). It is NaN for a reference row whose
+        predictions, or whose outcomes, are equal for all subsets; the mean leaves such rows out.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, a value is not finite, there are fewer than three subsets, or no
+        reference row can be ranked.
 
     Notes
     -----
-    The interval is of percentiles of a bootstrap that draws subsets *and* reference rows with
-    replacement, independently of each other [2]_: all reference rows share the subsets, and the
-    mean is to stand for other subsets and for other reference rows. It errs on the wide side. It
-    knows nothing of the training set and the seeds, which are as they are. Of a single reference
-    row only the subsets are drawn.
+    The interval consists of percentiles of a bootstrap that resamples subsets *and* reference rows,
+    independently of each other [2]_: all reference rows share the subsets, and the mean is meant to
+    hold for other subsets and other reference rows. The interval tends to be too wide. It does not
+    cover the choice of training set and seeds. With a single reference row, only the subsets are
+    resampled.
 
     References
     ----------
@@ -170,7 +202,7 @@ def linear_datamodeling_score(
     >>> from skinfluence.metrics import linear_datamodeling_score
     >>> rng = np.random.RandomState(0)
     >>> scores, kept = rng.randn(20, 3), rng.rand(30, 20) < 0.5
-    >>> losses = -(kept @ scores)  # such scores are the truth
+    >>> losses = -(kept @ scores)  # losses that the scores predict exactly
     >>> round(linear_datamodeling_score(scores, kept, losses)["lds"], 6)
     1.0
     """
@@ -178,39 +210,53 @@ def linear_datamodeling_score(
     kept = np.asarray(kept)
     if kept.shape != (len(outcomes), len(scores)):
         raise ValueError(
-            f"kept has shape {kept.shape}; expected ({len(outcomes)}, {len(scores)}): a subset a "
-            "row of outcomes, and a column a row of scores."
+            f"kept has shape {kept.shape}; expected ({len(outcomes)}, {len(scores)}): one row per "
+            "row of outcomes, and one column per row of scores."
         )
     if not np.isin(kept, (0, 1)).all():
-        raise ValueError("kept must hold True and False only: masks of the rows, not positions.")
-    foretold = kept.astype(np.float64) @ scores
-    # equal scores have equal sums, which rounding must not put in an order
-    foretold[:, np.ptp(foretold, axis=0) <= 1e-12 * np.abs(scores).sum(0)] = 0.0
-    return _agreement("lds", foretold, -outcomes, confidence, n_resamples, random_state)
+        raise ValueError(
+            "kept must hold True and False only: give masks of the rows, not their positions."
+        )
+    predicted = kept.astype(np.float64) @ scores
+    # Sums that are equal but for rounding must not be ranked.
+    predicted[:, np.ptp(predicted, axis=0) <= 1e-12 * np.abs(scores).sum(0)] = 0.0
+    return _agreement("lds", predicted, -outcomes, confidence, n_resamples, random_state)
 
 
 def leave_one_out_correlation(
-    scores, changes, *, confidence=0.95, n_resamples=1000, random_state=None
-):
-    """Rank agreement of scores with the changes when rows are left out.
+    scores: ArrayLike,
+    changes: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = 1000,
+    random_state: Any = None,
+) -> dict[str, Any]:
+    """Rank correlation of scores with the changes after leaving out each row.
 
-    Spearman's rank correlation over the training rows, for each reference row.
+    For each reference row, it is Spearman's rank correlation over the training rows.
 
     Parameters
     ----------
     scores : array-like of shape (n,) or (n, m)
-        Higher = more helpful; a column for each reference row. Of rows that were left out only.
+        Scores of the rows that were left out; higher = more helpful. One column per reference row.
     changes : array-like of shape (n,) or (n, m)
-        How much the loss rises without the row; see :func:`skinfluence.retraining.leave_one_out`
-        (for groups, give sums of scores and `leave_some_out`).
-    confidence, n_resamples, random_state : see `linear_datamodeling_score`
-        The bootstrap draws training rows and reference rows.
+        How much the loss rises when the row is left out; see
+        :func:`skinfluence.retraining.leave_one_out`. For groups of rows, give the sums of their
+        scores and the result of :func:`skinfluence.retraining.leave_some_out`.
+    confidence, n_resamples, random_state : see :func:`linear_datamodeling_score`
+        The bootstrap resamples training rows and reference rows.
 
     Returns
     -------
     report : dict
-        ``correlation``: mean over the reference rows. ``low``, ``high``, ``per_reference``: as
-        `linear_datamodeling_score` returns them.
+        ``correlation`` is the mean over the reference rows. ``low``, ``high`` and
+        ``per_reference`` are as in :func:`linear_datamodeling_score`.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, a value is not finite, there are fewer than three rows, or no
+        reference row can be ranked.
 
     Examples
     --------
@@ -228,35 +274,37 @@ def leave_one_out_correlation(
     return _agreement("correlation", scores, changes, confidence, n_resamples, random_state)
 
 
-def _agreement(name, foretold, found, confidence, n_resamples, random_state):
-    """Spearman's correlation of the columns, its mean, and an interval for the mean."""
-    if foretold.shape[1] != found.shape[1]:
+def _agreement(
+    name: str,
+    predicted: np.ndarray,
+    observed: np.ndarray,
+    confidence: float,
+    n_resamples: int,
+    random_state: Any,
+) -> dict[str, Any]:
+    """Spearman's correlation of each column, their mean, and an interval for the mean."""
+    if predicted.shape[1] != observed.shape[1]:
         raise ValueError(
-            f"scores are of {foretold.shape[1]} and outcomes of {found.shape[1]} reference rows; "
-            "give both a column for each reference row, or take the outcomes' mean over them for "
-            "scores of shape (n,)."
+            f"scores have {predicted.shape[1]} and outcomes {observed.shape[1]} columns; give both "
+            "one column per reference row. For scores of shape (n,), average the outcomes over the "
+            "reference rows."
         )
-    if len(found) < 3:
-        raise ValueError(f"a correlation over {len(found)} points says nothing; give 3 or more.")
+    if len(observed) < 3:
+        raise ValueError(
+            f"a correlation over {len(observed)} points is meaningless; give 3 points or more."
+        )
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence!r}: expected a number between 0 and 1.")
-    once = np.ones(len(found), dtype=int)
-    per_reference = _correlations(*(_Ranks(a).of_counts(once) for a in (foretold, found)), once)
+    once = np.ones(len(observed), dtype=int)
+    ranks = [_Ranks(a).of_counts(once) for a in (predicted, observed)]
+    per_reference = _correlations(ranks[0], ranks[1], once)
     known = ~np.isnan(per_reference)
     if not known.any():
         raise ValueError(
-            "each reference row has equal sums of scores, or equal outcomes, throughout: nothing "
-            "can be ranked. Were the subsets different, and the scores not all 0?"
+            "nothing can be ranked: for each reference row, all sums of scores or all outcomes are "
+            "equal. Check that the subsets differ and that the scores are not all 0."
         )
-    rng = check_random_state(random_state)
-    pair, (n, m) = [_Ranks(a[:, known]) for a in (foretold, found)], (len(found), known.sum())
-    means = []
-    for _ in range(n_resamples):
-        counts = np.bincount(rng.randint(n, size=n), minlength=n)
-        values = _correlations(*(ranks.of_counts(counts) for ranks in pair), counts)
-        values = values[rng.randint(m, size=m)]
-        values = values[~np.isnan(values)]  # few distinct outcomes may all be drawn alike
-        means += [values.mean()] if len(values) else []
+    means = _resampled_means(predicted[:, known], observed[:, known], n_resamples, random_state)
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail]) if means else (np.nan, np.nan)
     return {
@@ -267,35 +315,55 @@ def _agreement(name, foretold, found, confidence, n_resamples, random_state):
     }
 
 
-class _Ranks:
-    """Ranks of each column, of the rows as they are or of a resample; sorted once for all."""
+def _resampled_means(
+    predicted: np.ndarray, observed: np.ndarray, n_resamples: int, random_state: Any
+) -> list[float]:
+    """Means of the columns' correlations in resamples of rows and columns."""
+    rng = check_random_state(random_state)
+    first, second = _Ranks(predicted), _Ranks(observed)
+    n, m = observed.shape
+    means: list[float] = []
+    for _ in range(n_resamples):
+        counts = np.bincount(rng.randint(n, size=n), minlength=n)
+        values = _correlations(first.of_counts(counts), second.of_counts(counts), counts)
+        values = values[rng.randint(m, size=m)]
+        values = values[~np.isnan(values)]  # a resample may hold equal outcomes only
+        means += [float(values.mean())] if len(values) else []
+    return means
 
-    def __init__(self, values):
+
+class _Ranks:
+    """Ranks of each column, for all rows or for a resample of them; sorts only once."""
+
+    def __init__(self, values: np.ndarray) -> None:
         self.order = values.argsort(axis=0)
         self.below = rankdata(values, "min", axis=0).astype(int) - 1
         self.up_to = rankdata(values, "max", axis=0).astype(int)
 
-    def of_counts(self, counts):
-        """Mid-rank of each row where row i occurs ``counts[i]`` times, less their mean: (n, m)."""
+    def of_counts(self, counts: np.ndarray) -> np.ndarray:
+        """Mid-ranks minus their mean, (n, m), in a resample with row i ``counts[i]`` times."""
         drawn = np.zeros((len(counts) + 1, self.order.shape[1]))
         np.cumsum(counts[self.order], axis=0, out=drawn[1:])
-        edges = (np.take_along_axis(drawn, at, axis=0) for at in (self.below, self.up_to))
-        return (sum(edges) - counts.sum()) / 2
+        below, up_to = (np.take_along_axis(drawn, at, axis=0) for at in (self.below, self.up_to))
+        return (below + up_to - counts.sum()) / 2
 
 
-def _correlations(a, b, counts):
-    """Correlation of the columns of centred a with those of b, rows counted; NaN of a constant."""
+def _correlations(a: np.ndarray, b: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Correlation of each centered column of a with that of b; NaN if a column is constant.
+
+    Row i counts ``counts[i]`` times.
+    """
     with np.errstate(invalid="ignore"):
         return counts @ (a * b) / np.sqrt((counts @ a**2) * (counts @ b**2))
 
 
-def _columns(values, name):
+def _columns(values: ArrayLike, name: str) -> np.ndarray:
     """Check numbers of shape (n,) or (n, m) and return them as (n, m)."""
     values = np.asarray(values, dtype=np.float64)
     if values.ndim not in (1, 2) or 0 in values.shape:
         raise ValueError(
-            f"{name} has shape {values.shape}; expected one column of numbers, or a column for "
-            "each reference row."
+            f"{name} has shape {values.shape}; expected shape (n,), or (n, m) with one column per "
+            "reference row."
         )
     if not np.isfinite(values).all():
         n_bad = (~np.isfinite(values)).sum()
@@ -303,23 +371,25 @@ def _columns(values, name):
     return values.reshape(len(values), -1)
 
 
-def _check_truth(is_noisy, scores):
-    is_noisy, scores = column_or_1d(is_noisy), column_or_1d(scores, dtype=np.float64)
-    if len(is_noisy) != len(scores):
+def _check_truth(is_noisy: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Check the truth about rows and their scores; return both as arrays."""
+    noisy: np.ndarray = column_or_1d(is_noisy)
+    values: np.ndarray = column_or_1d(scores, dtype=np.float64)
+    if len(noisy) != len(values):
         raise ValueError(
-            f"is_noisy has {len(is_noisy)} rows and scores has {len(scores)}; "
-            "give one of each a row."
+            f"is_noisy has {len(noisy)} rows and scores has {len(values)}; give one value of each "
+            "per row."
         )
-    if not np.isin(is_noisy, (0, 1)).all():
-        held = np.unique(is_noisy)[:5].tolist()
+    if not np.isin(noisy, (0, 1)).all():
+        held = np.unique(noisy)[:5].tolist()
         raise ValueError(f"is_noisy must hold True and False only; it holds {held!r}.")
-    is_noisy = is_noisy.astype(bool)
-    if is_noisy.all() or not is_noisy.any():
+    noisy = noisy.astype(bool)
+    if noisy.all() or not noisy.any():
         raise ValueError(
-            f"is_noisy marks {is_noisy.sum()} of {len(is_noisy)} rows; detection can be "
-            "measured only where some rows are culprits and some are not."
+            f"is_noisy marks {noisy.sum()} of {len(noisy)} rows; to measure detection, some rows "
+            "must be mislabeled and some must not."
         )
-    if not np.isfinite(scores).all():
-        n_bad = (~np.isfinite(scores)).sum()
+    if not np.isfinite(values).all():
+        n_bad = (~np.isfinite(values)).sum()
         raise ValueError(f"scores holds {n_bad} NaN or infinite values; every row needs a number.")
-    return is_noisy, scores
+    return noisy, values

@@ -1,15 +1,15 @@
-"""Pairs: the influence of every row on every reference row, by a fitted `InfluenceScorer`.
+"""Pairwise influence: every row on every reference row, by a fitted `InfluenceScorer`.
 
-The entry (i, j) is <g_i, P g_j>: to first order, how much the loss of reference row j (or its part
-in another target) would rise if row i were left out, times n. The mean over the reference rows is
-the row's score.
+Let g_i be the gradient of row i, and P the inverse curvature or the identity. The entry (i, j) is
+<g_i, P g_j>: to first order, n times how much the loss of reference row j (or its term in another
+target) would rise if row i were left out. The mean over the reference rows is the score of row i.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -22,7 +22,12 @@ from skinfluence._fitting.isolation import threads_for
 from skinfluence._scorer import InfluenceScorer, fitted_parts
 from skinfluence.methods import InnerProduct, method_of
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = ["TopRows", "gradient_features", "influence_matrix", "top_rows"]
+
+_SHOWN_LINES = 20  # of a TopRows that is printed
 
 
 def influence_matrix(
@@ -34,25 +39,25 @@ def influence_matrix(
     *,
     out: Any = None,
 ) -> Any:
-    """Influence of each row on each reference row; exact, no row's gradient is formed.
+    """Influence of each row on each reference row.
 
-    It follows the scorer: its target, curvature, ensemble (the weighted mean over the members),
-    parameters and normalisation. For linear, convolutional, embedding and normalisation layers the
-    entries come from what enters a layer and the gradient of what leaves it; under a curvature the
-    reference rows' gradients are formed and solved for, a few at a time.
+    The matrix uses the target, curvature, ensemble (weighted mean over members), parameters and
+    normalization of the scorer. It is exact. For linear, convolutional, embedding and
+    normalization layers, it is computed from layer inputs and output gradients, without forming
+    per-row gradients. With a curvature, the gradients of a few reference rows are formed at a
+    time.
 
     Parameters
     ----------
     scorer : InfluenceScorer
-        Fitted, without ``method``.
+        Fitted scorer without ``method``.
     X, y : see :meth:`InfluenceScorer.fit`
-        Rows.
+        Rows, and their labels.
     X_val, y_val : like X and y, default=None
-        Reference rows; None: those of the scorer's fit.
+        Reference rows. None: those of the scorer's fit.
     out : array of shape (n_samples, n_reference), default=None
-        Where blocks of the matrix are written as they come: a :class:`numpy.memmap`, a Zarr or
-        HDF5 array, or anything else with ``shape`` and ``out[rows, columns] = block``. None: a new
-        array.
+        Array into which blocks of the matrix are written: a :class:`numpy.memmap`, a Zarr or HDF5
+        array, or any object with ``shape`` and ``out[rows, columns] = block``. None: a new array.
 
     Returns
     -------
@@ -77,8 +82,8 @@ def influence_matrix(
         out = np.empty(pairs.shape)
     elif tuple(getattr(out, "shape", ())) != pairs.shape:
         raise ValueError(
-            f"out has shape {getattr(out, 'shape', None)}; expected {pairs.shape}, a row for each "
-            "row of X and a column for each reference row."
+            f"out has shape {getattr(out, 'shape', None)}; expected {pairs.shape}: one row per row "
+            "of X, and one column per reference row."
         )
     with threads_for(scorer.estimator):
         for rows, columns, block in pairs.blocks():
@@ -86,9 +91,9 @@ def influence_matrix(
     return out
 
 
-@dataclass
+@dataclass(repr=False)
 class TopRows:
-    """The rows that help and that hurt single reference rows most, strongest first.
+    """Rows that help and hurt each reference row most, strongest first.
 
     Attributes
     ----------
@@ -102,6 +107,49 @@ class TopRows:
     opponents: np.ndarray
     opponent_scores: np.ndarray
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return one line per reference row and rank.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Indexed by ``reference`` and ``rank``; columns ``proponent``, ``proponent_score``,
+            ``opponent`` and ``opponent_score``.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        import pandas as pd
+
+        m, k = self.proponents.shape
+        index = pd.MultiIndex.from_product([range(m), range(k)], names=["reference", "rank"])
+        columns = {
+            "proponent": self.proponents.ravel(),
+            "proponent_score": self.proponent_scores.ravel(),
+            "opponent": self.opponents.ravel(),
+            "opponent_score": self.opponent_scores.ravel(),
+        }
+        return pd.DataFrame(columns, index=index)
+
+    def __repr__(self) -> str:
+        """A table with one line per reference row and rank, cut after `_SHOWN_LINES` lines."""
+        m, k = self.proponents.shape
+        lines = [
+            f"{'reference':>9} {'rank':>4}  {'proponent':>9} {'score':>10}  "
+            f"{'opponent':>9} {'score':>10}"
+        ]
+        for j, rank in list(np.ndindex(m, k))[:_SHOWN_LINES]:
+            lines.append(
+                f"{j:>9} {rank:>4}  {self.proponents[j, rank]:>9} "
+                f"{self.proponent_scores[j, rank]:>10.3g}  {self.opponents[j, rank]:>9} "
+                f"{self.opponent_scores[j, rank]:>10.3g}"
+            )
+        if m * k > _SHOWN_LINES:
+            lines.append(f"... {m * k} lines in all; to_frame() has every one")
+        return "\n".join(lines)
+
 
 def top_rows(
     scorer: InfluenceScorer,
@@ -114,18 +162,18 @@ def top_rows(
 ) -> TopRows:
     """Find the rows that help (proponents) and hurt (opponents) each reference row most.
 
-    The matrix is never in memory as a whole: of each block, only what may be among the top is kept.
+    The influence matrix is computed block by block, and never held in memory as a whole.
 
     Parameters
     ----------
     scorer, X, y, X_val, y_val : see `influence_matrix`
     k : int, default=10
-        How many of each.
+        Number of proponents and of opponents per reference row.
 
     Returns
     -------
     top : TopRows
-        Of equal scores, the row that comes first.
+        Among equal scores, the first row comes first.
 
     Examples
     --------
@@ -149,8 +197,8 @@ def top_rows(
         for rows, columns, block in pairs.blocks():
             index = np.arange(rows.start, rows.stop)
             for j, values in zip(range(columns.start, columns.stop), block.T, strict=True):
-                best[j].see(index, -values)
-                worst[j].see(index, values)
+                best[j].add(index, -values)
+                worst[j].add(index, values)
     return TopRows(
         np.stack([top.index for top in best]),
         -np.stack([top.values for top in best]),
@@ -167,21 +215,21 @@ def gradient_features(
     n_components: int = 1000,
     random_state: Any = None,
 ) -> np.ndarray:
-    """Gradients of rows in few numbers, whose inner products are influences on average.
+    """Project per-row gradients to a few features whose inner products approximate influence.
 
-    For nets of any kind, where the exact matrix takes too much memory or time: rows are projected
-    by one sparse random matrix, once, and ``features @ features_ref.T`` approximates the matrix of
-    the plain inner products, with errors of the order of ‖g_i‖ ‖g_j‖ / sqrt(n_components).
+    Use it if the exact matrix takes too much memory or time. Rows are projected once by a sparse
+    random matrix. ``features @ features_val.T`` approximates the matrix of plain inner products,
+    with errors of the order of ‖g_i‖ ‖g_j‖ / sqrt(n_components).
 
     Parameters
     ----------
     scorer : InfluenceScorer
-        Fitted; the gradients are taken at its first net, without curvature.
+        Fitted scorer. Gradients are taken at its first net, without curvature.
     X, y : see :meth:`InfluenceScorer.fit`
     n_components : int, default=1000
-        Width of the features; gradients that are no wider are returned as they are.
+        Number of features. Gradients with at most this many entries are returned unchanged.
     random_state : int, RandomState instance or None, default=None
-        Seeds the matrix: the same seed for rows that are to be compared.
+        Seeds the random matrix. Use the same seed for rows that you compare.
 
     Returns
     -------
@@ -254,13 +302,13 @@ class _Pairs:
 
 
 class _Top:
-    """The k least values that were seen and where; of equal ones those that came first."""
+    """The k least values so far, and their positions; among equal values, the first ones."""
 
     def __init__(self, k: int) -> None:
         self.k = k
         self.index, self.values = np.empty(0, dtype=int), np.empty(0)
 
-    def see(self, index: np.ndarray, values: np.ndarray) -> None:
+    def add(self, index: np.ndarray, values: np.ndarray) -> None:
         index = np.concatenate([self.index, index])
         values = np.concatenate([self.values, values])
         least = np.argsort(values, kind="stable")[: self.k]

@@ -1,4 +1,4 @@
-"""Subsets: what it would do to leave out a given set of rows together."""
+"""Subsets: the effect of leaving out a set of rows together."""
 
 from __future__ import annotations
 
@@ -31,29 +31,30 @@ def group_influence(
 ) -> np.ndarray:
     """Estimate how much the target would rise if each group of rows were left out of training.
 
-    To first order that is the sum of the rows' scores over n [1]_. Sums are right for few rows and
-    too small for many, or for rows that hold the net alone: what is left bends differently without
-    them [2]_. With `of_rest`, the curvature is taken over the rows that stay, which makes it the
-    Newton step to the net without the group: exact for least squares, and for a single row the
-    leave-one-out formula with its leverage. It costs a preparation of the curvature a group.
+    To first order, that is the sum of the rows' scores divided by n [1]_. The sum is accurate for
+    few rows. It is too small for many rows, and for rows that alone determine some parameters,
+    since the curvature changes without them [2]_. With `of_rest`, the curvature is taken over the
+    rows that stay, which gives the Newton step to the net without the group. That step is exact
+    for least squares; for a single row it is the leave-one-out formula with leverage. It costs one
+    preparation of the curvature per group.
 
     Parameters
     ----------
     scorer : InfluenceScorer
-        Fitted with a curvature: only then do scores have the unit of the target.
+        Fitted scorer with a curvature; without one, scores do not have the unit of the target.
     X, y : see :meth:`InfluenceScorer.fit`
-        The rows that the net was trained on, all of them.
+        All rows that the net was trained on.
     groups : sequence of array-like of int, or of bool of shape (n_samples,)
         Positions, or a mask, of the rows of each group.
     of_rest : bool, default=False
-        Take the curvature over the rows that stay.
+        Whether to take the curvature over the rows that stay.
     random_state : int, RandomState instance or None, default=None
-        Seeds a curvature that draws labels or batches, with `of_rest`.
+        Seeds a curvature that draws labels or batches; used with `of_rest`.
 
     Returns
     -------
     changes : ndarray of shape (n_groups,)
-        Positive: the target would rise, so the rows help.
+        Positive if the target would rise without the group, that is if its rows help.
 
     References
     ----------
@@ -77,20 +78,22 @@ def group_influence(
     parts = fitted_parts(scorer)
     if scorer.curvature is None or scorer.method is not None:
         raise ValueError(
-            "group_influence needs a scorer with a curvature, such as CG(), and without method=: "
-            "plain inner products order rows, but are no estimate of a change of the target."
+            "group_influence needs a scorer with a curvature, such as CG(), and without method=. "
+            "Plain inner products rank rows, but do not estimate a change of the target."
         )
     if scorer.normalize is not None or scorer.classwise or not isinstance(parts.aggregation, Mean):
         raise ValueError(
-            f"normalize={scorer.normalize!r}, classwise={scorer.classwise!r}: the scores of a "
-            "group's rows add up only as plain means; fit a scorer with normalize=None, "
-            "classwise=False and an ensemble of aggregate='mean'."
+            f"normalize={scorer.normalize!r}, classwise={scorer.classwise!r}: scores add up over a "
+            "group only if they are plain means. Fit a scorer with normalize=None, classwise=False "
+            "and an ensemble with aggregate='mean'."
         )
     X, y = parts.read(X, y)
     n = n_rows(X)
     groups = list(groups) if isinstance(groups, Iterable) else groups
     if not isinstance(groups, list) or not all(isinstance(g, Iterable) for g in groups):
-        raise TypeError(f"groups={groups!r}: expected a list of groups, each a list of positions.")
+        raise TypeError(
+            f"groups={groups!r}: expected a list of groups, each a list of row positions."
+        )
     masks = [_mask(group, n, k) for k, group in enumerate(groups)]
     with threads_for(scorer.estimator):
         if not of_rest:
@@ -125,7 +128,7 @@ def _mask(group: Any, n: int, number: int) -> np.ndarray:
             raise ValueError(f"groups[{number}] has positions outside 0 to {n - 1}.")
         mask = np.isin(np.arange(n), index)
         if len(index) != mask.sum():
-            raise ValueError(f"groups[{number}] names a row more than once.")
+            raise ValueError(f"groups[{number}] contains a row more than once.")
     else:
         raise ValueError(
             f"groups[{number}] is of dtype {index.dtype} and shape {index.shape}; expected "
@@ -133,6 +136,7 @@ def _mask(group: Any, n: int, number: int) -> np.ndarray:
         )
     if not mask.any() or mask.all():
         raise ValueError(
-            f"groups[{number}] has {int(mask.sum())} of the {n} rows; expected some of them."
+            f"groups[{number}] has {int(mask.sum())} of the {n} rows; expected at least one row, "
+            "but not all."
         )
     return mask

@@ -1,12 +1,12 @@
-"""Targets: what the reference rows are asked. A target is a scalar T, larger is worse.
+"""Targets: scalar functions of a net on the reference rows. Larger is worse.
 
-A *target* is a differentiable function of the net's outputs on the reference rows. The score of a
-training row is how much T would rise, to first order, if that row were left out; so a row that
-keeps T low scores high, whatever T is: the mean loss, the loss on the rows that the net gets
-right or on rows that an attacker has changed, a gap between groups, or any function of your own.
+A *target* T is a differentiable function of the net's outputs on the reference rows. The score of
+a training row is how much T would rise, to first order, if that row were left out. A row that
+keeps T low therefore has a high score, whatever T is: the mean loss, the loss on rows that an
+attacker has changed, a gap between groups, or a function of your own.
 
-A *gap* is how differently a net treats groups of rows. Its target is its size, ``|gap|``: the signed
-gap of published code makes dropping rows harmful where it happens to be negative.
+A *gap* is how differently a net treats groups of rows. Its target is the absolute value of the
+gap: with a signed gap, dropping rows would be harmful wherever the gap is negative.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from torch import Tensor
 
 @dataclass
 class Reference:
-    """What a target may look at: all entries are aligned with the reference rows.
+    """What a target may use: everything is aligned with the reference rows.
 
     Attributes
     ----------
     outputs : Tensor of shape (m, ...)
-        Outputs of the net, to be differentiated.
+        Outputs of the net; the target is differentiated by them.
     y : Tensor of shape (m,) or (m, n_outputs)
         Targets as the net was trained on them (class labels as indices).
     losses : Tensor of shape (m,)
         Loss of each row by the net's own criterion, a function of `outputs`.
     to_probabilities : callable
-        Turns outputs into class probabilities, as the net's ``predict_proba`` does.
+        Turns outputs into class probabilities, like the net's ``predict_proba``.
     is_classification : bool
     metadata : dict
-        What else was given for these rows, such as ``sensitive_features``, an ndarray of m labels.
+        Other data about these rows, such as ``sensitive_features``, an ndarray of m labels.
     classes : ndarray of shape (n_classes,) or None
         The user's labels, in the order of the probabilities' columns.
     """
@@ -57,7 +57,7 @@ class Reference:
         if not self.is_classification:
             raise ValueError(
                 "this target needs class probabilities, which a regressor does not have; "
-                "choose a target that works on losses, such as Utility()."
+                "use a target that works on losses, such as Utility()."
             )
         return self.to_probabilities(self.outputs)
 
@@ -68,10 +68,10 @@ class Reference:
 
 
 class Target(ABC, BaseEstimator):
-    """Base of the targets; a subclass is one formula.
+    """Base class of the targets; a subclass is one formula.
 
-    A target may have an `attack`, which changes the reference rows before the net sees them; see
-    :mod:`skinfluence.attacks`.
+    A target may have an `attack`, which changes the reference rows before the net is evaluated on
+    them; see :mod:`skinfluence.attacks`.
     """
 
     attack: Any = None
@@ -88,8 +88,8 @@ class Utility(Target):
     Parameters
     ----------
     rows : {"all", "correct"}, default="all"
-        Which reference rows count. With few wrong rows dominating the gradient, or wrong labels
-        among the reference rows, the mean over the correctly predicted ones is the steadier guide.
+        Which reference rows count. "correct" takes only the correctly predicted rows; it is more
+        stable if a few wrong predictions dominate the gradient, or if reference labels are noisy.
 
     References
     ----------
@@ -113,7 +113,7 @@ class Utility(Target):
         return self.rows == "all" and type(self).__call__ is Utility.__call__
 
     def __call__(self, reference: Reference) -> Tensor:
-        """Return the mean loss of the rows that count."""
+        """Return the mean loss over the chosen rows."""
         if self.rows == "all":
             return reference.losses.mean()
         if self.rows != "correct":
@@ -130,7 +130,7 @@ class Utility(Target):
 class Robustness(Target):
     """Mean loss over adversarial versions of the reference rows.
 
-    The rows are attacked once, at the fitted net, and then are reference rows like others.
+    The rows are attacked once, at the fitted net; after that they are ordinary reference rows.
 
     Parameters
     ----------
@@ -160,15 +160,15 @@ class Robustness(Target):
 
 
 class WeightedSum(Target):
-    """Several targets at once, such as a gap and the loss: fair, at a lower price in accuracy.
+    """Weighted sum of targets, such as a gap and the loss, to trade fairness against accuracy.
 
     Parameters
     ----------
     targets : list of Target or callable
-        None of them with an attack of its own.
+        None of them may have an attack.
     weights : list of float, default=None
-        One factor a target; None weighs all alike. Targets have units of their own (a gap lies
-        between 0 and 1, a loss has no bound), so choose the weights by a search on held-out rows.
+        One weight per target; None weights all equally. Targets have different units (a gap lies
+        between 0 and 1, a loss is unbounded), so choose the weights by a search on held-out rows.
 
     Examples
     --------
@@ -187,14 +187,14 @@ class WeightedSum(Target):
         weights = [1.0] * len(targets) if self.weights is None else list(self.weights)
         if not targets or len(weights) != len(targets):
             raise ValueError(
-                f"WeightedSum has {len(targets)} targets and {len(weights)} weights; give one "
-                "weight a target, and at least one target."
+                f"WeightedSum has {len(targets)} targets and {len(weights)} weights; give at least "
+                "one target, and one weight per target."
             )
         attacked = [t for t in targets if isinstance(t, Robustness) or getattr(t, "attack", None)]
         if attacked:
             raise ValueError(
-                f"WeightedSum: {attacked[0]!r} asks other rows than the rest; score with one "
-                "scorer for each, and add the scores."
+                f"WeightedSum: {attacked[0]!r} changes its reference rows, so it cannot share them "
+                "with other targets. Use one scorer per target, and add the scores."
             )
         values = [evaluate(check_target(t), reference) for t in targets]
         return torch.stack([float(w) * v for w, v in zip(weights, values, strict=True)]).sum()
@@ -211,7 +211,7 @@ class _Gap(Target):
         """Rates of one group of rows, (n_rates,); p the probability of the positive class, (m,)."""
 
     def __call__(self, reference: Reference) -> Tensor:
-        """Return the size of the gap, of the largest one where there are several rates."""
+        """Return the absolute gap; the largest one if there are several rates."""
         if self.between not in ("max", "mean"):
             raise ValueError(f"{self!r}: expected between='max' or 'mean'.")
         groups = _groups(self, reference)
@@ -228,13 +228,13 @@ class _Gap(Target):
 class DemographicParity(_Gap):
     """Gap between groups in the mean predicted probability of the positive class [1]_.
 
-    Zero where the net says yes equally often in every group, whatever the labels are. Needs
+    It is zero if the mean probability is the same in every group, whatever the labels are. It needs
     ``sensitive_features`` for the reference rows.
 
     Parameters
     ----------
     positive_label : label, default=None
-        The class to be shared out; None is the second of two.
+        The positive class. None is the second of two classes.
     between : {"max", "mean"}, default="max"
         Largest gap between two groups, or mean of the gaps of all pairs of groups.
 
@@ -266,12 +266,12 @@ class DemographicParity(_Gap):
 
 
 class EqualOpportunity(_Gap):
-    """Gap between groups in how well their positive rows do [1]_.
+    """Gap between groups in the true-positive rate, or in the loss of positive rows [1]_.
 
     Parameters
     ----------
     positive_label : label, default=None
-        The class that is the opportunity; None is the second of two.
+        The positive class. None is the second of two classes.
     measure : {"probability", "loss"}, default="probability"
         Mean predicted probability of the positive class (a smooth true-positive rate), or mean loss
         (the form of the paper [2]_), over the rows of that class.
@@ -311,15 +311,16 @@ class EqualOpportunity(_Gap):
 
 
 class EqualizedOdds(_Gap):
-    """Gap between groups in the probability of the positive class, among rows of either kind [1]_.
+    """Larger of the gaps between groups in the true-positive and the false-positive rate [1]_.
 
-    Smooth true-positive and false-positive rates are compared; the larger of the two gaps counts,
-    as in :func:`fairlearn.metrics.equalized_odds_difference`.
+    The rates are smooth: mean probabilities of the positive class among the rows of the positive
+    class, and among the other rows. The larger gap counts, as in
+    :func:`fairlearn.metrics.equalized_odds_difference`.
 
     Parameters
     ----------
     positive_label : label, default=None
-        The positive class; None is the second of two.
+        The positive class. None is the second of two classes.
     between : {"max", "mean"}, default="max"
         Largest gap between two groups, or mean of the gaps of all pairs of groups.
 
@@ -339,7 +340,7 @@ class EqualizedOdds(_Gap):
         self.between = between
 
     def rates(self, reference: Reference, p: Tensor, rows: Tensor, group: str) -> Tensor:
-        """Mean probability of the positive class among positive rows, and among the others."""
+        """Mean probability of the positive class, among positive rows and among the others."""
         label = _positive(self, reference)
         return torch.stack(
             [
@@ -362,8 +363,8 @@ def evaluate(target: Target | Callable[..., Tensor], reference: Reference) -> Te
         )
     if not value.requires_grad:
         raise ValueError(
-            f"target {target!r} returned a value that does not depend differentiably on the net's "
-            "outputs; compute it from the outputs with differentiable operations."
+            f"target {target!r} returned a value that is not differentiable by the net's outputs; "
+            "compute it from the outputs with differentiable torch operations."
         )
     if not torch.isfinite(value):
         raise not_finite(target, value.item())
@@ -373,8 +374,8 @@ def evaluate(target: Target | Callable[..., Tensor], reference: Reference) -> Te
 def not_finite(target: Target | Callable[..., Tensor], value: float) -> ValueError:
     """Return the error for a target without a finite value."""
     return ValueError(
-        f"target {target!r} is {value} on the reference rows; the net's outputs may not be finite "
-        "(training diverged?), or the target divides by zero."
+        f"target {target!r} is {value} on the reference rows. Either the net's outputs are not "
+        "finite (did training diverge?), or the target divides by zero."
     )
 
 
@@ -395,13 +396,14 @@ def _groups(target: Target, reference: Reference) -> dict[str, Tensor]:
     sensitive = reference.metadata.get("sensitive_features")
     if sensitive is None:
         raise ValueError(
-            f"{target!r} compares groups, but no groups were given: fit(..., "
-            "sensitive_features=...), aligned with X, or with X_val= as sensitive_features_val=."
+            f"{target!r} compares groups, but no groups were given. Give fit(..., "
+            "sensitive_features=...), aligned with X; if you give X_val, also give "
+            "sensitive_features_val=."
         )
     names = np.unique(sensitive)
     if len(names) < 2:
         raise ValueError(
-            f"{target!r} compares groups, but all reference rows are in one: {names[0].item()!r}."
+            f"{target!r} compares groups, but all reference rows are in group {names[0].item()!r}."
         )
     device = reference.outputs.device
     return {repr(k.item()): torch.as_tensor(sensitive == k, device=device) for k in names}
@@ -416,12 +418,14 @@ def _positive(target: Any, reference: Reference) -> int:
         if len(classes) == 2:
             return 1
         raise ValueError(
-            f"{target!r}: with {len(classes)} classes, say which one is to be shared out: "
-            f"positive_label={classes[0].item()!r}, for example."
+            f"{target!r}: with {len(classes)} classes, name the positive one, for example "
+            f"positive_label={classes[0].item()!r}."
         )
     found = np.flatnonzero(classes == label)
     if not len(found):
-        raise ValueError(f"{target!r}: positive_label is none of the classes {classes.tolist()!r}.")
+        raise ValueError(
+            f"{target!r}: positive_label is not among the classes {classes.tolist()!r}."
+        )
     return int(found[0])
 
 
@@ -431,10 +435,10 @@ def _of_class(
     """Mask of the rows of a group that are, or are not, of the positive class; at least one."""
     chosen = rows & ((reference.y.reshape(-1).long() == label) == positive)
     if not chosen.any():
-        kind = "of the positive class" if positive else "of any other class"
+        kind = "the positive class" if positive else "another class"
         raise ValueError(
-            f"{target!r}: no reference row of group {group} is {kind}; give more reference rows, "
-            "or merge the group."
+            f"{target!r}: no reference row of group {group} belongs to {kind}. Give more reference "
+            "rows, or merge the group with another."
         )
     return chosen
 

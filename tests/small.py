@@ -10,15 +10,15 @@ from skinfluence.nets import TabularClassifier, TabularRegressor
 
 
 def blobs(n=90, classes=3, seed=0):
-    """Rows of overlapping classes, (n, 4) float64, and labels 0, 1, ..."""
+    """Make rows of overlapping classes, (n, 4) float64, and labels 0, 1, ..."""
     rng = np.random.RandomState(seed)
     y = np.arange(n) % classes
-    centres = 2 * np.random.RandomState(7).randn(classes, 4)
-    return centres[y] + rng.randn(n, 4), y
+    centers = 2 * np.random.RandomState(7).randn(classes, 4)
+    return centers[y] + rng.randn(n, 4), y
 
 
 def line(n=80, outputs=None, seed=0):
-    """Rows (n, 4) and numbers: (n,) float64, or (n, outputs)."""
+    """Make rows (n, 4) and numeric targets: (n,) float64, or (n, outputs)."""
     rng = np.random.RandomState(seed)
     X = rng.randn(n, 4)
     slopes = np.random.RandomState(7).randn(4, outputs or 1)
@@ -27,7 +27,7 @@ def line(n=80, outputs=None, seed=0):
 
 
 def quick(**params):
-    """The ready-made classifier, small and short."""
+    """Make the ready-made classifier, small and trained for a few epochs."""
     return TabularClassifier(
         **{"module__hidden": (8,), "max_epochs": 5, "lr": 0.02, "batch_size": 16} | params
     )
@@ -44,7 +44,7 @@ def scorer(**params):
 
 
 def selector(rule=None, **params):
-    """Two folds of quick scorers, for classes."""
+    """Make a selector with two folds of quick scorers, for classes."""
     return InfluenceSampleSelector(
         **{"scorer": scorer(), "rule": rule, "cv": 2, "random_state": 0} | params
     )
@@ -54,7 +54,7 @@ _OWN = {"max_epochs": 5, "lr": 0.1, "verbose": 0, "train_split": None}
 
 
 def logits_net(**params):
-    """A linear skorch net of the user's own over four columns and three classes."""
+    """Make a custom linear skorch net with four columns and three classes."""
     own = {"module__in_features": 4, "module__out_features": 3, "criterion": nn.CrossEntropyLoss}
     return NeuralNetClassifier(nn.Linear, **_OWN | own | params)
 
@@ -69,7 +69,7 @@ class Probabilities(nn.Module):
 
 
 def probabilities_net(**params):
-    """NLLLoss over probabilities, skorch's default."""
+    """Make a net with NLLLoss on probabilities, the default of skorch."""
     return NeuralNetClassifier(Probabilities, **_OWN | params)
 
 
@@ -84,14 +84,14 @@ def linear_regressor(outputs=1, **params):
 
 
 def own_net(module, kind=NeuralNetClassifier, **params):
-    """A skorch net of the user's own around a module that needs no parameters."""
+    """Make a custom skorch net around a module whose constructor needs no arguments."""
     if issubclass(kind, NeuralNetClassifier):
         params = {"criterion": nn.CrossEntropyLoss} | params
     return kind(module, **_OWN | params)
 
 
 class Flat(nn.Module):
-    """Outputs of shape (n,)."""
+    """Its outputs have shape (n,)."""
 
     def __init__(self):
         super().__init__()
@@ -102,7 +102,7 @@ class Flat(nn.Module):
 
 
 class TwoInputs(nn.Module):
-    """Takes a dict of a vector and a matrix."""
+    """Its input is a dict of a vector and a matrix."""
 
     def __init__(self):
         super().__init__()
@@ -122,7 +122,7 @@ def dict_net(**params):
 
 
 class CountingScorer(InfluenceScorer):
-    """Counts its fits, over all clones."""
+    """Counts the fits of all clones."""
 
     fits = 0
 
@@ -132,7 +132,7 @@ class CountingScorer(InfluenceScorer):
 
 
 class RecordingNet(TabularClassifier):
-    """Records the rows and labels that each of its clones is trained on."""
+    """Records the rows and labels that each clone is trained on."""
 
     trained_on: list = []
 

@@ -91,7 +91,7 @@ def test_metric_is_that_of_a_loop_over_the_same_draws(net_and_rows):
     net, X = net_and_rows
 
     found = least_disagree_metric(
-        net, X[:40], reference=X[40:], sigmas=SIGMAS, n_draws=7, random_state=3
+        net, X[:40], X_val=X[40:], sigmas=SIGMAS, n_draws=7, random_state=3
     )
 
     # Shares are counts over 50; only a tie of two classes to rounding could tell them apart.
@@ -262,7 +262,7 @@ def test_metric_of_something_else_than_a_classifier_is_refused():
     with pytest.raises(TypeError, match="expected a fitted skorch classifier"):
         least_disagree_metric(LogisticRegression(), X)
     regressor = linear_regressor().fit(X.astype(np.float32), X[:, :1].astype(np.float32))
-    with pytest.raises(ValueError, match="only a classifier's labels can flip"):
+    with pytest.raises(ValueError, match="which predicts no labels"):
         least_disagree_metric(regressor, X)
 
 
@@ -314,7 +314,7 @@ def test_bad_questions_about_influence_are_refused():
     X, y = blobs()
     with pytest.raises(ValueError, match="aggregate='best': expected one of 'predicted'"):
         influence_query_scores(scorer().fit(X, y), X, aggregate="best")
-    with pytest.raises(TypeError, match="expected a fitted InfluenceScorer; of a skorch net"):
+    with pytest.raises(TypeError, match="expected a fitted InfluenceScorer"):
         influence_query_scores(quick(), X)
 
 
@@ -505,7 +505,7 @@ def test_a_frozen_net_is_asked_and_not_fitted_again():
     _, utilities = strategy.query(X, y, return_utilities=True)
 
     seed = np.random.RandomState(0).randint(np.iinfo(np.int32).max)
-    wanted = least_disagree_metric(net, X[15:], reference=X, sigmas=SIGMAS, random_state=seed)
+    wanted = least_disagree_metric(net, X[15:], X_val=X, sigmas=SIGMAS, random_state=seed)
     np.testing.assert_array_equal(utilities[0, 15:], -wanted)
 
 
@@ -541,13 +541,13 @@ def test_parameters_reach_the_inner_estimators():
         ({"batch_size": 76}, "batch_size=76 is larger than the number of candidates, 75"),
         ({"batch_size": 0}, "batch_size=0: expected an integer, 1 or more"),
         ({"y": np.full(90, np.nan)}, "no row has a label: all 90 entries"),
-        ({"y": np.arange(90) % 3}, "there is no unlabelled row to ask about"),
+        ({"y": np.arange(90) % 3}, "there is no unlabeled row to choose from"),
         ({"y": np.zeros((90, 2))}, r"y has shape \(90, 2\); expected one label"),
         ({"y": np.where(np.arange(90) < 9, 1.0, np.nan)}, "y has one class only"),
         ({"candidates": [90]}, "expected indices from 0 to 89, a mask of shape"),
         ({"candidates": [0.5]}, "expected indices from 0 to 89"),
-        ({"candidates": [20, 20]}, "an index more than once"),
-        ({"candidates": [20, 3]}, "1 rows that have a label already, the first at 3"),
+        ({"candidates": [20, 20]}, "contains an index more than once"),
+        ({"candidates": [20, 3]}, "1 rows that already have a label, the first at index 3"),
         ({"candidates": []}, "candidates is empty; give at least one"),
         ({"candidates": np.zeros((2, 3))}, "features"),
     ],

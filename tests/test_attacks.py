@@ -1,4 +1,4 @@
-"""Attacks change rows as little as they say, and as their closed forms say."""
+"""Attacks equal their closed forms and stay within their bounds."""
 
 import copy
 import pickle
@@ -40,7 +40,7 @@ X_VAL, Y_VAL = blobs(30, seed=1)
 
 
 class Linear64(nn.Linear):
-    """A linear model in float64, for identities."""
+    """A linear model in float64, for tests of identities."""
 
     def __init__(self, outputs=3):
         super().__init__(4, outputs)
@@ -109,7 +109,7 @@ each_linear = pytest.mark.parametrize("name", LINEAR)
 
 
 def rows_of_logits(net, X):
-    """Two or more scores a row of a linear net, differences of which are log-odds."""
+    """Scores of each row under a linear net, whose differences are log-odds."""
     head = getattr(net.module_, "head", net.module_)
     scores = X @ head.weight.detach().numpy().T + head.bias.detach().numpy()
     return np.hstack([np.zeros_like(scores), scores]) if scores.shape[1] == 1 else scores
@@ -124,14 +124,14 @@ def losses(net, X, y):
 
 @each_linear
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 1.3])
-def test_crossing_a_linear_net_is_the_closed_form(name, gamma):
+def test_crossing_of_a_linear_net_equals_the_closed_form(name, gamma):
     net, y = NETS[name]()
     head = getattr(net.module_, "head", net.module_)
     W, b = head.weight.detach().numpy(), head.bias.detach().numpy()
     if len(W) == 1:
         W, b = np.vstack([0 * W, W]), np.append(0, b)
     want = []
-    for x in X:  # x - gamma (w x + b) / |w|² w for the nearest of the borders
+    for x in X:  # x - gamma (w x + b) / |w|² w for the nearest border
         top = np.argmax(W @ x + b)
         steps = [
             ((W[top] - W[c]) @ x + b[top] - b[c]) / np.sum((W[top] - W[c]) ** 2) * (W[top] - W[c])
@@ -139,11 +139,11 @@ def test_crossing_a_linear_net_is_the_closed_form(name, gamma):
             if c != top
         ]
         want.append(x - gamma * min(steps, key=np.linalg.norm))
-    # 1e-6 for nets of probabilities: their log-odds pass through float64's log and back
+    # 1e-6 for nets with probabilities: their log-odds are rounded by exp and log
     assert_allclose(Crossing(gamma)(net, X, y), want, rtol=1e-6, atol=1e-9)
 
 
-def test_crossing_a_binary_linear_net_is_the_papers_formula():
+def test_crossing_of_a_binary_linear_net_equals_the_formula_of_the_paper():
     net, y = NETS["one logit"]()
     w = net.module_.weight.detach().numpy()[0]
     margin = X @ w + net.module_.bias.item()
@@ -152,7 +152,7 @@ def test_crossing_a_binary_linear_net_is_the_papers_formula():
 
 
 @each_linear
-def test_a_crossing_at_one_ends_on_the_border(name):
+def test_crossing_with_gamma_one_ends_on_the_border(name):
     net, y = NETS[name]()
     scores = np.sort(rows_of_logits(net, Crossing(1.0)(net, X, y)), axis=1)
     assert_allclose(scores[:, -1], scores[:, -2], atol=1e-6)
@@ -160,7 +160,7 @@ def test_a_crossing_at_one_ends_on_the_border(name):
 
 @each_linear
 @pytest.mark.parametrize(("gamma", "crossed"), [(0.99, False), (1.01, True)], ids=["less", "more"])
-def test_a_crossing_changes_the_prediction_just_beyond_one(name, gamma, crossed):
+def test_crossing_changes_the_prediction_if_gamma_is_above_one(name, gamma, crossed):
     net, y = NETS[name]()
     moved = Crossing(gamma)(net, X, y)
     changed = rows_of_logits(net, moved).argmax(1) != rows_of_logits(net, X).argmax(1)
@@ -168,7 +168,7 @@ def test_a_crossing_changes_the_prediction_just_beyond_one(name, gamma, crossed)
 
 
 @pytest.mark.parametrize("name", ["deep", "recurrent"])
-def test_a_crossing_of_a_deep_net_goes_towards_the_border(name):
+def test_crossing_of_a_deep_net_goes_toward_the_border(name):
     net, y = NETS[name]()
     moved = Crossing(1.0)(net, X, y)
 
@@ -181,7 +181,7 @@ def test_a_crossing_of_a_deep_net_goes_towards_the_border(name):
     assert (crossed | (margins(moved) < margins(X))).mean() > 0.95
 
 
-def test_logits_that_add_up_to_one_are_no_probabilities():
+def test_logits_that_add_up_to_one_are_not_probabilities():
     net, y = NETS["two logits"]()
     with torch.no_grad():
         w = net.module_.weight[0].clone()
@@ -191,12 +191,12 @@ def test_logits_that_add_up_to_one_are_no_probabilities():
     assert_allclose(Crossing()(net, X, y), want, rtol=1e-9, atol=1e-12)
 
 
-def test_a_crossing_does_not_depend_on_the_labels():
+def test_crossing_does_not_depend_on_the_labels():
     net, y = NETS["three logits"]()
     assert_array_equal(Crossing()(net, X, y), Crossing()(net, X, (y + 1) % 3))
 
 
-def test_a_row_without_a_gradient_is_not_crossed():
+def test_crossing_leaves_a_row_with_zero_gradient():
     net, y = NETS["three logits"]()
     with torch.no_grad():
         net.module_.weight.zero_()
@@ -205,7 +205,7 @@ def test_a_row_without_a_gradient_is_not_crossed():
 
 @pytest.mark.parametrize("make", [linear_regressor, quick_regressor])
 @pytest.mark.parametrize("attack", [Crossing(), FromART(HopSkipJump)], ids=["Crossing", "FromART"])
-def test_a_regressor_has_no_border_to_cross(make, attack):
+def test_a_regressor_is_refused_where_classes_are_needed(make, attack):
     rows, y = line()
     net = make().fit(rows.astype("float32"), y.astype("float32")[:, None])
     with pytest.raises(ValueError, match=f"{type(attack).__name__} moves rows across the border"):
@@ -226,14 +226,14 @@ def brute_gradient(net, X, y):
 
 
 @pytest.mark.parametrize("name", ["three logits", "deep", "recurrent"])
-def test_fgsm_is_a_step_along_the_sign_of_the_gradient(name):
+def test_fgsm_is_one_step_along_the_sign_of_the_gradient(name):
     net, y = NETS[name]()
     want = X + 0.2 * np.sign(brute_gradient(net, X, y))
     assert_allclose(FGSM(0.2)(net, X, y), want, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["three logits", "deep", "recurrent"])
-def test_pgd_is_steps_along_the_sign_of_the_gradient_inside_the_box(name):
+def test_pgd_takes_steps_along_the_sign_of_the_gradient_inside_the_box(name):
     net, y = NETS[name]()
     want = X
     for _ in range(5):
@@ -242,7 +242,7 @@ def test_pgd_is_steps_along_the_sign_of_the_gradient_inside_the_box(name):
     assert_allclose(PGD(0.2, n_steps=5)(net, X, y), want, rtol=1e-12)
 
 
-def test_one_whole_step_of_pgd_is_fgsm():
+def test_pgd_with_one_full_step_is_fgsm():
     net, y = NETS["deep"]()
     got = PGD(0.2, n_steps=1, step=1.0)(net, X, y)
     assert_allclose(got, FGSM(0.2)(net, X, y), rtol=1e-12)
@@ -288,7 +288,7 @@ def test_bounds_may_be_numbers(kind):
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64], ids=lambda d: d.__name__)
 @pytest.mark.parametrize("form", [np.asarray, torch.as_tensor], ids=["array", "tensor"])
 @each_bounded
-def test_entries_that_cannot_be_changed_are_untouched_in_any_dtype(kind, form, dtype):
+def test_entries_with_eps_zero_are_unchanged_in_every_dtype(kind, form, dtype):
     net = logits_net().fit(X.astype(np.float32), Y)  # in float32
     rows = form(X.astype(dtype))
     moved = BOUNDED[kind]()(net, rows, Y)
@@ -306,34 +306,34 @@ def test_attacks_raise_the_loss(name, attack):
     assert after.mean() > before.mean() + 1e-3
 
 
-def test_attacks_raise_a_regressors_loss():
+def test_fgsm_raises_the_loss_of_a_regressor():
     rows, y = (v.astype(np.float32) for v in line())
     net = linear_regressor().fit(rows, y[:, None])
     moved = FGSM(0.1)(net, rows, y[:, None])
     assert (losses(net, moved, y[:, None]) > losses(net, rows, y[:, None])).all()
 
 
-def test_no_size_changes_nothing():
+def test_an_attack_of_size_zero_changes_nothing():
     net, y = NETS["deep"]()
     for attack in (FGSM(0), PGD(0), PGD(0, random_state=0), Crossing(0)):
         assert_array_equal(attack(net, X, y), X)
 
 
-def test_a_random_start_is_drawn_from_its_seed():
+def test_a_random_start_depends_on_the_seed():
     net, y = NETS["deep"]()
     a, b, c = (PGD(0.5, n_steps=1, random_state=s)(net, X, y) for s in (0, 0, 1))
     assert_array_equal(a, b)
     assert np.abs(a - c).max() > 0.01
 
 
-def test_rows_of_other_batches_start_elsewhere():
+def test_batches_have_different_random_starts():
     net, y = NETS["deep"]()
     net.iterator_valid__batch_size = 30
     moved = PGD(0.5, n_steps=1, step=1e-6, random_state=0)(net, X, y) - X
     assert np.abs(moved[:30] - moved[30:60]).max() > 0.1
 
 
-# All of them
+# Properties of every attack
 
 ATTACKS = {
     "Crossing": Crossing(),
@@ -346,7 +346,7 @@ each_attack = pytest.mark.parametrize("kind", ATTACKS)
 
 @each_attack
 @each_net
-def test_an_attack_leaves_the_net_and_the_rows_alone(name, kind):
+def test_an_attack_modifies_neither_net_nor_rows(name, kind):
     net, y = NETS[name]()
     net.module_.train()
     before, rows, labels = copy.deepcopy(net.module_.state_dict()), X.copy(), y.copy()
@@ -363,7 +363,7 @@ def test_an_attack_leaves_the_net_and_the_rows_alone(name, kind):
 
 
 @each_attack
-def test_an_attack_leaves_the_global_random_states_alone(kind):
+def test_an_attack_restores_the_global_random_states(kind):
     net, y = NETS["deep"]()
     np.random.rand(3)  # noqa: NPY002 (away from any seed)
     before = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
@@ -374,12 +374,12 @@ def test_an_attack_leaves_the_global_random_states_alone(kind):
     assert torch.equal(torch.get_rng_state(), before[1])
 
 
-# A random start is drawn a batch
+# PGD draws its random start per batch.
 each_attack_without_draws = pytest.mark.parametrize("kind", [k for k in ATTACKS if k != "PGD"])
 
 
 @each_attack_without_draws
-def test_batches_do_not_matter(kind):
+def test_an_attack_does_not_depend_on_the_batch_size(kind):
     net, y = NETS["deep"]()
     net.iterator_valid__batch_size = 7
     whole = copy.deepcopy(net)
@@ -390,7 +390,7 @@ def test_batches_do_not_matter(kind):
 @each_attack
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda d: d.__name__)
 @pytest.mark.parametrize("form", [np.asarray, torch.as_tensor], ids=["array", "tensor"])
-def test_rows_come_back_in_their_own_form(kind, form, dtype):
+def test_changed_rows_have_the_type_and_dtype_of_the_given_rows(kind, form, dtype):
     net = logits_net().fit(X.astype(np.float32), Y)
     rows = form(X.astype(dtype))
     moved = ATTACKS[kind](net, rows, Y)
@@ -398,7 +398,7 @@ def test_rows_come_back_in_their_own_form(kind, form, dtype):
 
 
 @each_attack_without_draws
-def test_a_single_row_is_attacked_as_among_others(kind):
+def test_a_single_row_is_changed_as_it_is_among_others(kind):
     net, y = NETS["deep"]()
     got = ATTACKS[kind](net, X[:1], y[:1])
     assert_allclose(got, ATTACKS[kind](net, X, y)[:1], rtol=1e-6)
@@ -410,7 +410,7 @@ def test_a_single_row_is_attacked_as_among_others(kind):
     [as_dict(X), TensorDataset(torch.tensor(X)), (10 * X).astype(int), X.tolist(), X > 0],
     ids=["dict", "dataset", "integers", "list", "bool"],
 )
-def test_rows_that_are_no_floats_are_refused(kind, rows):
+def test_rows_that_are_not_floats_are_refused(kind, rows):
     net, y = NETS["deep"]()
     words = f"{type(ATTACKS[kind]).__name__} changes rows of floats, an array or a Tensor; X is"
     with pytest.raises(TypeError, match=words):
@@ -418,7 +418,7 @@ def test_rows_that_are_no_floats_are_refused(kind, rows):
 
 
 @each_attack
-def test_no_rows_are_refused(kind):
+def test_zero_rows_are_refused(kind):
     net, y = NETS["deep"]()
     with pytest.raises(ValueError, match="X has 0 rows; at least one is needed"):
         ATTACKS[kind](net, X[:0], y[:0])
@@ -480,7 +480,7 @@ def test_bad_sizes_are_refused(attack, words):
 # The adversarial-robustness-toolbox
 
 
-def test_pgd_is_arts_with_the_same_settings():
+def test_pgd_equals_that_of_art_with_the_same_settings():
     net = own_net(nn.Linear, module__in_features=4, module__out_features=3, lr=0.3)
     rows = X.astype(np.float32)
     net.fit(rows, Y)
@@ -491,13 +491,13 @@ def test_pgd_is_arts_with_the_same_settings():
     theirs = ProjectedGradientDescent(
         classifier, eps=0.3, eps_step=0.075, max_iter=8, num_random_init=0, verbose=False
     ).generate(rows, Y)
-    # float32; a gradient near zero may have another sign
+    # In float32, the sign of a gradient near zero may differ.
     assert (np.abs(ours - theirs) < 1e-5).mean() > 0.99
     assert_allclose(losses(net, ours, Y).mean(), losses(net, theirs, Y).mean(), rtol=1e-3)
 
 
 @each_net
-def test_arts_attacks_raise_the_loss_of_any_net(name):
+def test_an_attack_of_art_raises_the_loss_of_every_net(name):
     net, y = NETS[name]()
     attack = FromART(ProjectedGradientDescent, {"eps": 0.3, "eps_step": 0.1, "verbose": False})
     moved = attack(net, X, y)
@@ -506,7 +506,7 @@ def test_arts_attacks_raise_the_loss_of_any_net(name):
 
 
 @pytest.mark.parametrize("name", ["three logits", "one logit", "one probability"])
-def test_hop_skip_jump_needs_labels_only_and_lands_beyond_the_border(name):
+def test_hop_skip_jump_crosses_the_border(name):
     net, y = NETS[name]()
     params = {"max_iter": 2, "max_eval": 50, "init_eval": 20, "init_size": 20, "verbose": False}
     rows, labels = X[:8], y[:8]
@@ -515,7 +515,7 @@ def test_hop_skip_jump_needs_labels_only_and_lands_beyond_the_border(name):
     assert crossed.mean() > 0.7  # a search that fails leaves its row
 
 
-def test_a_random_attack_is_drawn_from_its_seed():
+def test_a_random_attack_of_art_depends_on_the_seed():
     net, y = NETS["deep"]()
     params = {"eps": 0.5, "eps_step": 0.01, "max_iter": 1, "num_random_init": 1, "verbose": False}
     a, b, c = (
@@ -526,7 +526,7 @@ def test_a_random_attack_is_drawn_from_its_seed():
 
 
 class First:
-    """An attack of the toolbox's kind that changes the first entry of each row."""
+    """An attack with the interface of ART that changes the first entry of each row."""
 
     def __init__(self, classifier):
         pass
@@ -536,7 +536,7 @@ class First:
         return x
 
 
-def test_attacks_whose_generators_nobody_seeds_are_repeatable_as_well():
+def test_attacks_of_art_that_create_unseeded_generators_are_repeatable():
     net, y = NETS["deep"]()
     params = {"max_iter": 1, "max_eval": 10, "init_eval": 5, "verbose": False}
     a, b, c = (FromART(HopSkipJump, params, random_state=s)(net, X[:5], y[:5]) for s in (0, 0, 1))
@@ -545,14 +545,14 @@ def test_attacks_whose_generators_nobody_seeds_are_repeatable_as_well():
     assert np.random.RandomState is type(np.random.mtrand._rand)
 
 
-def test_what_arts_attack_leaves_alone_is_not_rounded():
+def test_entries_that_an_attack_of_art_leaves_alone_are_not_rounded():
     net, y = NETS["deep"]()
     moved = FromART(First)(net, X, y)
     assert_array_equal(moved[:, 1:], X[:, 1:])
     assert_allclose(moved[:, 0], X[:, 0] + 1, atol=1e-5)  # float32
 
 
-def test_random_states_are_put_back_after_an_error_too():
+def test_random_states_are_restored_after_an_error():
     class Fails:
         def __init__(self, classifier):
             np.random.rand()  # noqa: NPY002
@@ -566,7 +566,7 @@ def test_random_states_are_put_back_after_an_error_too():
     assert torch.equal(torch.get_rng_state(), before[1])
 
 
-# The target
+# Attacks of a target
 
 
 def split_scores(target, X_val, **params):
@@ -580,7 +580,7 @@ def split_scores(target, X_val, **params):
     [None, Crossing(2.0), FGSM(0.3), PGD(0.3), lambda net, X, y: X + 1],
     ids=["default", "Crossing", "FGSM", "PGD", "callable"],
 )
-def test_robustness_is_the_utility_on_the_attacked_rows(attack):
+def test_robustness_is_the_utility_on_attacked_rows(attack):
     robust = split_scores(Robustness(attack), X_VAL)
     changed = (attack or Crossing())(robust.estimator_, X_VAL, Y_VAL)
     want = split_scores(Utility(), changed).scores_
@@ -589,7 +589,7 @@ def test_robustness_is_the_utility_on_the_attacked_rows(attack):
 
 
 @pytest.mark.parametrize("form", [np.asarray, torch.as_tensor], ids=["array", "tensor"])
-def test_an_attack_that_works_in_place_leaves_the_users_rows(form):
+def test_an_attack_that_works_in_place_does_not_change_the_given_rows(form):
     def attack(net, X, y):
         X += 1
         return X
@@ -600,7 +600,7 @@ def test_an_attack_that_works_in_place_leaves_the_users_rows(form):
     assert_allclose(found.scores_, split_scores(Utility(), X_VAL + 1).scores_, rtol=1e-12)
 
 
-def test_the_rows_that_were_split_off_are_attacked():
+def test_reference_rows_that_were_split_off_are_attacked():
     found = scorer(estimator=own_net(Deep64), target=Robustness(FGSM(0.3))).fit(X, Y)
     held = found.reference_indices_
     rest = np.setdiff1d(np.arange(90), held)
@@ -609,7 +609,7 @@ def test_the_rows_that_were_split_off_are_attacked():
     assert_allclose(found.scores_[rest], want.scores_, rtol=1e-10, atol=1e-12)
 
 
-def test_a_target_of_ones_own_may_have_an_attack():
+def test_a_custom_target_may_have_an_attack():
     class Largest(Target):
         attack = FGSM(0.3)
 
@@ -625,7 +625,7 @@ def test_a_target_of_ones_own_may_have_an_attack():
 
 
 @pytest.mark.parametrize("make", [quick, binary_net], ids=["ready-made", "binary"])
-def test_users_labels_are_handed_to_the_attack_as_the_net_takes_them(make):
+def test_an_attack_gets_labels_as_the_net_takes_them(make):
     seen = []
 
     def attack(net, X, y):
@@ -637,7 +637,7 @@ def test_users_labels_are_handed_to_the_attack_as_the_net_takes_them(make):
     assert seen == [[0, 1]]
 
 
-def test_parameters_of_an_attack_can_be_set_through_the_scorer():
+def test_set_params_of_the_scorer_reaches_the_attack():
     found = scorer(target=Robustness(FGSM(0.1))).set_params(target__attack__eps=0.7)
     assert str(found.target) == "Robustness(attack=FGSM(eps=0.7))"
 
@@ -648,13 +648,13 @@ def test_a_robust_scorer_can_be_pickled():
     assert_array_equal(again.score_samples(X, Y), found.scores_)
 
 
-def test_reference_rows_of_a_regressor_cannot_be_crossed():
+def test_robustness_of_a_regressor_needs_another_attack_than_crossing():
     rows, y = line()
     with pytest.raises(ValueError, match="Crossing moves rows across the border between classes"):
         scorer(estimator=linear_regressor(), target=Robustness()).fit(rows, y)
 
 
-def test_reference_rows_of_a_regressor_can_be_moved_along_the_gradient():
+def test_robustness_of_a_regressor_works_with_fgsm():
     rows, y = line()
     found = scorer(estimator=linear_regressor(), target=Robustness(FGSM(0.1))).fit(rows, y)
     assert np.isfinite(found.scores_).all()
@@ -683,11 +683,11 @@ def test_rows_of_a_dict_cannot_be_attacked():
         scorer(estimator=dict_net(), target=Robustness()).fit(as_dict(X), Y)
 
 
-def test_a_target_without_an_attack_leaves_the_rows():
+def test_a_target_without_an_attack_does_not_change_the_rows():
     assert attack_rows(Utility(), None, X, Y) is X
 
 
-def test_without_the_toolbox_the_extra_is_named(monkeypatch):
+def test_without_art_the_error_names_the_extra(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "art.estimators.classification", None)
@@ -696,7 +696,7 @@ def test_without_the_toolbox_the_extra_is_named(monkeypatch):
         FromART(HopSkipJump)(net, X, y)
 
 
-def test_an_attack_of_ones_own_is_given_batches_and_may_be_one_line():
+def test_a_custom_attack_implements_perturb_only():
     class Noise(Attack):
         def perturb(self, fnet, X, y):
             return X + 1
@@ -705,5 +705,5 @@ def test_an_attack_of_ones_own_is_given_batches_and_may_be_one_line():
     assert_array_equal(Noise()(net, X, y), X + 1)
 
 
-def test_the_module_offers_what_it_documents():
+def test_all_lists_the_public_names():
     assert set(attacks.__all__) == {"FGSM", "PGD", "Attack", "Crossing", "FromART"}

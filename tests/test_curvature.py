@@ -1,4 +1,4 @@
-"""A curvature is (M + λI)^-1: held against dense algebra in float64."""
+"""Every curvature, (M + λI)^-1, compared with dense linear algebra in float64."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def gradients(fnet, X, y):
 
 
 def dense_hessian(fnet, X, y):
-    """Of the mean loss, by torch.func over one flat vector."""
+    """Hessian of the mean loss, by torch.func over one flat vector."""
     Xb, yb = next(fnet.batches(X, y))
     shapes = {n: p.shape for n, p in fnet.params.items()}
     vector = torch.cat([p.flatten() for p in fnet.params.values()])
@@ -117,7 +117,7 @@ def test_cg_is_exact_to_its_tolerance(name):
     torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-6 * float(want.abs().max()))
 
 
-def test_cg_stops_with_an_error_where_the_hessian_bends_down():
+def test_cg_raises_an_error_on_negative_curvature():
     fnet, X, y = problem("mlp")
     lowest = float(torch.linalg.eigvalsh(dense_hessian(fnet, X, y))[0])
     assert lowest < 0
@@ -127,7 +127,7 @@ def test_cg_stops_with_an_error_where_the_hessian_bends_down():
         )
 
 
-def test_cg_that_runs_out_of_steps_says_so():
+def test_cg_warns_when_it_reaches_max_iter():
     fnet, X, y = problem("mlp")
     with pytest.warns(RuntimeWarning, match="stopped after 2 steps"):
         CG(damping=1e-6, max_iter=2).prepare(fnet, X, y, RNG(0))(random_directions(fnet, 1))
@@ -192,7 +192,7 @@ def test_datainf_is_the_mean_of_the_rows_dense_inverses(name, damping):
 
 
 def sampled_gradients(fnet, X, seed, bias=True):
-    """Per layer (a with ones, d) of a two-layer MLP at the labels that EKFAC samples."""
+    """Per-row gradients at the labels that EKFAC samples."""
     generator = torch.Generator().manual_seed(int(RNG(seed).randint(np.iinfo(np.int32).max)))
     Xb, _ = next(fnet.batches(X))
     f = forward(fnet, Xb)
@@ -227,8 +227,8 @@ def test_ekfac_is_its_dense_definition_on_an_mlp(corrected):
 
 @pytest.mark.parametrize("corrected", [True, False], ids=["EK-FAC", "KFAC"])
 @pytest.mark.parametrize("first", [0, 1], ids=["short first", "long first"])
-def test_batches_of_several_lengths_are_all_seen(first, corrected):
-    """The trace is the mean squared length of the gradients, or the factors' product."""
+def test_ekfac_counts_batches_of_all_lengths(first, corrected):
+    """The eigenvalues add up to the mean squared gradient norm, or to the product of the traces."""
     rng = torch.Generator().manual_seed(0)
     batches = []
     for steps in (1, 6):
@@ -238,17 +238,17 @@ def test_batches_of_several_lengths_are_all_seen(first, corrected):
     in_order = [batches[first], batches[1 - first]]
     basis = Eigenbasis(in_order[0])
     for block in in_order:
-        basis.see(block)
+        basis.accumulate(block)
     of_factors = basis.A.trace() / basis.n * basis.S.trace() / (32 + 32 * 6)
-    basis.turn(corrected)
+    basis.diagonalize(corrected)
     for block in in_order if corrected else ():
-        basis.correct(block)
+        basis.fit_eigenvalues(block)
     of_rows = torch.cat([block.factor.square_norms() for block in batches]).mean()
     torch.testing.assert_close(basis.values.sum(), of_rows if corrected else of_factors)
 
 
 def test_ekfac_of_a_convolution_is_that_of_its_patches():
-    """The layer as a linear one over patches, the steps of a row added up."""
+    """A convolution is a linear layer over patches, summed over the steps of a row."""
     fnet, X, y = problem("conv1d")
     V = random_directions(fnet)
     got = EKFAC(0.1).prepare(fnet, X, y, RNG(0))(V)
@@ -273,7 +273,7 @@ def test_ekfac_of_a_convolution_is_that_of_its_patches():
 
 
 def inputs_and_cotangents(fnet, layer, X):
-    """What enters a layer, and the gradient of each row's sampled loss by what leaves it."""
+    """Inputs of a layer, and the gradient of each row's sampled loss by its outputs."""
     generator = torch.Generator().manual_seed(int(RNG(0).randint(np.iinfo(np.int32).max)))
     Xb, _ = next(fnet.batches(X))
     kept = {}
@@ -299,7 +299,7 @@ def test_ekfac_solves_for_every_parameter_and_is_positive_definite(name):
     assert (torch.linalg.vecdot(flat(V), flat(solved)) > 0).all()
 
 
-def test_what_has_no_kronecker_factors_gets_its_fisher_diagonal():
+def test_a_parameter_without_kronecker_factors_gets_its_fisher_diagonal():
     fnet, X, y = problem("batchnorm1d")
     V = random_directions(fnet, 1)
     solved = EKFAC(0.1).prepare(fnet, X, y, RNG(0))(V)
@@ -310,7 +310,7 @@ def test_what_has_no_kronecker_factors_gets_its_fisher_diagonal():
         torch.testing.assert_close(solved[name], want, rtol=1e-9, atol=1e-12)
 
 
-# What is refused -----------------------------------------------------------------------------
+# Bad parameters -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_bad_parameters_are_named(curvature, message):
         curvature.prepare(fnet, X, y, RNG(0))
 
 
-def test_only_a_curvature_is_a_curvature():
+def test_a_string_is_not_accepted_as_curvature():
     with pytest.raises(TypeError, match="EKFAC"):
         check_curvature("ekfac")
 
@@ -378,20 +378,20 @@ def test_a_very_large_damping_leaves_the_inner_product():
     assert np.corrcoef(plain, damped)[0, 1] > 1 - 1e-6
 
 
-def test_each_member_of_an_ensemble_has_a_curvature_of_its_own():
+def test_each_member_of_an_ensemble_has_its_own_curvature():
     one = scored(Exact("ggn", 0.1), ensemble=Dropout(1)).scores_
     assert np.array_equal(one, scored(Exact("ggn", 0.1)).scores_)
     several = scored(Exact("ggn", 0.1), ensemble=Dropout(3, 0.5)).scores_
     assert not np.allclose(one, several)
 
 
-def test_votes_are_bent_for_each_reference_row():
-    plain, bent = (
+def test_votes_use_the_curvature_for_each_reference_row():
+    plain, curved = (
         scored(curvature, ensemble=Dropout(2, aggregate="votes")).scores_
         for curvature in (None, Exact("ggn", 0.1))
     )
-    assert not np.allclose(plain, bent)
-    # A multiple of the identity leaves every voter's ranks, and so the votes, as they were.
+    assert not np.allclose(plain, curved)
+    # A multiple of the identity changes no rank, and so no vote.
     same = scored(Exact("ggn", 1e9), ensemble=Dropout(2, aggregate="votes")).scores_
     np.testing.assert_allclose(same, plain, atol=0.02)
 
@@ -414,7 +414,7 @@ def initialized(module):
     return net.initialize()
 
 
-def test_exact_influence_of_a_logistic_model_foretells_leaving_a_row_out():
+def test_exact_influence_of_a_logistic_model_predicts_leaving_a_row_out():
     X, y, X_val, y_val = table()
     C, n = 1.0, len(y)
 
@@ -426,12 +426,12 @@ def test_exact_influence_of_a_logistic_model_foretells_leaving_a_row_out():
     truth = [loss_without(np.delete(np.arange(n), i))[0] - base for i in range(n)]
     net = initialized(nn.Linear(6, 2))
     net.classes_inferred_ = np.array([0, 1])
-    with torch.no_grad():  # two logits whose difference is the model's; the ridge is the damping
+    with torch.no_grad():  # two logits whose difference is the model's; the penalty is the damping
         half = torch.as_tensor(np.stack([-model.coef_[0], model.coef_[0]]) / 2)
         net.module_.weight.copy_(half)
         bias = model.intercept_[0] / 2
         net.module_.bias.copy_(torch.tensor([-bias, bias]))
-    # Its penalty w²/(2 C n) on the mean loss is, in weights ±w/2, the one of a damping of 2/(C n).
+    # The penalty w²/(2 C n) on the mean loss is, for weights ±w/2, a damping of 2/(C n).
     scorer = InfluenceScorer(FrozenEstimator(net), curvature=Exact(damping=2 / (C * n)))
     scores = scorer.fit(X, y, X_val=X_val, y_val=y_val).scores_
     assert spearmanr(scores, truth)[0] >= 0.98
@@ -448,14 +448,14 @@ def test_exact_influence_of_a_logistic_model_foretells_leaving_a_row_out():
     ],
     ids=str,
 )
-def test_a_verbose_scorer_shows_how_far_the_curvature_is(curvature, said, capsys):
+def test_a_verbose_scorer_shows_the_progress_of_the_curvature(curvature, said, capsys):
     scored(curvature, verbose=1)
     assert said in capsys.readouterr().err
     scored(curvature)
     assert capsys.readouterr().err == ""
 
 
-def test_the_damping_is_reached_by_a_grid_search():
+def test_a_grid_search_can_set_the_damping():
     X, y = make_classification(120, random_state=0)
     scorer = InfluenceScorer(TabularClassifier(max_epochs=3), curvature=EKFAC())
     cleaned = FilteredEstimator(LogisticRegression(), InfluenceSampleSelector(scorer, cv=2))
@@ -467,7 +467,7 @@ def test_the_damping_is_reached_by_a_grid_search():
 
 @pytest.mark.parametrize("outputs", [1, 2, 3])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_the_fisher_of_drawn_errors_is_the_gauss_newton_matrix_of_a_regressor(outputs, reduction):
+def test_the_fisher_matrix_of_a_regressor_is_its_gauss_newton_matrix(outputs, reduction):
     X = RNG(0).normal(size=(40, 3))
     y = RNG(1).normal(size=(40, outputs))
     module = nn.Linear(3, outputs, bias=False).double()
@@ -478,5 +478,5 @@ def test_the_fisher_of_drawn_errors_is_the_gauss_newton_matrix_of_a_regressor(ou
     V = random_directions(fnet)
     want = flat(Exact("ggn", 0.1).prepare(fnet, X, y, RNG(0))(V))
     got = flat(EKFAC(0.1, n_samples=500).prepare(fnet, X, y, RNG(0))(V))
-    # Exact in the mean: KFAC holds for a linear model, and 20,000 errors are drawn an output.
+    # Equal up to sampling error: KFAC is exact for a linear model; 20,000 errors per output.
     torch.testing.assert_close(got, want, rtol=0, atol=0.05 * float(want.abs().max()))

@@ -1,4 +1,4 @@
-"""The diffusion net: its fixed loss, its images, its bound, and what the scorer makes of them."""
+"""The diffusion net: its fixed loss, its images, its bound, and influence scores of them."""
 
 import pickle
 
@@ -17,13 +17,8 @@ from skinfluence import InfluenceScorer
 from skinfluence._core.gradients import ggnvp
 from skinfluence._core.net import FunctionalNet
 from skinfluence.curvature import EKFAC, DataInf
-from skinfluence.diffusion import (
-    Denoiser,
-    DenoisingDiffusion,
-    VariationalBound,
-    _fixed_draws,
-    _schedule,
-)
+from skinfluence.diffusion import Denoiser, DenoisingDiffusion, VariationalBound
+from skinfluence.diffusion._schedule import fixed_draws, make_schedule
 from skinfluence.ensembles import Checkpoints, Seeds
 from skinfluence.metrics import linear_datamodeling_score
 from skinfluence.pairwise import influence_matrix
@@ -57,7 +52,7 @@ class Double(Denoiser):
 
 
 class Convolutions(nn.Module):
-    """Each noisy image is an image of its own to the layers; the time is a second channel."""
+    """The layers treat each noisy image as a row; the time is a second channel."""
 
     def __init__(self, n_inputs=64):
         super().__init__()
@@ -79,14 +74,14 @@ def net():
 
 @pytest.fixture(scope="module")
 def exact():
-    """A net in double precision whose fixed draws are each step once."""
+    """A net in double precision whose fixed draws contain each step once."""
     X, _ = digits(30)
     torch.manual_seed(0)
     return diffusion(module=Double, n_draws=N_STEPS).fit(X.astype(np.float64))
 
 
-def kept_signal(schedule, n_steps):
-    """ᾱ, by a loop."""
+def loop_kept(schedule, n_steps):
+    """Compute ᾱ by a loop."""
     kept = [1.0]
     for t in range(1, n_steps + 1):
         if schedule == "linear":
@@ -101,7 +96,7 @@ def kept_signal(schedule, n_steps):
 
 
 def step_back(image, noisy, t, kept):
-    """Mean and variance of q(x_{t-1} | x_t, x_0), by Bayes' rule for normal distributions."""
+    """Compute mean and variance of q(x_{t-1} | x_t, x_0), by Bayes' rule for normal variables."""
     beta, before = 1 - kept[t] / kept[t - 1], 1 - kept[t - 1]
     if t == 1:
         return image, None
@@ -119,16 +114,16 @@ def predicted(net, noisy, t):
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_the_schedule_is_the_published_one(schedule):
-    plan = _schedule(schedule, N_STEPS)
-    kept = kept_signal(schedule, N_STEPS)
-    np.testing.assert_allclose(plan.kept, kept, rtol=1e-12)
+    constants = make_schedule(schedule, N_STEPS)
+    kept = loop_kept(schedule, N_STEPS)
+    np.testing.assert_allclose(constants.kept, kept, rtol=1e-12)
     for t in range(2, N_STEPS + 1):
         variance = step_back(0.0, 0.0, t, kept)[1]
-        np.testing.assert_allclose(plan.variance[t], variance, rtol=1e-9)
-    assert plan.variance[1] == plan.variance[2]
+        np.testing.assert_allclose(constants.variance[t], variance, rtol=1e-9)
+    assert constants.variance[1] == constants.variance[2]
 
 
-def test_the_loss_of_an_image_is_fixed_and_its_own(net):
+def test_the_loss_of_an_image_is_fixed_and_does_not_depend_on_others(net):
     X, _ = digits()
     fnet = FunctionalNet(net)
     rows, y = torch.from_numpy(X), torch.zeros(len(X))
@@ -142,10 +137,10 @@ def test_the_loss_of_an_image_is_fixed_and_its_own(net):
     np.testing.assert_allclose(net.score_samples(X), -losses.detach().numpy(), rtol=1e-5)
 
 
-def test_the_loss_is_that_of_a_loop_over_the_draws(exact):
+def test_the_loss_equals_a_loop_over_the_draws(exact):
     X = digits(5)[0].astype(np.float64)
-    kept = kept_signal("linear", N_STEPS)
-    steps, noises = (part.numpy() for part in _fixed_draws(N_STEPS, 64, N_STEPS))
+    kept = loop_kept("linear", N_STEPS)
+    steps, noises = (part.numpy() for part in fixed_draws(N_STEPS, 64, N_STEPS))
     want = []
     for x in X:
         errors = []
@@ -156,15 +151,15 @@ def test_the_loss_is_that_of_a_loop_over_the_draws(exact):
     np.testing.assert_allclose(exact.score_samples(X), -np.array(want), rtol=1e-12)
 
 
-def test_draws_are_one_out_of_each_span_of_time():
-    assert _fixed_draws(N_STEPS, 3, N_STEPS)[0].tolist() == list(range(1, N_STEPS + 1))
-    steps, noise = _fixed_draws(50, 4, 1000)
+def test_one_step_is_drawn_from_each_interval_of_time():
+    assert fixed_draws(N_STEPS, 3, N_STEPS)[0].tolist() == list(range(1, N_STEPS + 1))
+    steps, noise = fixed_draws(50, 4, 1000)
     assert ((steps - 1) // 20).tolist() == list(range(50))
     assert noise.shape == (50, 4)
     assert abs(noise.std() - 1) < 0.2
 
 
-def test_training_draws_anew(net):
+def test_training_draws_new_noise(net):
     X = torch.from_numpy(digits()[0])
     twin = clone(net).initialize().set_params(module__n_inputs=64)
     twin._set_training(True)
@@ -177,26 +172,26 @@ def test_training_draws_anew(net):
     torch.testing.assert_close(loss, (first - noise).square().mean())
 
 
-def test_images_are_those_of_the_textbook(exact):
-    """Ho et al., algorithm 2, with the predicted image kept in its range."""
-    kept = kept_signal("linear", N_STEPS)
+def test_images_equal_those_of_the_published_algorithm(exact):
+    """Ho et al., algorithm 2, with the predicted image clipped to its range."""
+    kept = loop_kept("linear", N_STEPS)
     seed = int(np.random.RandomState(3).randint(np.iinfo(np.int32).max))
     generator = torch.Generator().manual_seed(seed)
 
-    def lot():
+    def draw():
         return torch.randn((1, 1, 64), generator=generator).double().numpy().ravel()
 
-    x = lot()
+    x = draw()
     for t in range(N_STEPS, 0, -1):
         noise = predicted(exact, x, t)
         image = np.clip((x - np.sqrt(1 - kept[t]) * noise) / np.sqrt(kept[t]), -1, 1)
         x, variance = step_back(image, x, t, kept)
         if t > 1:
-            x = x + np.sqrt(variance) * lot()
+            x = x + np.sqrt(variance) * draw()
     np.testing.assert_allclose(exact.sample(1, random_state=3)[0], x, rtol=1e-9, atol=1e-12)
 
 
-def test_images_repeat_themselves_and_leave_random_states_alone(net):
+def test_the_seed_decides_the_images_and_global_random_states_stay(net):
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     images = net.sample(4, random_state=0)
     assert torch.equal(torch.get_rng_state(), torch_state)
@@ -208,19 +203,19 @@ def test_images_repeat_themselves_and_leave_random_states_alone(net):
     assert np.abs(images).max() <= 1 + 1e-6
 
 
-def test_a_trained_net_draws_what_it_was_shown():
+def test_images_of_a_trained_net_resemble_its_training_images():
     X, _ = digits(300, classes=2)
     torch.manual_seed(0)
     net = diffusion(module__hidden=(64, 64), max_epochs=100, n_steps=50).fit(X)
     images = net.sample(50, random_state=0)
     noise = np.random.RandomState(0).randn(50, 64).clip(-1, 1)
 
-    def away(images):
+    def distance(images):
         return np.linalg.norm(images[:, None] - X, axis=2).min(1).mean()
 
-    # Measured with three seeds: 3.6 to 4.0 from the nearest image shown, noise 7.9; correlations of
-    # the mean images .88 to .94.
-    assert away(images) < 0.6 * away(noise)
+    # Measured with three seeds: distances to the nearest training image of 3.6 to 4.0, for noise
+    # 7.9; correlations of the mean images of .88 to .94.
+    assert distance(images) < 0.6 * distance(noise)
     assert np.corrcoef(images.mean(0), X.mean(0))[0, 1] > 0.8
 
 
@@ -240,39 +235,40 @@ def test_images_keep_their_shape():
 
 
 @pytest.mark.parametrize("steps", [None, (4, 9)])
-def test_scores_are_those_of_a_loop_of_plain_autograd(exact, steps):
+def test_scores_equal_a_loop_of_plain_autograd(exact, steps):
     X, y = digits(30)
     X, Q = X[:20].astype(np.float64), X[20:].astype(np.float64)
     target = exact.variational_bound(steps) if steps else None
     scorer = InfluenceScorer(FrozenEstimator(exact), target=target, normalize="rows")
     scorer.fit(X, y[:20], X_val=Q, y_val=y[20:])
 
-    plan = _schedule("linear", N_STEPS)
-    drawn, noises = _fixed_draws(N_STEPS, 64, N_STEPS)
+    constants = make_schedule("linear", N_STEPS)
+    drawn, noises = fixed_draws(N_STEPS, 64, N_STEPS)
     params = list(exact.module_.parameters())
 
     def gradient(x, weights):
-        kept = plan.kept[drawn].unsqueeze(1)
+        kept = constants.kept[drawn].unsqueeze(1)
         noisy = kept.sqrt() * torch.from_numpy(x) + (1 - kept).sqrt() * noises
         errors = exact.module_(noisy[None], (drawn.double() / N_STEPS)[None])[0] - noises
         grads = torch.autograd.grad((weights @ errors.square()).sum(), params)
         return torch.cat([g.flatten() for g in grads])
 
-    alike = torch.full((N_STEPS,), 1 / (64 * N_STEPS), dtype=torch.float64)
-    asked = torch.where((drawn >= 4) & (drawn <= 9), plan.weights[drawn], 0) if steps else alike
-    direction = torch.stack([gradient(x, asked) for x in Q]).mean(0)
-    rows = torch.stack([gradient(x, alike) for x in X])
+    equal = torch.full((N_STEPS,), 1 / (64 * N_STEPS), dtype=torch.float64)
+    of_steps = torch.where((drawn >= 4) & (drawn <= 9), constants.weights[drawn], 0)
+    of_target = of_steps if steps else equal
+    direction = torch.stack([gradient(x, of_target) for x in Q]).mean(0)
+    rows = torch.stack([gradient(x, equal) for x in X])
     want = rows @ direction / rows.norm(dim=1)
     np.testing.assert_allclose(scorer.scores_, want, rtol=1e-9)
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
-def test_the_bound_is_the_divergence_of_the_steps_back(schedule):
+def test_the_bound_is_the_sum_of_divergences_of_the_reverse_steps(schedule):
     X, _ = digits(3)
     torch.manual_seed(0)
     net = diffusion(module=Double, n_draws=N_STEPS, schedule=schedule).fit(X)
-    kept = kept_signal(schedule, N_STEPS)
-    noises = _fixed_draws(N_STEPS, 64, N_STEPS)[1].numpy()
+    kept = loop_kept(schedule, N_STEPS)
+    noises = fixed_draws(N_STEPS, 64, N_STEPS)[1].numpy()
     want = np.zeros((3, N_STEPS))
     for i, x in enumerate(X.astype(np.float64)):
         for t in range(1, N_STEPS + 1):
@@ -280,7 +276,8 @@ def test_the_bound_is_the_divergence_of_the_steps_back(schedule):
             image = (noisy - np.sqrt(1 - kept[t]) * predicted(net, noisy, t)) / np.sqrt(kept[t])
             true, model = (step_back(start, noisy, t, kept)[0] for start in (x, image))
             variance = step_back(x, noisy, max(t, 2), kept)[1]
-            # of two normal distributions of one variance; at the first step, minus log-density
+            # KL divergence of two normal distributions with one variance; at the first step, the
+            # negative log-density.
             want[i, t - 1] = np.sum((true - model) ** 2) / (2 * variance)
     outputs = net.forward(X)
     np.testing.assert_allclose(net.variational_bound().of_images(outputs), want.sum(1), rtol=1e-8)
@@ -295,11 +292,12 @@ def test_fewer_draws_estimate_the_bound(net):
         net.variational_bound().of_images(net.set_params(n_draws=k).forward(X)).mean()
         for k in (4 * N_STEPS, N_DRAWS)
     )
-    # Half of the steps with one noise each, and every step with four: measured, three nets, -.23.
+    # Half of the steps with one noise each, against every step with four. Measured difference, with
+    # three nets: -.23.
     np.testing.assert_allclose(some, every, rtol=0.35)
 
 
-def test_the_bound_asks_another_question_than_the_loss(net):
+def test_scores_for_the_bound_differ_from_scores_for_the_loss(net):
     X, y = digits()
     scorer = InfluenceScorer(FrozenEstimator(net)).fit(X[:50], y[:50], X_val=X[50:], y_val=y[50:])
     other = scorer.retarget(net.variational_bound((1, 3)), X[:50], y[:50])
@@ -319,7 +317,7 @@ def test_the_bound_asks_another_question_than_the_loss(net):
     ],
     ids=repr,
 )
-def test_every_way_of_scoring_serves(params):
+def test_every_option_of_the_scorer_works(params):
     X, y = digits(50)
     scorer = InfluenceScorer(diffusion(max_epochs=3), random_state=0, **params)
     scorer.fit(X[:40], y[:40], X_val=X[40:], y_val=y[40:])
@@ -335,7 +333,7 @@ def test_every_way_of_scoring_serves(params):
     )
 
 
-def test_the_matrix_of_curvature_is_that_of_the_squared_loss(exact):
+def test_the_curvature_matrix_is_that_of_the_squared_loss(exact):
     X = torch.from_numpy(digits(6)[0]).double()
     fnet = FunctionalNet(exact)
     generator = torch.Generator().manual_seed(0)
@@ -345,24 +343,24 @@ def test_the_matrix_of_curvature_is_that_of_the_squared_loss(exact):
 
     outputs, product = torch.func.jvp(lambda p: fnet.outputs(p, X), (fnet.params,), (u,))
     leaves = {n: p.detach().requires_grad_() for n, p in fnet.params.items()}
-    bent = 2 * product / outputs.numel()
-    want = torch.autograd.grad(fnet.outputs(leaves, X), list(leaves.values()), bent)
+    scaled = 2 * product / outputs.numel()
+    want = torch.autograd.grad(fnet.outputs(leaves, X), list(leaves.values()), scaled)
     for got, expected in zip(found.values(), want, strict=True):
         torch.testing.assert_close(got, expected)
 
 
-def test_noise_that_a_curvature_draws_takes_the_place_of_the_true_one(net):
+def test_noise_sampled_by_a_curvature_replaces_the_true_noise(net):
     X = torch.from_numpy(digits()[0])
     fnet = FunctionalNet(net)
     outputs = fnet.outputs(fnet.params, X).detach()
     assert (fnet.losses(outputs, X, outputs) == 0).all()
     drawn = fnet.sampled_labels(outputs, torch.zeros(60), torch.Generator().manual_seed(0))
-    # A mean of k squares stands for k normal errors of variance k / 2, and has a mean of k / 2.
+    # The mean of k squares is the loss of k normal errors of variance k / 2; its mean is k / 2.
     per_row = fnet.losses(outputs, X, drawn)
     np.testing.assert_allclose(per_row.mean(), 0.5 * N_DRAWS * 64, rtol=0.05)
 
 
-def test_labels_are_not_looked_at(net):
+def test_labels_are_not_used(net):
     X, y = digits()
     of_classes = InfluenceScorer(FrozenEstimator(net), random_state=0).fit(X, y)
     of_images = InfluenceScorer(FrozenEstimator(net), random_state=0).fit(X, X)
@@ -372,15 +370,15 @@ def test_labels_are_not_looked_at(net):
     )
 
 
-def test_a_module_may_be_of_any_kind():
+def test_any_module_with_the_signature_works():
     X, y = digits(40)
     own = DenoisingDiffusion(Convolutions, n_steps=N_STEPS, n_draws=4, max_epochs=2)
     scorer = InfluenceScorer(own, normalize="rows", random_state=0).fit(X, y)
     assert np.isfinite(scorer.scores_).all()
 
 
-class WithoutLot(DenoisingDiffusion):
-    """Trained on the fixed draws, so that two trainings differ by their rows only."""
+class FixedDrawsInTraining(DenoisingDiffusion):
+    """Trains on the fixed draws, so that two trainings differ only by their rows."""
 
     def infer(self, x, **fit_params):
         self._set_training(False)
@@ -390,10 +388,10 @@ class WithoutLot(DenoisingDiffusion):
         return super().get_loss(y_pred, y_true, X=X)
 
 
-def test_sums_of_scores_foretell_retraining():
+def test_sums_of_scores_predict_retraining():
     X, y = digits(70, classes=2)
-    X, Q, y, asked = X[:60], X[60:], y[:60], np.zeros(10)
-    net = WithoutLot(
+    X, Q, y, y_ref = X[:60], X[60:], y[:60], np.zeros(10)
+    net = FixedDrawsInTraining(
         module__hidden=(32,),
         n_steps=50,
         n_draws=10,
@@ -404,14 +402,14 @@ def test_sums_of_scores_foretell_retraining():
     )
     kept = draw_subsets(60, 12, stratify=y, random_state=0)
     truth = retrain(
-        net, X, y, kept, Q, asked, random_state=0, outcome=lambda f, X, y: -f.score_samples(X)
+        net, X, y, kept, Q, y_ref, random_state=0, outcome=lambda f, X, y: -f.score_samples(X)
     )
     lds = {}
     for name, curvature in {"plain": None, "EK-FAC": EKFAC(n_samples=5)}.items():
         scorer = InfluenceScorer(net, curvature=curvature, random_state=0)
-        matrix = influence_matrix(scorer.fit(X, y, X_val=Q, y_val=asked), X, y)
+        matrix = influence_matrix(scorer.fit(X, y, X_val=Q, y_val=y_ref), X, y)
         lds[name] = linear_datamodeling_score(matrix, kept, truth, n_resamples=1)["lds"]
-    # Measured with two seeds: .83 and .84, and .31 and .33 of plain inner products.
+    # Measured with two seeds: .83 and .84 with EK-FAC, .31 and .33 with plain inner products.
     assert lds["EK-FAC"] > 0.6
     assert lds["EK-FAC"] > lds["plain"] + 0.2
 
@@ -429,7 +427,7 @@ def test_parameters_clones_and_pickles(net):
     assert target.get_params() == {"n_steps": 50, "schedule": "cosine", "steps": (1, 5)}
 
 
-def test_a_search_chooses_by_the_error_on_images_left_out():
+def test_a_search_chooses_by_the_error_on_held_out_images():
     X, _ = digits(100)
     torch.manual_seed(0)
     search = GridSearchCV(diffusion(max_epochs=30), {"lr": [1e-5, 1e-2]}, cv=2).fit(X)
@@ -437,7 +435,7 @@ def test_a_search_chooses_by_the_error_on_images_left_out():
     assert search.best_score_ < 0
 
 
-def test_training_goes_on_and_validation_has_the_fixed_loss(net):
+def test_partial_fit_continues_and_validation_uses_the_fixed_loss(net):
     X, _ = digits()
     torch.manual_seed(0)
     own = diffusion(train_split=ValidSplit(0.2, random_state=0)).fit(X)
@@ -445,7 +443,7 @@ def test_training_goes_on_and_validation_has_the_fixed_loss(net):
     own.partial_fit(X)
     assert len(own.history) == 10
     assert own.score(X) > before
-    # squares of what is not learned have mean 1, and those of the fixed draws nearly
+    # Without learning the loss is about 1, the mean square of the fixed noises.
     assert 0.2 < own.history[-1, "valid_loss"] < 1.1
 
 
@@ -458,7 +456,7 @@ def test_training_goes_on_and_validation_has_the_fixed_loss(net):
         ({"schedule": "sigmoid"}, "schedule='sigmoid': expected 'cosine' or 'linear'"),
     ],
 )
-def test_parameters_that_make_no_schedule_are_refused(params, words):
+def test_parameters_without_a_schedule_are_refused(params, words):
     with pytest.raises(ValueError, match=words):
         diffusion(**params).fit(digits()[0])
 
@@ -466,17 +464,17 @@ def test_parameters_that_make_no_schedule_are_refused(params, words):
 @pytest.mark.parametrize(
     ("X", "words"),
     [
-        (np.zeros(5, dtype=np.float32), r"got X of shape \(5,\)"),
-        ({"a": np.zeros((3, 4))}, "got X of type dict"),
-        (np.full((3, 4), 16.0), "X goes from 16 to 16, .* between -1 and 1: scale them"),
+        (np.zeros(5, dtype=np.float32), r"X is of shape \(5,\)"),
+        ({"a": np.zeros((3, 4))}, "X is of type dict"),
+        (np.full((3, 4), 16.0), "X has values from 16 to 16, .* between -1 and 1: scale them"),
     ],
 )
-def test_what_is_no_image_is_refused(X, words):
+def test_input_other_than_images_is_refused(X, words):
     with pytest.raises(ValueError, match=words):
         diffusion().fit(X)
 
 
-def test_images_need_a_fitted_net_and_a_number(net):
+def test_sample_needs_a_fitted_net_and_a_number(net):
     with pytest.raises(NotFittedError):
         diffusion().sample()
     with pytest.raises(ValueError, match="n_samples=0: expected an integer, 1 or more"):
@@ -496,9 +494,9 @@ def test_steps_outside_of_the_schedule_are_refused(net, steps, words):
         net.variational_bound(steps).of_images(net.forward(digits()[0]))
 
 
-def test_a_bound_without_a_draw_or_of_another_net_is_refused(net):
+def test_a_bound_without_draws_or_for_another_net_is_refused(net):
     X, _ = digits()
-    (missed,) = set(range(1, 3)) - set(_fixed_draws(N_DRAWS, 64, N_STEPS)[0].tolist())
+    (missed,) = set(range(1, 3)) - set(fixed_draws(N_DRAWS, 64, N_STEPS)[0].tolist())
     with pytest.raises(ValueError, match="none of the 20 fixed draws is at one of these steps"):
         net.variational_bound((missed, missed)).of_images(net.forward(X))
     with pytest.raises(ValueError, match=r"outputs of shape \(3, 2\); expected those of"):

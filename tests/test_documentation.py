@@ -1,6 +1,6 @@
-"""The Python code that a reader would copy from the documentation runs, without a warning.
+"""The Python code in the documentation runs without a warning.
 
-The blocks of a page are one program, in the order in which they are read.
+The blocks of a page run in order, as one program.
 """
 
 import importlib.util
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 MARKDOWN_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RST_BLOCK = re.compile(r"^\.\. code-block:: python\n\n((?:(?: {3}.*)?\n)+)", re.MULTILINE)
 
-# index.rst shows three lines on an X and y of the reader's own.
+# index.rst is left out: it uses an X and y that it does not define.
 PAGES = sorted(p for p in (ROOT / "docs").rglob("*.rst") if RST_BLOCK.search(p.read_text("utf-8")))
 PAGES = [ROOT / "README.md"] + [
     page
@@ -34,7 +34,7 @@ def python_blocks(page):
 
 
 def own_table(n=200):
-    """What a reader's my.csv may hold: numbers with gaps, text, a label that is text."""
+    """A stand-in for a reader's my.csv: numbers with gaps, text, and a text label."""
     rng = np.random.default_rng(0)
     age, job = rng.uniform(18, 80, n).round(), rng.choice(["clerk", "cook", "smith"], n)
     income = np.where((age > 45) ^ (job == "cook"), "high", "low")
@@ -46,7 +46,7 @@ def own_table(n=200):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_code_on_the_page_runs(page, tmp_path, monkeypatch):
     pytest.importorskip("imblearn")
-    # A file that is imported, not exec: classes defined on the page can then be pickled.
+    # Imported as a file, not run by exec: classes defined on the page can then be pickled.
     program = tmp_path / "page.py"
     program.write_text("\n\n".join(python_blocks(page)), encoding="utf-8")
     spec = importlib.util.spec_from_file_location("page", program)

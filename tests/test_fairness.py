@@ -241,8 +241,8 @@ def test_gaps_can_be_cloned(gap):
     ("change", "words"),
     [
         ({"groups": None}, "compares groups, but no groups were given"),
-        ({"groups": ["a"] * 60}, "compares groups, but all reference rows are in one: 'a'"),
-        ({"classes": range(3)}, "with 3 classes, say which one is to be shared out: positive_l"),
+        ({"groups": ["a"] * 60}, "compares groups, but all reference rows are in group 'a'"),
+        ({"classes": range(3)}, "with 3 classes, name the positive one, for example positive_l"),
         ({"classes": None}, "needs class probabilities, which a regressor does not have"),
     ],
     ids=["no groups", "one group", "three classes", "no classes"],
@@ -259,7 +259,7 @@ def test_a_gap_that_is_not_defined_is_refused(gap, change, words):
 @each_gap
 @pytest.mark.parametrize("label", ["yes", 7, 1.5, "1"], ids=repr)
 def test_a_positive_label_that_is_no_class_is_refused_with_the_classes(gap, label):
-    words = r"positive_label is none of the classes \[0, 1\]"
+    words = r"positive_label is not among the classes \[0, 1\]"
     with pytest.raises(ValueError, match=words):
         evaluate(GAPS[gap](label), reference(*rows()))
 
@@ -279,14 +279,16 @@ def test_an_unknown_measure_is_refused():
 def test_a_group_without_positive_rows_is_named(gap):
     p, y, groups = rows()
     groups[y == 1] = "a"
-    with pytest.raises(ValueError, match="no reference row of group 'b' is of the positive class"):
+    with pytest.raises(
+        ValueError, match="no reference row of group 'b' belongs to the positive class"
+    ):
         evaluate(GAPS[gap](), reference(p, y, groups))
 
 
 def test_a_group_of_positive_rows_only_has_no_odds():
     p, y, groups = rows()
     groups[y == 0] = "a"
-    with pytest.raises(ValueError, match="no reference row of group 'b' is of any other class"):
+    with pytest.raises(ValueError, match="no reference row of group 'b' belongs to another class"):
         evaluate(EqualizedOdds(), reference(p, y, groups))
 
 
@@ -542,7 +544,7 @@ BAD = {
     "no groups": ({}, "compares groups, but no groups were given"),
     "no groups of the reference": (
         {"X_val": X_VAL, "y_val": Y_VAL},
-        "no groups were given: fit",
+        "no groups were given. Give fit",
     ),
     "groups of the wrong rows": (
         {"X_val": X_VAL, "y_val": Y_VAL, "sensitive_features": GROUP},
@@ -552,7 +554,7 @@ BAD = {
         {"sensitive_features": GROUP, "sensitive_features_val": GROUP_VAL},
         "sensitive_features_val was provided, but X_val was not",
     ),
-    "one group": ({"sensitive_features": ["all"] * 120}, "all reference rows are in one: 'all'"),
+    "one group": ({"sensitive_features": ["all"] * 120}, "all reference rows are in group 'all'"),
     "missing": (
         {"sensitive_features": np.where(np.arange(120) == 7, np.nan, 1.0)},
         "sensitive_features has 1 missing entries",
@@ -582,7 +584,9 @@ def test_bad_groups_are_refused(kind):
 
 
 def test_a_reference_group_without_positive_rows_is_refused():
-    words = "no reference row of group 'south' is of the positive class; give more reference rows"
+    words = (
+        "no reference row of group 'south' belongs to the positive class. Give more reference rows"
+    )
     with pytest.raises(ValueError, match=words):
         fair(EqualOpportunity()).fit(X, Y, **given_reference(sensitive_features_val=NOBODY))
 

@@ -1,12 +1,12 @@
-"""The Hessian-free paper's synthetic set (arXiv 2405.17490): 20 wrong labels on two half moons.
+"""The synthetic dataset of the Hessian-free paper (arXiv 2405.17490): half moons, 20 wrong labels.
 
-Net, momentum and batches are the paper's; 250 epochs with a learning rate of 0.02 stand for its
-5,000 with 0.001, which benchmarks/half_moons.py runs in full. Measured there, over five seeds: an
-AUC of 0.999 to 1.000 for inner products; with the settings used here, 0.9998 to 1.0000.
+Net, momentum and batches are those of the paper. 250 epochs with a learning rate of 0.02 replace
+its 5,000 with 0.001, which benchmarks/half_moons.py runs in full. Over five seeds, inner products
+have an AUC of 0.999 to 1.000 there, and 0.9998 to 1.0000 with the settings used here.
 
-The paper reports that a damped Hessian does far worse. So it is seen here where the damping is
-smaller than the size of the Hessian's most negative eigenvalue, and only there: once damping has
-made the matrix positive definite, the Hessian finds the wrong labels as well.
+The paper reports that a damped Hessian does far worse. That holds here only while the damping is
+smaller than the size of the most negative eigenvalue of the Hessian. Once damping makes the matrix
+positive definite, the Hessian finds the wrong labels too.
 """
 
 from types import SimpleNamespace
@@ -27,7 +27,7 @@ from skinfluence.datasets import make_noisy_moons
 from skinfluence.metrics import detection_report
 from skinfluence.targets import Utility
 
-SEEDS = [42, 0, 1, 2, 3]  # 42 is the paper's
+SEEDS = [42, 0, 1, 2, 3]  # the paper uses 42
 
 
 class Net(nn.Module):
@@ -76,7 +76,7 @@ def auc(is_noisy, scores):
 
 
 class InverseHessian:
-    """Scores <g_i, (H + damping I)^-1 v>, H dense: one Hessian-vector product a parameter."""
+    """Scores <g_i, (H + damping I)^-1 v>, with a dense H: one Hessian product per parameter."""
 
     def __init__(self, moons):
         self.moons = moons
@@ -116,19 +116,19 @@ class InverseHessian:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_inner_products_find_the_wrong_labels(seed):
-    moons = fitted(seed)  # two seconds
+    moons = fitted(seed)  # takes two seconds
     assert auc(moons.is_noisy, moons.scores) >= 0.99
 
 
 @pytest.fixture(scope="module")
 def inverses():
-    """Of three seeds, and of hidden layers of 16: a dense Hessian of 609 parameters in seconds."""
+    """Three seeds with hidden layers of 16: dense Hessians of 609 parameters take seconds."""
     return [InverseHessian(fitted(seed, module__hidden=(16, 16, 16))) for seed in SEEDS[:3]]
 
 
 @pytest.mark.slow
-def test_a_hessian_with_little_damping_is_far_below(inverses):
-    # seen, over eight seeds: .54 to .82, .68 on average
+def test_a_hessian_with_little_damping_does_far_worse(inverses):
+    # Measured over eight seeds: .54 to .82, .68 on average.
     assert np.mean([inverse.auc(1e-4) for inverse in inverses]) < 0.9
 
 
@@ -138,25 +138,23 @@ def test_little_damping_leaves_the_hessian_indefinite(inverses):
 
 
 @pytest.mark.slow
-def test_little_damping_turns_the_direction_by_a_right_angle(inverses):
+def test_little_damping_makes_the_direction_orthogonal(inverses):
     assert all(abs(inverse.cosine(1e-4)) < 0.05 for inverse in inverses)
 
 
 @pytest.mark.slow
-def test_a_hessian_that_damping_makes_positive_definite_does_as_well(inverses):
+def test_a_positive_definite_damped_hessian_finds_the_wrong_labels(inverses):
     assert all(inverse.eigenvalues[0] > -0.5 for inverse in inverses)
     assert min(inverse.auc(1.0) for inverse in inverses) >= 0.99
 
 
 @pytest.mark.slow
-def test_much_damping_is_the_identity(inverses):
+def test_much_damping_gives_the_inner_products(inverses):
     damping = 1e4 * float(inverses[0].eigenvalues[-1])
+    scores = inverses[0].moons.scores
+    # The tolerance is 2 / 1e4, twice the inverse of the factor above.
     np.testing.assert_allclose(
-        damping * inverses[0].scores(damping),
-        inverses[0].moons.scores,
-        rtol=0,
-        atol=2e-4
-        * np.abs(inverses[0].moons.scores).max(),  # 1e-4, the inverse of the factor, twice
+        damping * inverses[0].scores(damping), scores, rtol=0, atol=2e-4 * np.abs(scores).max()
     )
 
 
@@ -169,13 +167,13 @@ def test_inner_products_of_a_linear_model_find_the_wrong_labels(linear):
     assert auc(linear.moons.is_noisy, linear.moons.scores) >= 0.99
 
 
-def test_the_hessian_of_a_linear_model_agrees_without_any_damping(linear):
+def test_the_hessian_of_a_linear_model_agrees_without_damping(linear):
     assert linear.auc(0.0) >= 0.99
     assert linear.cosine(0.0) > 0.9
     assert spearmanr(linear.scores(0.0), linear.moons.scores)[0] > 0.9
 
 
 @pytest.mark.parametrize("damping", [0.0, 0.01, 0.1, 1.0])
-def test_the_angle_keeps_kantorovichs_bound(linear, damping):
+def test_the_angle_satisfies_the_bound_of_kantorovich(linear, damping):
     low, high = (linear.eigenvalues[[0, -1]] + damping).tolist()
     assert linear.cosine(damping) >= 2 * np.sqrt(low * high) / (low + high)

@@ -48,9 +48,10 @@ INSIDE = {
     "_fitting": [{"checkpoints", "isolation"}, {"fit"}, {"training_data"}],
     "_label_noise": [{"noise_model"}, {"fold_net"}, {"label_scores"}],
     "_audit": [
-        {"csv_table", "files"},
-        {"demo", "features", "terminal"},
+        {"csv_table"},
+        {"demo", "features"},
         {"findings"},
+        {"files", "terminal"},
         {"report"},
         {"job"},
         {"__init__"},

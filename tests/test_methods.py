@@ -13,8 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.svm import OneClassSVM
 from small import blobs, line, logits_net, quick, quick_regressor
-from test_influence import assert_close
-from zoo import loop_gradients, make
+from zoo import assert_close, loop_gradients, make
 
 from skinfluence import InfluenceSampleSelector, InfluenceScorer
 from skinfluence._data.params import draw_seed
@@ -252,5 +251,5 @@ def test_what_is_no_detector_of_new_rows_is_refused(detector):
 
 
 def test_a_net_without_such_layers_is_refused_by_layer_aware_influence():
-    with pytest.raises(ValueError, match="linear or convolutional layers"):
+    with pytest.raises(ValueError, match="linear or convolutional layer"):
         scored(LayerAware(), X.astype(np.float32), estimator=logits_net(), parameters="bias")

@@ -1,3 +1,5 @@
+"""Measures of scores against counts by hand, scipy and scikit-learn."""
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -19,25 +21,25 @@ def test_a_perfect_detector_scores_one_everywhere():
     assert report == {"roc_auc": 1.0, "average_precision": 1.0, "precision_at_k": 1.0}
 
 
-def test_an_upside_down_detector_has_auc_zero():
+def test_a_detector_with_reversed_scores_has_auc_zero():
     report = detection_report([True, False, False], [3.0, 1.0, 2.0])
     assert report["roc_auc"] == 0.0
     assert report["precision_at_k"] == 0.0
 
 
-def test_precision_at_k_counts_by_hand():
+def test_precision_at_k_of_the_report_agrees_with_a_count_by_hand():
     report = detection_report([1, 1, 1, 0, 0, 0], [0, 1, 5, 2, 3, 4])
     assert report["precision_at_k"] == pytest.approx(2 / 3)
 
 
-def test_ties_at_the_edge_of_k_count_in_proportion():
-    # one culprit surely first; the other is one of three tied rows, of which one more is inspected
+def test_precision_at_k_is_the_mean_over_all_orders_of_tied_rows():
+    # One mislabeled row comes first; the other is one of three tied rows, of which one counts.
     assert detection_report([1, 1, 0, 0], [0, 1, 1, 1])["precision_at_k"] == pytest.approx(
         (1 + 1 / 3) / 2
     )
 
 
-def test_curve_counts_culprits_in_order_of_suspicion():
+def test_curve_counts_mislabeled_rows_from_the_lowest_score_up():
     inspected, found = detection_curve([0, 1, 0, 1], [0.0, 1.0, 2.0, 3.0])
     np.testing.assert_allclose(inspected, [0, 0.25, 0.5, 0.75, 1])
     np.testing.assert_allclose(found, [0, 0, 0.5, 0.5, 1])
@@ -69,37 +71,37 @@ def test_area_under_the_curve_is_the_auc_up_to_the_noise_rate():
     ],
 )
 @pytest.mark.parametrize("function", [detection_curve, detection_report])
-def test_bad_input_is_refused_in_a_sentence(function, is_noisy, scores, message):
+def test_bad_input_is_refused(function, is_noisy, scores, message):
     with pytest.raises(ValueError, match=message):
         function(is_noisy, scores)
 
 
 @pytest.mark.parametrize(("k", "precision"), [(1, 1.0), (2, 1.0), (3, 2 / 3), (6, 0.5)])
-def test_precision_at_any_k_counts_by_hand(k, precision):
+def test_precision_at_k_agrees_with_a_count_by_hand(k, precision):
     assert precision_at_k([1, 1, 1, 0, 0, 0], [0, 1, 5, 2, 3, 4], k) == pytest.approx(precision)
 
 
 @pytest.mark.parametrize("k", [0, 3, 1.5])
-def test_precision_at_no_number_of_rows_is_refused(k):
+def test_precision_at_an_impossible_k_is_refused(k):
     with pytest.raises(ValueError, match="expected an integer from 1 to the 2 rows"):
         precision_at_k([0, 1], [0.0, 1.0], k)
 
 
 def drawn(n=30, m=4, s=25, noise=0.0, seed=0):
-    """Scores, subsets, and losses that the scores add up to."""
+    """Scores, subsets, and losses that are minus the sums of the scores, plus noise."""
     rng = np.random.RandomState(seed)
     scores, kept = rng.randn(n, m), rng.rand(s, n) < 0.5
     return scores, kept, -(kept @ scores) + noise * rng.randn(s, m)
 
 
-def test_scores_that_are_the_additive_truth_have_an_lds_of_one():
+def test_scores_that_predict_the_losses_exactly_have_an_lds_of_one():
     report = linear_datamodeling_score(*drawn(), random_state=0)
     np.testing.assert_allclose(
         [report["lds"], report["low"], report["high"], *report["per_reference"]], 1
     )
 
 
-def test_lds_is_that_of_a_loop_over_reference_rows_and_subsets():
+def test_lds_equals_a_loop_over_reference_rows_and_subsets():
     scores, kept, losses = drawn(noise=3.0)
     slow = [
         spearmanr([scores[mask, j].sum() for mask in kept], -losses[:, j]).statistic
@@ -111,7 +113,7 @@ def test_lds_is_that_of_a_loop_over_reference_rows_and_subsets():
     assert report["low"] < report["lds"] < report["high"]
 
 
-def test_correlation_of_a_resample_is_that_of_its_rows_written_out():
+def test_correlation_of_a_resample_equals_that_of_its_repeated_rows():
     rng = np.random.RandomState(0)
     a, b = rng.randint(5, size=(2, 20, 3)).astype(float)  # with ties
     rows = rng.randint(20, size=20)
@@ -121,22 +123,22 @@ def test_correlation_of_a_resample_is_that_of_its_rows_written_out():
     np.testing.assert_allclose(fast, slow, atol=1e-12)
 
 
-def test_one_target_is_a_matrix_of_one_column():
+def test_scores_of_shape_n_are_one_column():
     scores, kept, losses = drawn(m=1, noise=2.0)
     flat = linear_datamodeling_score(scores[:, 0], kept, losses[:, 0], random_state=0)
     assert flat == linear_datamodeling_score(scores, kept, losses, random_state=0)
 
 
-def test_reference_rows_that_cannot_be_ranked_are_nan_and_left_out():
+def test_reference_rows_that_cannot_be_ranked_are_nan_and_not_in_the_mean():
     scores, _, losses = drawn()
     kept = np.array([np.random.RandomState(k).permutation(30) < 15 for k in range(25)])
-    scores[:, 0], losses[:, 1] = 0.1, 2.0  # of subsets of one size, equal sums but for rounding
+    scores[:, 0], losses[:, 1] = 0.1, 2.0  # subsets of one size have equal sums, but for rounding
     report = linear_datamodeling_score(scores, kept, losses, random_state=0)
     assert np.isnan(report["per_reference"]).tolist() == [True, True, False, False]
     assert report["lds"] == pytest.approx(report["per_reference"][2:].mean())
 
 
-def test_leaving_out_is_ranked_row_by_row_for_each_reference_row():
+def test_leave_one_out_correlation_equals_scipy_for_each_reference_row():
     scores, _, _ = drawn()
     changes = np.random.RandomState(1).randn(30, 4)
     report = leave_one_out_correlation(scores, changes, random_state=0)
@@ -149,14 +151,14 @@ def test_leaving_out_is_ranked_row_by_row_for_each_reference_row():
     ("change", "message"),
     [
         (lambda s, k, o: (s[:-1], k, o), r"kept has shape \(25, 30\); expected \(25, 29\)"),
-        (lambda s, k, o: (s[:, 0], k, o), "scores are of 1 and outcomes of 4 reference rows"),
+        (lambda s, k, o: (s[:, 0], k, o), "scores have 1 and outcomes 4 columns"),
         (lambda s, k, o: (s, k * 2, o), "kept must hold True and False only"),
         (lambda s, k, o: (s, k, o * np.nan), "outcomes holds 100 NaN"),
         (lambda s, k, o: (s[None], k, o), "scores has shape"),
         (lambda s, k, o: (s * 0, k, o), "nothing can be ranked"),
-        (lambda s, k, o: (s, k[:2], o[:2]), "a correlation over 2 points says nothing"),
+        (lambda s, k, o: (s, k[:2], o[:2]), "a correlation over 2 points is meaningless"),
     ],
 )
-def test_agreement_that_cannot_be_measured_is_refused(change, message):
+def test_lds_refuses_input_that_does_not_match(change, message):
     with pytest.raises(ValueError, match=message):
         linear_datamodeling_score(*change(*drawn()))

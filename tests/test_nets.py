@@ -1,3 +1,5 @@
+"""skinfluence.nets: ready-made nets for tables, their batches, and the last layer of a net."""
+
 import pickle
 import warnings
 
@@ -46,7 +48,7 @@ def regressor(**params):
 
 
 class Count(Callback):
-    """Rows of the training (True) and validation (False) batches of an epoch."""
+    """Counts the rows of the training (True) and validation (False) batches of an epoch."""
 
     def on_epoch_begin(self, net, **kwargs):
         self.rows = {}
@@ -62,16 +64,16 @@ def rows_seen(net, rows, y):
     return count.rows
 
 
-# Widths and scales
+# Widths and scales ----------------------------------------------------------------------------
 
 
-def test_a_classifiers_widths_are_those_of_the_table():
+def test_a_classifier_takes_its_widths_from_the_table():
     net = classifier().fit(X, Y)
     assert net.module_.body[0].in_features == 4
     assert net.module_.head.out_features == 3
 
 
-def test_without_callbacks_too():
+def test_a_classifier_without_callbacks_gives_the_same_probabilities():
     found = []
     for params in ({}, {"callbacks": "disable"}):
         torch.manual_seed(0)
@@ -81,20 +83,20 @@ def test_without_callbacks_too():
 
 
 @pytest.mark.parametrize(("outputs", "width"), [(None, 1), (2, 2)])
-def test_a_regressors_widths_are_those_of_the_table(outputs, width):
+def test_a_regressor_takes_its_widths_from_the_table(outputs, width):
     net = regressor().fit(*line(outputs=outputs))
     assert net.module_.body[0].in_features == 4
     assert net.module_.head.out_features == width
 
 
-def test_a_refit_takes_other_widths():
+def test_a_refit_adapts_the_widths():
     net = classifier().fit(X, Y)
     net.fit(X[:, :2], Y % 2)
     assert net.module_.body[0].in_features == 2
     assert net.module_.head.out_features == 2
 
 
-def test_a_regressors_refit_takes_other_widths():
+def test_a_refit_of_a_regressor_adapts_the_widths():
     net = regressor().fit(*line())
     rows, y = line(outputs=3)
     net.fit(rows[:, :2], y)
@@ -102,19 +104,19 @@ def test_a_regressors_refit_takes_other_widths():
     assert net.module_.head.out_features == 3
 
 
-def test_the_columns_means_and_scales_are_in_the_module():
+def test_the_module_has_the_means_and_scales_of_the_columns():
     module = classifier().fit(X, Y).module_
     assert_allclose(module.x_mean, X64.mean(0), rtol=1e-5)
     assert_allclose(module.x_scale, X64.std(0), rtol=1e-5)
 
 
-def test_a_refit_takes_other_scales():
+def test_a_refit_adapts_the_scales():
     net = classifier().fit(X, Y)
     net.fit(X * 100 + 7, Y)
     assert_allclose(net.module_.x_mean, 100 * X64.mean(0) + 7, rtol=1e-5)
 
 
-def test_a_regressors_targets_mean_and_scale_are_in_the_module():
+def test_the_module_has_the_mean_and_scale_of_the_targets():
     rows, y = line()
     module = regressor().fit(rows, y).module_
     assert_allclose([module.y_mean.item(), module.y_scale.item()], [y.mean(), y.std()], rtol=1e-5)
@@ -127,7 +129,7 @@ def test_a_constant_column_gives_finite_outputs():
     assert np.isfinite(net.predict_proba(rows)).all()
 
 
-def test_a_constant_column_does_not_change_what_is_learned():
+def test_the_value_of_a_constant_column_does_not_matter():
     rows = X.copy()
     rows[:, 2] = 0.1
     shifted = rows.copy()
@@ -152,12 +154,12 @@ def test_columns_of_very_different_scales_are_learned():
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8, np.float64, np.float32])
-def test_columns_of_any_numeric_dtype_are_taken(dtype):
+def test_columns_of_any_numeric_dtype_are_accepted(dtype):
     rows = np.abs(X64 * 10).astype(dtype)
     assert classifier().fit(rows, Y).predict(rows).shape == (90,)
 
 
-def test_without_hidden_layers_it_is_a_linear_model():
+def test_without_hidden_layers_the_net_is_a_linear_model():
     net = classifier(module__hidden=()).fit(X, Y)
     assert [name for name, _ in net.module_.named_parameters()] == ["head.weight", "head.bias"]
 
@@ -173,7 +175,7 @@ def test_defaults_are_those_of_the_docstring():
     assert MLP().body[0].out_features == 128
 
 
-# What is trained on
+# Training rows --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("make", "data"), [(classifier, (X, Y)), (regressor, line(90))])
@@ -186,12 +188,12 @@ def test_early_stopping_splits_off_a_fifth(make, data):
     assert rows_seen(make(early_stopping=True), *data) == {True: 72, False: 18}
 
 
-def test_early_stopping_leaves_the_nets_parameters_alone():
+def test_early_stopping_does_not_change_the_parameters():
     net = classifier(early_stopping=True).fit(X, Y)
     assert net.train_split is None
 
 
-def test_early_stopping_watches_a_split_of_the_users_own():
+def test_early_stopping_uses_the_train_split_of_the_user():
     net = classifier(early_stopping=True, train_split=ValidSplit(3, stratified=True))
     assert rows_seen(net, X, Y) == {True: 60, False: 30}
 
@@ -202,7 +204,7 @@ def test_early_stopping_stops_early(make, data):
     assert 5 < len(net.history) < 200
 
 
-def test_balanced_class_weights_are_inverse_to_the_frequencies():
+def test_balanced_class_weights_are_inverse_frequencies():
     y = (np.arange(90) % 9 == 0).astype(int)  # 80 and 10
     net = classifier(class_weight="balanced").fit(X, y)
     assert_allclose(net.criterion_.weight, [90 / 160, 90 / 20])
@@ -220,13 +222,13 @@ def test_balanced_class_weights_raise_the_recall_of_a_rare_class():
     assert recall["balanced"] > recall[None]
 
 
-def test_a_refit_takes_other_class_weights():
+def test_a_refit_adapts_the_class_weights():
     net = classifier(class_weight="balanced").fit(X, Y)
     net.fit(X, Y % 2)
     assert net.criterion_.weight.shape == (2,)
 
 
-def test_class_weights_do_not_outlive_their_fit():
+def test_class_weights_do_not_stay_after_their_fit():
     net = classifier(class_weight="balanced").fit(X, Y)
     net.set_params(class_weight=None)
     for later in (clone(net), net):
@@ -236,7 +238,7 @@ def test_class_weights_do_not_outlive_their_fit():
     assert len(net.fit(X[some], Y[some]).criterion_.weight) == 2
 
 
-def test_class_weights_need_a_criterion_that_takes_them():
+def test_class_weights_need_a_criterion_with_weights():
     net = classifier(class_weight="balanced", criterion=nn.MultiMarginLoss)
     with pytest.raises(ValueError, match="needs a criterion that has a weight"):
         classifier(class_weight="balanced", criterion=Unweighted).fit(X, Y)
@@ -256,10 +258,10 @@ def test_without_class_weights_the_loss_is_unweighted():
     assert classifier().fit(X, Y).criterion_.weight is None
 
 
-# Going on
+# Continued training ---------------------------------------------------------------------------
 
 
-def test_partial_fit_goes_on():
+def test_partial_fit_continues():
     net = classifier().fit(X, Y)
     net.partial_fit(X, Y)
     assert len(net.history) == 6
@@ -271,26 +273,26 @@ def test_partial_fit_keeps_the_first_scales():
     assert_allclose(net.module_.x_mean, X64.mean(0), rtol=1e-5)
 
 
-def test_partial_fit_alone_starts_from_nothing():
+def test_partial_fit_initializes_a_new_net():
     net = regressor().partial_fit(*line())
     assert net.predict(line()[0]).shape == (80,)
 
 
-def test_a_warm_start_goes_on():
+def test_a_warm_start_continues():
     net = classifier(warm_start=True, lr=1e-9, max_epochs=1).fit(X, Y)
     before = net.module_.head.weight.detach().clone()
     net.fit(X, Y)
     assert_allclose(net.module_.head.weight.detach(), before, atol=1e-6)
 
 
-def test_without_a_warm_start_a_refit_begins_anew():
+def test_without_a_warm_start_a_refit_starts_again():
     net = classifier(lr=1e-9, max_epochs=1).fit(X, Y)
     before = net.module_.head.weight.detach().clone()
     net.fit(X, Y)
     assert not np.allclose(net.module_.head.weight.detach(), before, atol=1e-3)
 
 
-# Like any skorch net
+# The interface of skorch nets ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("make", [classifier, regressor])
@@ -328,23 +330,23 @@ def test_training_prints_nothing(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_the_users_verbosity_stays():
+def test_fit_does_not_change_verbose():
     assert classifier(verbose=0).fit(X, Y).verbose == 0
 
 
 @pytest.mark.parametrize(("outputs", "shape"), [(None, (80,)), (1, (80,)), (2, (80, 2))])
-def test_predictions_have_the_shape_of_the_numbers(outputs, shape):
+def test_predictions_have_the_shape_of_the_targets(outputs, shape):
     rows, y = line(outputs=outputs)
     assert regressor().fit(rows, y).predict(rows).shape == shape
 
 
-# Refusals
+# Errors ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "y", [np.array(list("abc"))[Y], Y.astype(np.float64), Y - 1], ids=["text", "floats", "negative"]
 )
-def test_labels_that_are_no_codes_are_refused_with_the_cure(y):
+def test_labels_other_than_codes_are_refused(y):
     with pytest.raises(ValueError, match=r"takes labels 0, 1, .*LabelEncoder"):
         classifier().fit(X, y)
 
@@ -355,12 +357,12 @@ def test_an_unknown_class_weight_is_refused():
 
 
 @pytest.mark.parametrize("make", [classifier, regressor])
-def test_what_is_no_table_is_refused_with_its_shape(make):
+def test_input_other_than_a_table_is_refused_with_its_shape(make):
     with pytest.raises(ValueError, match=r"ready-made nets take a table.*shape \(90, 2, 2\)"):
         make().fit(X.reshape(90, 2, 2), Y)
 
 
-# Batches
+# Batches --------------------------------------------------------------------------------------
 
 
 def batches(dataset, **params):
@@ -370,19 +372,19 @@ def batches(dataset, **params):
 ROWS = np.arange(10.0, dtype=np.float32)[:, None]
 
 
-def test_batches_are_those_of_a_data_loader():
+def test_batches_equal_those_of_a_data_loader():
     dataset = SkorchDataset(ROWS, np.arange(10))
     expected = [(a.tolist(), b.tolist()) for a, b in DataLoader(dataset, batch_size=4)]
     assert batches(dataset) == expected
 
 
-def test_batches_of_a_subset_are_those_of_its_rows():
+def test_batches_of_a_subset_have_its_rows():
     dataset = Subset(SkorchDataset(ROWS, np.arange(10)), [1, 3, 5])
     assert batches(dataset) == [([[1.0], [3.0], [5.0]], [1, 3, 5])]
 
 
 @pytest.mark.parametrize("rows", [None, [1, 3, 5]], ids=["whole", "subset"])
-def test_batches_of_tensors_are_those_of_arrays_without_a_warning(rows):
+def test_batches_of_tensors_equal_those_of_arrays_without_a_warning(rows):
     datasets = [SkorchDataset(X, torch.arange(10)) for X in (ROWS, torch.from_numpy(ROWS))]
     if rows:
         datasets = [Subset(dataset, rows) for dataset in datasets]
@@ -392,12 +394,12 @@ def test_batches_of_tensors_are_those_of_arrays_without_a_warning(rows):
     assert tensors == arrays
 
 
-def test_batches_of_an_array_that_cannot_be_written_come_without_a_warning():
-    locked = ROWS.copy()
-    locked.flags.writeable = False
+def test_batches_of_a_read_only_array_cause_no_warning():
+    read_only = ROWS.copy()
+    read_only.flags.writeable = False
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert batches(SkorchDataset(locked, np.arange(10)))
+        assert batches(SkorchDataset(read_only, np.arange(10)))
 
 
 def test_shuffled_batches_have_each_row_once():
@@ -412,7 +414,7 @@ def test_shuffled_rows_keep_their_labels():
     assert [[x[0] for x in a] for a, _ in found] == [b for _, b in found]
 
 
-def test_there_are_as_many_batches_as_announced():
+def test_the_length_is_the_number_of_batches():
     assert len(table_batches(SkorchDataset(ROWS, np.arange(10)), 4)) == 3
 
 
@@ -425,7 +427,7 @@ def test_there_are_as_many_batches_as_announced():
     ],
     ids=["TensorDataset", "dict", "drop_last"],
 )
-def test_what_is_no_plain_array_gets_a_data_loader(dataset, params):
+def test_anything_but_plain_arrays_gets_a_data_loader(dataset, params):
     assert isinstance(table_batches(dataset, 4, **params), DataLoader)
 
 
@@ -436,11 +438,11 @@ def test_an_automatic_batch_is_a_twentieth_of_the_rows_within_bounds(rows, size)
     assert len(first) == size
 
 
-# The last layer by itself -----------------------------------------------------------------------
+# The last layer as a net -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_head_of_a_net_on_its_embedding_is_the_net(seed):
+def test_the_head_on_the_embedding_predicts_like_the_net(seed):
     X, y = load_iris(return_X_y=True)
     torch.manual_seed(seed)
     net = TabularClassifier(max_epochs=3, module__hidden=(16, 8)).fit(X, y)
@@ -448,7 +450,7 @@ def test_the_head_of_a_net_on_its_embedding_is_the_net(seed):
     np.testing.assert_allclose(head.predict_proba(embed(X)), net.predict_proba(X), atol=1e-6)
 
 
-def test_a_net_of_the_users_own_is_split_in_batches_that_memory_chooses():
+def test_a_custom_net_is_split_whatever_its_batch_size():
     X, y = load_iris(return_X_y=True)
     X = np.tile(X, (4, 1)).astype(np.float32)
     own = {"module__n_inputs": 4, "module__n_outputs": 3, "criterion": nn.CrossEntropyLoss}
@@ -458,7 +460,7 @@ def test_a_net_of_the_users_own_is_split_in_batches_that_memory_chooses():
     np.testing.assert_allclose(head.predict_proba(embed(X)), net.predict_proba(X), atol=1e-6)
 
 
-def test_an_embedding_is_what_enters_the_layer():
+def test_the_embedding_is_the_input_of_the_layer():
     X, y = load_iris(return_X_y=True)
     net = TabularClassifier(max_epochs=2, module__hidden=(16, 8)).fit(X, y)
     with torch.no_grad():
@@ -467,7 +469,7 @@ def test_an_embedding_is_what_enters_the_layer():
     np.testing.assert_allclose(split_head(net)[0](X), want.numpy(), atol=1e-6)
 
 
-def test_splitting_leaves_the_net_alone():
+def test_splitting_does_not_change_the_net():
     X, y = load_iris(return_X_y=True)
     net = TabularClassifier(max_epochs=2, module__hidden=(8,)).fit(X, y)
     before = pickle.dumps(net.module_.state_dict())
@@ -478,7 +480,7 @@ def test_splitting_leaves_the_net_alone():
     assert not net.module_.head._forward_pre_hooks
 
 
-def test_a_row_crosses_the_border_of_the_head_in_the_embedding():
+def test_crossing_works_on_the_head_of_a_net():
     X, y = load_iris(return_X_y=True)
     net = TabularClassifier(max_epochs=10, module__hidden=(16,)).fit(X, y)
     embed, head = split_head(net)
@@ -486,7 +488,7 @@ def test_a_row_crosses_the_border_of_the_head_in_the_embedding():
     assert (head.predict(moved) != net.predict(X)).all()
 
 
-def test_scores_of_a_head_are_those_of_the_nets_last_layer():
+def test_scores_of_a_head_equal_those_of_the_last_layer():
     X, y = load_iris(return_X_y=True)
     net = TabularClassifier(max_epochs=3, module__hidden=(16,)).fit(X, y)
     embed, head = split_head(net)

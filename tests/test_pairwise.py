@@ -7,8 +7,7 @@ import zarr
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from small import blobs, line, logits_net, quick, quick_regressor
-from test_influence import KINDS, assert_close
-from zoo import loop_gradients, make
+from zoo import KINDS, assert_close, loop_gradients, make
 
 from skinfluence import InfluenceScorer
 from skinfluence._core import pairs
@@ -126,7 +125,7 @@ def test_blocks_go_to_any_store(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("out", [np.zeros((90, 11)), np.zeros(90), []])
 def test_a_store_of_another_shape_is_refused(out):
-    with pytest.raises(ValueError, match=r"expected \(90, 12\), a row for each row of X"):
+    with pytest.raises(ValueError, match=r"expected \(90, 12\): one row per row of X"):
         influence_matrix(fitted(), X, Y, out=out)
 
 
@@ -190,6 +189,26 @@ def test_features_keep_inner_products_on_average():
 def test_a_number_of_components_that_cannot_be_is_refused(n_components):
     with pytest.raises(ValueError, match="n_components="):
         gradient_features(fitted(), X, Y, n_components=n_components)
+
+
+def test_top_rows_print_as_a_table():
+    top = top_rows(fitted(), X, Y, X_REF, Y_REF, k=3)
+    head, *lines, last = repr(top).splitlines()
+    assert head.split() == ["reference", "rank", "proponent", "score", "opponent", "score"]
+    assert len(lines) == 20
+    assert last.startswith("... 36 lines in all")
+    third = lines[2].split()
+    assert third[:3] == ["0", "2", str(top.proponents[0, 2])]
+    assert third[4] == str(top.opponents[0, 2])
+
+
+def test_top_rows_as_a_frame_have_every_rank():
+    pytest.importorskip("pandas")
+    top = top_rows(fitted(), X, Y, X_REF, Y_REF, k=3)
+    frame = top.to_frame()
+    assert len(frame) == 36
+    assert frame.loc[(4, 1), "proponent"] == top.proponents[4, 1]
+    assert frame.loc[(4, 1), "opponent_score"] == top.opponent_scores[4, 1]
 
 
 # Errors

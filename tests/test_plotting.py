@@ -1,3 +1,5 @@
+"""Displays draw what they are given, into the given axes, and need matplotlib only to draw."""
+
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -78,7 +80,7 @@ def test_display_draws_into_the_given_axes(detector, ax, which):
 
 
 @pytest.mark.parametrize("which", ["scores", "curve", "share", "rows"])
-def test_display_makes_a_figure_of_its_own(detector, which):
+def test_display_makes_a_figure_if_it_is_given_no_axes(detector, which):
     display = drawings(detector)[which]()
     display.figure_.canvas.draw()
     assert display.ax_.figure is display.figure_
@@ -91,7 +93,7 @@ def test_score_histogram_holds_every_row_and_the_threshold(detector, ax):
     assert "20% below" in ax.get_legend().get_texts()[0].get_text()
 
 
-def test_score_histogram_sets_known_culprits_apart(detector, ax):
+def test_score_histogram_separates_mislabeled_rows(detector, ax):
     ScoreDistributionDisplay.from_detector(detector, is_noisy=IS_NOISY, ax=ax)
     clean, noisy = ax.containers
     assert sum(bar.get_height() for bar in clean) == 8
@@ -104,14 +106,14 @@ def test_score_histogram_without_threshold_has_no_line(ax):
     assert ax.get_legend() is None
 
 
-def test_detection_curve_shows_ideal_random_and_what_was_flagged(detector, ax):
+def test_detection_curve_shows_perfect_and_random_order_and_the_flagged_share(detector, ax):
     display = DetectionCurveDisplay.from_detector(detector, IS_NOISY, name="mine", ax=ax)
     np.testing.assert_allclose(display.line_.get_ydata(), [0] + [0.5] * 9 + [1])
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["mine (AUC 0.500)", "perfect", "random order", "flagged: 50% found"]
 
 
-def test_several_detection_curves_share_what_they_are_compared_with(ax):
+def test_several_detection_curves_share_the_perfect_and_the_random_curve(ax):
     for name in ("one", "two"):
         DetectionCurveDisplay.from_scores([True, False], [0.0, 1.0], name=name, ax=ax)
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
@@ -125,7 +127,7 @@ def test_suspect_share_counts_by_class(detector, ax):
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
 
 
-def test_suspect_share_of_many_classes_keeps_the_worst(ax):
+def test_suspect_share_keeps_the_classes_with_the_largest_shares(ax):
     n_suspects = np.zeros(50, dtype=int)
     n_suspects[[7, 33]] = 4
     display = SuspectShareDisplay([f"c{i}" for i in range(50)], np.full(50, 5), n_suspects).plot(
@@ -135,13 +137,13 @@ def test_suspect_share_of_many_classes_keeps_the_worst(ax):
     assert [label.get_text() for label in ax.get_yticklabels()] == ["c7", "c33"]
 
 
-def test_long_names_that_shorten_alike_keep_their_own_bars(ax):
+def test_names_that_are_equal_once_shortened_keep_separate_bars(ax):
     names = ["x" * 60 + end for end in "ab"]
     assert len(SuspectShareDisplay(names, [2, 2], [1, 0]).plot(ax).bars_) == 2
     assert [bar.get_y() for bar in ax.patches] == pytest.approx([-0.4, 0.6])
 
 
-def test_dollar_signs_in_labels_are_not_read_as_formulae(ax):
+def test_dollar_signs_in_labels_are_not_formulas(ax):
     display = SuspectShareDisplay(["$<^broken$", "b$"], [2, 2], [1, 0]).plot(ax)
     display.figure_.canvas.draw()
 
@@ -152,7 +154,7 @@ def test_suspect_rows_are_sorted_and_named_by_the_index(detector, ax):
     assert ax.get_yticklabels()[0].get_text() == "id0: a → c"
 
 
-def test_removal_curve_draws_each_arm_and_the_band_of_the_draws(ax):
+def test_removal_curve_draws_each_order_and_the_band_of_the_random_draws(ax):
     display = RemovalCurveDisplay(
         [0, 0.1], [0.5, 0.7], highest=[0.5, 0.3], random=[[0.5, 0.5], [0.4, 0.6]]
     ).plot(ax)
@@ -160,10 +162,10 @@ def test_removal_curve_draws_each_arm_and_the_band_of_the_draws(ax):
     edges = display.band_.get_paths()[0].vertices[:, 1]
     assert edges.max() - 0.5 == pytest.approx(np.std([0.4, 0.6], ddof=1))
     texts = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert texts[-1] == "rows by lot (2 draws, ± sd)"
+    assert texts[-1] == "random rows (2 draws, ± sd)"
 
 
-def test_removal_curve_of_the_lowest_alone_has_one_line(ax):
+def test_removal_curve_with_only_the_lowest_scores_has_one_line(ax):
     display = RemovalCurveDisplay([0, 0.1], [0.5, 0.7]).plot(ax)
     assert len(ax.lines) == 1
     assert display.band_ is None
@@ -177,7 +179,7 @@ def test_agreement_shows_every_pair_and_the_mean_rank_correlation(ax):
     assert ax.get_legend().get_texts()[0].get_text() == "mine: mean rank correlation 0.00"
 
 
-def test_influence_is_sorted_by_class_with_colours_even_about_zero(ax):
+def test_influence_is_sorted_by_class_with_colors_symmetric_about_zero(ax):
     matrix = np.arange(6.0).reshape(3, 2)
     display = InfluenceDisplay.from_matrix(matrix, ["b", "a", "b"], [1, 0], ax=ax)
     np.testing.assert_array_equal(display.cells_, [[3, 2], [1, 0], [5, 4]])
@@ -194,13 +196,13 @@ def test_influence_of_many_rows_is_averaged_within_classes(ax):
     np.testing.assert_array_equal(display.cells_[:, 0], [1] * 30 + [-1] * 10)
 
 
-def test_influence_by_numbers_is_sorted_and_names_no_class(ax):
+def test_influence_with_numeric_labels_is_sorted_without_class_names(ax):
     display = InfluenceDisplay([[1.0], [2.0], [3.0]], [0.5, 0.1, 0.3], [1.5]).plot(ax)
     assert display.cells_.ravel().tolist() == [2, 3, 1]
     assert ax.get_ylabel() == "training rows, by y"
 
 
-def test_influence_of_labels_that_do_not_fit_the_matrix_is_refused(ax):
+def test_influence_refuses_labels_that_do_not_match_the_matrix(ax):
     with pytest.raises(ValueError, match=r"y_ref has shape \(3,\); expected \(2,\)"):
         InfluenceDisplay(np.zeros((3, 2)), y_ref=[0, 1, 2]).plot(ax)
 
@@ -234,7 +236,7 @@ def pictures(display):
     ],
     ids=["images", "columns", "channel first", "channel last", "frame"],
 )
-def test_images_of_the_lowest_and_the_highest_scores_stand_in_two_lines(X, ax):
+def test_images_with_the_lowest_and_highest_scores_are_in_two_lines(X, ax):
     display = ImageGridDisplay.from_scores(SCORES, X, list("abcdef"), n=2, ax=ax)
     for got, row in zip(pictures(display), (3, 1, 5, 0), strict=True):
         np.testing.assert_array_equal(got, IMAGES[row])
@@ -245,7 +247,7 @@ def test_images_of_the_lowest_and_the_highest_scores_stand_in_two_lines(X, ax):
     assert display.figure_ is ax.figure
 
 
-def test_colour_images_and_images_that_are_no_squares(ax):
+def test_color_images_and_images_that_are_not_square(ax):
     rgb = np.random.RandomState(0).rand(6, 3, 4, 2)
     display = ImageGridDisplay.from_scores(SCORES, rgb, n=1, ax=ax)
     np.testing.assert_array_equal(pictures(display)[0], rgb[3].transpose(1, 2, 0))
@@ -254,7 +256,7 @@ def test_colour_images_and_images_that_are_no_squares(ax):
     assert pictures(wide)[0].shape == (1, 4)
 
 
-def test_images_of_the_suspects_say_what_was_given_and_what_is_suggested(detector, ax):
+def test_images_of_suspects_have_given_and_suggested_label_as_caption(detector, ax):
     X = np.arange(10 * 9).reshape(10, 9)
     display = ImageGridDisplay.from_detector(detector, X, top=3, columns=2, ax=ax)
     assert [text.get_text() for text in display.captions_] == ["a → c"] * 3
@@ -272,12 +274,12 @@ def test_images_of_the_suspects_say_what_was_given_and_what_is_suggested(detecto
         (lambda: rows_table(SCORES, IMAGES[:5]), "6 scores for 5 rows"),
     ],
 )
-def test_bad_rows_are_named(make, said):
+def test_bad_input_is_refused(make, said):
     with pytest.raises(ValueError, match=said):
         make()
 
 
-def test_a_table_of_the_extreme_rows_keeps_their_index_and_columns():
+def test_rows_table_keeps_index_and_columns():
     X = pd.DataFrame({"age": range(6), "job": list("uvwxyz")}, index=[f"id{i}" for i in range(6)])
     styled = rows_table(SCORES, X, list("abcdef"), n=2)
     want = [("harmful", "id3"), ("harmful", "id1"), ("helpful", "id5"), ("helpful", "id0")]
@@ -290,7 +292,7 @@ def test_a_table_of_the_extreme_rows_keeps_their_index_and_columns():
     assert VERMILION in html
 
 
-def test_a_table_of_plain_columns_names_them_and_shows_no_row_twice():
+def test_rows_table_of_an_array_names_its_columns_and_shows_no_row_twice():
     styled = rows_table(SCORES, IMAGES.reshape(6, 4), n=5)
     assert list(styled.data.columns) == ["score", "x0", "x1", "x2", "x3"]
     assert len(styled.data) == 6
@@ -300,7 +302,7 @@ def test_a_table_of_plain_columns_names_them_and_shows_no_row_twice():
 @pytest.mark.parametrize(
     "display", [ScoreDistributionDisplay, SuspectRowsDisplay, SuspectShareDisplay]
 )
-def test_only_fitted_detectors_are_drawn(display):
+def test_a_detector_must_be_fitted(display):
     with pytest.raises(NotFittedError):
         display.from_detector(NoisyLabelDetector())
     with pytest.raises(TypeError, match="expected a fitted NoisyLabelDetector, got GaussianNB"):
@@ -308,6 +310,6 @@ def test_only_fitted_detectors_are_drawn(display):
 
 
 @pytest.mark.parametrize("top", [0, -1, 2.5])
-def test_a_number_of_rows_that_is_none(top, detector):
+def test_top_must_be_a_positive_integer(top, detector):
     with pytest.raises(ValueError, match="expected an integer, 1 or more"):
         SuspectRowsDisplay.from_detector(detector, top=top)

@@ -90,10 +90,6 @@ PUBLIC = {
         "top_rows",
     ],
     "skinfluence.plotting": [
-        "BLUE",
-        "GREEN",
-        "GREY",
-        "VERMILION",
         "AgreementDisplay",
         "DetectionCurveDisplay",
         "ImageGridDisplay",

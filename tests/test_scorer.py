@@ -493,7 +493,7 @@ def test_fit_transform_is_fit_and_transform():
 def test_a_regressor_has_no_scores_by_label(method):
     fitted = scorer(estimator=quick_regressor()).fit(*line())
     argument = () if method == "get_feature_names_out" else (line()[0],)
-    with pytest.raises(ValueError, match=r"regressor: use score_samples\(X, y\)"):
+    with pytest.raises(ValueError, match=r"regressor; use score_samples\(X, y\)"):
         getattr(fitted, method)(*argument)
 
 

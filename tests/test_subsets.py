@@ -182,11 +182,11 @@ def test_groups_that_are_no_lists_are_refused(groups):
     [
         ({}, "needs a scorer with a curvature"),
         ({"method": SelfInfluence(), "curvature": EKFAC()}, "needs a scorer with a curvature"),
-        ({"curvature": EKFAC(), "normalize": "rows"}, "add up only as plain means"),
-        ({"curvature": EKFAC(), "classwise": True}, "add up only as plain means"),
+        ({"curvature": EKFAC(), "normalize": "rows"}, "only if they are plain means"),
+        ({"curvature": EKFAC(), "classwise": True}, "only if they are plain means"),
         (
             {"curvature": EKFAC(), "ensemble": Dropout(2, 0.1, aggregate="ranks")},
-            "add up only as plain means",
+            "only if they are plain means",
         ),
     ],
 )

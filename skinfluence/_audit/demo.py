@@ -1,23 +1,27 @@
-"""The table of the bare command: real measurements, with wrong labels planted on purpose."""
+"""The table of the example: real measurements with wrong labels planted in it."""
 
+import numpy as np
 from sklearn.datasets import load_breast_cancer
 
-from skinfluence._audit.csv_table import table_from_columns
+from skinfluence._audit.csv_table import CsvTable, table_from_columns
 from skinfluence.datasets import flip_labels
+
+NAME = "breast cancer (scikit-learn's data, 10% wrong labels planted)"
 
 LABEL = "diagnosis"
 
 PLANTED_SHARE = 0.1
 
 
-def planted_table(seed):
+def planted_table(seed: int) -> tuple[CsvTable, np.ndarray]:
     """Breast cancer diagnoses, a tenth of them wrong.
 
     Returns
     -------
-    table : Table
+    table : CsvTable
         569 rows, 30 measurements of a cell sample and the diagnosis.
     is_planted : ndarray of bool of shape (569,)
+        True where the diagnosis was changed.
     """
     data = load_breast_cancer()
     diagnoses = data.target_names[data.target]

@@ -1,14 +1,18 @@
-"""From text cells to numbers: what each column holds, and the usual steps in front of a net."""
+"""From text cells to the input of a net: what each column holds, and the preprocessing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype as is_numeric
-from sklearn.compose import make_column_transformer
+from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from skinfluence._audit.csv_table import AuditError, shown_name
+from skinfluence._audit.csv_table import AuditError, CsvTable, display_name
 
 # fmt: off
 MISSING = frozenset({
@@ -17,55 +21,60 @@ MISSING = frozenset({
 })
 
 # fmt: on
-MISSING_LABELS = MISSING - {"None", "none"}  # "none" is a class in many a table, "NaN" in none
+MISSING_LABELS = MISSING - {"None", "none"}  # as a label, "none" is often a class; "NaN" never is
 
 MAX_CATEGORIES = 32
 
+_GROUPED = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?"
 
-def is_missing_label(text):
-    """Whether a label says that nobody has given one."""
+
+def is_missing_label(text: str) -> bool:
+    """Whether a label cell means that the row has no label."""
     return text.strip() in MISSING_LABELS
 
 
-def typed_column(cells):
+def typed_column(cells: Sequence[str]) -> pd.Series:
     """Cells as float64 (NaN = missing) if all are numbers or dates, else as strings (or None)."""
     text = pd.Series([cell.strip() for cell in cells], dtype=object)
     text[text.isin(MISSING)] = None
     present = text.dropna()
-    for parse in (numbers, _dates):
+    for parse in (parse_numbers, _parse_dates):
         values = parse(present)
         if values is not None and len(values):
             return values.reindex(text.index).astype(np.float64)
     return text
 
 
-def numbers(text):
-    """Strings as float64, with points, commas or grouped thousands; None where one is no number."""
-    if (values := _floats(text)) is not None:
+def parse_numbers(text: pd.Series) -> pd.Series | None:
+    """Strings as float64, or None if one of them is not a number.
+
+    Decimal points, decimal commas and grouped thousands are understood; infinite numbers become
+    NaN.
+    """
+    if (values := _parse_floats(text)) is not None:
         return values
     grouped = text.str.fullmatch(_GROUPED)
     whole = text.str.fullmatch(r"[+-]?\d+(?:\.\d+)?")
-    # "1,843" may be either; beside "690" (not "690,000"), "1,234,567" or "1,843.50" it is grouped.
+    # "1,843" alone is ambiguous. The comma groups thousands if the column also has "690" (which
+    # would otherwise be "690,000"), "1,234,567" or "1,843.50".
     if (grouped | whole).all() and (whole | text.str.contains(",.*[,.]")).any():
-        return _floats(text.str.replace(",", "", regex=False))
+        return _parse_floats(text.str.replace(",", "", regex=False))
     if text.str.fullmatch(r"[+-]?\d+(?:,\d+)?").all():
-        return _floats(text.str.replace(",", ".", regex=False))
+        return _parse_floats(text.str.replace(",", ".", regex=False))
     return None
 
 
-_GROUPED = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?"
-
-
-def _floats(text):
+def _parse_floats(text: pd.Series) -> pd.Series | None:
     values = pd.to_numeric(text, errors="coerce")
     if values.isna().any():
         return None
     values = values.astype(np.float64)
-    # an infinite measurement says nothing that a scaler could use
+    # Treat infinite numbers as missing: a scaler cannot use them.
     return values.mask(~np.isfinite(values))
 
 
-def _dates(text):
+def _parse_dates(text: pd.Series) -> pd.Series | None:
+    """Dates as days since 1970-01-01, or None if one of them is not an ISO date."""
     if not text.str.match(r"\d{4}-\d{2}-\d{2}(?:$|[T ])").all():
         return None
     dates = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
@@ -74,67 +83,79 @@ def _dates(text):
     return (dates - pd.Timestamp("1970-01-01", tz="UTC")) / pd.Timedelta(days=1)
 
 
-def useless_because(values):
-    """Why a typed column can teach a net nothing, or None."""
+def reason_to_drop(values: pd.Series) -> str | None:
+    """Why a net cannot learn from a typed column, or None if it can."""
     present = values.dropna()
     if present.empty:
-        return "no value"
+        return "empty"
     distinct = present.nunique()
     if distinct == 1 and len(present) == len(values):
-        return "one value"
+        return "the same value in every row"
     if not is_numeric(values):
-        return "every value distinct" if distinct == len(present) > 1 else None
+        return "a different text in every row" if distinct == len(present) > 1 else None
     steps = np.diff(values.to_numpy())
-    # Rows are often sorted by class, and then a row number gives the label away.
+    # Rows are often sorted by class; a row number would then reveal the label.
     counts_rows = len(values) > 2 and len(present) == len(values) and abs(steps[0]) == 1
-    return "numbers the rows" if counts_rows and (steps == steps[0]).all() else None
+    return "a row number" if counts_rows and (steps == steps[0]).all() else None
 
 
-def features(table, label, rows):
-    """Typed columns of the judged rows, and why the others are left out.
+def make_features(
+    table: CsvTable, label: int, rows: np.ndarray
+) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    """Typed columns of the labeled rows, and the columns left out with the reasons.
 
     Parameters
     ----------
-    table : Table
+    table : CsvTable
+        The whole table.
     label : int
-        Position of the label.
+        Position of the label column.
     rows : ndarray of int
         Positions of the rows that have a label.
 
     Returns
     -------
     frame : DataFrame
-        One column for each that is used, called by its position.
+        The columns that are used, each named by its position in the table.
     left_out : dict of str to list of str
-        Reason, and the names of the columns.
+        Reason -> names of the columns that are left out for it.
+
+    Raises
+    ------
+    AuditError
+        If no column can be used.
     """
-    kept, left_out = {}, {}
+    kept: dict[str, pd.Series] = {}
+    left_out: dict[str, list[str]] = {}
     for position in range(len(table.names)):
         if position == label:
             continue
         column = table.column(position)
         values = typed_column([column[row] for row in rows])
-        reason = useless_because(values)
+        reason = reason_to_drop(values)
         if reason is None:
             kept[str(position)] = values
         else:
-            left_out.setdefault(reason, []).append(shown_name(table, position))
+            left_out.setdefault(reason, []).append(display_name(table, position))
     if not kept:
         words = "; ".join(f"{', '.join(names)} ({why})" for why, names in left_out.items())
-        raise AuditError(f"no column is left to learn from: {words or 'there is only the label'}.")
+        raise AuditError(
+            f"no column can be used to predict the label: {words or 'the table has no other'}."
+        )
     return pd.DataFrame(kept), left_out
 
 
-def make_preprocessor(frame):
-    """The usual steps for a table of mixed columns; not yet fitted.
+def make_preprocessor(frame: pd.DataFrame) -> ColumnTransformer:
+    """Scaling, imputation and one-hot encoding for a table of mixed columns; not yet fitted.
 
-    A category must occur in about one row of a thousand, and at least twice, to get an input of its
-    own, and a column gets at most 32: the rest share one, so that a column of many values does not
-    outgrow the others.
+    A category gets its own input if it occurs in about one row per thousand, and at least twice. A
+    column gets at most 32 inputs and its other categories share one, so that a column with many
+    categories does not outweigh the other columns.
     """
     numeric = [name for name in frame if is_numeric(frame[name])]
     nominal = [name for name in frame if not is_numeric(frame[name])]
-    # Scaled before imputed: a rare missing-indicator that is scaled would dwarf every other input.
+    # Scale before imputing: scaling a rare missing-value indicator would make it far larger than
+    # every other input.
     numbers = make_pipeline(StandardScaler(), SimpleImputer(strategy="median", add_indicator=True))
     categories = make_pipeline(
         SimpleImputer(missing_values=None, strategy="constant", fill_value="(missing)"),

@@ -1,47 +1,58 @@
-"""suspects.csv and cleaned.csv: lines of the input, untouched but for what the audit is about."""
+"""suspects.csv and cleaned.csv: rows that the audit does not change keep their text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from skinfluence._audit.csv_table import CsvTable
+
+if TYPE_CHECKING:
+    from skinfluence._audit.findings import Findings
 
 ADDED = ("row", "given_label", "suggested_label", "score")
 
 
-def write_suspects(path, table, findings):
-    """The suspects, most suspect first, behind four columns of our own."""
+def write_suspects(path: Path, table: CsvTable, findings: Findings) -> None:
+    """Write the suspects, most suspect first, with four columns added in front."""
     header = [*added_names(table.names), *table.names]
     with _open(path, table) as file:
-        file.write(table.line(header))
+        file.write(table.format_row(header))
         for i in findings.suspects:
             row = findings.rows[i]
-            ours = [row + 1, findings.given[i], findings.suggested[i], f"{findings.scores[i]:.6g}"]
-            file.write(table.line([*ours, *table.cells[row]]))
+            added = [row + 1, findings.given[i], findings.suggested[i], f"{findings.scores[i]:.6g}"]
+            file.write(table.format_row([*added, *table.cells[row]]))
 
 
-def write_cleaned(path, table, findings, action):
-    """Write the table without the suspects, or with their labels replaced; returns how many."""
+def write_cleaned(path: Path, table: CsvTable, findings: Findings, action: str) -> int:
+    """Write the table with the suspects dropped or relabeled; return how many rows changed."""
     suspects = findings.suspects
     if action == "drop":
         new_texts = {findings.rows[i]: "" for i in suspects}
     else:
         other = [i for i in suspects if findings.suggested[i].strip() != findings.given[i].strip()]
-        new_texts = {findings.rows[i]: _relabelled(table, findings, i) for i in other}
+        new_texts = {findings.rows[i]: _relabeled_row(table, findings, i) for i in other}
     with _open(path, table) as file:
         file.write(table.header_text)
         file.writelines(new_texts.get(row, text) for row, text in enumerate(table.row_texts))
     return len(new_texts)
 
 
-def added_names(names):
-    """Names for our columns that no column of the table has."""
+def added_names(names: Sequence[str]) -> list[str]:
+    """Names for the added columns that do not occur in the table."""
     prefix = "skinfluence_"
     while any(name.strip().startswith(prefix) for name in names):
         prefix = "_" + prefix
     return [prefix + name for name in ADDED]
 
 
-def _relabelled(table, findings, i):
+def _relabeled_row(table: CsvTable, findings: Findings, i: int) -> str:
     cells = list(table.cells[findings.rows[i]])
     cells[findings.problem.label] = findings.suggested[i]
-    return table.line(cells)
+    return table.format_row(cells)
 
 
-def _open(path, table):
-    # newline="": line ends are written as they were read
+def _open(path: Path, table: CsvTable) -> TextIO:
+    # newline="" writes line ends as they were read.
     return open(path, "w", encoding=table.encoding, newline="")

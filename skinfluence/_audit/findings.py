@@ -1,25 +1,46 @@
-"""Which labels look wrong: from a table to a score a row, through the default net."""
+"""Which labels look wrong: from a table to one score per row, with the default detector."""
+
+from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype as is_numeric
 
-from skinfluence._audit.csv_table import AuditError, shown_name
-from skinfluence._audit.features import features, is_missing_label, make_preprocessor, numbers
+from skinfluence._audit.csv_table import AuditError, CsvTable, display_name
+from skinfluence._audit.features import (
+    is_missing_label,
+    make_features,
+    make_preprocessor,
+    parse_numbers,
+)
 
-MANY_NUMBERS = 20  # a label of more distinct numbers than this is a quantity
+MAX_NUMERIC_CLASSES = 20  # a label with more distinct numbers than this is a regression target
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is judged: the rows that have a label, and how the label is read.
+    """The labels of a table, and how they are read.
 
-    `given` holds labels for the detector, `spelling` maps each class to how the table
-    writes it.
+    Attributes
+    ----------
+    label, label_name : int, str
+        Position and name of the label column.
+    task : {"classification", "regression"}
+        Whether labels are classes or numbers.
+    rows : ndarray of int of shape (n_labeled,)
+        Positions of the rows that have a label.
+    given : ndarray of shape (n_labeled,)
+        Their labels, as the detector takes them.
+    spelling : dict of str to str
+        Class -> how the table writes it; empty for regression.
+    n_missing : int
+        Number of rows without a label.
     """
 
     label: int
@@ -27,17 +48,40 @@ class Problem:
     task: str
     rows: np.ndarray
     given: np.ndarray
-    spelling: dict
+    spelling: dict[str, str]
     n_missing: int
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Scores and suggestions for the judged rows, in the order of the table.
+    """Scores and suggested labels of the labeled rows, in the order of the table.
 
-    `rows` are positions in the table; `order` sorts the judged rows, most suspect first.
-    `given` and `suggested` are text as the table would write it; `n_columns` counts the numeric and
-    the categorical ones. `is_planted` is None where the truth is not known.
+    Attributes
+    ----------
+    problem : Problem
+        The labels that were checked.
+    rows : ndarray of int of shape (n_labeled,)
+        Positions of the labeled rows in the table.
+    given, suggested : ndarray of str of shape (n_labeled,)
+        Given and suggested labels, as the table would write them.
+    scores : ndarray of shape (n_labeled,)
+        Lower = more suspect.
+    is_suspect : ndarray of bool of shape (n_labeled,)
+        Rows whose score is below `threshold`.
+    threshold : float
+        See `is_suspect`.
+    order : ndarray of int of shape (n_labeled,)
+        Sorts the labeled rows, most suspect first.
+    left_out : dict of str to list of str
+        Reason -> names of the columns that are left out for it.
+    n_columns : tuple of (int, int)
+        Number of numeric and of categorical columns that are used.
+    n_inputs : int
+        Number of inputs of the net.
+    seconds : float
+        Time taken.
+    is_planted : ndarray of bool of shape (n_labeled,) or None
+        Which labels are known to be wrong; None if the truth is not known.
     """
 
     problem: Problem
@@ -48,40 +92,43 @@ class Findings:
     is_suspect: np.ndarray
     threshold: float
     order: np.ndarray
-    left_out: dict
-    n_columns: tuple
+    left_out: dict[str, list[str]]
+    n_columns: tuple[int, int]
     n_inputs: int
     seconds: float
     is_planted: np.ndarray | None = None
-    true_labels: np.ndarray | None = None
 
     @property
-    def suspects(self):
-        """The suspects among `order`."""
+    def suspects(self) -> np.ndarray:
+        """Positions of the suspects among the labeled rows, most suspect first."""
         return self.order[self.is_suspect[self.order]]
 
 
-def pose(table, label, *, task="auto", cv=5):
-    """Read the labels and refuse those that nothing can be learnt from."""
-    name = shown_name(table, label)
+def read_problem(table: CsvTable, label: int, *, task: str = "auto", cv: int = 5) -> Problem:
+    """Read the label column; raise AuditError if a detector cannot be fitted to it."""
+    name = display_name(table, label)
     cells = table.column(label)
     rows = np.array([i for i, cell in enumerate(cells) if not is_missing_label(cell)], dtype=int)
     if not len(rows):
-        raise AuditError(f"no row has a label in column {name!r}.")
+        raise AuditError(
+            f"no row has a label in column {name!r}; choose the label column with --label."
+        )
     stripped = [cells[row].strip() for row in rows]
-    values = numbers(pd.Series(stripped, dtype=object))
+    values = parse_numbers(pd.Series(stripped, dtype=object))
     if values is not None and values.isna().any():
-        values = None  # infinite
+        values = None  # an infinite number
     if task == "auto":
-        is_quantity = values is not None and values.nunique() > MANY_NUMBERS
+        is_quantity = values is not None and values.nunique() > MAX_NUMERIC_CLASSES
         task = "regression" if is_quantity else "classification"
+    spelling: dict[str, str] = {}
     if task == "regression":
         if values is None:
             raise AuditError(
-                f"label {name!r} holds {_odd_one(stripped)!r}, and regression needs finite numbers."
+                f"label {name!r} contains {_first_non_number(stripped)!r}, but regression needs "
+                "finite numbers."
             )
         _refuse_few_numbers(values, name, cv)
-        given, spelling = values.to_numpy(), {}
+        given = values.to_numpy()
     else:
         _refuse_few_classes(Counter(stripped), name, cv)
         given = np.array(stripped)
@@ -89,10 +136,10 @@ def pose(table, label, *, task="auto", cv=5):
     return Problem(label, name, task, rows, given, spelling, len(cells) - len(rows))
 
 
-def judge(table, problem, detector):
-    """Fit the detector behind the preprocessing and collect what it says."""
+def find_suspects(table: CsvTable, problem: Problem, detector: Any) -> Findings:
+    """Preprocess the table, fit the detector to it, and collect the results."""
     start = time.perf_counter()
-    frame, left_out = features(table, problem.label, problem.rows)
+    frame, left_out = make_features(table, problem.label, problem.rows)
     X = make_preprocessor(frame).fit_transform(frame)
     detector.fit_predict(np.ascontiguousarray(X, dtype=np.float64), problem.given)
     scores = np.asarray(detector.scores_, dtype=float)
@@ -114,8 +161,8 @@ def judge(table, problem, detector):
     )
 
 
-def value_groups(findings, n_groups=5):
-    """The given labels in groups that a figure can show: classes, or ranges of a quantity."""
+def value_groups(findings: Findings, n_groups: int = 5) -> np.ndarray:
+    """Group of each given label, for a figure: its class, or a range of numbers."""
     if findings.problem.task == "classification":
         return findings.problem.given.astype(object)
     values = findings.problem.given
@@ -127,54 +174,57 @@ def value_groups(findings, n_groups=5):
     return np.array(names, dtype=object)[codes]
 
 
-def _refuse_few_classes(counts, name, cv):
+def label_changes(findings: Findings) -> list[tuple[tuple[str, str], int]]:
+    """Pairs of given and suggested label among the suspects with their counts, frequent first."""
+    suspects = findings.suspects
+    pairs = pd.DataFrame(
+        {"given": findings.given[suspects], "suggested": findings.suggested[suspects]}
+    ).apply(lambda column: column.str.strip())
+    counts = pairs.value_counts(sort=True)
+    return [((str(given), str(new)), int(n)) for (given, new), n in counts.items()]
+
+
+def _refuse_few_classes(counts: Counter[str], name: str, cv: int) -> None:
     if len(counts) < 2:
         only = next(iter(counts))
-        raise AuditError(f"label {name!r} has one class only, {only!r}; at least two are needed.")
+        raise AuditError(f"label {name!r} has only one class, {only!r}; at least two are needed.")
     few = {label: count for label, count in counts.items() if count < 2 * cv}
     if few:
         shown = ", ".join(f"{label!r} ({count})" for label, count in list(few.items())[:5])
         more = f" and {len(few) - 5} more" if len(few) > 5 else ""
-        hint = "" if len(few) < MANY_NUMBERS else " Is it the right --label?"
+        hint = "" if len(few) < MAX_NUMERIC_CLASSES else " Is this the right column for --label?"
         raise AuditError(
             f"label {name!r} has classes with fewer than {2 * cv} rows (twice --cv): {shown}{more};"
-            f" leave these rows out, merge the classes, or lower --cv.{hint}"
+            f" remove these rows, merge the classes, or lower --cv.{hint}"
         )
 
 
-def _odd_one(texts):
-    """The first text that is no finite number."""
-    values = [numbers(pd.Series([text], dtype=object)) for text in texts]
+def _first_non_number(texts: Sequence[str]) -> str:
+    values = [parse_numbers(pd.Series([text], dtype=object)) for text in texts]
     return next(t for t, v in zip(texts, values, strict=True) if v is None or v.isna().any())
 
 
-def _refuse_few_numbers(values, name, cv):
+def _refuse_few_numbers(values: pd.Series, name: str, cv: int) -> None:
     if len(values) < 2 * cv:
         raise AuditError(
-            f"label {name!r} is given in {len(values)} rows; {2 * cv} (twice --cv) are needed."
+            f"only {len(values)} rows have a label in column {name!r}; at least {2 * cv} "
+            "(twice --cv) are needed."
         )
     if values.nunique() < 2:
-        raise AuditError(f"label {name!r} holds one number only; there is nothing to predict.")
+        raise AuditError(
+            f"label {name!r} is the same number in every row; there is nothing to predict."
+        )
 
 
-def _spelling(cells):
-    """Class -> how the table writes it most often, blanks included."""
-    spelling = {}
+def _spelling(cells: Iterable[str]) -> dict[str, str]:
+    """Class -> the way in which the table writes it most often, blanks included."""
+    spelling: dict[str, str] = {}
     for cell, _ in Counter(cells).most_common():
         spelling.setdefault(cell.strip(), cell)
     return spelling
 
 
-def _as_text(labels, problem):
+def _as_text(labels: np.ndarray, problem: Problem) -> np.ndarray:
     if problem.task == "regression":
         return np.array([f"{value:.6g}" for value in labels], dtype=object)
     return np.array([problem.spelling[str(label)] for label in labels], dtype=object)
-
-
-def flows(findings):
-    """How often a suspect's given label would turn into which other one, most frequent first."""
-    suspects = findings.suspects
-    pairs = pd.DataFrame(
-        {"given": findings.given[suspects], "suggested": findings.suggested[suspects]}
-    ).apply(lambda column: column.str.strip())
-    return list(pairs.value_counts(sort=True).items())

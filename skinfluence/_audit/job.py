@@ -1,16 +1,34 @@
-"""The audit from a file name to three files; every step is in the module that is named for it."""
+"""The steps of the audit, from a file name to three files. Each step is in its own module."""
+
+from __future__ import annotations
 
 import importlib.util
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from skinfluence._audit.csv_table import AuditError
+from skinfluence._audit.csv_table import AuditError, CsvTable
+
+if TYPE_CHECKING:
+    from skinfluence._audit.findings import Findings, Problem
+
+COMMAND_OPTIONS = (
+    "label",
+    "output",
+    "contamination",
+    "action",
+    "task",
+    "cv",
+    "seed",
+    "sep",
+    "encoding",
+)
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for; the fields are the command's options."""
+    """What the user asked for; one field per option of the command."""
 
     table: str | None = None
     label: str | None = None
@@ -26,44 +44,37 @@ class Options:
     quiet: bool = False
 
 
-def audit(options):
-    """Judge the labels of a table and write suspects.csv, cleaned.csv and report.html.
+def audit(options: Options) -> Findings:
+    """Check the labels of a table and write suspects.csv, cleaned.csv and report.html.
 
     Parameters
     ----------
     options : Options
+        What the user asked for.
 
     Returns
     -------
     findings : Findings
-        What was written, as arrays.
+        The results as arrays.
 
     Raises
     ------
     AuditError
-        Where the user can help; the message is one line.
+        If the user has to correct something; the message is one line.
     """
     _check(options)
     _require_extra()
-    # Late, so that wrong options are refused at once and not after pandas and torch are loaded.
-    from skinfluence._audit import csv_table, demo, terminal
-    from skinfluence._audit.findings import judge, pose
+    # Imported late: wrong options are refused before pandas and torch are loaded.
+    from skinfluence._audit import terminal
+    from skinfluence._audit.findings import find_suspects, read_problem
 
-    is_planted = None
-    if options.table is None:
-        table, is_planted = demo.planted_table(options.seed)
-        name = "breast cancer (shipped with scikit-learn; 10% of the labels made wrong)"
-        label = table.position(demo.LABEL)
-    else:
-        table = csv_table.read_table(options.table, sep=options.sep, encoding=options.encoding)
-        name = Path(options.table).name
-        label = len(table.names) - 1 if options.label is None else table.position(options.label)
-    problem = pose(table, label, task=options.task, cv=options.cv)
+    name, table, label, is_planted = _read_input(options)
+    problem = read_problem(table, label, task=options.task, cv=options.cv)
     output = _output_folder(options)
     if not options.quiet:
         is_default = options.table is not None and options.label is None
         terminal.describe_input(name, table, problem, is_default_label=is_default)
-    findings = judge(table, problem, make_detector(options, problem))
+    findings = find_suspects(table, problem, make_detector(options, problem))
     findings = replace(findings, is_planted=is_planted)
     n_changed = _write(options, output, name, table, findings)
     if not options.quiet:
@@ -78,7 +89,7 @@ def audit(options):
     return findings
 
 
-def make_detector(options, problem):
+def make_detector(options: Options, problem: Problem) -> Any:
     """The detector with its default net."""
     from skinfluence import NoisyLabelDetector
 
@@ -90,37 +101,45 @@ def make_detector(options, problem):
     )
 
 
-def command(options):
+def command(options: Options) -> str:
     """The command that repeats this audit."""
     words = ["python", "-m", "skinfluence", "audit"]
     if options.table is not None:
         words.append(options.table)
     default = Options()
-    for field in (
-        "label",
-        "output",
-        "contamination",
-        "action",
-        "task",
-        "cv",
-        "seed",
-        "sep",
-        "encoding",
-    ):
+    for field in COMMAND_OPTIONS:
         value = getattr(options, field)
         if value != getattr(default, field):
             words += [f"--{field}", str(value)]
     return shlex.join(words)
 
 
-def _write(options, output, name, table, findings):
+def _read_input(options: Options) -> tuple[str, CsvTable, int, Any]:
+    """Name of the table, the table, the position of its label, and which labels are planted."""
+    from skinfluence._audit import csv_table, demo
+
+    if options.table is None:
+        table, is_planted = demo.planted_table(options.seed)
+        return demo.NAME, table, table.find_column(demo.LABEL), is_planted
+    table = csv_table.read_table(options.table, sep=options.sep, encoding=options.encoding)
+    label = len(table.names) - 1 if options.label is None else table.find_column(options.label)
+    return Path(options.table).name, table, label, None
+
+
+def _write(options: Options, output: Path, name: str, table: CsvTable, findings: Findings) -> int:
+    """Write the three files; return how many rows of cleaned.csv changed."""
     from skinfluence._audit import files, report
 
     try:
         files.write_suspects(output / "suspects.csv", table, findings)
         n_changed = files.write_cleaned(output / "cleaned.csv", table, findings, options.action)
         page = report.render(
-            name, table, findings, options=options, command=command(options), n_changed=n_changed
+            name,
+            table,
+            findings,
+            action=options.action,
+            command=command(options),
+            n_changed=n_changed,
         )
         (output / "report.html").write_text(page, encoding="utf-8")
     except OSError as error:
@@ -128,11 +147,12 @@ def _write(options, output, name, table, findings):
     return n_changed
 
 
-def _check(options):
-    if options.contamination != "auto" and not 0 < options.contamination <= 0.5:
+def _check(options: Options) -> None:
+    contamination = options.contamination
+    if not isinstance(contamination, str) and not 0 < contamination <= 0.5:
         raise AuditError(
-            f"--contamination {options.contamination:g} must be above 0 and at most 0.5, the share "
-            "of rows to flag, or auto."
+            f"--contamination {contamination:g} must be above 0 and at most 0.5 (the share of the "
+            "rows to flag), or auto."
         )
     if options.cv < 2:
         raise AuditError(f"--cv {options.cv} must be at least 2.")
@@ -141,34 +161,38 @@ def _check(options):
     if not 0 <= options.seed < 2**32:
         raise AuditError(f"--seed {options.seed} must be between 0 and {2**32 - 1}.")
     if options.table is None and (options.label is not None or options.task != "auto"):
-        raise AuditError("--label and --task go with a table; name its file.")
+        raise AuditError("--label and --task need a table; give the path of a CSV or Parquet file.")
 
 
-def _require_extra():
+def _require_extra() -> None:
     missing = [
         name
         for name in ("pandas", "matplotlib", "jinja2")
         if importlib.util.find_spec(name) is None
     ]
     if missing:
-        raise AuditError(f"{', '.join(missing)} missing: pip install 'skinfluence[audit]'.")
+        raise AuditError(
+            f"the audit needs packages that are not installed ({', '.join(missing)}): "
+            "pip install 'skinfluence[audit]'."
+        )
 
 
-def _output_folder(options):
-    """The folder, made where it is not there; before the work starts, not after."""
+def _output_folder(options: Options) -> Path:
+    """Create the output folder if needed; called before training, so that it fails early."""
     output = Path(options.output)
     if output.exists() and not output.is_dir():
-        raise AuditError(f"--output {options.output!r} is a file; name a folder.")
+        raise AuditError(f"--output {options.output!r} is a file; give a folder.")
     if options.table is not None:
         source = Path(options.table).resolve()
         if source in [(output / name).resolve() for name in ("suspects.csv", "cleaned.csv")]:
             raise AuditError(
-                f"{options.table!r} would be overwritten by its own audit; name another --output."
+                f"the audit would overwrite its own input {options.table!r}; choose another "
+                "--output."
             )
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AuditError(
-            f"--output {options.output!r} cannot be made: {error.strerror}."
+            f"--output {options.output!r} cannot be created: {error.strerror}."
         ) from error
     return output

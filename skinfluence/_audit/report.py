@@ -1,20 +1,25 @@
-"""report.html: one file, with its styles and figures inside."""
+"""report.html: a single file that contains its styles and figures."""
+
+from __future__ import annotations
 
 import base64
 import datetime
 import io
 import platform
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
+from typing import Any
 
 import jinja2
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import skinfluence
-from skinfluence._audit.csv_table import shown_name
-from skinfluence._audit.findings import flows, value_groups
+from skinfluence._audit.csv_table import CsvTable, display_name
+from skinfluence._audit.findings import Findings, label_changes, value_groups
 from skinfluence._audit.terminal import planted_sentence
 from skinfluence.metrics import detection_report
 from skinfluence.plotting import (
@@ -23,54 +28,71 @@ from skinfluence.plotting import (
     SuspectShareDisplay,
 )
 
-SHOWN_ROWS, SHOWN_COLUMNS, SHOWN_FLOWS = 50, 40, 12
+SHOWN_ROWS, SHOWN_COLUMNS, SHOWN_CHANGES = 50, 40, 12
 
 PACKAGES = ("torch", "skorch", "scikit-learn", "numpy", "pandas")
 
-STYLE = {
+STYLE: Any = {
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "svg.hashsalt": "skinfluence",  # the same findings give the same figure
+    "svg.hashsalt": "skinfluence",  # the same findings give the same bytes
 }
 
 
-def render(name, table, findings, *, options, command, n_changed):
-    """The page as a string.
+def render(
+    name: str,
+    table: CsvTable,
+    findings: Findings,
+    *,
+    action: str,
+    command: str,
+    n_changed: int,
+) -> str:
+    """The report as one HTML page.
 
     Parameters
     ----------
     name : str
-        What the table is called in the title.
-    table : Table
+        Name of the table, for the title.
+    table : CsvTable
+        The table that was checked.
     findings : Findings
-    options : Options
+        The results.
+    action : {"drop", "relabel"}
+        What cleaned.csv does with the suspects.
     command : str
-        What to type to repeat the audit.
+        The command that repeats the audit.
     n_changed : int
-        Rows of cleaned.csv that were dropped or relabelled.
+        Number of rows that cleaned.csv drops or relabels.
+
+    Returns
+    -------
+    page : str
+        The page; it loads nothing from elsewhere.
     """
-    # Autoescape: names and cells come from anywhere and must stay text.
+    # Autoescape: a name or a cell may contain HTML, which must be shown as text.
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     source = files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
     n, n_suspects = len(findings.rows), len(findings.suspects)
+    is_planted = findings.is_planted
     return environment.from_string(source).render(
         name=name,
         label=findings.problem.label_name,
         task=findings.problem.task,
-        action=options.action,
+        action=action,
         n_changed=n_changed,
         n_rows=n,
         n_suspects=n_suspects,
         share=n_suspects / n,
         n_classes=len(findings.problem.spelling),
-        n_unjudged=findings.problem.n_missing,
+        n_unlabeled=findings.problem.n_missing,
         left_out=findings.left_out,
-        planted=None if findings.is_planted is None else _planted(findings),
+        planted=None if is_planted is None else _planted(findings, is_planted),
         figures=_figures(findings),
-        flows=_flow_rows(findings),
+        label_changes=_label_change_rows(findings),
         suspects=_suspect_rows(table, findings),
         command=command,
         versions=_versions(),
@@ -79,59 +101,75 @@ def render(name, table, findings, *, options, command, n_changed):
     )
 
 
-def _planted(findings):
-    marks = detection_report(findings.is_planted, findings.scores)
+def _planted(findings: Findings, is_planted: np.ndarray) -> dict[str, Any]:
+    report = detection_report(is_planted, findings.scores)
     return {
-        "found": int(findings.is_planted[findings.suspects].sum()),
-        "planted": int(findings.is_planted.sum()),
-        "sentence": planted_sentence(findings),
-        "auc": marks["roc_auc"],
+        "found": int(is_planted[findings.suspects].sum()),
+        "planted": int(is_planted.sum()),
+        "sentence": planted_sentence(findings, is_planted),
+        "auc": report["roc_auc"],
     }
 
 
-def _figures(findings):
-    """Title, caption and picture of each figure."""
+def _figures(findings: Findings) -> list[dict[str, str]]:
+    """Title, caption and image of each figure."""
+    figures = [_scores_figure(findings)]
+    if findings.is_planted is not None:
+        figures.append(_curve_figure(findings, findings.is_planted))
+    return [*figures, _share_figure(findings)]
+
+
+def _scores_figure(findings: Findings) -> dict[str, str]:
     scores = ScoreDistributionDisplay(
         findings.scores, threshold=findings.threshold, is_noisy=findings.is_planted
     )
-    drawn = [
-        (
-            "Scores of all rows",
-            "Rows to the left of the dashed line are the suspects. It stands where the asked share "
-            "of rows is flagged; what lies near it on the right deserves a look as well.",
-            _picture(scores.plot),
-        )
-    ]
-    if findings.is_planted is not None:
-        curve = {"contamination": float(findings.is_suspect.mean()), "name": "this audit"}
-        drawn.append(
-            (
-                "Planted wrong labels found",
-                "How many of them a person finds who inspects the rows in the order of this audit.",
-                _picture(
-                    lambda ax: DetectionCurveDisplay.from_scores(
-                        findings.is_planted, findings.scores, ax=ax, **curve
-                    )
-                ),
-            )
-        )
-    is_classes = findings.problem.task == "classification"
-    drawn.append(
-        (
-            "Suspects in each class" if is_classes else "Suspects in each range of the label",
-            "A far larger share than elsewhere: often mistaken for another, or simply rare.",
-            _picture(
-                lambda ax: SuspectShareDisplay.from_labels(
-                    value_groups(findings), findings.is_suspect, ax=ax
-                )
-            ),
-        )
-    )
-    return [{"title": title, "caption": text, "src": src} for title, text, src in drawn]
+    return {
+        "title": "Scores of all rows",
+        "caption": "Rows to the left of the dashed line, the threshold, are the suspects. Rows "
+        "just to the right of it are worth a look as well.",
+        "src": _picture(scores.plot),
+    }
 
 
-def _picture(draw):
-    """A figure as a data URI; SVG, since it stays sharp at every width."""
+def _curve_figure(findings: Findings, is_planted: np.ndarray) -> dict[str, str]:
+    def draw(ax: Axes) -> None:
+        DetectionCurveDisplay.from_scores(
+            is_planted,
+            findings.scores,
+            contamination=float(findings.is_suspect.mean()),
+            name="this audit",
+            ax=ax,
+        )
+
+    return {
+        "title": "Planted wrong labels found",
+        "caption": "How many planted labels are found when rows are inspected in the order of "
+        "their scores, lowest first.",
+        "src": _picture(draw),
+    }
+
+
+def _share_figure(findings: Findings) -> dict[str, str]:
+    def draw(ax: Axes) -> None:
+        SuspectShareDisplay.from_labels(value_groups(findings), findings.is_suspect, ax=ax)
+
+    if findings.problem.task == "classification":
+        title = "Suspects in each class"
+        caption = (
+            "A class with a far larger share than the others is often confused with another, or "
+            "simply rare."
+        )
+    else:
+        title = "Suspects in each range of the label"
+        caption = (
+            "A range with a far larger share than the others may hold many wrong values, or simply "
+            "be rare."
+        )
+    return {"title": title, "caption": caption, "src": _picture(draw)}
+
+
+def _picture(draw: Callable[[Axes], object]) -> str:
+    """A figure as a data URI; SVG stays sharp at every size."""
     with rc_context(STYLE):
         figure = Figure(figsize=(5.6, 3.6), layout="constrained")
         draw(figure.subplots())
@@ -140,21 +178,21 @@ def _picture(draw):
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _flow_rows(findings):
+def _label_change_rows(findings: Findings) -> list[dict[str, Any]]:
     if findings.problem.task == "regression":
         return []
     return [
-        {"given": given, "suggested": suggested, "count": int(number)}
-        for (given, suggested), number in flows(findings)[:SHOWN_FLOWS]
+        {"given": given, "suggested": suggested, "count": number}
+        for (given, suggested), number in label_changes(findings)[:SHOWN_CHANGES]
     ]
 
 
-def _suspect_rows(table, findings):
-    """The most suspect rows as cells, with the columns that they were judged by first."""
+def _suspect_rows(table: CsvTable, findings: Findings) -> dict[str, Any]:
+    """The most suspect rows as cells; columns that the net used come first."""
     label = findings.problem.label
     left_out = {name for names in findings.left_out.values() for name in names}
     others = [i for i in range(len(table.names)) if i != label]
-    others.sort(key=lambda i: shown_name(table, i) in left_out)
+    others.sort(key=lambda i: display_name(table, i) in left_out)
     shown = others[:SHOWN_COLUMNS]
     chosen = findings.suspects[:SHOWN_ROWS]
     depth = findings.threshold - findings.scores[chosen]
@@ -171,11 +209,11 @@ def _suspect_rows(table, findings):
         }
         for i, bar in zip(chosen, bars, strict=True)
     ]
-    names = [shown_name(table, position) for position in shown]
+    names = [display_name(table, position) for position in shown]
     return {"names": names, "rows": rows, "n_hidden": len(others) - len(shown)}
 
 
-def _versions():
+def _versions() -> dict[str, str]:
     found = {"skinfluence": skinfluence.__version__, "Python": platform.python_version()}
     for package in PACKAGES:
         try:

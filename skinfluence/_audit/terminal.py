@@ -1,56 +1,70 @@
-"""What the audit says while it runs: short, aligned, as wide as the terminal."""
+"""What the audit prints: short, aligned, and no wider than the terminal."""
+
+from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-from skinfluence._audit.csv_table import shown_name
+import numpy as np
+
+from skinfluence._audit.csv_table import CsvTable, display_name
+from skinfluence._audit.findings import Findings, Problem
 from skinfluence.metrics import detection_report
 
 MAX_CELL = 24
 
 
-def say(text=""):
-    """Print; characters that the terminal cannot show become question marks, not an error."""
+def say(text: str = "") -> None:
+    """Print a line; characters that the terminal cannot show become question marks."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     print(text.encode(encoding, errors="replace").decode(encoding), flush=True)
 
 
-def describe_input(name, table, problem, *, is_default_label):
-    """The table and the label, before the net trains."""
-    say(
-        f"table     {name}, {count(len(table.cells), 'row')} of {count(len(table.names), 'column')}"
-    )
-    why = " (the last column; --label names another)" if is_default_label else ""
+def describe_input(name: str, table: CsvTable, problem: Problem, *, is_default_label: bool) -> None:
+    """Print the table and its label, before training starts."""
+    say(f"table     {name}: {count(len(table.cells), 'row')}, {count(len(table.names), 'column')}")
+    why = " (the last column; --label chooses another)" if is_default_label else ""
     say(f"label     {one_line(problem.label_name)}{why}")
     if problem.task == "regression":
         low, high = problem.given.min(), problem.given.max()
         say(
-            f"task      regression, from {low:.4g} to {high:.4g}"
-            " (--task classification if these are classes)"
+            f"task      regression, numbers from {low:.4g} to {high:.4g}"
+            " (use --task classification if they are classes)"
         )
     else:
         say(f"task      classification, {_class_counts(problem)}")
     if problem.n_missing:
         rows = count(problem.n_missing, "row")
-        say(f"unjudged  {rows} without a label; kept in cleaned.csv as they are")
-    if any(_looks_like_data(name) for name in table.names):
-        say("note      the first line is taken for the header, and it holds numbers")
+        say(f"skipped   {rows} without a label, kept unchanged in cleaned.csv")
+    if any(_is_number(name) for name in table.names):
+        say("note      the first line is read as the header, but it contains numbers")
 
 
-def describe_result(table, findings, *, top, output, action, n_changed):
-    """Found culprits where they are known, the most suspect rows, and where the files are."""
+def describe_result(
+    table: CsvTable,
+    findings: Findings,
+    *,
+    top: int,
+    output: Path,
+    action: str,
+    n_changed: int,
+) -> None:
+    """Print how many suspects there are, the most suspect rows, and the paths of the files."""
     numeric, nominal = findings.n_columns
     inputs = count(findings.n_inputs, "input")
-    say(f"features  {numeric} numeric, {nominal} categorical: {inputs} of the net")
+    say(f"features  {numeric} numeric, {nominal} categorical ({inputs} of the net)")
     for reason, names in findings.left_out.items():
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         say(f"left out  {one_line(shown, 80)} ({reason})")
     n_suspects, n = len(findings.suspects), len(findings.rows)
     say()
     share = f"{n_suspects / n:.1%}"
-    say(f"{n_suspects:,} suspects among {n:,} rows ({share}), in {findings.seconds:.0f} s")
+    suspects = count(n_suspects, "suspect")
+    say(f"{suspects} in {count(n, 'row')} ({share}), found in {findings.seconds:.0f} s")
     if findings.is_planted is not None:
-        say(planted_sentence(findings))
+        say(planted_sentence(findings, findings.is_planted))
     if top and n_suspects:
         say()
         for line in suspects_table(
@@ -58,28 +72,28 @@ def describe_result(table, findings, *, top, output, action, n_changed):
         ):
             say(line)
     say()
-    done = "dropped" if action == "drop" else "relabelled"
-    if n_changed < n_suspects:  # the net that did not see them says what was given
-        done += f"; {n_suspects - n_changed} have no other label suggested"
+    done = "dropped" if action == "drop" else "relabeled"
+    if n_changed < n_suspects:  # the out-of-sample prediction of the others is their given label
+        done += f"; for {n_suspects - n_changed} suspects the suggestion equals the given label"
     say(f"written   {output / 'report.html'}")
     say(f"          {output / 'suspects.csv'}  (the suspects, most suspect first)")
     say(f"          {output / 'cleaned.csv'}  ({count(n_changed, 'row')} {done})")
 
 
-def planted_sentence(findings):
-    """How many planted labels were found, beside what luck would find."""
-    found = int(findings.is_planted[findings.suspects].sum())
-    planted = int(findings.is_planted.sum())
-    luck = len(findings.suspects) * planted / len(findings.rows)
-    marks = detection_report(findings.is_planted, findings.scores)
+def planted_sentence(findings: Findings, is_planted: np.ndarray) -> str:
+    """How many planted labels were found, compared with chance."""
+    found = int(is_planted[findings.suspects].sum())
+    planted = int(is_planted.sum())
+    by_chance = len(findings.suspects) * planted / len(findings.rows)
+    report = detection_report(is_planted, findings.scores)
     return (
-        f"found {found} of {planted} planted wrong labels (random would find {luck:.0f}); "
-        f"AUC {marks['roc_auc']:.3f}, average precision {marks['average_precision']:.3f}"
+        f"found {found} of {planted} planted wrong labels (chance would find {by_chance:.0f}); "
+        f"AUC {report['roc_auc']:.3f}, average precision {report['average_precision']:.3f}"
     )
 
 
-def suspects_table(table, findings, top, width):
-    """Lines of a table of the most suspect rows, with as many of their columns as fit."""
+def suspects_table(table: CsvTable, findings: Findings, top: int, width: int) -> list[str]:
+    """Lines that show the most suspect rows, with as many of their columns as fit."""
     chosen = findings.suspects[:top]
     columns = [
         ("row", [str(findings.rows[i] + 1) for i in chosen]),
@@ -89,42 +103,43 @@ def suspects_table(table, findings, top, width):
     ]
     if findings.is_planted is not None:
         columns.append(("planted", ["yes" if findings.is_planted[i] else "no" for i in chosen]))
-    ours = len(columns)
+    n_added = len(columns)
     left_out = {name for names in findings.left_out.values() for name in names}
     for position in range(len(table.names)):
-        name = shown_name(table, position)
+        name = display_name(table, position)
         if position != findings.problem.label and name not in left_out:
             columns.append((name, [table.cells[findings.rows[i]][position] for i in chosen]))
-    blocks, used = [], 0
+    blocks: list[list[str]] = []
+    used = 0
     for number, (name, cells) in enumerate(columns):
         block = _block(name, cells)
-        if number >= ours and used + len(block[0]) + 2 > width:
+        if number >= n_added and used + len(block[0]) + 2 > width:
             break
         blocks.append(block)
         used += len(block[0]) + 2
     return ["  ".join(parts).rstrip() for parts in zip(*blocks, strict=True)]
 
 
-def count(number, noun):
-    """1 row, 2 rows."""
+def count(number: int, noun: str) -> str:
+    """A number with its noun: "1 row", "2 rows"."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def one_line(text, width=MAX_CELL):
-    """Text that cannot upset a terminal: no control characters, no line ends, not too long."""
+def one_line(text: str, width: int = MAX_CELL) -> str:
+    """Text that is safe to print: no control characters, no line ends, at most `width` long."""
     text = "".join(char if char.isprintable() else " " for char in text.strip())
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def _block(name, cells):
-    """One column, all lines of one width; numbers stand to the right."""
+def _block(name: str, cells: Sequence[str]) -> list[str]:
+    """Lines of one column, all of the same width; numbers are aligned to the right."""
     name, cells = one_line(name), [one_line(cell) for cell in cells]
     width = max(map(len, [name, *cells]))
     is_right = all(cell.lstrip("+-").replace(".", "", 1).isdigit() for cell in cells if cell)
     return [text.rjust(width) if is_right else text.ljust(width) for text in [name, *cells]]
 
 
-def _class_counts(problem):
+def _class_counts(problem: Problem) -> str:
     labels, counts = [], []
     for label in problem.spelling:
         labels.append(one_line(label))
@@ -134,7 +149,7 @@ def _class_counts(problem):
     return f"{len(pairs)} classes: {', '.join(pairs[:5])}{more}"
 
 
-def _looks_like_data(name):
+def _is_number(name: str) -> bool:
     try:
         float(name)
     except ValueError:

@@ -68,17 +68,17 @@ class FoldNet:
 
     def means(self, methods: Sequence[Method], X: Rows, y: Any) -> list[Mean]:
         """Each method fitted to the training rows: its plain mean over the checkpoints."""
-        case = self._case(self.states, X, y)
+        case = self._case(self.functional(), self.states, X, y)
         return [Mean(method.member_scores(case)) for method in methods]
 
     def functional(self) -> FunctionalNet:
         """Return the net as a function of its parameters."""
         return FunctionalNet(self.net, self.parameters)
 
-    def _case(self, states: Sequence[State], X: Rows, y: Any) -> Case:
+    def _case(self, fnet: FunctionalNet, states: Sequence[State], X: Rows, y: Any) -> Case:
         members = [Member(state) for state in states]
         rng = np.random.RandomState(self.seed)
-        return Case(self.functional(), members, X, y, self.codes, self.reference, rng)
+        return Case(fnet, members, X, y, self.codes, self.reference, rng)
 
     def _predictions(self, X: Rows) -> list[np.ndarray]:
         found = [predicted_outputs(at, X, self.codes is not None) for at in self._checkpoints()]
@@ -91,10 +91,11 @@ class FoldNet:
 
     def _label_influences(self, X: Rows) -> list[np.ndarray]:
         """Class-wise influence under each label, per checkpoint; only differences count."""
-        found = []
-        for state in self.states:
-            case = self._case([state], X, None)
-            found.append(_CLASSWISE.member_scores(case).label_scores(case.fnet, X, self.codes)[0])
+        found, codes, fnet = [], self.codes, self.functional()
+        assert codes is not None
+        for state in self.states:  # one checkpoint and its directions in memory at a time
+            scores = _CLASSWISE.member_scores(self._case(fnet, [state], X, None))
+            found.append(scores.label_scores(fnet, X, codes)[0])
         return [v - v.mean(1, keepdims=True) for v in found]
 
     def _distribution(self, influences: list[np.ndarray]) -> np.ndarray:

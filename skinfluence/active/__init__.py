@@ -1,8 +1,9 @@
 """Active learning: which unlabelled rows are worth a label.
 
-Two utilities of a row, both from one fitted net: how easily its predicted label flips
-(`least_disagree_metric`), and how much its label would move the loss on reference rows
-(`influence_query_scores`); and a query strategy for each, called as those of scikit-activeml are.
+There are two utilities of an unlabeled row, both computed from one fitted net: how easily its
+predicted label flips (`least_disagree_metric`), and how much its label would change the loss on
+reference rows (`influence_query_scores`). Each has a query strategy with the interface of
+scikit-activeml.
 """
 
 from skinfluence.active._ldm import least_disagree_metric

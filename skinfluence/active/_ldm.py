@@ -30,21 +30,20 @@ def least_disagree_metric(
     net: Any,
     X: Any,
     *,
-    reference: Any = None,
+    X_val: Any = None,
     sigmas: Any = None,
     n_draws: int = 10,
     parameters: str | list[str] | None = None,
     random_state: Any = None,
 ) -> np.ndarray:
-    """How little a net has to change before a row's predicted label does: its LDM [1]_.
+    """Least disagree metric (LDM): how little a net must change to flip a row's label [1]_.
 
-    Weights of the last layer are drawn from N(w, σ²), for each σ a few times. A draw disagrees
-    with the net on some share of the reference rows; a row's metric is the least such share among
-    the draws that change the row's own label. Small: easily flipped, near the decision boundary,
-    worth a label.
+    The weights of the last layer are drawn from N(w, σ²), a few times for each σ. Each draw
+    disagrees with the net on some share of the reference rows. The metric of a row is the smallest
+    such share among the draws that change the row's own label. A small value means that the row
+    lies near the decision boundary and is worth a label.
 
-    Only forward passes, and where the last layer is linear only of that layer: what enters it is
-    computed once.
+    It takes forward passes only. If the last layer is linear, its inputs are computed once.
 
     Parameters
     ----------
@@ -52,15 +51,16 @@ def least_disagree_metric(
         Fitted; of a scorer, its ``estimator_``.
     X : array-like of shape (n_samples, ...), DataFrame, Tensor, dict of arrays or Dataset
         Rows; no labels needed.
-    reference : like X, default=None
-        Rows over which shares of changed labels are taken; None: X.
+    X_val : like X, default=None
+        Reference rows over which shares of changed labels are computed. None: X.
     sigmas : array-like of shape (n_sigmas,), default=None
-        Standard deviations, in the units of the weights; None: 51 from 1e-5 to 1, on a log grid.
+        Standard deviations, in the units of the weights. None: 51 values from 1e-5 to 1, on a log
+        grid.
     n_draws : int, default=10
         Draws for each σ.
     parameters : str or list of str, default=None
-        Globs over the names of the parameters that are drawn. None: those of the layer that is
-        called last.
+        Globs over the names of the parameters to draw. None: those of the layer that is called
+        last.
     random_state : int, RandomState instance or None, default=None
         Seeds the draws.
 
@@ -74,12 +74,12 @@ def least_disagree_metric(
     TypeError
         When `net` is neither a skorch net nor a scorer.
     ValueError
-        When it is no classifier, a σ is not positive, or no parameter matches.
+        When it is not a classifier, a σ is not positive, or no parameter matches.
 
     Notes
     -----
-    Differs from [1]_: the number of draws for each σ is fixed. There, drawing goes on until the
-    metric of no row has fallen for ten draws, which takes more draws the more rows there are.
+    Differs from [1]_: the number of draws for each σ is fixed. In [1]_, drawing continues until
+    ten draws have not lowered the metric of any row, which takes more draws for more rows.
 
     References
     ----------
@@ -101,8 +101,8 @@ def least_disagree_metric(
     owner, net = _net_of(net)
     dtype = FunctionalNet(net).dtype
     rows = [cast(read_input(owner, X), dtype)]
-    if reference is not None:
-        rows.append(cast(read_input(owner, reference, "reference"), dtype))
+    if X_val is not None:
+        rows.append(cast(read_input(owner, X_val, "X_val"), dtype))
     chosen = last_parameters(net, rows[0]) if parameters is None else parameters
     fnet = FunctionalNet(net, chosen)
     generator = torch.Generator().manual_seed(draw_seed(random_state))
@@ -136,7 +136,7 @@ def _check_sigmas(sigmas: Any) -> np.ndarray:
 
 
 def _net_of(net: Any) -> tuple[BaseEstimator, NeuralNet]:
-    """Return what knows the columns of X (of a net nothing does), and the net itself."""
+    """Return the estimator that X is checked against, and the net itself."""
     owner = net if isinstance(net, InfluenceScorer) else BaseEstimator()
     if isinstance(net, InfluenceScorer):
         check_is_fitted(net)
@@ -149,8 +149,8 @@ def _net_of(net: Any) -> tuple[BaseEstimator, NeuralNet]:
     check_is_fitted(net)
     if not is_classifier(net):
         raise ValueError(
-            f"net is a {type(net).__name__}, but only a classifier's labels can flip; give a "
-            "skorch.NeuralNetClassifier or another classifier."
+            f"net is a {type(net).__name__}, which predicts no labels; give a classifier, such as "
+            "skorch.NeuralNetClassifier."
         )
     return owner, net
 
@@ -175,12 +175,12 @@ def last_parameters(net: NeuralNet, X: Rows) -> list[str]:
         fnet.outputs(fnet.params, next(iter(fnet.batches(X)))[0])
     if not finished:
         raise ValueError(
-            "no layer with trainable parameters is called by the net's module, so none is its "
-            "last; name what is to be drawn: parameters='head.*'."
+            "the net's module calls no layer with trainable parameters, so it has no last layer. "
+            "Name the parameters to draw, for example parameters='head.*'."
         )
     last = finished[-1]
-    # Of the whole module only what it holds itself; of a part also what is nested in it, such as
-    # the projection of an attention layer, which is not called as a module.
+    # For the whole module, only its own parameters. For a layer, also the nested ones, such as the
+    # projection of an attention layer, which is not called as a module.
     return [f"{last}.*"] if last else [n for n, _ in layers[last].named_parameters(recurse=False)]
 
 
@@ -194,7 +194,7 @@ def _draws(fnet: FunctionalNet, sigma: float, number: int, generator: torch.Gene
 
 
 def _labeller(fnet: FunctionalNet, net: NeuralNet, X: Rows) -> Labeller:
-    """Return what predicts the labels of X at stacked weights: at once if only a last Linear."""
+    """Return a function from stacked weights to the labels of X, the fastest one that applies."""
     layers = dict(fnet.shell.named_modules())
     owners = {name.rpartition(".")[0] for name in fnet.params}
     name = owners.pop()
@@ -206,7 +206,7 @@ def _labeller(fnet: FunctionalNet, net: NeuralNet, X: Rows) -> Labeller:
 
 
 def entering(net: NeuralNet, layer: str, X: Rows) -> Tensor | None:
-    """Return what enters the last layer, (n, n_units); None where more comes after it."""
+    """Return the inputs of the last layer, (n, n_units); None if another layer follows it."""
     try:
         embed, _ = split_head(net, layer)
         E = torch.as_tensor(embed(X))
@@ -216,7 +216,7 @@ def entering(net: NeuralNet, layer: str, X: Rows) -> Tensor | None:
 
 
 class _LastLinear:
-    """Labels at many values of a last linear layer, all by one product."""
+    """Labels at many weights of a last linear layer, by one matrix product."""
 
     def __init__(self, fnet: FunctionalNet, net: NeuralNet, name: str, E: Tensor) -> None:
         self.fnet, self.net, self.E = fnet, net, E
@@ -242,7 +242,7 @@ class _LastLinear:
 
 
 class _Whole:
-    """Labels at many values of any weights, one pass through the whole net for each."""
+    """Labels at many weights of any layers, by one pass through the whole net for each."""
 
     def __init__(self, fnet: FunctionalNet, net: NeuralNet, X: Rows) -> None:
         self.fnet, self.net, self.X = fnet, net, X

@@ -1,4 +1,4 @@
-"""What the query strategies share: labels that are missing, candidates, batches."""
+"""Shared by the query strategies: missing labels, candidates and batches."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from skinfluence.active._utility import probabilities
 
 
 class PoolQuery(Estimator):
-    """Base of the query strategies: fit on the labelled rows, rank the others, take a batch."""
+    """Base class of the query strategies: fit on labeled rows, rank the others, take a batch."""
 
     spread: int
     missing_label: Any
     random_state: Any
 
     @abstractmethod
-    def _ask(
-        self, rows: Any, labelled: np.ndarray, y: np.ndarray, pool: Any, seed: int, reference: Any
+    def _utilities(
+        self, rows: Any, labeled: np.ndarray, y: np.ndarray, pool: Any, seed: int, reference: Any
     ) -> tuple[NeuralNet, np.ndarray]:
-        """Return a net fitted on the labelled rows, and the utility of each row of the pool."""
+        """Return a net fitted on the labeled rows, and the utility of each row of the pool."""
 
-    def _answer(
+    def _query(
         self,
         X: Any,
         y: Any,
@@ -46,16 +46,15 @@ class PoolQuery(Estimator):
         check_number("batch_size", batch_size)
         check_number("spread", self.spread)
         rows = check_rows(self, X, reset=True)
-        y, unlabelled = _split_labels(y, n_rows(rows), self.missing_label)
-        pool, at, n_answer = self._pool(rows, unlabelled, candidates)
+        y, unlabeled = _split_labels(y, n_rows(rows), self.missing_label)
+        pool, at, n_answer = self._pool(rows, unlabeled, candidates)
         if batch_size > len(at):
             raise ValueError(
-                f"batch_size={batch_size!r} is larger than the number of candidates, {len(at)}; "
-                "give a smaller one."
+                f"batch_size={batch_size!r} is larger than the number of candidates, {len(at)}."
             )
         rng = check_random_state(self.random_state)
         seed = draw_seed(rng)
-        net, utility = self._ask(rows, np.flatnonzero(~unlabelled), y, pool, seed, reference)
+        net, utility = self._utilities(rows, np.flatnonzero(~unlabeled), y, pool, seed, reference)
         taken = self._batch(net, utility, pool, batch_size, rng)
         if not return_utilities:
             return at[taken]
@@ -73,7 +72,7 @@ class PoolQuery(Estimator):
         batch_size: int,
         rng: np.random.RandomState,
     ) -> np.ndarray:
-        """Choose among the best: positions in the pool, the best first."""
+        """Choose a batch among the best rows: positions in the pool, best first."""
         best_first = np.lexsort((rng.random_sample(len(utility)), -utility))  # ties at random
         if self.spread == 1 or batch_size == 1:
             return best_first[:batch_size]
@@ -82,30 +81,30 @@ class PoolQuery(Estimator):
         return among[_seeding(E, batch_size, rng)]
 
     def _pool(
-        self, rows: Any, unlabelled: np.ndarray, candidates: Any
+        self, rows: Any, unlabeled: np.ndarray, candidates: Any
     ) -> tuple[Any, np.ndarray, int]:
-        """Return the candidates, their indices in the answer, and the length of that."""
+        """Return the candidates, their columns in the utilities, and the number of columns."""
         if candidates is not None and _is_index(candidates):
-            at = _check_index(np.asarray(candidates), unlabelled)
+            at = _check_index(np.asarray(candidates), unlabeled)
         elif candidates is not None:
             pool = check_rows(self, candidates, reset=False, name="candidates")
             return pool, np.arange(n_rows(pool)), n_rows(pool)
         else:
-            at = np.flatnonzero(unlabelled)
+            at = np.flatnonzero(unlabeled)
         if not len(at):
             raise ValueError(
-                "there is no unlabelled row to ask about: no entry of y equals "
-                f"missing_label={self.missing_label!r} (in an array of text a NaN is the text "
-                "'nan'; give dtype=object)."
+                "there is no unlabeled row to choose from: no entry of y equals "
+                f"missing_label={self.missing_label!r} (in an array of strings, NaN becomes the "
+                "string 'nan'; use dtype=object)."
                 if candidates is None
-                else "candidates is empty; give at least one, or None for all unlabelled rows."
+                else "candidates is empty; give at least one, or None for all unlabeled rows."
             )
-        return take(rows, at), at, len(unlabelled)
+        return take(rows, at), at, len(unlabeled)
 
 
 def _split_labels(y: Any, n: int, missing_label: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the labels there are, and which of n rows have none."""
-    # Of a list with a NaN among its strings, numpy would make the string "nan".
+    """Return the known labels, and a mask of the rows without one."""
+    # numpy would turn a NaN in a list of strings into the string "nan".
     y = np.asarray(y, dtype=object if isinstance(y, list | tuple) else None)
     if y.shape != (n,):
         raise ValueError(
@@ -118,10 +117,10 @@ def _split_labels(y: Any, n: int, missing_label: Any) -> tuple[np.ndarray, np.nd
     if missing.all():
         raise ValueError(
             f"no row has a label: all {n} entries of y are missing_label={missing_label!r}. Label "
-            "some rows of at least two classes first, chosen at random, say."
+            "some rows of at least two classes first, for example random ones."
         )
     labels = check_labels(y[~missing], int((~missing).sum()))
-    # Beside a NaN, whole numbers had to be floats; those are taken for numbers, not for classes.
+    # NaN forces integer labels to floats, which would be taken for a regression target.
     whole = labels.dtype.kind == "f" and (labels == labels.round()).all()
     return labels.astype(np.int64) if whole else labels, missing
 
@@ -131,8 +130,8 @@ def _is_index(candidates: Any) -> bool:
     return is_array and np.ndim(candidates) == 1
 
 
-def _check_index(candidates: np.ndarray, unlabelled: np.ndarray) -> np.ndarray:
-    n = len(unlabelled)
+def _check_index(candidates: np.ndarray, unlabeled: np.ndarray) -> np.ndarray:
+    n = len(unlabeled)
     if candidates.dtype.kind == "b" and len(candidates) == n:
         candidates = np.flatnonzero(candidates)
     candidates = candidates.astype(np.int64) if not len(candidates) else candidates
@@ -140,15 +139,15 @@ def _check_index(candidates: np.ndarray, unlabelled: np.ndarray) -> np.ndarray:
     if not whole or (candidates < 0).any() or (candidates >= n).any():
         raise ValueError(
             f"candidates={candidates!r}: expected indices from 0 to {n - 1}, a mask of shape "
-            f"({n},), or rows like those of X."
+            f"({n},), or rows with the columns of X."
         )
     if len(np.unique(candidates)) < len(candidates):
-        raise ValueError("candidates has an index more than once; give np.unique(candidates).")
-    if not unlabelled[candidates].all():
-        known = candidates[~unlabelled[candidates]]
+        raise ValueError("candidates contains an index more than once; give np.unique(candidates).")
+    if not unlabeled[candidates].all():
+        known = candidates[~unlabeled[candidates]]
         raise ValueError(
-            f"candidates has {len(known)} rows that have a label already, the first at "
-            f"{known[0]}; leave them out."
+            f"candidates contains {len(known)} rows that already have a label, the first at index "
+            f"{known[0]}; remove them."
         )
     return candidates
 
@@ -160,10 +159,10 @@ def _seeding(E: np.ndarray, number: int, rng: np.random.RandomState) -> np.ndarr
     nearest = np.full(len(E), np.inf)
     while len(chosen) < number:
         nearest = np.minimum(nearest, 1 - E @ E[chosen[-1]])
-        nearest[nearest < 1e-6] = 0  # the rounding of a copy's distance
+        nearest[nearest < 1e-6] = 0  # rounding errors of duplicates
         nearest[chosen] = 0
         weights = nearest.astype(float) ** 2
-        if not weights.any():  # copies only: the best of the rest
+        if not weights.any():  # only duplicates are left: take the best of them
             rest = np.setdiff1d(np.arange(len(E)), chosen)
             return np.array(chosen + rest[: number - len(chosen)].tolist())
         chosen.append(int(rng.choice(len(E), p=weights / weights.sum())))
@@ -171,7 +170,7 @@ def _seeding(E: np.ndarray, number: int, rng: np.random.RandomState) -> np.ndarr
 
 
 def _features(net: NeuralNet, pool: Any) -> np.ndarray:
-    """What enters a last linear layer, (n, n_units); probabilities where no such layer is last."""
+    """Inputs of a last linear layer, (n, n_units), or probabilities if it is not linear."""
     X = cast(pool, FunctionalNet(net).dtype)
     layer = last_parameters(net, X)[0].rpartition(".")[0]
     E = entering(net, layer, X)

@@ -1,4 +1,4 @@
-"""Query strategies: fit on the labelled rows, rank the others, choose a batch."""
+"""The two query strategies: fit on the labeled rows, rank the others, choose a batch."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from skinfluence.nets import TabularClassifier
 
 
 class InfluenceQuery(PoolQuery):
-    """Ask for the labels that would move the reference loss: influence as a query strategy.
+    """Query the labels that would change the reference loss most.
 
-    An :class:`~skinfluence.InfluenceScorer` is fitted on the labelled rows at each query, and the
-    rows of greatest utility (`influence_query_scores`) are asked for [1]_. `query` is called as
-    those of scikit-activeml's pool strategies are, which is not needed.
+    At each query, an :class:`~skinfluence.InfluenceScorer` is fitted on the labeled rows, and the
+    rows with the largest `influence_query_scores` are chosen [1]_. `query` has the interface of
+    scikit-activeml's pool strategies; scikit-activeml itself is not needed.
 
     Parameters
     ----------
@@ -35,13 +35,13 @@ class InfluenceQuery(PoolQuery):
     aggregate : {"predicted", "expected", "worst"}, default="predicted"
         See :func:`influence_query_scores`.
     spread : int, default=5
-        A batch is spread over the ``spread * batch_size`` best rows, drawn by k-means++ seeding on
-        the cosine distance of what enters the net's last layer: the best rows are much alike. 1
-        takes just the best.
+        A batch is drawn from the ``spread * batch_size`` best rows, by k-means++ seeding on the
+        cosine distance of the inputs of the net's last layer, since the best rows are often alike.
+        1 takes the best rows.
     missing_label : object, default=np.nan
-        What stands in y for no label; NaN, None and pandas' NA are one.
+        Value in y that means "no label"; NaN, None and pandas' NA are equivalent.
     random_state : int, RandomState instance or None, default=None
-        Seeds the spread and ties, and a scorer that has no seed of its own.
+        Seeds the drawing of the batch, ties, and a scorer without a seed.
 
     References
     ----------
@@ -88,7 +88,7 @@ class InfluenceQuery(PoolQuery):
         X_val: Any = None,
         y_val: Any = None,
     ) -> Any:
-        """Choose the rows whose labels to ask for.
+        """Choose the rows to label next.
 
         Parameters
         ----------
@@ -100,12 +100,12 @@ class InfluenceQuery(PoolQuery):
             Rows to choose from: indices into X, a mask of shape (n_samples,), or rows like X's.
             None: the rows without a label.
         batch_size : int, default=1
-            How many to choose.
+            Number of rows to choose.
         return_utilities : bool, default=False
             Whether to return the utilities as well.
         X_val, y_val : like X and y, default=None
-            Trusted reference rows, all labelled. None: the labelled rows themselves, as a split
-            would take them from the few rows that the net learns from.
+            Trusted reference rows, all labeled. None: the labeled rows themselves, since a split
+            would take some of the few rows that the net can learn from.
 
         Returns
         -------
@@ -121,10 +121,10 @@ class InfluenceQuery(PoolQuery):
             When no row has a label, none is left to ask for, or fewer than `batch_size`.
         """
         reference = X_val, y_val
-        return self._answer(X, y, candidates, batch_size, return_utilities, reference)
+        return self._query(X, y, candidates, batch_size, return_utilities, reference)
 
-    def _ask(
-        self, rows: Any, labelled: np.ndarray, y: np.ndarray, pool: Any, seed: int, reference: Any
+    def _utilities(
+        self, rows: Any, labeled: np.ndarray, y: np.ndarray, pool: Any, seed: int, reference: Any
     ) -> tuple[NeuralNet, np.ndarray]:
         check_aggregate(self.aggregate)
         scorer = InfluenceScorer() if self.scorer is None else clone(self.scorer)
@@ -138,15 +138,15 @@ class InfluenceQuery(PoolQuery):
         pass_seed(seed, scorer)
         X_val, y_val = reference
         if X_val is None and y_val is None:
-            X_val, y_val = take(rows, labelled), y
-        scorer.fit(take(rows, labelled), y, X_val=X_val, y_val=y_val)
+            X_val, y_val = take(rows, labeled), y
+        scorer.fit(take(rows, labeled), y, X_val=X_val, y_val=y_val)
         return scorer.estimator_, influence_query_scores(scorer, pool, aggregate=self.aggregate)
 
 
 class LDMQuery(PoolQuery):
     """Ask for the labels of the rows that flip most easily: least disagree metric [1]_.
 
-    A net is fitted on the labelled rows at each query, and rows of the least metric
+    A net is fitted on the labeled rows at each query, and rows of the least metric
     (:func:`least_disagree_metric`, its shares taken over all of X) are asked for. `query` is
     called as those of scikit-activeml's pool strategies are, which is not needed.
 
@@ -210,7 +210,7 @@ class LDMQuery(PoolQuery):
         batch_size: int = 1,
         return_utilities: bool = False,
     ) -> Any:
-        """Choose the rows whose labels to ask for.
+        """Choose the rows to label next.
 
         Parameters
         ----------
@@ -222,7 +222,7 @@ class LDMQuery(PoolQuery):
             Rows to choose from: indices into X, a mask of shape (n_samples,), or rows like X's.
             None: the rows without a label.
         batch_size : int, default=1
-            How many to choose.
+            Number of rows to choose.
         return_utilities : bool, default=False
             Whether to return the utilities, minus the metric, as well.
 
@@ -238,14 +238,14 @@ class LDMQuery(PoolQuery):
         ValueError
             When no row has a label, none is left to ask for, or fewer than `batch_size`.
         """
-        return self._answer(X, y, candidates, batch_size, return_utilities)
+        return self._query(X, y, candidates, batch_size, return_utilities)
 
-    def _ask(
-        self, rows: Any, labelled: np.ndarray, y: np.ndarray, pool: Any, seed: int, reference: Any
+    def _utilities(
+        self, rows: Any, labeled: np.ndarray, y: np.ndarray, pool: Any, seed: int, reference: Any
     ) -> tuple[NeuralNet, np.ndarray]:
         given = TabularClassifier() if self.estimator is None else self.estimator
         asked = clone(self).set_params(estimator=given, random_state=seed)
-        table = read_table(asked, take(rows, labelled), y, None, None)
+        table = read_table(asked, take(rows, labeled), y, None, None)
         if isinstance(table.net, FrozenEstimator):
             net = table.net.estimator
         else:
@@ -255,7 +255,7 @@ class LDMQuery(PoolQuery):
         metric = least_disagree_metric(
             net,
             pool,
-            reference=rows,
+            X_val=rows,
             sigmas=self.sigmas,
             n_draws=self.n_draws,
             random_state=seed,

@@ -1,4 +1,4 @@
-"""Influence of a row whose label is not known yet."""
+"""Influence of a row whose label is not yet known."""
 
 from __future__ import annotations
 
@@ -17,24 +17,23 @@ _AGGREGATES = ("predicted", "expected", "worst")
 def influence_query_scores(
     scorer: InfluenceScorer, X: Any, *, aggregate: str = "predicted"
 ) -> np.ndarray:
-    """Utility of a label for each row: its influence on the reference loss, over its labels.
+    """Utility of labeling each row: its influence on the reference loss, over possible labels.
 
-    ``scorer.transform(X)`` says of each row and each label how much the target (by default the
-    loss on the reference rows) would fall if the row were added under that label. The label is not
-    known yet, so the scores s(c) of a row are made one number, with the probabilities p(c) that
-    the net predicts.
+    Let s(c) be the score of a row under label c, by ``scorer.transform(X)``: how much the target
+    (by default the loss on the reference rows) would fall if the row were added with that label.
+    Let p(c) be the net's predicted probability of that label. Since the label is unknown, the
+    scores are combined into one number per row.
 
     Parameters
     ----------
     scorer : InfluenceScorer
-        Fitted, for classes.
+        Fitted scorer of a classifier.
     X : array-like of shape (n_samples, ...), DataFrame, Tensor, dict of arrays or Dataset
         Rows; no labels needed.
     aggregate : {"predicted", "expected", "worst"}, default="predicted"
         "predicted": the score under the most probable label (the pseudo-label of [1]_).
-        "expected": ``Σ p(c) |s(c)|``, how far the loss is expected to move, up or down.
-        "worst": the least score over the labels, what the row helps in any case. It is highest
-        for rows that tell the net nothing.
+        "expected": ``Σ p(c) |s(c)|``, the expected change of the loss, up or down.
+        "worst": the lowest score over the labels. It is highest for rows that are uninformative.
 
     Returns
     -------
@@ -44,14 +43,14 @@ def influence_query_scores(
     Raises
     ------
     TypeError
-        When `scorer` is no InfluenceScorer.
+        When `scorer` is not an InfluenceScorer.
     ValueError
-        When there is no such `aggregate`.
+        When `aggregate` is unknown.
 
     Notes
     -----
-    The expected score itself, Σ p(c) s(c), is no choice: for a loss that is minus a log-likelihood
-    the gradients of a row average to zero under the net's own probabilities, and so do its scores.
+    The expected score Σ p(c) s(c) is not offered because it is zero: for a negative log-likelihood,
+    the gradients of a row average to zero under the net's own probabilities.
 
     References
     ----------

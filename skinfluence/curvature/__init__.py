@@ -1,7 +1,8 @@
-"""Curvature: v -> u = (M + λI)^-1 v, M the Hessian of the mean training loss or a stand-in for it.
+"""Curvatures: solvers for u = (M + λI)^-1 v.
 
-A curvature looks at the training rows once (`prepare`) and then solves for as many directions as
-it is given. None of them is the default: plain inner products are M + λI = I.
+M is the Hessian of the mean training loss, or an approximation of it. A curvature reads the
+training rows once (`prepare`) and then solves for any number of directions v. Without a curvature,
+scores are plain inner products: M + λI is replaced by the identity.
 """
 
 from skinfluence.curvature._base import Curvature, check_curvature

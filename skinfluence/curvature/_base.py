@@ -1,4 +1,4 @@
-"""What a curvature is: it looks at the training rows once, then solves for any direction."""
+"""The interface of a curvature, and what the curvatures share: products, damping, flat vectors."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from torch.nn.utils.parametrizations import _WeightNorm
 
 from skinfluence._core.gradients import Directions, ggnvp, hvp
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.pairs import Solve
 from skinfluence._core.states import Params
 from skinfluence._core.tensors import Rows
 
-Solve = Callable[[Directions], Directions]
 Bar = Callable[..., Iterable[Any]]  # (items, desc, total=None) -> items, with a progress bar
 
 
@@ -28,17 +28,57 @@ def silent(items: Iterable[Any], desc: str, total: int | None = None) -> Iterabl
 
 
 class Curvature(ABC, BaseEstimator):
-    """Base of the curvatures."""
+    """Base class of the curvatures.
+
+    A subclass implements `prepare`. Its parameters are those of its constructor, as in
+    scikit-learn.
+    """
 
     @abstractmethod
     def prepare(
         self, fnet: FunctionalNet, X: Rows, y: Any, rng: np.random.RandomState, bar: Bar = silent
     ) -> Solve:
-        """Look at the training rows; return what solves for directions, an object that pickles."""
+        """Read the training rows and return a solver.
+
+        Parameters
+        ----------
+        fnet : FunctionalNet
+            A fitted net as pure functions of its parameters.
+        X : array, tensor, or dict or tuple of them, of shape (n_samples, ...)
+            Training rows.
+        y : array of shape (n_samples, ...)
+            Labels, as the net's criterion takes them.
+        rng : RandomState
+            Seeds a curvature that draws labels or batches.
+        bar : callable
+            Called as ``bar(items, description, total)``; returns the items, with a progress bar.
+
+        Returns
+        -------
+        solve : callable
+            Maps directions v to u = (M + λI)^-1 v. Directions are a dict of tensors, one per
+            parameter, of shape (n_directions, *shape of the parameter). The solver can be pickled.
+        """
 
 
 def check_curvature(curvature: Any) -> Curvature | None:
-    """Return the curvature to use for a `curvature=` argument; None is the identity."""
+    """Check a `curvature=` argument.
+
+    Parameters
+    ----------
+    curvature : Curvature or None
+        None stands for the identity.
+
+    Returns
+    -------
+    curvature : Curvature or None
+        The argument, unchanged.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a curvature nor None.
+    """
     if curvature is not None and not isinstance(curvature, Curvature):
         raise TypeError(
             f"curvature={curvature!r}: expected an instance from skinfluence.curvature, such as "
@@ -48,15 +88,15 @@ def check_curvature(curvature: Any) -> Curvature | None:
 
 
 class Product:
-    """Products of the matrix of the mean loss over rows with a vector."""
+    """Products of a vector with M, the Hessian or Gauss-Newton matrix of the mean loss."""
 
     def __init__(self, matrix: str, fnet: FunctionalNet, X: Rows, y: Any) -> None:
         if matrix not in ("hessian", "ggn"):
             raise ValueError(f"matrix={matrix!r}: expected 'hessian' or 'ggn'.")
         if matrix == "hessian" and fnet.contains(_WeightNorm):
             raise ValueError(
-                "matrix='hessian' on a net with weight_norm: torch's double backward of it is "
-                "wrong (2.13); use matrix='ggn'."
+                "matrix='hessian' does not work with weight_norm, whose second derivative is wrong "
+                "in torch 2.13; use matrix='ggn'."
             )
         self.matrix, self.fnet, self.X, self.y = matrix, fnet, X, y
 
@@ -67,37 +107,40 @@ class Product:
 
 
 def read_damping(curvature: Any, *, positive: bool = False) -> float | None:
-    """Return the number, or None for "auto", which is the published one."""
+    """Return the damping as a number, or None for "auto"."""
     return None if curvature.damping == "auto" else check_damping(curvature, " or 'auto'", positive)
 
 
 def check_damping(curvature: Any, otherwise: str = "", positive: bool = False) -> float:
-    """Return the number; raise where it is none, naming what may stand `otherwise`."""
+    """Return the damping; raise ValueError unless it is a number, and say what else is allowed."""
     value = curvature.damping
-    if not (isinstance(value, Real) and np.isfinite(value) and value >= 0) or (
-        positive and value == 0
-    ):
+    number: Any = value if isinstance(value, Real) else np.nan
+    if not (np.isfinite(number) and number >= 0) or (positive and number == 0):
         raise ValueError(
             f"{type(curvature).__name__}(damping={value!r}): expected a finite number, "
             f"{'above 0' if positive else '0 or more'}{otherwise}."
         )
-    return float(value)
+    return float(number)
 
 
 def each(V: Directions) -> Iterator[Params]:
+    """Iterate over single directions."""
     count = len(next(iter(V.values())))
     return ({name: v[k] for name, v in V.items()} for k in range(count))
 
 
-def stack(found: list[Params]) -> Directions:
-    return {name: torch.stack([u[name] for u in found]) for name in found[0]}
+def stack(solutions: list[Params]) -> Directions:
+    """Join single directions; the inverse of `each`."""
+    return {name: torch.stack([u[name] for u in solutions]) for name in solutions[0]}
 
 
 def flat(u: Params) -> Tensor:
+    """One vector of all parameters."""
     return torch.cat([value.flatten() for value in u.values()])
 
 
 def unflat(like: Params, vector: Tensor) -> Params:
+    """Split a vector into the shapes of `like`; the inverse of `flat`."""
     chunks = vector.split([p.numel() for p in like.values()])
     pairs = zip(like.items(), chunks, strict=True)
     return {name: chunk.reshape(p.shape) for (name, p), chunk in pairs}

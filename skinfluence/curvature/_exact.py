@@ -1,4 +1,4 @@
-"""The dense matrix: for small nets, and to judge the others by."""
+"""The dense matrix, factorized: for small nets, and as a reference for the approximations."""
 
 from __future__ import annotations
 
@@ -10,31 +10,34 @@ from torch import Tensor
 
 from skinfluence._core.gradients import Directions
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.pairs import Solve
 from skinfluence._core.tensors import Rows
 from skinfluence.curvature._base import (
     Bar,
     Curvature,
     Product,
-    Solve,
     check_damping,
     flat,
     silent,
     unflat,
 )
 
-_DENSE = 20_000  # parameters up to which a dense matrix is made: 3.2 GB of float64
+MAX_PARAMETERS = 20_000  # a dense float64 matrix of this size takes 3.2 GB
 
 
 class Exact(Curvature):
-    """Dense matrix, solved in float64: for small nets, and to judge the others by.
+    """Dense matrix, solved in float64.
+
+    For nets with at most 20,000 parameters, and as a reference for the approximations. It takes one
+    pass over the training rows per parameter [1]_.
 
     Parameters
     ----------
     matrix : {"hessian", "ggn"}, default="hessian"
-        The Hessian of the mean loss, or its generalised Gauss-Newton part, which has no negative
-        eigenvalues also where the net is not convex in its parameters.
+        "hessian" is the Hessian of the mean loss. "ggn" is its generalized Gauss-Newton part, which
+        has no negative eigenvalues even where the loss is not convex in the parameters.
     damping : float, default=1e-3
-        Added to the diagonal.
+        λ, added to the diagonal.
 
     References
     ----------
@@ -54,30 +57,30 @@ class Exact(Curvature):
     def prepare(
         self, fnet: FunctionalNet, X: Rows, y: Any, rng: np.random.RandomState, bar: Bar = silent
     ) -> Solve:
-        """Form and factorise the matrix."""
+        """Compute and factorize the matrix; see :meth:`Curvature.prepare`."""
         damping = check_damping(self)
         size = sum(p.numel() for p in fnet.params.values())
-        if size > _DENSE:
+        if size > MAX_PARAMETERS:
             raise ValueError(
-                f"Exact forms a dense matrix of {size} x {size} numbers; up to {_DENSE} parameters "
-                "it is willing to: use CG(), or fewer parameters=."
+                f"Exact would form a dense matrix of {size} x {size} numbers, but its limit is "
+                f"{MAX_PARAMETERS} parameters; use CG(), or select fewer with parameters=."
             )
         times = Product(self.matrix, fnet, X, y)
         eye = torch.eye(size, dtype=fnet.dtype, device=fnet.device)
         columns = [flat(times(unflat(fnet.params, e))) for e in bar(eye, "Exact: columns", size)]
         dense = torch.stack(columns).double()
         dense = (dense + dense.T) / 2 + damping * eye.double()
-        return _Dense(torch.linalg.lu_factor(dense))
+        return _DenseSolver(torch.linalg.lu_factor(dense))
 
 
-class _Dense:
-    """Solve with the factors of a dense matrix."""
+class _DenseSolver:
+    """Solves with the LU factors of a dense matrix."""
 
     def __init__(self, factors: tuple[Tensor, Tensor]) -> None:
         self.factors = factors
 
     def __call__(self, V: Directions) -> Directions:
         rhs = torch.cat([v.flatten(1) for v in V.values()], 1).T.double()
-        found = torch.linalg.lu_solve(*self.factors, rhs).T
-        chunks = found.split([v[0].numel() for v in V.values()], 1)
+        solved = torch.linalg.lu_solve(*self.factors, rhs).T
+        chunks = solved.split([v[0].numel() for v in V.values()], 1)
         return {n: u.reshape(v.shape).to(v) for (n, v), u in zip(V.items(), chunks, strict=True)}

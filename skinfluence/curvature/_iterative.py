@@ -1,4 +1,4 @@
-"""Curvatures that only ask for products with the matrix: conjugate gradients and LiSSA."""
+"""Curvatures that only need products with the matrix: conjugate gradients and LiSSA."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from skinfluence._core.gradients import Directions
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.pairs import Solve
 from skinfluence._core.states import Params
 from skinfluence._core.tensors import Rows, n_rows
 from skinfluence._data.params import check_count
@@ -21,7 +22,6 @@ from skinfluence.curvature._base import (
     Bar,
     Curvature,
     Product,
-    Solve,
     check_damping,
     each,
     flat,
@@ -32,23 +32,29 @@ from skinfluence.curvature._base import (
 
 
 class CG(Curvature):
-    """Conjugate gradients on products with the matrix, which is never formed [1]_.
+    """Conjugate gradients: only products with the matrix are computed, never the matrix [1]_.
 
     Parameters
     ----------
     matrix : {"hessian", "ggn"}, default="ggn"
-        See :class:`Exact`. With "hessian", directions of negative curvature are an error.
+        See :class:`Exact`. With "hessian", a direction of negative curvature raises an error.
     damping : float, default=1e-3
-        Added to the diagonal.
+        λ, added to the diagonal.
     max_iter : int, default=100
-        Products with the matrix at most, each about three passes over the training rows.
+        Maximum number of products with the matrix per direction. Each costs about three passes over
+        the training rows.
     tol : float, default=1e-5
-        Residual, relative to the right-hand side, at which to stop.
+        Stop when the residual falls below `tol` times the length of the right-hand side.
+
+    Raises
+    ------
+    ValueError
+        While solving, if a direction of negative curvature is met.
 
     Warns
     -----
     RuntimeWarning
-        When `max_iter` is reached before `tol`.
+        While solving, if `max_iter` is reached before `tol`.
 
     References
     ----------
@@ -77,15 +83,15 @@ class CG(Curvature):
     def prepare(
         self, fnet: FunctionalNet, X: Rows, y: Any, rng: np.random.RandomState, bar: Bar = silent
     ) -> Solve:
-        """Nothing to do before a direction is known."""
+        """Check the parameters; see :meth:`Curvature.prepare`. The work is done while solving."""
         damping = check_damping(self)
         check_count(self, "max_iter")
         product = Product(self.matrix, fnet, X, y)
-        return _Conjugate(product, damping, self.max_iter, self.tol, bar)
+        return _ConjugateGradientSolver(product, damping, self.max_iter, self.tol, bar)
 
 
-class _Conjugate:
-    """Solve by conjugate gradients, a direction after another."""
+class _ConjugateGradientSolver:
+    """Solves by conjugate gradients, one direction at a time."""
 
     def __init__(
         self, product: Product, damping: float, max_iter: int, tol: float, bar: Bar
@@ -98,7 +104,7 @@ class _Conjugate:
 
     def _solve(self, direction: Params) -> Tensor:
         v = flat(direction)
-        # At length 1: of a net that fits perfectly, squares of gradients are none in float32.
+        # Scale v to length 1: if the net fits perfectly, squared gradients underflow in float32.
         length = torch.linalg.vector_norm(v, dtype=torch.float64).to(v)
         if length == 0:
             return v
@@ -111,8 +117,8 @@ class _Conjugate:
             bend = p.dot(Ap)
             if bend <= 0:
                 raise ValueError(
-                    "CG met a direction of negative curvature: the Hessian plus damping "
-                    f"{self.damping} is not positive definite there. Use matrix='ggn', or a larger "
+                    "CG met a direction of negative curvature: the Hessian plus a damping of "
+                    f"{self.damping} is not positive definite. Use matrix='ggn', or a larger "
                     "damping."
                 )
             step = square / bend
@@ -122,8 +128,7 @@ class _Conjugate:
         if square.sqrt() > goal:
             warnings.warn(
                 f"CG stopped after {self.max_iter} steps at a relative residual of "
-                f"{float(square.sqrt()):.1e} (tol={self.tol}); raise max_iter or "
-                "damping.",
+                f"{float(square.sqrt()):.1e} (tol={self.tol}). Raise max_iter or the damping.",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -133,23 +138,29 @@ class _Conjugate:
 class LiSSA(Curvature):
     """Neumann series on batches of rows: u ← v + u - (M_batch + λI) u / scale [1]_.
 
-    The sign of the damping is plus; published engines have it minus, which amplifies what it ought
-    to damp.
+    Damping is added. Published implementations subtract it, which amplifies the directions that it
+    should damp.
 
     Parameters
     ----------
     matrix : {"hessian", "ggn"}, default="ggn"
         See :class:`Exact`.
     damping : float, default=1e-3
-        Added to the diagonal.
+        λ, added to the diagonal.
     scale : float, default=10.0
-        Above the largest eigenvalue of the damped matrix, or the series diverges.
+        Must be larger than the largest eigenvalue of the damped matrix; otherwise the series
+        diverges.
     n_steps : int, default=1000
-        Terms of the series.
+        Number of terms of the series.
     batch_size : int, default=256
-        Rows drawn for a term.
+        Number of rows drawn for each term.
     n_repeats : int, default=1
-        Independent series that are averaged.
+        Number of independent series that are averaged.
+
+    Raises
+    ------
+    ValueError
+        While solving, if the series diverges.
 
     References
     ----------
@@ -183,19 +194,19 @@ class LiSSA(Curvature):
     def prepare(
         self, fnet: FunctionalNet, X: Rows, y: Any, rng: np.random.RandomState, bar: Bar = silent
     ) -> Solve:
-        """Nothing to do before a direction is known."""
+        """Check the parameters; see :meth:`Curvature.prepare`. The work is done while solving."""
         damping = check_damping(self)
         for name in ("n_steps", "batch_size", "n_repeats"):
             check_count(self, name)
         if not (isinstance(self.scale, Real) and self.scale > 0):
             raise ValueError(f"LiSSA(scale={self.scale!r}): expected a number above 0.")
         seed = int(rng.randint(np.iinfo(np.int32).max))
-        Product(self.matrix, fnet, X, y)  # what it refuses is said at once
-        return _Series(clone(self), damping, (fnet, X, y), seed, bar)
+        Product(self.matrix, fnet, X, y)  # raises now, not while solving, if it cannot be used
+        return _SeriesSolver(clone(self), damping, (fnet, X, y), seed, bar)
 
 
-class _Series:
-    """Solve by the series, a direction after another."""
+class _SeriesSolver:
+    """Solves by the series, one direction at a time."""
 
     def __init__(
         self, own: LiSSA, damping: float, rows: tuple[FunctionalNet, Rows, Any], seed: int, bar: Bar
@@ -203,7 +214,7 @@ class _Series:
         self.own, self.damping, self.rows, self.seed, self.bar = own, damping, rows, seed, bar
 
     def __call__(self, V: Directions) -> Directions:
-        draw = np.random.RandomState(self.seed)  # the same rows at every call
+        draw = np.random.RandomState(self.seed)  # draws the same rows in every call
         repeats = range(self.own.n_repeats)
         return stack(
             [
@@ -217,7 +228,7 @@ class _Series:
         scale, size = self.own.scale, min(self.own.batch_size, n_rows(X))
         v = flat(direction)
         u, start = v.clone(), v.norm()
-        # A convergent series stays below its sum, ‖v‖ scale / λ.
+        # A convergent series stays below ‖v‖ scale / λ.
         bound = scale / max(self.damping, 1e-12) * start
         for step in self.bar(range(self.own.n_steps), "LiSSA: steps"):
             rows = draw.choice(n_rows(X), size, replace=False)
@@ -225,8 +236,8 @@ class _Series:
             u = v + u - (flat(times(unflat(direction, u))) + self.damping * u) / scale
             if not torch.isfinite(u).all() or u.norm() > 10 * bound:
                 raise ValueError(
-                    f"LiSSA diverged after {step + 1} steps at scale={scale}: the scale "
-                    "must be above the largest eigenvalue of the matrix. Try "
-                    f"scale={10 * scale}, or matrix='ggn' if it is the Hessian's."
+                    f"LiSSA diverged after {step + 1} steps at scale={scale}: the scale must be "
+                    "larger than the largest eigenvalue of the matrix. Try "
+                    f"scale={10 * scale}, or matrix='ggn' if the matrix is the Hessian."
                 )
         return u / scale

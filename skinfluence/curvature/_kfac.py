@@ -1,7 +1,9 @@
-"""Kronecker factors of the Fisher matrix, a layer at a time, from the factors of row gradients.
+"""Kronecker factors of the Fisher matrix, one block per layer.
 
-The gradient of a row by a weight is Σ_t d_t ⊗ a_t, so the Fisher matrix is near E[dd^T] ⊗ E[aa^T];
-in the eigenvectors of the two, EK-FAC takes the diagonal that fits the rows best.
+Let a_t be the inputs of a layer at step t (a patch of a convolution, a position of a sequence) and
+d_t the gradient of a row's loss by the outputs there. The row's gradient by the weight is
+Σ_t d_t ⊗ a_t, so the Fisher matrix is close to E[d d^T] ⊗ E[a a^T]. In the eigenvectors of these
+two factors, EK-FAC takes the diagonal matrix that fits the rows best.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from skinfluence._core.gradients import Directions
 
 
 class Block:
-    """Row gradients of parameters that are inverted together: a weight with its bias, or one alone.
+    """Per-row gradients of parameters that are inverted together.
 
-    `names` are the parameters; the inputs of a weight whose bias is known have a column of ones.
+    `names` are the parameters: a weight with its bias, or a single parameter. For a weight with a
+    bias, the inputs have a column of ones.
     """
 
     def __init__(self, factor: Any, names: list[str]) -> None:
@@ -31,7 +34,11 @@ class Block:
 
 
 class Eigenbasis:
-    """Eigenvectors of a layer's two factors, and the eigenvalues of its Fisher matrix in them."""
+    """Eigenvectors of the two factors of a layer, and its eigenvalues in their basis.
+
+    Call `accumulate` with each batch, `diagonalize` once, `fit_eigenvalues` with each batch again
+    (if corrected), then `solve`.
+    """
 
     def __init__(self, block: Block) -> None:
         self.names, self.n, self.n_steps = block.names, 0, 0
@@ -39,20 +46,23 @@ class Eigenbasis:
         self.A = block.a.new_zeros(width_a, width_a)
         self.S = block.d.new_zeros(width_d, width_d)
 
-    def see(self, block: Block) -> None:
+    def accumulate(self, block: Block) -> None:
+        """Add a batch to the sums A of a a^T and S of d d^T."""
         self.A += torch.einsum("nti,ntj->ij", block.a, block.a)
         self.S += torch.einsum("nti,ntj->ij", block.d, block.d)
         self.n += len(block.a)
         self.n_steps += len(block.a) * block.a.shape[1]
 
-    def turn(self, corrected: bool) -> None:
-        of_a, self.A = torch.linalg.eigh(self.A / self.n)
-        of_s, self.S = torch.linalg.eigh(self.S / self.n_steps)
-        self.values = torch.outer(of_s, of_a).clamp_min(0)
+    def diagonalize(self, corrected: bool) -> None:
+        """Replace A and S by their eigenvectors; without correction, set KFAC's eigenvalues."""
+        of_A, self.A = torch.linalg.eigh(self.A / self.n)
+        of_S, self.S = torch.linalg.eigh(self.S / self.n_steps)
+        self.values = torch.outer(of_S, of_A).clamp_min(0)
         if corrected:
             self.values = torch.zeros_like(self.values)
 
-    def correct(self, block: Block) -> None:
+    def fit_eigenvalues(self, block: Block) -> None:
+        """Add a batch to the mean squared entries of the gradients in the basis."""
         a, d = block.a @ self.A, block.d @ self.S
         if a.shape[1] == 1:
             self.values += d[:, 0].square().T @ a[:, 0].square() / self.n
@@ -62,10 +72,11 @@ class Eigenbasis:
             self.values += g.square().sum(0) / self.n
 
     def solve(self, V: Directions, damping: float | None) -> Directions:
+        """Solve for the layer's parameters; damping None is a tenth of the mean eigenvalue."""
         flat = [V[name].reshape(*V[name].shape[:2], -1) for name in self.names]
         lam = float(self.values.mean()) / 10 if damping is None else damping
-        turned = self.S.T @ torch.cat(flat, 2).to(self.S) @ self.A  # parameters may be in half
-        scaled = torch.where(self.values + lam > 0, turned / (self.values + lam), 0)
+        in_basis = self.S.T @ torch.cat(flat, 2).to(self.S) @ self.A  # parameters may be in half
+        scaled = torch.where(self.values + lam > 0, in_basis / (self.values + lam), 0)
         u = self.S @ scaled @ self.A.T
         parts = u.split([f.shape[2] for f in flat], 2)
         return {
@@ -74,23 +85,30 @@ class Eigenbasis:
 
 
 class Diagonal:
-    """Mean square of each entry of the gradient: for what has no Kronecker factors."""
+    """Diagonal of the Fisher matrix, for a parameter without Kronecker factors.
+
+    It has the methods of `Eigenbasis`. Its entries are the mean squared entries of the gradients.
+    """
 
     def __init__(self, block: Block) -> None:
         self.names, self.n = block.names, 0
         self.values: Tensor = torch.zeros(())
 
-    def see(self, block: Block) -> None:
-        self.values = self.values + block.factor.dense().square().sum(0)
-        self.n += len(block.factor.d if hasattr(block.factor, "d") else block.factor.g)
+    def accumulate(self, block: Block) -> None:
+        """Add a batch to the sum of squared gradients."""
+        g = block.factor.dense()
+        self.values = self.values + g.square().sum(0)
+        self.n += len(g)
 
-    def turn(self, corrected: bool) -> None:
+    def diagonalize(self, corrected: bool) -> None:
+        """Turn the sum into a mean."""
         self.values = self.values / self.n
 
-    def correct(self, block: Block) -> None:
-        """It is as right as it can be."""
+    def fit_eigenvalues(self, block: Block) -> None:
+        """Nothing to do: the diagonal is exact already."""
 
     def solve(self, V: Directions, damping: float | None) -> Directions:
+        """Solve for the parameter; damping None is a tenth of the mean entry."""
         (name,) = self.names
         values = self.values.reshape(V[name].shape[1:])
         lam = float(values.mean()) / 10 if damping is None else damping
@@ -98,17 +116,18 @@ class Diagonal:
         return {name: u.to(V[name])}
 
 
-def blocks(found: dict[str, Any]) -> dict[str, Block]:
-    """Weights with Kronecker factors, each with the bias of its layer; the rest one by one."""
-    made = {}
-    for name, factor in found.items():
+def blocks(factors: dict[str, Any]) -> dict[str, Block]:
+    """Put a weight that has Kronecker factors together with its bias, and all others alone."""
+    grouped = {}
+    for name, factor in factors.items():
         layer, _, own = name.rpartition(".")
         bias = f"{layer}.bias" if layer else "bias"
         if isinstance(factor, Outer) and own == "weight" and factor.a.shape[2] == 1:
-            names = [name, bias] if bias in found else [name]
-            made[name] = Block(factor, names)
-    covered = {name for block in made.values() for name in block.names}
-    for name in found.keys() - covered:
-        factor = found[name]
-        made[name] = Block(Dense(factor.dense()) if isinstance(factor, Outer) else factor, [name])
-    return made
+            names = [name, bias] if bias in factors else [name]
+            grouped[name] = Block(factor, names)
+    covered = {name for block in grouped.values() for name in block.names}
+    for name in factors.keys() - covered:
+        factor = factors[name]
+        whole = Dense(factor.dense()) if isinstance(factor, Outer) else factor
+        grouped[name] = Block(whole, [name])
+    return grouped

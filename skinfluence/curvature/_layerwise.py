@@ -1,4 +1,4 @@
-"""Curvatures in closed form, layer by layer, from the factors of row gradients."""
+"""Curvatures with a closed form per layer, computed from the factors of per-row gradients."""
 
 from __future__ import annotations
 
@@ -14,22 +14,26 @@ from skinfluence._core.factors import Outer
 from skinfluence._core.ghost import Ghost
 from skinfluence._core.gradients import Directions
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.pairs import Solve
 from skinfluence._core.tensors import Rows, n_rows, slice_rows
 from skinfluence._data.params import check_count
-from skinfluence.curvature._base import Bar, Curvature, Solve, read_damping, silent
+from skinfluence.curvature._base import Bar, Curvature, read_damping, silent
 from skinfluence.curvature._kfac import Block, Diagonal, Eigenbasis, blocks
 
 
 class DataInf(Curvature):
-    """Mean of the inverses of single rows' matrices, layer by layer, in closed form [1]_.
+    """Mean of the inverses of single-row matrices, in closed form [1]_.
 
-    For each parameter tensor, u = 1/(n λ) Σ_i (v - <v, g_i> / (λ + ‖g_i‖²) g_i), g_i the rows'
-    gradients: no inverse, two passes over the rows.
+    For each parameter tensor, let g_i be the gradient of row i. DataInf replaces the inverse of the
+    mean of g_i g_i^T + λI by the mean of the inverses,
+    u = 1/(n λ) Σ_i (v - <v, g_i> / (λ + ‖g_i‖²) g_i). No matrix is inverted; the cost is two passes
+    over the rows.
 
     Parameters
     ----------
     damping : float or "auto", default="auto"
-        λ; "auto" is the published one, a tenth of the mean square entry of each tensor's gradients.
+        λ. "auto" is the value of the paper: a tenth of the mean squared entry of each tensor's
+        gradients.
 
     References
     ----------
@@ -49,23 +53,26 @@ class DataInf(Curvature):
     def prepare(
         self, fnet: FunctionalNet, X: Rows, y: Any, rng: np.random.RandomState, bar: Bar = silent
     ) -> Solve:
-        """Find each tensor's damping; the rows are looked at again for every solution."""
+        """Compute the damping of each tensor; see :meth:`Curvature.prepare`.
+
+        Every solution takes another pass over the rows.
+        """
         damping = read_damping(self, positive=True)
         total: dict[str, float] = dict.fromkeys(fnet.params, 0.0)
-        looks = bar(_row_factors(fnet, X, y), "DataInf: damping", fnet.n_batches(X))
-        for found in looks if damping is None else ():
-            for name, factor in found.items():
+        batches = bar(_row_factors(fnet, X, y), "DataInf: damping", fnet.n_batches(X))
+        for factors in batches if damping is None else ():
+            for name, factor in factors.items():
                 total[name] += float(factor.square_norms().double().sum())
         n = n_rows(X)
         lam = {
             name: total[name] / (10 * n * p.numel()) if damping is None else damping
             for name, p in fnet.params.items()
         }
-        return _MeanOfInverses(lam, (fnet, X, y), bar)
+        return _DataInfSolver(lam, (fnet, X, y), bar)
 
 
-class _MeanOfInverses:
-    """Solve by the closed form, in one look at the rows for all directions."""
+class _DataInfSolver:
+    """Solves by the closed form, in one pass over the rows for all directions."""
 
     def __init__(
         self, lam: dict[str, float], rows: tuple[FunctionalNet, Rows, Any], bar: Bar
@@ -74,40 +81,45 @@ class _MeanOfInverses:
 
     def __call__(self, V: Directions) -> Directions:
         fnet, X, y = self.rows
-        taken = {name: torch.zeros_like(v) for name, v in V.items()}
-        looks = self.bar(_row_factors(fnet, X, y), "DataInf: solving", fnet.n_batches(X))
-        for found in looks:
-            for name, factor in found.items():
+        projected = {name: torch.zeros_like(v) for name, v in V.items()}
+        batches = self.bar(_row_factors(fnet, X, y), "DataInf: solving", fnet.n_batches(X))
+        for factors in batches:
+            for name, factor in factors.items():
                 lam = self.lam[name]
                 if lam > 0:
                     share = factor.inner(V[name]) / (lam + factor.square_norms()).unsqueeze(1)
-                    taken[name] += factor.combine(share).reshape(taken[name].shape)
+                    projected[name] += factor.combine(share).reshape(projected[name].shape)
         n = n_rows(X)
-        # A tensor without any gradient has no influence, whatever its v.
+        # λ is 0 for a tensor whose gradients are all 0; such a tensor has no influence.
         return {
-            name: (v - taken[name] / n) / self.lam[name] if self.lam[name] else torch.zeros_like(v)
+            name: (v - projected[name] / n) / lam
+            if (lam := self.lam[name])
+            else torch.zeros_like(v)
             for name, v in V.items()
         }
 
 
 class EKFAC(Curvature):
-    """Kronecker-factored Fisher matrix with corrected eigenvalues, layer by layer [1]_ [2]_.
+    """Kronecker-factored Fisher matrix with corrected eigenvalues, one block per layer [1]_ [2]_.
 
-    For the weights of linear and convolutional layers; any other parameter gets the diagonal of its
-    Fisher matrix. Labels are sampled from the model, which makes it the Fisher matrix and not the
-    empirical one. For regressors, whose labels cannot be sampled from the net's outputs alone, the
-    error is drawn from the normal distribution that the squared loss stands for.
+    The weights of each linear or convolutional layer form a block; every other parameter gets the
+    diagonal of its Fisher matrix. Labels are sampled from the model, which gives the Fisher matrix
+    rather than the empirical Fisher matrix. A regressor's outputs alone do not define a
+    distribution of labels; its errors are drawn from the normal distribution that the squared loss
+    corresponds to.
 
     Parameters
     ----------
     damping : float or "auto", default="auto"
-        Added to the eigenvalues; "auto" is the published one, a tenth of their mean in each layer.
+        λ, added to the eigenvalues. "auto" is the value of [2]_: a tenth of the mean eigenvalue of
+        each layer.
     corrected : bool, default=True
-        Fit the eigenvalues to the rows; False leaves KFAC, the products of the factors' own.
+        Fit the eigenvalues to the rows. False is KFAC: the eigenvalues are the products of those of
+        the two factors.
     n_samples : int, default=1
-        Labels sampled for each row, each at the price of two looks at the rows. Where a net is sure
-        of its rows and they are few, one says little: agreement with retraining rose from .54 to
-        .60 with 20 (500 digits, a net that had learned them all).
+        Number of labels sampled for each row; each costs two passes over the rows. One label tells
+        little when the net is certain of its rows and there are few of them: with 20, agreement
+        with retraining rose from .54 to .60 (500 digits, a net that had learned them all).
 
     References
     ----------
@@ -133,56 +145,56 @@ class EKFAC(Curvature):
     def prepare(
         self, fnet: FunctionalNet, X: Rows, y: Any, rng: np.random.RandomState, bar: Bar = silent
     ) -> Solve:
-        """Two looks at the rows: the factors, and the eigenvalues in their basis."""
+        """Compute the factors, then the eigenvalues; see :meth:`Curvature.prepare`."""
         damping = read_damping(self)
         check_count(self, "n_samples")
         seed = int(rng.randint(np.iinfo(np.int32).max))
 
-        def looks(desc: str) -> Iterator[dict[str, Block]]:
-            generator = torch.Generator().manual_seed(seed)  # the same labels at each look
-            found = itertools.chain.from_iterable(
+        def batches(desc: str) -> Iterator[dict[str, Block]]:
+            generator = torch.Generator().manual_seed(seed)  # the same labels in both passes
+            factors = itertools.chain.from_iterable(
                 _row_factors(fnet, X, y, generator) for _ in range(self.n_samples)
             )
-            return map(blocks, bar(found, desc, self.n_samples * fnet.n_batches(X)))
+            return map(blocks, bar(factors, desc, self.n_samples * fnet.n_batches(X)))
 
-        known: dict[str, Eigenbasis | Diagonal] = {}
-        for found in looks("EK-FAC: factors"):
-            for name, block in found.items():
-                if name not in known:
+        bases: dict[str, Eigenbasis | Diagonal] = {}
+        for batch in batches("EK-FAC: factors"):
+            for name, block in batch.items():
+                if name not in bases:
                     kind = Eigenbasis if isinstance(block.factor, Outer) else Diagonal
-                    known[name] = kind(block)
-                known[name].see(block)
-        for basis in known.values():
-            basis.turn(self.corrected)
-        for found in looks("EK-FAC: eigenvalues") if self.corrected else ():
-            for name, block in found.items():
-                known[name].correct(block)
-        return _Bases(list(known.values()), damping)
+                    bases[name] = kind(block)
+                bases[name].accumulate(block)
+        for basis in bases.values():
+            basis.diagonalize(self.corrected)
+        for batch in batches("EK-FAC: eigenvalues") if self.corrected else ():
+            for name, block in batch.items():
+                bases[name].fit_eigenvalues(block)
+        return _LayerwiseSolver(list(bases.values()), damping)
 
 
-class _Bases:
-    """Solve layer by layer."""
+class _LayerwiseSolver:
+    """Solves block by block."""
 
-    def __init__(self, known: list[Eigenbasis | Diagonal], damping: float | None) -> None:
-        self.known, self.damping = known, damping
+    def __init__(self, bases: list[Eigenbasis | Diagonal], damping: float | None) -> None:
+        self.bases, self.damping = bases, damping
 
     def __call__(self, V: Directions) -> Directions:
-        found: Directions = {}
-        for basis in self.known:
-            found |= basis.solve(V, self.damping)
-        return {name: found.get(name, torch.zeros_like(v)) for name, v in V.items()}
+        solved: Directions = {}
+        for basis in self.bases:
+            solved |= basis.solve(V, self.damping)
+        return {name: solved.get(name, torch.zeros_like(v)) for name, v in V.items()}
 
 
 def _row_factors(
     fnet: FunctionalNet, X: Rows, y: Any, generator: torch.Generator | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Row gradients, a batch at a time; with a generator, at labels sampled from the model."""
+    """Factors of the per-row gradients of each batch; a generator samples labels from the model."""
     ghost = None
     for Xb, yb in fnet.batches(X, y):
         ghost = ghost or Ghost(fnet, Xb)
 
-        def drawn(f: Tensor, rows: slice, Xb: Any = Xb, yb: Any = yb) -> Tensor:
+        def at_sampled_labels(f: Tensor, rows: slice, Xb: Any = Xb, yb: Any = yb) -> Tensor:
             labels = fnet.sampled_labels(f, yb[rows], generator)  # type: ignore[arg-type]
             return fnet.cotangents(f, slice_rows(Xb, rows), labels)
 
-        yield ghost.factors(Xb, ghost.of_losses(Xb, yb) if generator is None else drawn)
+        yield ghost.factors(Xb, ghost.of_losses(Xb, yb) if generator is None else at_sampled_labels)

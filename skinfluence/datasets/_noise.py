@@ -1,10 +1,12 @@
-"""Errors planted in labels and answers, and data made with them."""
+"""Errors put into labels and answers at random, with a mask that says where they are."""
+
+from __future__ import annotations
 
 import warnings
-from numbers import Integral, Real
+from numbers import Real
+from typing import Any
 
 import numpy as np
-from sklearn.datasets import make_moons
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -15,54 +17,61 @@ from sklearn.utils import check_array, check_random_state, column_or_1d
 _KINDS = ("symmetric", "pair", "class_conditional", "instance")
 
 
-def flip_labels(y, fraction, *, kind="symmetric", X=None, random_state=None):
-    """Plant wrong labels.
+def flip_labels(
+    y: Any,
+    fraction: float,
+    *,
+    kind: str = "symmetric",
+    X: Any = None,
+    random_state: int | np.random.RandomState | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Replace some labels by wrong ones.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
-        Labels of any kind (strings, integers, booleans) with at least two classes. Never changed
-        in place.
+        Labels of any kind (strings, integers, booleans) with at least two classes. They are not
+        changed in place.
     fraction : float in [0, 1]
         Share of the rows that get a wrong label: exactly ``round(fraction * n_samples)`` rows.
     kind : {"symmetric", "pair", "class_conditional", "instance"}, default="symmetric"
-        Which rows get a wrong label, and which one.
+        Which rows get a wrong label, and which label they get.
 
-        - "symmetric": every row alike; any other class, each as likely as the next.
-        - "pair": every row alike; always the next class in sorted order (the last class turns into
-          the first), as when two neighbouring classes are mistaken for each other.
-        - "class_conditional": a transition matrix drawn at random. One class is hit about three
-          times as often as another, the rest lie between, and each class has its own favourites
-          among the wrong labels.
-        - "instance": rows that are hard to tell are the likely victims, and get the label that they
-          are most easily taken for. How hard: probabilities of a logistic regression on the
-          standardised `X`, cross-fitted over five folds (fewer where a class has fewer rows); rows
-          are drawn in proportion to the probability of the best other class, which becomes the
-          label.
+        - "symmetric": all rows are equally likely, and so are all other classes.
+        - "pair": all rows are equally likely. The wrong label is the next class in sorted order
+          (the first class for the last one), as when two similar classes are confused.
+        - "class_conditional": a random transition matrix decides. Rows of the most affected class
+          are about three times as likely to be drawn as rows of the least affected one, and each
+          class has its own most frequent wrong labels.
+        - "instance": rows that are hard to classify are the most likely to be drawn. A logistic
+          regression on the standardized `X`, cross-fitted over five folds (fewer where a class has
+          fewer rows), gives the class probabilities. A row is drawn in proportion to the
+          probability of its most likely other class, and gets that class as its label.
     X : array-like of shape (n_samples, ...) or None, default=None
-        Numeric rows without missing values, flattened if they are images. Read by "instance" only.
+        Numeric rows without missing values; images are flattened. Only "instance" needs them.
     random_state : int, RandomState instance or None, default=None
-        Which rows are flipped, and to what.
+        Decides which rows are flipped, and to which label.
 
     Returns
     -------
     y_noisy : ndarray of shape (n_samples,)
-        The labels with the wrong ones in place, in the dtype of `y`.
+        The labels including the wrong ones, in the dtype of `y`.
     is_noisy : ndarray of bool of shape (n_samples,)
         True where `y_noisy` differs from `y`.
 
     Raises
     ------
     ValueError
-        When `fraction` or `kind` is none of the above, `y` has one class only, or "instance" gets
-        no `X`, one of another length, or a class with a single row.
+        When `fraction` is out of range, `kind` is unknown or `y` has one class only. With
+        "instance", also when `X` is missing or has another length than `y`, or when a class has a
+        single row.
 
     Notes
     -----
-    "instance" follows the idea of part-dependent noise [1]_: the wrong label depends on what the
-    row looks like. There, the flip probability is a random linear function of parts of the row,
-    which has nothing to do with how hard the row is; here it is how likely a classifier takes the
-    row for another class. And there the number of flips is left to chance; here it is exact.
+    "instance" follows the idea of part-dependent noise [1]_: the wrong label depends on the row's
+    features. It differs in two ways. In [1]_ the flip probability is a random linear function of
+    parts of the row, unrelated to how hard the row is; here it is the probability that a classifier
+    confuses the row with another class. In [1]_ the number of flips is random; here it is exact.
 
     References
     ----------
@@ -77,7 +86,7 @@ def flip_labels(y, fraction, *, kind="symmetric", X=None, random_state=None):
     2
     """
     y = column_or_1d(y)
-    _check_fraction(fraction)
+    check_fraction(fraction)
     if kind not in _KINDS:
         known = ", ".join(map(repr, _KINDS[:-1]))
         raise ValueError(f"kind={kind!r} is unknown; use {known} or {_KINDS[-1]!r}.")
@@ -88,12 +97,12 @@ def flip_labels(y, fraction, *, kind="symmetric", X=None, random_state=None):
     rng = check_random_state(random_state)
     n_flips, n_classes = round(fraction * len(y)), len(classes)
     if kind == "instance":
-        rows, wrong = _flip_hard_rows(_matrix(X, len(y)), codes, classes, n_flips, rng)
+        rows, wrong = _flip_hard_rows(_as_matrix(X, len(y)), codes, classes, n_flips, rng)
     elif kind == "class_conditional":
         rows, wrong = _flip_by_class(codes, n_classes, n_flips, rng)
     else:
         rows = rng.permutation(len(y))[:n_flips]
-        # A shift of 1 to k-1 round the ring of classes never lands on the class it started from.
+        # A cyclic shift by 1 to n_classes - 1 never returns the class it started from.
         shift = rng.randint(1, n_classes, size=n_flips) if kind == "symmetric" else 1
         wrong = (codes[rows] + shift) % n_classes
     codes[rows] = wrong
@@ -102,173 +111,105 @@ def flip_labels(y, fraction, *, kind="symmetric", X=None, random_state=None):
     return classes[codes], is_noisy
 
 
-def _check_fraction(value, name="fraction"):
-    if not isinstance(value, Real) or not 0 <= value <= 1:
+def check_fraction(value: Any, name: str = "fraction") -> None:
+    """Raise unless a parameter is a number from 0 to 1."""
+    if not isinstance(value, Real) or not 0 <= float(value) <= 1:
         raise ValueError(f"{name}={value!r} must be a number between 0 and 1.")
 
 
-def _flip_by_class(codes, n_classes, n_flips, rng):
-    """Rows and their wrong codes, by a random transition matrix."""
-    # Spread evenly and shuffled: rates that are drawn would now and then come out equal.
+def _flip_by_class(
+    codes: np.ndarray, n_classes: int, n_flips: int, rng: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw rows and their wrong class codes from a random transition matrix."""
+    # Evenly spaced and shuffled, because randomly drawn rates would sometimes be nearly equal.
     rates = rng.permutation(np.geomspace(1, 3, n_classes))
-    destinations = np.zeros((n_classes, n_classes))
+    transition = np.zeros((n_classes, n_classes))
     others = ~np.eye(n_classes, dtype=bool)
-    destinations[others] = rng.dirichlet(np.ones(n_classes - 1), size=n_classes).ravel()
-    rows = _draw(np.log(rates[codes]), n_flips, rng)
-    wrong = [rng.choice(n_classes, p=destinations[code]) for code in codes[rows]]
+    transition[others] = rng.dirichlet(np.ones(n_classes - 1), size=n_classes).ravel()
+    rows = _draw_weighted(np.log(rates[codes]), n_flips, rng)
+    wrong = [rng.choice(n_classes, p=transition[code]) for code in codes[rows]]
     return rows, np.asarray(wrong, dtype=codes.dtype)
 
 
-def _flip_hard_rows(X, codes, classes, n_flips, rng):
-    """Rows and their wrong codes: the rows most easily taken for another class."""
+def _flip_hard_rows(
+    X: np.ndarray,
+    codes: np.ndarray,
+    classes: np.ndarray,
+    n_flips: int,
+    rng: np.random.RandomState,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw rows that a classifier confuses with another class, and the code of that class."""
     counts = np.bincount(codes)
     if counts.min() < 2:
         raise ValueError(
-            f"kind='instance' is cross-fitted and needs 2 rows of each class; "
-            f"{classes[counts.argmin()]!r} has one."
+            f"kind='instance' is cross-fitted and needs 2 rows of each class; class "
+            f"{classes[counts.argmin()]!r} has one. Leave that class out, or use another kind."
         )
     folds = StratifiedKFold(min(5, counts.min()), shuffle=True, random_state=rng)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
     with warnings.catch_warnings():
-        # Which rows are hard is known long before the last digit of a coefficient.
+        # The ranking of the rows is stable long before the coefficients converge.
         warnings.simplefilter("ignore", ConvergenceWarning)
         log_p = cross_val_predict(model, X, codes, cv=folds, method="predict_log_proba")
     log_p[np.arange(len(codes)), codes] = -np.inf
     wrong = log_p.argmax(1)
-    # Logarithms, clipped: a probability that underflows to 0 must not make a row undrawable.
-    rows = _draw(np.clip(log_p.max(1), -700, None), n_flips, rng)
+    # Clipped logarithms keep rows drawable whose probability underflows to 0.
+    rows = _draw_weighted(np.clip(log_p.max(1), -700, None), n_flips, rng)
     return rows, wrong[rows]
 
 
-def _draw(log_weights, n, rng):
-    """Draw n rows without replacement, one after the other in proportion to their weights."""
-    # Gumbel's trick: the largest keys are such a draw.
+def _draw_weighted(log_weights: np.ndarray, n: int, rng: np.random.RandomState) -> np.ndarray:
+    """Draw n rows one after the other, without replacement, in proportion to their weights."""
+    # The Gumbel trick: the rows with the n largest keys are such a draw.
     keys = log_weights + rng.gumbel(size=len(log_weights))
     return np.argsort(-keys, kind="stable")[:n]
 
 
-def _matrix(X, n):
+def _as_matrix(X: Any, n: int) -> np.ndarray:
+    """Return X as n flattened rows of float64."""
     if X is None:
         raise ValueError(
             "kind='instance' needs the rows: flip_labels(y, fraction, kind='instance', X=X)."
         )
     X = check_array(X, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="X")
     if X.ndim == 0 or len(X) != n:
-        raise ValueError(f"X has shape {X.shape} and y has {n} labels; give one row a label.")
+        raise ValueError(f"X has shape {X.shape} and y has {n} labels; give one row per label.")
     return X.reshape(n, -1)
 
 
-def make_noisy_moons(
-    n_samples=250,
+def corrupt_answers(
+    answers: Any,
+    fraction: float,
     *,
-    n_reference=100,
-    n_flipped=20,
-    noise=0.125,
-    reference_noise=0.1,
-    random_state=42,
-):
-    """Two half moons with a patch of wrong labels on the back of each.
-
-    The synthetic set of the Hessian-free influence paper [1]_, which is what the defaults make. The
-    wrong labels lie together, where a net that is trained long enough learns them by heart: half of
-    them on top of the upper moon (``x2 >= 0.8`` and ``|x1| <= 0.5``), half below the lower one
-    (``x2 <= -0.45`` and ``0.5 <= x1 <= 1.5``), in the coordinates of
-    :func:`sklearn.datasets.make_moons`. The rows are returned standardised.
-
-    Parameters
-    ----------
-    n_samples : int, default=250
-        Training rows.
-    n_reference : int, default=100
-        Reference rows, all of which have the right label.
-    n_flipped : int, default=20
-        Training rows that get the wrong label; an even number, half of them in each class.
-    noise, reference_noise : float, default=0.125, 0.1
-        Standard deviation of the noise on the coordinates of training and reference rows, in units
-        of the moons' radius.
-    random_state : int, RandomState instance or None, default=42
-        Seeds the rows, and which of those in the two patches are flipped.
-
-    Returns
-    -------
-    X : ndarray of shape (n_samples, 2), float64
-        Training rows, with mean 0 and standard deviation 1.
-    y : ndarray of shape (n_samples,), int64
-        Labels 0 and 1, of which `n_flipped` are wrong.
-    X_val : ndarray of shape (n_reference, 2), float64
-        Reference rows, scaled by mean and standard deviation of the training rows.
-    y_val : ndarray of shape (n_reference,), int64
-    is_noisy : ndarray of bool of shape (n_samples,)
-        True where `y` is wrong; there the right label is ``1 - y``.
-
-    Raises
-    ------
-    ValueError
-        When `n_flipped` is no even number or a patch has too few rows for it.
-
-    References
-    ----------
-    .. [1] Yang, Yue, Chen, Liu, "Revisit, Extend, and Enhance Hessian-Free Influence Functions",
-       arXiv 2405.17490.
-
-    Examples
-    --------
-    >>> from skinfluence.datasets import make_noisy_moons
-    >>> X, y, X_val, y_val, is_noisy = make_noisy_moons()
-    >>> X.shape, X_val.shape, int(is_noisy.sum())
-    ((250, 2), (100, 2), 20)
-    """
-    if not isinstance(n_flipped, Integral) or n_flipped < 0 or n_flipped % 2:
-        raise ValueError(f"n_flipped={n_flipped!r} must be an even number, half for each class.")
-    # the seed itself goes to make_moons twice: so the paper's own rows come out
-    X, y = make_moons(n_samples, noise=noise, random_state=random_state)
-    X_val, y_val = make_moons(n_reference, noise=reference_noise, random_state=random_state)
-    rng = check_random_state(random_state)
-    x1, x2 = X.T
-    patches = (
-        (y == 0) & (x2 >= 0.8) & (np.abs(x1) <= 0.5),
-        (y == 1) & (x2 <= -0.45) & (x1 >= 0.5) & (x1 <= 1.5),
-    )
-    is_noisy = np.zeros(n_samples, dtype=bool)
-    for label, patch in enumerate(patches):
-        rows = np.flatnonzero(patch)
-        if len(rows) < n_flipped // 2:
-            raise ValueError(
-                f"class {label} has {len(rows)} rows in its patch, {n_flipped // 2} are to be "
-                "flipped; use a larger n_samples or a smaller n_flipped."
-            )
-        is_noisy[rng.permutation(rows)[: n_flipped // 2]] = True
-    scaler = StandardScaler().fit(X)
-    y = np.where(is_noisy, 1 - y, y)
-    return scaler.transform(X), y, scaler.transform(X_val), y_val, is_noisy
-
-
-def corrupt_answers(answers, fraction, *, classes=None, random_state=None):
-    """Give some rows the answer of another row.
+    classes: Any = None,
+    random_state: int | np.random.RandomState | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Replace the answers of some rows by the answers of other rows.
 
     Parameters
     ----------
     answers : array-like of shape (n_samples,)
-        Answers of any kind, strings most likely. Never changed in place.
+        Answers of any kind, usually strings. They are not changed in place.
     fraction : float in [0, 1]
         Share of the rows that get a wrong answer: exactly ``round(fraction * n_samples)`` rows.
     classes : array-like of shape (n_samples,) or None, default=None
-        Where given, the wrong answer is that of a row of the same class, so that it cannot be told
-        by its form.
+        Class of each row. If given, the wrong answer comes from a row of the same class, so that
+        its form does not give it away.
     random_state : int, RandomState instance or None, default=None
-        Which rows get a wrong answer, and which one.
+        Decides which rows get a wrong answer, and which one.
 
     Returns
     -------
     answers_wrong : ndarray of shape (n_samples,)
-        The answers with the wrong ones in place, in the dtype of `answers`.
+        The answers including the wrong ones, in the dtype of `answers`.
     is_wrong : ndarray of bool of shape (n_samples,)
         True where `answers_wrong` differs from `answers`.
 
     Raises
     ------
     ValueError
-        When `fraction` is no number from 0 to 1, or all answers (of a class) are equal.
+        When `fraction` is not a number from 0 to 1, `classes` has another length than `answers`, or
+        all answers (of a class) are equal.
 
     Examples
     --------
@@ -277,18 +218,22 @@ def corrupt_answers(answers, fraction, *, classes=None, random_state=None):
     (array(['7', '4', 'god', 'tac'], dtype='<U3'), array([ True,  True,  True,  True]))
     """
     answers = column_or_1d(answers)
-    _check_fraction(fraction)
+    check_fraction(fraction)
     classes = np.zeros(len(answers)) if classes is None else column_or_1d(classes)
     if len(classes) != len(answers):
-        raise ValueError(f"{len(answers)} answers have {len(classes)} classes; give each one.")
+        raise ValueError(
+            f"answers has {len(answers)} entries and classes has {len(classes)}; give one class "
+            "per answer."
+        )
     rng = check_random_state(random_state)
     corrupted, is_wrong = answers.copy(), np.zeros(len(answers), dtype=bool)
     for row in rng.permutation(len(answers))[: round(fraction * len(answers))]:
         others = np.flatnonzero((classes == classes[row]) & (answers != answers[row]))
         if not len(others):
             raise ValueError(
-                f"row {row} can get no wrong answer: all of its class are {str(answers[row])!r}; "
-                "leave such classes out, or give classes with different answers."
+                f"row {row} cannot get a wrong answer: all answers of its class are "
+                f"{str(answers[row])!r}. Leave such classes out, or give classes with different "
+                "answers."
             )
         corrupted[row] = answers[rng.choice(others)]
         is_wrong[row] = True

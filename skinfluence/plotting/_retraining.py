@@ -1,38 +1,60 @@
-"""Displays of what retraining says of the scores."""
+"""Displays that compare scores with retraining."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skinfluence.metrics import leave_one_out_correlation
 from skinfluence.plotting._axes import BLUE, GREY, VERMILION, axes
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PolyCollection
+
 
 class RemovalCurveDisplay:
-    """Score of the estimator against the share of rows dropped, by score and by lot.
+    """Score of a retrained estimator against the share of rows dropped.
+
+    Rows are dropped lowest scores first, highest scores first, or at random.
 
     Parameters
     ----------
     fractions : array-like of shape (n_fractions,)
-        Share of the rows that was dropped.
+        Share of the rows dropped.
     lowest : array-like of shape (n_fractions,)
-        Score without the rows that score lowest.
+        Score after training without the rows with the lowest scores.
     highest : array-like of shape (n_fractions,) or None, default=None
-        Score without the rows that score highest.
+        Score after training without the rows with the highest scores.
     random : array-like of shape (n_fractions, n_random) or None, default=None
-        Score without rows drawn by lot, a column a draw: drawn as their mean, in a band of one
-        standard deviation either way.
+        Score after training without random rows, one column per draw. The plot shows the mean with
+        a band of one standard deviation on either side.
     score_name : str, default="score"
-        What is measured.
+        Name of the score, for the axis.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+        The axes that were drawn into.
     figure_ : matplotlib Figure
+        Their figure.
     lines_ : list of matplotlib Line2D
-        Lowest, highest, random, as far as they are drawn.
+        The curves that are drawn, in the order lowest, highest, random.
     band_ : matplotlib PolyCollection or None
+        The band of the random draws; None with fewer than two draws.
     """
 
-    def __init__(self, fractions, lowest, *, highest=None, random=None, score_name="score"):
+    def __init__(
+        self,
+        fractions: ArrayLike,
+        lowest: ArrayLike,
+        *,
+        highest: ArrayLike | None = None,
+        random: ArrayLike | None = None,
+        score_name: str = "score",
+    ) -> None:
         self.fractions = fractions
         self.lowest = lowest
         self.highest = highest
@@ -40,8 +62,24 @@ class RemovalCurveDisplay:
         self.score_name = score_name
 
     @classmethod
-    def from_curve(cls, curve, *, ax=None, **kwargs):
-        """Draw what :func:`skinfluence.retraining.removal_curve` found."""
+    def from_curve(
+        cls, curve: Any, *, ax: Axes | None = None, **kwargs: Any
+    ) -> RemovalCurveDisplay:
+        """Draw a removal curve.
+
+        Parameters
+        ----------
+        curve : RemovalCurve
+            As returned by :func:`skinfluence.retraining.removal_curve`.
+        ax : matplotlib Axes or None, default=None
+            Axes to draw into; None makes a new figure.
+        **kwargs : dict
+            Passed to ``ax.plot``.
+
+        Returns
+        -------
+        display : RemovalCurveDisplay
+        """
         display = cls(
             curve.fractions,
             curve.lowest,
@@ -51,10 +89,22 @@ class RemovalCurveDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
-        """Draw into `ax` or a new figure; the rest goes to ``ax.plot``. Returns self."""
+    def plot(self, ax: Axes | None = None, **kwargs: Any) -> RemovalCurveDisplay:
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Axes to draw into; None makes a new figure.
+        **kwargs : dict
+            Passed to ``ax.plot``.
+
+        Returns
+        -------
+        self : RemovalCurveDisplay
+        """
         self.ax_, self.figure_ = axes(ax)
-        style = {"linewidth": 2, "markersize": 5, **kwargs}
+        style: dict[str, Any] = {"linewidth": 2, "markersize": 5, **kwargs}
         arms = [(self.lowest, "lowest scores first", BLUE, "o")]
         if self.highest is not None:
             arms.append((self.highest, "highest scores first", VERMILION, "s"))
@@ -70,14 +120,15 @@ class RemovalCurveDisplay:
         self.ax_.legend(frameon=False)
         return self
 
-    def _plot_random(self, style):
-        draws = np.empty((len(self.fractions), 0)) if self.random is None else self.random
-        draws = np.asarray(draws, dtype=np.float64)
+    def _plot_random(self, style: dict[str, Any]) -> PolyCollection | None:
+        if self.random is None:
+            return None
+        draws = np.asarray(self.random, dtype=np.float64)
         n_draws = draws.shape[1]
         if n_draws == 0:
             return None
         mean = draws.mean(1)
-        name = "rows by lot" if n_draws == 1 else f"rows by lot ({n_draws} draws, ± sd)"
+        name = "random rows" if n_draws == 1 else f"random rows ({n_draws} draws, ± sd)"
         look = {**style, "color": GREY, "linestyle": "--", "zorder": 1.5, "label": name}
         self.lines_ += self.ax_.plot(self.fractions, mean, **look)
         if n_draws == 1:
@@ -89,53 +140,96 @@ class RemovalCurveDisplay:
 
 
 class AgreementDisplay:
-    """Scores against what retraining says: a point for each row (or pair of rows, or group).
+    """Scores against the changes after retraining: one point per row, pair of rows, or group.
 
-    The scales may differ by any factor, as influence to first order does: it is the order that
-    counts, and the rank correlation is in the legend.
+    The two scales may differ by a factor, because influence is an approximation to first order. The
+    order is what counts; the legend shows the rank correlation.
 
     Parameters
     ----------
     estimated : array-like of shape (n,) or (n, m)
-        Scores, or sums of scores over groups or subsets; a column for each reference row.
+        Scores, or sums of scores over groups or subsets; one column per reference row.
     retrained : array-like of the same shape
-        How much the loss rose without the row, or without the group.
+        How much the loss rose after training without the row or the group.
     name : str or None, default=None
         Name of the scores in the legend.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+        The axes that were drawn into.
     figure_ : matplotlib Figure
+        Their figure.
     points_ : matplotlib PathCollection
+        The points.
     correlation_ : float
-        Spearman's, of shape (n, m) the mean over the columns.
+        Spearman's rank correlation; with several columns, its mean over the columns.
     """
 
-    def __init__(self, estimated, retrained, *, name=None):
+    def __init__(
+        self, estimated: ArrayLike, retrained: ArrayLike, *, name: str | None = None
+    ) -> None:
         self.estimated = estimated
         self.retrained = retrained
         self.name = name
 
     @classmethod
-    def from_changes(cls, scores, changes, *, name=None, ax=None, **kwargs):
-        """Draw scores against what :func:`skinfluence.retraining.leave_one_out` returned."""
+    def from_changes(
+        cls,
+        scores: ArrayLike,
+        changes: ArrayLike,
+        *,
+        name: str | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> AgreementDisplay:
+        """Draw scores against changes.
+
+        Parameters
+        ----------
+        scores : array-like of shape (n,) or (n, m)
+            Higher = more helpful.
+        changes : array-like of the same shape
+            As returned by :func:`skinfluence.retraining.leave_one_out`.
+        name : str or None, default=None
+            Name of the scores in the legend.
+        ax : matplotlib Axes or None, default=None
+            Axes to draw into; None makes a new figure.
+        **kwargs : dict
+            Passed to ``ax.scatter``.
+
+        Returns
+        -------
+        display : AgreementDisplay
+        """
         return cls(scores, changes, name=name).plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
-        """Draw into `ax` or a new figure; the rest goes to ``ax.scatter``. Returns self."""
+    def plot(self, ax: Axes | None = None, **kwargs: Any) -> AgreementDisplay:
+        """Draw the points.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Axes to draw into; None makes a new figure. Several displays may share their axes.
+        **kwargs : dict
+            Passed to ``ax.scatter``.
+
+        Returns
+        -------
+        self : AgreementDisplay
+        """
         estimated, retrained = np.asarray(self.estimated), np.asarray(self.retrained)
         report = leave_one_out_correlation(estimated, retrained, n_resamples=0)
         self.correlation_ = report["correlation"]
         several = retrained.ndim == 2 and retrained.shape[1] > 1
         text = f"{'mean ' if several else ''}rank correlation {self.correlation_:.2f}"
         n_points = retrained.size
-        look = {
+        look: dict[str, Any] = {
             "color": BLUE,
             "s": 16 if n_points <= 1000 else 6,
             "alpha": float(np.clip(300 / n_points, 0.1, 0.7)),
             "linewidths": 0,
-            "rasterized": n_points > 5000,  # a PDF of as many paths is slow to open
+            "rasterized": n_points > 5000,  # a PDF with that many paths is slow to open
             "label": text if self.name is None else f"{self.name}: {text}",
         }
         self.ax_, self.figure_ = axes(ax)
@@ -151,5 +245,6 @@ class AgreementDisplay:
             loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False, handletextpad=0.2
         )
         for handle in legend.legend_handles:
-            handle.set(alpha=1, sizes=[16])
+            if handle is not None:
+                handle.set(alpha=1, sizes=[16])
         return self

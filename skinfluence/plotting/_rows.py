@@ -1,43 +1,84 @@
-"""The rows themselves: images in a grid, and a table's rows with their scores."""
+"""Displays of the rows themselves: images in a grid, and the rows of a table with their scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skinfluence.plotting._axes import BLUE, VERMILION, axes, label_text, shorten
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 
 class ImageGridDisplay:
-    """Images of rows in a grid, each with its label below.
+    """Images in a grid, each with a caption below.
 
     Parameters
     ----------
     images : array-like of shape (n, height, width), (n, height, width, channels) or \
             (n, channels, height, width)
-        The images in the order in which they are to be read.
-    captions : array-like of shape (n,), default=None
-        What is written below each.
+        The images, in reading order.
+    captions : array-like of shape (n,) or None, default=None
+        Text below each image.
     columns : int, default=10
-        Images a line.
+        Number of images per line.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
+        The axes that were drawn into.
     figure_ : matplotlib Figure
+        Their figure.
     images_ : list of matplotlib AxesImage
+        The images.
     captions_ : list of matplotlib Text
+        The captions.
     """
 
-    def __init__(self, images, captions=None, *, columns=10):
+    def __init__(self, images: ArrayLike, captions: Any = None, *, columns: int = 10) -> None:
         self.images = images
         self.captions = captions
         self.columns = columns
 
     @classmethod
-    def from_detector(cls, detector, X, *, top=20, shape=None, columns=10, ax=None, **kwargs):
-        """Draw the `top` most suspect rows of a fitted detector: given label → suggested label.
+    def from_detector(
+        cls,
+        detector: Any,
+        X: Any,
+        *,
+        top: int = 20,
+        shape: tuple[int, ...] | None = None,
+        columns: int = 10,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> ImageGridDisplay:
+        """Draw the most suspect rows of a fitted detector, with given and suggested labels.
 
-        `X` is what the detector was fitted to, `shape` that of an image where X has plain columns.
+        Parameters
+        ----------
+        detector : NoisyLabelDetector
+            Fitted.
+        X : array-like of shape (n_samples, ...)
+            The rows that it was fitted to: images, or images flattened to columns.
+        top : int, default=20
+            Number of rows.
+        shape : tuple of int or None, default=None
+            Shape of an image, if X has columns; None expects square images.
+        columns : int, default=10
+            Number of images per line.
+        ax : matplotlib Axes or None, default=None
+            Axes to draw into; None makes a new figure.
+        **kwargs : dict
+            Passed to ``ax.imshow``.
+
+        Returns
+        -------
+        display : ImageGridDisplay
         """
-        _same_length(X, detector.scores_)
+        _check_same_length(X, detector.scores_)
         worst = detector.issues_.sort_values("score", kind="stable").head(top)
         pairs = zip(worst["given_label"], worst["suggested_label"], strict=True)
         captions = [f"{label_text(given)} → {label_text(suggested)}" for given, suggested in pairs]
@@ -45,12 +86,42 @@ class ImageGridDisplay:
         return cls(images, captions, columns=columns).plot(ax=ax, **kwargs)
 
     @classmethod
-    def from_scores(cls, scores, X, y=None, *, n=10, shape=None, ax=None, **kwargs):
-        """Draw the `n` rows with the lowest scores in one line and the `n` highest in the next.
+    def from_scores(
+        cls,
+        scores: ArrayLike,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        n: int = 10,
+        shape: tuple[int, ...] | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> ImageGridDisplay:
+        """Draw the rows with the lowest scores in one line and the highest in the next.
 
-        Each line begins with its extreme. Captions are the labels `y`, or without them the scores.
+        Parameters
+        ----------
+        scores : array-like of shape (n_samples,)
+            Higher = more helpful.
+        X : array-like of shape (n_samples, ...)
+            The rows: images, or images flattened to columns.
+        y : array-like of shape (n_samples,) or None, default=None
+            Labels, written as captions; without them, captions are the scores.
+        n : int, default=10
+            Number of images in each line; the most extreme one comes first.
+        shape : tuple of int or None, default=None
+            Shape of an image, if X has columns; None expects square images.
+        ax : matplotlib Axes or None, default=None
+            Axes to draw into; None makes a new figure.
+        **kwargs : dict
+            Passed to ``ax.imshow``.
+
+        Returns
+        -------
+        display : ImageGridDisplay
         """
-        _same_length(X, scores)
+        scores = np.asarray(scores)
+        _check_same_length(X, scores)
         order = np.argsort(scores, kind="stable")
         n = min(n, len(order))
         shown = np.concatenate([order[:n], order[::-1][:n]])
@@ -61,20 +132,43 @@ class ImageGridDisplay:
         display.ax_.tick_params(length=0)
         return display
 
-    def plot(self, ax=None, **kwargs):
-        """Draw into `ax` or a new figure; the rest goes to ``ax.imshow``. Returns self."""
+    def plot(self, ax: Axes | None = None, **kwargs: Any) -> ImageGridDisplay:
+        """Draw the grid.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Axes to draw into; None makes a new figure.
+        **kwargs : dict
+            Passed to ``ax.imshow``.
+
+        Returns
+        -------
+        self : ImageGridDisplay
+        """
         images = _channels_last(np.asarray(self.images))
         if self.columns < 1 or len(images) == 0:
-            raise ValueError(f"{len(images)} images in lines of {self.columns}: nothing to draw.")
+            raise ValueError(
+                f"{len(images)} images in lines of {self.columns}: nothing to draw; give one image "
+                "or more, and columns=1 or more."
+            )
         captions = [""] * len(images) if self.captions is None else list(self.captions)
         if len(captions) != len(images):
-            raise ValueError(f"{len(captions)} captions for {len(images)} images; give one each.")
+            raise ValueError(
+                f"{len(captions)} captions for {len(images)} images; give one per image."
+            )
         self.ax_, self.figure_ = axes(ax)
         height, width = images.shape[1:3]
-        self._tile = height * 1.35, width * 1.15  # with room for the caption, and between images
+        self._tile = height * 1.35, width * 1.15  # with space for the caption and between images
         lines = -(-len(images) // self.columns)
-        options = {"cmap": "gray_r", "vmin": images.min(), "vmax": images.max(), **kwargs}
-        self.images_, self.captions_ = [], []
+        options: dict[str, Any] = {
+            "cmap": "gray_r",
+            "vmin": images.min(),
+            "vmax": images.max(),
+            **kwargs,
+        }
+        self.images_: list[Any] = []
+        self.captions_: list[Any] = []
         for k, (image, caption) in enumerate(zip(images, captions, strict=True)):
             top, left = self._corner(k)
             extent = (left, left + width, top + height, top)
@@ -93,41 +187,44 @@ class ImageGridDisplay:
         self.ax_.spines[:].set_visible(False)
         return self
 
-    def _corner(self, k):
+    def _corner(self, k: int) -> tuple[float, float]:
+        """Top and left edge of an image."""
         line, column = divmod(k, self.columns)
         return line * self._tile[0], column * self._tile[1]
 
-    def _middles(self):
-        """Heights of the lines' middles."""
+    def _middles(self) -> list[float]:
+        """Vertical middle of each line."""
         lines = -(-len(self.captions_) // self.columns)
         return [(line + 0.37) * self._tile[0] for line in range(lines)]
 
 
-def rows_table(scores, X, y=None, *, n=5):
-    """The rows with the lowest and the highest scores, as a table for a notebook or a page.
+def rows_table(scores: ArrayLike, X: Any, y: ArrayLike | None = None, *, n: int = 5) -> Any:
+    """The rows with the lowest and the highest scores, as a table for a notebook or a web page.
+
+    Needs pandas and Jinja2, which the extra ``skinfluence[audit]`` installs.
 
     Parameters
     ----------
     scores : array-like of shape (n_samples,)
         Higher = more helpful.
     X : DataFrame or array-like of shape (n_samples, n_features)
-        The rows; columns without names become x0, x1, ...
-    y : array-like of shape (n_samples,), default=None
+        The rows. The columns of an array are called x0, x1, ...
+    y : array-like of shape (n_samples,) or None, default=None
         Labels.
     n : int, default=5
-        Rows of either kind.
+        Number of rows at each end.
 
     Returns
     -------
     table : pandas Styler
-        Its ``.data`` is the DataFrame: indexed by "harmful" or "helpful" and the row's own index,
-        most extreme first; columns ``score``, ``label`` (with `y`), and those of X. Bars to the
-        right are helpful.
+        Its ``.data`` is a DataFrame, most extreme rows first. The index is "harmful" or "helpful"
+        and the row's own index. The columns are ``score``, ``label`` (if `y` is given) and those of
+        X. In the table, a bar to the right means helpful.
 
     Raises
     ------
     ImportError
-        Without pandas and Jinja2.
+        If pandas or Jinja2 is not installed.
 
     Examples
     --------
@@ -147,13 +244,15 @@ def rows_table(scores, X, y=None, *, n=5):
             "rows_table needs pandas and Jinja2: pip install 'skinfluence[audit]'."
         ) from error
     scores = np.asarray(scores, dtype=float)
-    _same_length(X, scores)
+    _check_same_length(X, scores)
     frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.asarray(X)).add_prefix("x")
     order = np.argsort(scores, kind="stable")
     n = min(n, len(order) // 2)
     shown = np.concatenate([order[:n], order[::-1][:n]])
     table = frame.iloc[shown]
-    first = {"score": scores[shown]} | ({} if y is None else {"label": np.asarray(y)[shown]})
+    first: dict[str, Any] = {"score": scores[shown]} | (
+        {} if y is None else {"label": np.asarray(y)[shown]}
+    )
     table = pd.concat([pd.DataFrame(first, index=table.index), table], axis=1)
     side = np.repeat(["harmful", "helpful"], n)
     table.index = pd.MultiIndex.from_arrays([side, frame.index[shown]], names=["", "row"])
@@ -162,15 +261,16 @@ def rows_table(scores, X, y=None, *, n=5):
     )
 
 
-def _same_length(X, scores):
+def _check_same_length(X: Any, scores: np.ndarray) -> None:
     if len(X) != len(scores):
         raise ValueError(
-            f"{len(scores)} scores for {len(X)} rows; give the rows that were scored, in order."
+            f"{len(scores)} scores for {len(X)} rows; give the rows that were scored, in the same "
+            "order."
         )
 
 
-def _images(X, rows, shape):
-    """Some rows as images; of plain columns, by `shape` or as squares."""
+def _images(X: Any, rows: np.ndarray, shape: tuple[int, ...] | None) -> np.ndarray:
+    """Some rows as images; flat rows get `shape`, or become squares."""
     X = X.to_numpy() if hasattr(X, "to_numpy") else np.asarray(X)
     X = X[rows]
     if shape is not None:
@@ -180,12 +280,12 @@ def _images(X, rows, shape):
     side = round(X.shape[1] ** 0.5)
     if side**2 != X.shape[1]:
         raise ValueError(
-            f"rows of {X.shape[1]} numbers are no square images; give shape=(height, width)."
+            f"rows of {X.shape[1]} numbers are not square images; give shape=(height, width)."
         )
     return X.reshape(len(X), side, side)
 
 
-def _channels_last(images):
+def _channels_last(images: np.ndarray) -> np.ndarray:
     if images.ndim == 4 and images.shape[3] not in (1, 3, 4) and images.shape[1] in (1, 3, 4):
         images = images.transpose(0, 2, 3, 1)
     if images.ndim == 4 and images.shape[3] == 1:
@@ -194,5 +294,5 @@ def _channels_last(images):
         return images
     raise ValueError(
         f"images have shape {images.shape}; expected (n, height, width), with 1, 3 or 4 channels "
-        "before or after."
+        "before or after height and width if there are channels."
     )

@@ -10,24 +10,24 @@ from sklearn.base import TransformerMixin
 from torch.nn import functional as F
 
 from skinfluence._base import Estimator
-from skinfluence.text._hub import _tokenizer
-from skinfluence.text._modules import EncoderClassifier
-from skinfluence.text._tokens import _cut, _padded, _read
+from skinfluence.text._encoder import EncoderClassifier
+from skinfluence.text._hub import load_tokenizer
+from skinfluence.text._tokens import pad_ids, read_texts, truncate
 
 
 class TextEmbedder(TransformerMixin, Estimator):
-    """Embed texts by a pretrained encoder: the mean over a text's tokens, scaled to length 1.
+    """Embed texts by a pretrained encoder: the mean over the tokens of a text, scaled to length 1.
 
     Parameters
     ----------
     model : str
         Directory or hub name of an encoder; see `packaged_model`.
     batch_size : int, default=64
-        Texts at a time.
+        Number of texts per batch.
     max_length : int, default=128
-        Tokens a text; longer ones are cut at their end, with a warning.
+        Maximum number of tokens per text. Longer texts are cut at their end, with a warning.
     device : str, default="cpu"
-        Where the encoder runs.
+        Device on which the encoder runs.
 
     Examples
     --------
@@ -46,24 +46,49 @@ class TextEmbedder(TransformerMixin, Estimator):
         self.device = device
 
     def fit(self, X: Any, y: Any = None) -> Any:
-        """Do nothing: the encoder is trained already."""
-        _read(X, None)
+        """Check the texts; the encoder is already trained.
+
+        Parameters
+        ----------
+        X : column of str
+            Texts.
+        y : Ignored
+            Present for the API of scikit-learn.
+
+        Returns
+        -------
+        self : TextEmbedder
+            The same object.
+        """
+        read_texts(X, None)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """Embed texts, (n_samples, width) float32."""
-        texts = _read(X, None)[0]
-        with torch.random.fork_rng(devices=[]):  # the head, which is not used, is made by lot
+        """Embed texts.
+
+        Parameters
+        ----------
+        X : column of str
+            Texts.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_samples, width), float32
+            Vectors of length 1.
+        """
+        texts = read_texts(X, None)[0]
+        # The head is initialized at random although it is not used here.
+        with torch.random.fork_rng(devices=[]):
             encoder = EncoderClassifier(self.model).eval().to(self.device)
-        ids = _cut(_tokenizer(self.model)(list(texts)).input_ids, self.max_length, "end")
+        ids = truncate(load_tokenizer(self.model)(list(texts)).input_ids, self.max_length, "end")
         order = np.argsort([len(row) for row in ids], kind="stable")
         rows = np.empty((len(ids), encoder.head.in_features), dtype=np.float32)
         with torch.no_grad():
             for start in range(0, len(order), self.batch_size):
-                at = order[start : start + self.batch_size]
-                padded, mask = _padded([ids[i] for i in at])
+                batch = order[start : start + self.batch_size]
+                padded, mask = pad_ids([ids[i] for i in batch])
                 found = encoder.embed(padded.to(self.device), mask.to(self.device))
-                rows[at] = F.normalize(found, dim=1).cpu().numpy()
+                rows[batch] = F.normalize(found, dim=1).cpu().numpy()
         return rows
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -1,31 +1,31 @@
-"""Pretrained models and tokenizers, from a folder or by a name on the hub."""
+"""Load pretrained models and tokenizers from a directory, or by their name on the hub."""
 
 from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 
 @functools.lru_cache(maxsize=8)
-def _tokenizer(model: str) -> Any:
-    transformers = _need("transformers")
+def load_tokenizer(model: str) -> Any:
+    """Load the tokenizer of a model."""
+    transformers = need("transformers")
     return transformers.AutoTokenizer.from_pretrained(model, local_files_only=_is_local(model))
 
 
-def _pretrained(kind: str, model: str, dtype: str, attention: str = "eager") -> nn.Module:
-    transformers = _need("transformers")
+def load_pretrained(kind: str, model: str, dtype: str, attention: str = "eager") -> Any:
+    """Load a model by one of the Auto classes of transformers, whose name is `kind`."""
+    transformers = need("transformers")
     if dtype not in ("float32", "bfloat16", "float16"):
-        # In float64 what transformers puts into the place of masked scores overflows.
+        # In float64 the value that transformers puts in place of masked scores overflows.
         raise ValueError(f"dtype={dtype!r}: expected 'float32', 'bfloat16' or 'float16'.")
-    with _without_bars(transformers):
+    with _without_progress_bars(transformers):
         return getattr(transformers, kind).from_pretrained(
             model,
             dtype=getattr(torch, dtype),
@@ -35,23 +35,24 @@ def _pretrained(kind: str, model: str, dtype: str, attention: str = "eager") -> 
 
 
 @contextmanager
-def _without_bars(transformers: Any) -> Iterator[None]:
-    """Load without a progress bar: a grid search would show hundreds."""
-    bars = transformers.utils.logging
-    shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
+def _without_progress_bars(transformers: Any) -> Iterator[None]:
+    """Hide the progress bars of transformers: a grid search would show hundreds."""
+    logging = transformers.utils.logging
+    was_shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
-            bars.enable_progress_bar()
+        if was_shown:
+            logging.enable_progress_bar()
 
 
 def _is_local(model: str) -> bool:
     return Path(model).is_dir()
 
 
-def _need(package: str) -> Any:
+def need(package: str) -> Any:
+    """Import a package of the extra "text", or raise an error that says how to install it."""
     try:
         return importlib.import_module(package)
     except ImportError as error:

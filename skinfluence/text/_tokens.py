@@ -1,4 +1,4 @@
-"""Texts as padded batches of token numbers."""
+"""Read texts, turn them into token ids, and pad these to batches."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from skinfluence._core.tensors import IGNORED
 from skinfluence._data.rows import as_texts, described
 
 
-class _Tokens(Dataset):
-    """Rows of token lists, with a label or a list of tokens each."""
+class TokenRows(Dataset):
+    """Rows of token ids, each with a label or with the token ids to predict."""
 
     def __init__(self, rows: list[dict[str, list[int]]], y: Any = None) -> None:
         self.rows, self.y = rows, y
@@ -30,10 +30,10 @@ class _Tokens(Dataset):
 
 
 def pad_rows(rows: list[tuple[dict[str, list[int]], Any]]) -> tuple[dict[str, Tensor], Tensor]:
-    """Collate token lists: prompts are padded on the left, all else on the right."""
-    X = {}
+    """Collate rows to a batch: prompts are padded on the left, everything else on the right."""
+    X: dict[str, Tensor] = {}
     for name in rows[0][0]:
-        ids, mask = _padded([row[name] for row, _ in rows], left=name == "prompt")
+        ids, mask = pad_ids([row[name] for row, _ in rows], left=name == "prompt")
         X |= {name: ids, f"{name}_mask": mask}
     y = [label for _, label in rows]
     if isinstance(y[0], list):
@@ -42,8 +42,11 @@ def pad_rows(rows: list[tuple[dict[str, list[int]], Any]]) -> tuple[dict[str, Te
     return X, torch.as_tensor(np.asarray(y))
 
 
-def _padded(rows: Sequence[list[int]], left: bool = False) -> tuple[Tensor, Tensor]:
-    """Token ids and their mask, (n, longest); what is masked is 0, an id that every model has."""
+def pad_ids(rows: Sequence[list[int]], left: bool = False) -> tuple[Tensor, Tensor]:
+    """Return padded token ids and their mask, both of shape (n, length of the longest row).
+
+    Padding has the id 0, which exists in every model, and the mask 0.
+    """
     side = "left" if left else "right"
     ids = [torch.tensor(row, dtype=torch.long) for row in rows]
     ones = [torch.ones_like(row) for row in ids]
@@ -51,14 +54,18 @@ def _padded(rows: Sequence[list[int]], left: bool = False) -> tuple[Tensor, Tens
     return padded, mask
 
 
-def _read(X: Any, y: Any) -> tuple[np.ndarray, Any]:
-    """Texts, and labels or answers in an array."""
+def read_texts(X: Any, y: Any) -> tuple[np.ndarray, Any]:
+    """Return the texts in X as an array, (n,) of dtype object, and y.
+
+    A Dataset may give pairs of a text and a label; the labels are used if y is None.
+    """
     if isinstance(X, Dataset) and not hasattr(X, "column_names"):
-        items = [X[i] for i in range(len(X))]
-        pairs = isinstance(items[0], tuple | list) and len(items[0]) == 2
-        if pairs and y is None:
+        sized: Any = X
+        items = [sized[i] for i in range(len(sized))]
+        has_labels = isinstance(items[0], tuple | list) and len(items[0]) == 2
+        if has_labels and y is None:
             y = [label for _, label in items]
-        X = [text for text, _ in items] if pairs else items
+        X = [text for text, _ in items] if has_labels else items
     texts = as_texts(X)
     if texts is None:
         raise ValueError(
@@ -73,23 +80,26 @@ def _read(X: Any, y: Any) -> tuple[np.ndarray, Any]:
     return texts, y
 
 
-def _answers(y: Any, tokenizer: Any) -> list[list[int]]:
+def tokenize_answers(y: Any, tokenizer: Any) -> list[list[int]]:
+    """Return the token ids of each answer, without special tokens."""
     answers = as_texts(y, "y")
     if answers is None:
         raise ValueError(
-            "y is no column of texts; a language model learns answers, one string a row."
+            f"y is of {described(y)}, not a column of texts; a language model learns answers, one "
+            "string per row."
         )
     return tokenizer(list(answers), add_special_tokens=False).input_ids
 
 
-def _cut(rows: list[list[int]], most: int, where: str) -> list[list[int]]:
-    long = sum(len(row) > most for row in rows)
-    if not long:
+def truncate(rows: list[list[int]], max_length: int, where: str) -> list[list[int]]:
+    """Cut rows that are too long at their "beginning" or "end", with a warning."""
+    n_long = sum(len(row) > max_length for row in rows)
+    if not n_long:
         return rows
     warnings.warn(
-        f"{long} of {len(rows)} texts have more than max_length={most} tokens and are cut at their "
-        f"{where}.",
+        f"{n_long} of {len(rows)} texts have more than max_length={max_length} tokens and are cut "
+        f"at their {where}.",
         UserWarning,
         stacklevel=4,
     )
-    return [row[:most] if where == "end" else row[-most:] for row in rows]
+    return [row[:max_length] if where == "end" else row[-max_length:] for row in rows]

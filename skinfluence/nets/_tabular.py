@@ -1,0 +1,255 @@
+"""The ready-made nets for tables: skorch nets that fit their module to the table first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+from skorch import NeuralNetClassifier, NeuralNetRegressor
+from skorch.callbacks import Callback, EarlyStopping
+from skorch.dataset import ValidSplit
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from skinfluence.nets._batches import table_batches
+from skinfluence.nets._mlp import MLP
+
+
+class _FitsToTable:
+    """Mixin that sets the widths and scales of the module at the start of training."""
+
+    early_stopping: bool
+    train_split: Any
+    _stratified: bool  # whether the split into training and validation rows is stratified
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        default = super()._default_callbacks  # type: ignore[misc]
+        # Computing the accuracy of each epoch would cost more than the epoch.
+        kept = [(name, callback) for name, callback in default if name != "valid_acc"]
+        stop = EarlyStopping(patience=5)
+        return [*kept, ("early_stopping", stop)] if self.early_stopping else kept
+
+    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Split off validation rows if early stopping needs some and no split is set."""
+        if not self.early_stopping or self.train_split is not None:
+            return super().get_split_datasets(X, y, **fit_params)  # type: ignore[misc]
+        self.train_split = ValidSplit(0.2, stratified=self._stratified, random_state=0)
+        try:
+            return super().get_split_datasets(X, y, **fit_params)  # type: ignore[misc]
+        finally:
+            self.train_split = None
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Fit the module to the table, before any callback sees it."""
+        super().on_train_begin(net, X, y, **kwargs)  # type: ignore[misc]
+        if len(net.history) > 0:  # a warm start continues with the module as it is
+            return
+        if isinstance(X, Dataset | Mapping) or np.ndim(X) != 2:
+            given = f"shape {np.shape(X)}" if hasattr(X, "shape") else f"type {type(X).__name__}"
+            raise ValueError(
+                "the ready-made nets take a table, an array of shape (n_samples, n_features), but "
+                f"X is of {given}. Flatten it, or use a net of your own."
+            )
+        X, y = np.asarray(X), np.asarray(y)
+        verbose, net.verbose = net.verbose, 0  # without "Re-initializing module"
+        net.set_params(module__n_inputs=X.shape[1], **net._params_for_targets(y))
+        net.verbose = verbose
+        _set_scale(net.module_.x_mean, net.module_.x_scale, X)
+        net._fit_to_targets(y)
+
+
+_DEFAULTS: dict[str, Any] = {
+    "optimizer": torch.optim.Adam,
+    "lr": 1e-3,
+    "max_epochs": 30,
+    "batch_size": "auto",
+    "iterator_train": table_batches,
+    "iterator_train__shuffle": True,
+    "iterator_valid__batch_size": 1024,  # scores are also computed in batches of this size
+    "train_split": None,
+    "verbose": 0,
+}
+
+
+class TabularClassifier(_FitsToTable, NeuralNetClassifier):
+    """Ready-made classifier for tables: an `MLP` with logits, trained by Adam on every row.
+
+    Parameters
+    ----------
+    module : class, default=MLP
+        Module with the parameters ``n_inputs`` and ``n_outputs``.
+    *args : tuple
+        Positional parameters of :class:`skorch.NeuralNetClassifier` after the module.
+    criterion : class, default=torch.nn.CrossEntropyLoss
+        Loss of the logits.
+    class_weight : None or "balanced", default=None
+        "balanced" weights the loss of a row by ``n / (n_classes * rows of its class)``.
+    early_stopping : bool, default=False
+        Stop when the loss on validation rows has not improved for five epochs. Inside this
+        library's estimators, the reference rows are the validation rows. Otherwise a fifth of the
+        rows is split off.
+    **kwargs : dict
+        Any parameter of :class:`skorch.NeuralNetClassifier`, such as ``lr`` (default 1e-3),
+        ``max_epochs`` (30), ``batch_size`` ("auto": a 20th of the rows, from 16 to 256),
+        ``module__hidden`` ((128, 64)).
+
+    Notes
+    -----
+    As for any skorch net, X is an array and labels are 0, 1, ..., n_classes - 1. The estimators of
+    this library take any labels and encode them.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skinfluence.nets import TabularClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> net = TabularClassifier(max_epochs=20, module__hidden=(32,)).fit(X, y)
+    >>> net.predict_proba(X).shape
+    (150, 3)
+    """
+
+    _stratified = True
+
+    def __init__(
+        self,
+        module: Any = MLP,
+        *args: Any,
+        criterion: Any = nn.CrossEntropyLoss,
+        class_weight: str | None = None,
+        early_stopping: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(module, *args, criterion=criterion, **(_DEFAULTS | kwargs))
+        self.class_weight = class_weight
+        self.early_stopping = early_stopping
+
+    def _params_for_targets(self, y: np.ndarray) -> dict[str, Any]:
+        if y.dtype.kind not in "iu" or y.min() < 0:
+            raise ValueError(
+                f"y has dtype {y.dtype}; without one of this library's estimators, "
+                "TabularClassifier takes labels 0, 1, ..., n_classes - 1. Encode them with "
+                "sklearn.preprocessing.LabelEncoder."
+            )
+        if self.class_weight not in (None, "balanced"):
+            raise ValueError(f"class_weight={self.class_weight!r}: expected None or 'balanced'.")
+        return {"module__n_outputs": int(y.max()) + 1}
+
+    def _fit_to_targets(self, y: np.ndarray) -> None:
+        """Set the class weights; logits need no scale."""
+        if self.class_weight is None:
+            return
+        if not hasattr(self.criterion_, "weight"):
+            raise ValueError(
+                "class_weight='balanced' needs a criterion that has a weight for each class, such "
+                f"as CrossEntropyLoss; {type(self.criterion_).__name__} has no weight."
+            )
+        present = np.unique(y)
+        weight = np.zeros(int(y.max()) + 1, dtype=np.float32)
+        weight[present] = compute_class_weight("balanced", classes=present, y=y)
+        # Set on the fitted criterion: a parameter would outlive this fit, in refits and clones.
+        self.criterion_.weight = torch.from_numpy(weight).to(self.device or "cpu")
+
+
+class TabularRegressor(_FitsToTable, NeuralNetRegressor):
+    """Ready-made regressor for tables: an `MLP` with squared loss, trained by Adam on every row.
+
+    The mean and scale of the targets are part of the module, so targets need not be scaled.
+
+    Parameters
+    ----------
+    module : class, default=MLP
+        Module with the parameters ``n_inputs`` and ``n_outputs`` and the buffers ``y_mean`` and
+        ``y_scale``.
+    *args : tuple
+        Positional parameters of :class:`skorch.NeuralNetRegressor` after the module.
+    early_stopping : bool, default=False
+        As in `TabularClassifier`.
+    **kwargs : dict
+        Any parameter of :class:`skorch.NeuralNetRegressor`, such as ``lr`` (default 1e-3),
+        ``max_epochs`` (30), ``batch_size`` ("auto": a 20th of the rows, from 16 to 256),
+        ``module__hidden`` ((128, 64)).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skinfluence.nets import TabularRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> TabularRegressor(max_epochs=5).fit(X, y).predict(X).shape
+    (442,)
+    """
+
+    _stratified = False
+
+    def __init__(
+        self, module: Any = MLP, *args: Any, early_stopping: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(module, *args, **(_DEFAULTS | kwargs))
+        self.early_stopping = early_stopping
+
+    def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Any:
+        """Continue training without initializing the net again.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            Training rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets. Shape (n_samples,) is treated as one column.
+        classes : Ignored
+            Present for the API of skorch.
+        **fit_params : dict
+            Passed to skorch.
+
+        Returns
+        -------
+        self : TabularRegressor
+            The fitted net.
+        """
+        if y is not None:
+            y = np.asarray(y, dtype=np.float32)
+            y = y.reshape(len(y), -1)
+        return super().partial_fit(X, y, classes, **fit_params)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the targets of rows.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        predicted : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            One dimension if the net has one output.
+        """
+        predicted = super().predict(X)
+        return predicted[:, 0] if predicted.shape[1] == 1 else predicted
+
+    def _params_for_targets(self, y: np.ndarray) -> dict[str, Any]:
+        return {"module__n_outputs": y.shape[1]}
+
+    def _fit_to_targets(self, y: np.ndarray) -> None:
+        _set_scale(self.module_.y_mean, self.module_.y_scale, y)
+
+
+def is_small(net: Any) -> bool:
+    """Whether a net is a ready-made one whose steps are too short to share among threads."""
+    if not isinstance(net, TabularClassifier | TabularRegressor) or net.module is not MLP:
+        return False
+    hidden = net.get_params_for("module").get("hidden", (128, 64))
+    return net.device == "cpu" and max(hidden, default=0) <= 512
+
+
+def _set_scale(mean: Tensor, scale: Tensor, values: np.ndarray) -> None:
+    """Write the mean and standard deviation of each column into two buffers."""
+    spread = values.std(axis=0, dtype=np.float64)
+    center = values.mean(axis=0, dtype=np.float64)
+    # A constant column becomes a column of zeros, however its mean was rounded.
+    spread[spread <= 1e-7 * np.abs(center)] = 1.0
+    mean.copy_(torch.as_tensor(center))
+    scale.copy_(torch.as_tensor(np.where(spread > 0, spread, 1.0)))

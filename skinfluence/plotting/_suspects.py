@@ -1,0 +1,219 @@
+"""Displays of the suspects of a detector: their share in each class, and the most suspect rows."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skinfluence.plotting._axes import (
+    BLUE,
+    VERMILION,
+    axes,
+    check_detector,
+    label_text,
+    shorten,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class SuspectShareDisplay:
+    """Share of suspects in each class of the given labels.
+
+    Parameters
+    ----------
+    classes : array-like of shape (n_classes,)
+        Names of the bars.
+    n_rows, n_suspects : array-like of shape (n_classes,)
+        Number of rows and of suspects in each class.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The axes that were drawn into.
+    figure_ : matplotlib Figure
+        Their figure.
+    bars_ : matplotlib BarContainer
+        The bars.
+    """
+
+    def __init__(self, classes: Any, n_rows: ArrayLike, n_suspects: ArrayLike) -> None:
+        self.classes = classes
+        self.n_rows = n_rows
+        self.n_suspects = n_suspects
+
+    @classmethod
+    def from_labels(
+        cls, labels: ArrayLike, is_suspect: ArrayLike, *, ax: Axes | None = None, **kwargs: Any
+    ) -> SuspectShareDisplay:
+        """Count the rows and the suspects of each class, and draw.
+
+        Parameters
+        ----------
+        labels : array-like of shape (n_samples,)
+            Given labels.
+        is_suspect : array-like of bool of shape (n_samples,)
+            True for the suspects.
+        ax : matplotlib Axes or None, default=None
+            Axes to draw into; None makes a new figure.
+        **kwargs : dict
+            Passed to `plot`.
+
+        Returns
+        -------
+        display : SuspectShareDisplay
+        """
+        classes, codes = np.unique(np.asarray(labels), return_inverse=True)
+        is_suspect = np.asarray(is_suspect, dtype=bool)
+        counts = [np.bincount(rows, minlength=len(classes)) for rows in (codes, codes[is_suspect])]
+        return cls(classes, *counts).plot(ax=ax, **kwargs)
+
+    @classmethod
+    def from_detector(
+        cls, detector: Any, *, ax: Axes | None = None, **kwargs: Any
+    ) -> SuspectShareDisplay:
+        """Draw the shares of a fitted detector.
+
+        Parameters
+        ----------
+        detector : NoisyLabelDetector
+            Fitted to classes.
+        ax : matplotlib Axes or None, default=None
+            Axes to draw into; None makes a new figure.
+        **kwargs : dict
+            Passed to `plot`.
+
+        Returns
+        -------
+        display : SuspectShareDisplay
+        """
+        check_detector(detector)
+        issues = detector.issues_
+        return cls.from_labels(issues["given_label"], issues["is_suspect"], ax=ax, **kwargs)
+
+    def plot(
+        self, ax: Axes | None = None, *, max_classes: int = 20, **kwargs: Any
+    ) -> SuspectShareDisplay:
+        """Draw one bar per class.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Axes to draw into; None makes a new figure.
+        max_classes : int, default=20
+            If there are more classes, only those with the largest shares are drawn.
+        **kwargs : dict
+            Passed to ``ax.barh``.
+
+        Returns
+        -------
+        self : SuspectShareDisplay
+        """
+        self.ax_, self.figure_ = axes(ax)
+        n_rows, n_suspects = np.asarray(self.n_rows), np.asarray(self.n_suspects)
+        share = n_suspects / np.maximum(n_rows, 1)
+        shown = np.arange(len(share))
+        if len(share) > max_classes:
+            shown = np.sort(np.argsort(-share, kind="stable")[:max_classes])
+        names = [shorten(self.classes[i]) for i in shown]
+        # Drawn by position: two long names may be equal once they are shortened.
+        self.bars_ = self.ax_.barh(np.arange(len(shown)), share[shown], **{"color": BLUE, **kwargs})
+        self.ax_.set_yticks(np.arange(len(shown)), names)
+        counts = [f" {n_suspects[i]} of {n_rows[i]}" for i in shown]
+        self.ax_.bar_label(self.bars_, counts)
+        self.ax_.set_xlim(0, max(share[shown].max(initial=0.0) * 1.4, 0.01))
+        from matplotlib.ticker import PercentFormatter
+
+        self.ax_.xaxis.set_major_formatter(PercentFormatter(1))
+        self.ax_.locator_params(axis="x", nbins=5)  # more labels would overlap in a narrow figure
+        self.ax_.invert_yaxis()
+        self.ax_.set(xlabel="share of suspects", ylabel="given label")
+        return self
+
+
+class SuspectRowsDisplay:
+    """How far the scores of the most suspect rows are below the threshold.
+
+    Parameters
+    ----------
+    names : array-like of shape (n_rows,)
+        Names of the bars, most suspect row first.
+    scores : array-like of shape (n_rows,)
+        Lower = more suspect.
+    threshold : float
+        Rows with a lower score are suspects.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The axes that were drawn into.
+    figure_ : matplotlib Figure
+        Their figure.
+    bars_ : matplotlib BarContainer
+        The bars.
+    """
+
+    def __init__(self, names: Any, scores: ArrayLike, *, threshold: float) -> None:
+        self.names = names
+        self.scores = scores
+        self.threshold = threshold
+
+    @classmethod
+    def from_detector(
+        cls, detector: Any, *, top: int = 10, ax: Axes | None = None, **kwargs: Any
+    ) -> SuspectRowsDisplay:
+        """Draw the most suspect rows of a fitted detector, named by their index and labels.
+
+        Parameters
+        ----------
+        detector : NoisyLabelDetector
+            Fitted.
+        top : int, default=10
+            Number of rows.
+        ax : matplotlib Axes or None, default=None
+            Axes to draw into; None makes a new figure.
+        **kwargs : dict
+            Passed to `plot`.
+
+        Returns
+        -------
+        display : SuspectRowsDisplay
+        """
+        check_detector(detector)
+        if not isinstance(top, Integral) or top < 1:
+            raise ValueError(f"top={top!r}: expected an integer, 1 or more.")
+        worst = detector.issues_.sort_values("score", kind="stable").head(top)
+        columns = zip(worst.index, worst["given_label"], worst["suggested_label"], strict=True)
+        names = [
+            f"{index}: {label_text(given)} → {label_text(suggested)}"
+            for index, given, suggested in columns
+        ]
+        return cls(names, worst["score"].to_numpy(), threshold=detector.offset_).plot(
+            ax=ax, **kwargs
+        )
+
+    def plot(self, ax: Axes | None = None, **kwargs: Any) -> SuspectRowsDisplay:
+        """Draw one bar per row.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Axes to draw into; None makes a new figure.
+        **kwargs : dict
+            Passed to ``ax.barh``.
+
+        Returns
+        -------
+        self : SuspectRowsDisplay
+        """
+        self.ax_, self.figure_ = axes(ax)
+        depth = self.threshold - np.asarray(self.scores, dtype=float)
+        self.bars_ = self.ax_.barh(np.arange(len(depth)), depth, **{"color": VERMILION, **kwargs})
+        self.ax_.set_yticks(np.arange(len(depth)), [shorten(name, 48) for name in self.names])
+        self.ax_.invert_yaxis()
+        self.ax_.set(xlabel="score below the threshold by", ylabel="row: given → suggested label")
+        return self

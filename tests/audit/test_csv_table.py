@@ -1,0 +1,111 @@
+"""Reading a table: separator, encoding, quotes, and files that are not a table."""
+
+import sys
+
+import pytest
+from small_audit import mixed_csv, read, run
+
+from skinfluence._audit import csv_table
+
+pd = pytest.importorskip("pandas")
+
+
+@pytest.mark.parametrize("sep", [";", "\t", "|"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_separator_and_line_ends_are_detected_and_kept(quick, tmp_path, sep, newline):
+    path = tmp_path / "t.csv"
+    path.write_text(mixed_csv(sep=sep, newline=newline), encoding="utf-8", newline="")
+    assert run(path, "--output", tmp_path / "out", "--contamination", 0.025) == 0
+    cleaned = (tmp_path / "out" / "cleaned.csv").read_bytes().decode()
+    assert cleaned == "".join(
+        line
+        for i, line in enumerate(mixed_csv(sep=sep, newline=newline).splitlines(keepends=True))
+        if i not in (4, 41)
+    )
+
+
+def test_encoding_and_byte_order_mark_are_kept(quick, tmp_path):
+    text = mixed_csv().replace("red", "grün")
+    for encoding, option in [("utf-8-sig", "utf-8"), ("latin-1", "latin-1")]:
+        path = tmp_path / f"{encoding}.csv"
+        path.write_bytes(text.encode(encoding))
+        assert run(path, "--encoding", option, "--output", tmp_path / encoding, "--quiet") == 0
+        cleaned = (tmp_path / encoding / "cleaned.csv").read_bytes()
+        assert cleaned.startswith("id,zip".encode(encoding))
+        assert "grün" in cleaned.decode(encoding)
+
+
+def test_a_quoted_cell_with_line_breaks_is_one_record():
+    text = 'a,b\n"one\n""two""",x\n3,y'
+    table = csv_table.parse_table(text)
+    assert table.cells == [['one\n"two"', "x"], ["3", "y"]]
+    assert table.header_text + "".join(table.row_texts) == text + "\n"
+
+
+def test_a_label_name_that_occurs_twice_is_refused(tmp_path, quick, capsys):
+    path = tmp_path / "t.csv"
+    path.write_text("a,y,y\n" + "1,b,b\n2,c,c\n" * 10, encoding="utf-8")
+    assert run(path, "--label", "y") == 2
+    assert "2 columns are called 'y'" in capsys.readouterr().err
+
+
+def test_parquet_is_read(quick, table, tmp_path):
+    pytest.importorskip("pyarrow")
+    frame = pd.read_csv(table)
+    frame["when"] = pd.Timestamp("2024-02-29")
+    frame["number"] = pd.array([None, *range(1, len(frame))], dtype="Int64")
+    path = tmp_path / "t.parquet"
+    frame.to_parquet(path)
+    out = tmp_path / "out"
+    assert run(path, "--label", "kind", "--output", out, "--contamination", 0.025) == 0
+    header, *rows = read(out / "cleaned.csv")
+    assert header == list(frame.columns)
+    assert len(rows) == 78
+    assert rows[1][-1] == "1"  # not 1.0, though the column has a missing value
+
+
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "t.parquet"
+    path.write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    assert run(path) == 2
+    assert "pip install 'skinfluence[parquet]'" in capsys.readouterr().err
+
+
+def bad_files():
+    few = mixed_csv().replace("row-0,", "odd,").replace(",big\n", ",rare\n", 1)
+    return {
+        "empty": (b"", "the file is empty"),
+        "header only": (b"a,b\n", "a header but no rows"),
+        "ragged": (b"a,b\n1,2\n1,2,3\n", "row 2 has 3 cells, but the header has 2"),
+        "one class": (b"a,b\n" + b"1,x\n2,x\n" * 20, "has only one class, 'x'"),
+        "no labels": (b"a,b\n" + b"1,\n2,\n" * 20, "no row has a label"),
+        "rare class": (few.encode(), "fewer than 10 rows (twice --cv): 'rare' (1)"),
+        "no features": (
+            b"a,b\n" + b"1,x\n1,y\n" * 20,
+            "no column can be used to predict the label: a",
+        ),
+        "encoding": ("a,b\nü,x\n".encode("latin-1"), "is not utf-8 text (byte 0xfc"),
+        "spreadsheet": (b"PK\x03\x04" + b"\x00" * 40, "save the table as CSV"),
+    }
+
+
+@pytest.mark.parametrize("name", list(bad_files()))
+def test_a_bad_file_gets_one_line_and_exit_code_two(quick, name, tmp_path, capsys):
+    content, message = bad_files()[name]
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    assert run(path, "--output", tmp_path / "out") == 2
+    err = capsys.readouterr().err
+    assert err.startswith("skinfluence audit: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_missing_file_or_a_folder_is_refused(tmp_path, capsys):
+    assert run(tmp_path / "nothing.csv") == 2
+    assert "does not exist" in capsys.readouterr().err
+    assert run(tmp_path) == 2
+    assert "is a folder" in capsys.readouterr().err
