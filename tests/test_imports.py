@@ -159,6 +159,19 @@ OPTIONAL = [
 ]  # fmt: skip
 
 
+CORE = sorted(p.stem for p in FILES if room_of(p) == "_core" and p.stem != "__init__")
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_every_file_of_the_core_has_its_tests(name):
+    assert (Path(__file__).parent / "core" / f"test_{name}.py").exists()
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_readme_of_the_core_says_what_is_in_every_file(name):
+    assert f"| `{name}.py` |" in (PACKAGE / "_core" / "README.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", OPTIONAL)
 def test_only_the_audit_imports_an_optional_package_at_once(name):
     def at_once(path):

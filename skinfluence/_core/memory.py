@@ -24,7 +24,8 @@ class OutputWatch(TorchDispatchMode):
     Attributes
     ----------
     bytes : int
-        Memory of all outputs; views count as 0.
+        Memory of all outputs. Most views count too, since torch marks a view as one only after the
+        operation is recorded, so this is an upper bound.
     eps : float
         Machine epsilon of the least precise floating-point output.
     """

@@ -5,18 +5,16 @@ import copy
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
+from core_cases import losses_of
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from skorch.dataset import Dataset as SkorchDataset
 from torch import nn
-from torch.utils.data import Dataset, SequentialSampler, TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 from zoo import MODULES, initialized, loop_gradients, make, rows_for
 
 from skinfluence._core import net as net_module
-from skinfluence._core.ghost import Ghost
-from skinfluence._core.gradients import forward, hvp, pullback, pushforward, row_gradients
+from skinfluence._core.gradients import forward, row_gradients
 from skinfluence._core.net import FunctionalNet
-from skinfluence._core.tensors import slice_rows
 
 F = nn.functional
 
@@ -29,12 +27,6 @@ def gathered(fnet, X, y=None):
         torch.cat([b[1] for b in batches]).numpy(),
         [len(b[0]) for b in batches],
     )
-
-
-def losses_of(net, X, y):
-    fnet = FunctionalNet(net)
-    Xb, yb = next(fnet.batches(X, y))
-    return fnet.losses(forward(fnet, Xb), Xb, yb).numpy()
 
 
 def moved(net, seed):
@@ -53,142 +45,11 @@ def loaded(net, state):
     return module.eval()
 
 
-def use_everything(net, X, y):
-    fnet = FunctionalNet(net)
-    for Xb, yb in fnet.batches(X, y):
-        f = forward(fnet, Xb)
-        G = fnet.cotangents(f, Xb, yb)
-        u = pullback(fnet, Xb, G)
-        pushforward(fnet, Xb, {n: v.unsqueeze(0) for n, v in u.items()})
-        row_gradients(fnet, Xb, G)
-        Ghost(fnet, Xb).square_norms(Xb, G)
-        fnet.plain_outputs(Xb)
-    hvp(fnet, fnet.batches(X, y), u)
-    fnet.at(net.module_.state_dict())
-
-
-@pytest.fixture
-def used(request):
-    """A net of the zoo before and after everything was done with it."""
-    net, X, y = make(request.param)
-    before = copy.deepcopy(net.module_)
-    random_state = torch.get_rng_state()
-    use_everything(net, X, y)
-    return net, before, random_state
-
-
-touchy = pytest.mark.parametrize(
-    "used",
-    ["dropout", "residual batchnorm2d", "lstm", "transformer encoder", "tied"],
-    indirect=True,
-)
-
-
-@touchy
-def test_weights_and_buffers_stay_bit_identical(used):
-    net, before, _ = used
-    for name, value in net.module_.state_dict().items():
-        assert torch.equal(value, before.state_dict()[name]), name
-
-
-@touchy
-def test_train_flags_stay_as_they_were(used):
-    net, before, _ = used
-    assert [m.training for m in net.module_.modules()] == [m.training for m in before.modules()]
-
-
-@touchy
-def test_no_hook_is_left_on_the_module(used):
-    net, _, _ = used
-    for module in net.module_.modules():
-        kinds = ("forward", "forward_pre", "backward", "backward_pre")
-        assert not any(getattr(module, f"_{kind}_hooks") for kind in kinds)
-
-
-@touchy
-def test_no_gradient_is_left_on_a_parameter(used):
-    net, _, _ = used
-    assert all(p.grad is None for p in net.module_.parameters())
-
-
-@touchy
-def test_requires_grad_stays_as_it_was(used):
-    net, before, _ = used
-    wants = [p.requires_grad for p in net.module_.parameters()]
-    assert wants == [p.requires_grad for p in before.parameters()]
-
-
-@touchy
-def test_the_random_state_of_torch_is_not_advanced(used):
-    assert torch.equal(used[2], torch.get_rng_state())
-
-
 def test_a_data_loader_does_not_advance_the_random_state_of_torch():
     net, X, y = make("mlp")
     before = torch.get_rng_state()
     list(FunctionalNet(net).batches(TensorDataset(torch.tensor(X), torch.tensor(y))))
     assert torch.equal(before, torch.get_rng_state())
-
-
-def test_the_criterion_keeps_its_reduction():
-    net, X, y = make("mlp", criterion__reduction="sum")
-    losses_of(net, X, y)
-    assert net.criterion_.reduction == "sum"
-
-
-def test_an_embedding_with_max_norm_does_not_rewrite_the_weights():
-    class Bounded(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.embed, self.head = nn.Embedding(11, 4, max_norm=0.5), nn.Linear(4, 3)
-
-        def forward(self, X):
-            return self.head(self.embed(X).mean(1))
-
-    X, _ = rows_for("embedding")
-    net = initialized(Bounded())
-    before = net.module_.embed.weight.detach().clone()
-    fnet = FunctionalNet(net)
-    forward(fnet, torch.as_tensor(X))
-    assert torch.equal(before, net.module_.embed.weight)
-
-
-def test_a_forward_that_writes_into_a_buffer_does_not_write_into_the_users():
-    class Counts(nn.Linear):
-        def __init__(self):
-            super().__init__(5, 3)
-            self.register_buffer("calls", torch.zeros(()))
-
-        def forward(self, X):
-            self.calls.add_(1)
-            return super().forward(X)
-
-    net = initialized(Counts())
-    use_everything(net, *rows_for("mlp"))
-    assert net.module_.calls.item() == 0
-
-
-def test_a_module_that_keeps_a_tensor_of_its_last_pass_can_be_copied():
-    class Remembers(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.body, self.head = nn.Linear(5, 4), nn.Linear(4, 3)
-
-        def forward(self, X):
-            self.hidden = self.body(X)
-            return self.head(self.hidden)
-
-    X, y = rows_for("mlp")
-    net = initialized(Remembers())
-    net.module_(torch.as_tensor(X))
-    assert not net.module_.hidden.is_leaf
-    np.testing.assert_allclose(
-        losses_of(net, X, y),
-        F.cross_entropy(net.module_(torch.as_tensor(X)), torch.as_tensor(y), reduction="none")
-        .detach()
-        .numpy(),
-        rtol=1e-12,
-    )
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -198,59 +59,6 @@ def test_outputs_are_those_of_the_module_in_eval_mode(name):
         want = copy.deepcopy(net.module_).eval()(torch.as_tensor(X))
     fnet = FunctionalNet(net)
     torch.testing.assert_close(forward(fnet, torch.as_tensor(X)), want, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("parameters", "names"),
-    [
-        ("*", ["0.weight", "0.bias", "2.weight", "2.bias"]),
-        ("2.*", ["2.weight", "2.bias"]),
-        ("*.bias", ["0.bias", "2.bias"]),
-        (["2.weight", "0.b*"], ["0.bias", "2.weight"]),
-        (("*.weight",), ["0.weight", "2.weight"]),
-    ],
-)
-def test_parameters_are_globs_over_names(parameters, names):
-    net, _, _ = make("mlp")
-    assert list(FunctionalNet(net, parameters).params) == names
-
-
-def test_a_glob_that_matches_nothing_lists_the_names_there_are():
-    net, _, _ = make("mlp")
-    message = (
-        r"parameters='head\.\*' matches no trainable parameter of the module; it has: 0\.weight, "
-        r"0\.bias, 2\.weight, 2\.bias\."
-    )
-    with pytest.raises(ValueError, match=message):
-        FunctionalNet(net, "head.*")
-
-
-def test_a_net_with_every_parameter_frozen_says_so():
-    net, _, _ = make("mlp")
-    net.module_.requires_grad_(False)
-    with pytest.raises(ValueError, match=r"it has: none \(all 4 are frozen\)"):
-        FunctionalNet(net)
-
-
-def test_frozen_parameters_are_left_out():
-    net, _, _ = make("frozen first layer")
-    assert list(FunctionalNet(net).params) == ["2.weight", "2.bias"]
-
-
-def test_a_shared_parameter_counts_once():
-    net, _, _ = make("tied")
-    assert list(FunctionalNet(net).params) == ["embed.weight", "mix.weight", "mix.bias"]
-
-
-def test_parameters_outside_the_module_are_refused():
-    class Learned(nn.CrossEntropyLoss):
-        def __init__(self):
-            super().__init__()
-            self.temperature = nn.Parameter(torch.ones(()))
-
-    net = initialized(nn.Linear(5, 3), criterion=Learned)
-    with pytest.raises(ValueError, match=r"outside its module \(temperature\)"):
-        FunctionalNet(net)
 
 
 @pytest.mark.parametrize("name", ["mlp", "batchnorm1d", "residual batchnorm2d", "tied"])
@@ -278,11 +86,6 @@ def test_a_snapshot_brings_its_batchnorm_statistics():
     torch.testing.assert_close(
         forward(fnet.at(state), X), changed(X).detach(), rtol=1e-12, atol=1e-12
     )
-
-
-def test_a_compiled_net_has_the_names_of_its_module():
-    net, _, _ = make("mlp", compile=True, compile__backend="eager")
-    assert list(FunctionalNet(net).params) == ["0.weight", "0.bias", "2.weight", "2.bias"]
 
 
 # Losses ---------------------------------------------------------------------------------------
@@ -522,13 +325,6 @@ def test_a_dataset_of_the_users_own_is_read_item_by_item():
     np.testing.assert_array_equal(labels, np.arange(5) % 3)
 
 
-@pytest.mark.parametrize("key", ["sampler", "batch_sampler"])
-def test_a_sampler_is_refused(key):
-    net, _, _ = make("mlp", **{f"iterator_valid__{key}": SequentialSampler(range(7))})
-    with pytest.raises(ValueError, match=f"iterator_valid__{key} is set on the net"):
-        FunctionalNet(net)
-
-
 def test_read_only_arrays_are_taken_without_a_warning():
     net, X, y = make("mlp")
     X.flags.writeable = y.flags.writeable = False
@@ -593,18 +389,6 @@ def test_dict_rows_have_the_gradients_of_the_loop():
         one.module_.bias.copy_(net.module_.left.bias + net.module_.right.bias)
     want = loop_gradients(one, X, y)[:, :15].reshape(7, 3, 5)
     np.testing.assert_allclose(grads["left.weight"], want, atol=1e-12)
-
-
-def test_a_slice_of_dict_rows_takes_each_entry():
-    X = {"a": np.arange(5), "b": torch.arange(5)}
-    taken = slice_rows(X, slice(1, 3))
-    assert taken["a"].tolist() == taken["b"].tolist() == [1, 2]
-
-
-def test_a_clone_of_the_net_is_still_possible():
-    net, X, y = make("mlp")
-    use_everything(net, X, y)
-    assert clone(net).get_params()["criterion"] is nn.CrossEntropyLoss
 
 
 # Other states ---------------------------------------------------------------------------------

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from test_influence import KINDS, ask, assert_close, fnet_of, gap
-from zoo import loop_gradients, make
+from core_cases import ask, each_batch_size, each_kind, fnet_of, gap
+from zoo import assert_close, loop_gradients, make
 
 from skinfluence._core import pairs
 from skinfluence._core.directions import Objective
@@ -18,9 +18,6 @@ from skinfluence._core.pairs import (
     unit_pairs,
 )
 from skinfluence.targets import Utility
-
-each_kind = pytest.mark.parametrize("name", KINDS)
-each_batch_size = pytest.mark.parametrize("batch_size", [1, 3, 128])
 
 
 def matrix_of(blocks, n, m):
