@@ -31,16 +31,13 @@ def votes_of(case, normalize=False):
     return Votes(own, normalize=normalize)
 
 
-# Voices
+# Means
 
 
-def test_one_voice_is_exactly_the_score(case):
+def test_the_mean_of_one_member_is_exactly_its_score(case):
     U = case.directions()[:1]
     got = Mean(InnerProducts(case.members[:1], U)).scores(case.fnet, case.X, case.y)
     np.testing.assert_array_equal(got, row_scores(case.fnet, U[0], case.X, case.y))
-
-
-# Means
 
 
 @pytest.mark.parametrize("normalize", [False, True])

@@ -41,14 +41,14 @@ def test_direction_of_the_utility_is_the_gradient_of_the_mean_loss(name, batch_s
 @each_kind
 @each_batch_size
 @pytest.mark.parametrize("target", [gap, worst])
-def test_direction_of_a_target_that_is_no_sum_is_its_gradient_over_all_rows(
+def test_direction_of_a_target_that_is_not_a_sum_over_rows_is_its_gradient(
     target, name, batch_size
 ):
     fnet, X, y, net = fnet_of(name, batch_size=batch_size)
     assert_close(flat(ask(fnet, target, X, y)), [autograd_of(net, target, X, y)])
 
 
-def test_direction_from_a_dataset_is_that_from_its_arrays():
+def test_a_dataset_has_the_same_direction_as_its_arrays():
     fnet, X, y, _ = fnet_of("mlp", batch_size=3)
     rows = TensorDataset(torch.tensor(X), torch.tensor(y))
     assert_close(flat(ask(fnet, gap, rows, None)), flat(ask(fnet, gap, X, y)))
@@ -81,7 +81,7 @@ def test_normalized_groups_are_the_means_of_their_unit_gradients(batch_size):
     assert_close(flat(ask(fnet, Utility(), X, y, groups=y, normalize=True)), want)
 
 
-def test_groups_may_have_any_numbers():
+def test_groups_may_be_any_integers():
     fnet, X, y, _ = fnet_of("mlp")
     assert_close(
         flat(ask(fnet, Utility(), X, y, groups=y * 10 - 7)),
@@ -89,7 +89,7 @@ def test_groups_may_have_any_numbers():
     )
 
 
-def test_normalized_direction_counts_only_the_rows_that_the_target_looks_at():
+def test_normalized_direction_averages_only_the_rows_that_the_target_uses():
     fnet, X, y, net = fnet_of("mlp", batch_size=3)
     correct = predictions(fnet, X) == y
     assert 0 < correct.sum() < len(y)
@@ -125,14 +125,14 @@ def test_a_target_that_is_not_finite_raises():
         ask(fnet, Utility(), X, y)
 
 
-class Hits(nn.Module):
+class Accuracy(nn.Module):
     """A criterion without a gradient."""
 
     def forward(self, outputs, y):
         return (outputs.argmax(1) == y).double()
 
 
-def test_a_criterion_without_a_gradient_is_named_by_the_direction_too():
-    net, X, y = make("mlp", criterion=Hits)
-    with pytest.raises(ValueError, match="criterion Hits returns a loss that does not depend"):
+def test_a_criterion_without_a_gradient_is_named_in_the_error():
+    net, X, y = make("mlp", criterion=Accuracy)
+    with pytest.raises(ValueError, match="criterion Accuracy returns a loss that does not depend"):
         directions(FunctionalNet(net), Objective(Utility(), X, y, True))

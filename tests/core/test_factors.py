@@ -1,4 +1,4 @@
-"""Compact row gradients give the numbers of the gradients themselves."""
+"""Compact row gradients give the same numbers as the gradients themselves."""
 
 import pytest
 import torch
@@ -13,7 +13,8 @@ def outer(steps, groups, n_in, n_out, n=5):
     return Outer(a, torch.randn(*shape, n_out, generator=generator, dtype=torch.float64))
 
 
-# one step; few steps of wide vectors (Gram of the steps); many steps of narrow ones (dense)
+# (steps, groups, in, out): one step; few steps of wide vectors, which take the products of all
+# pairs of steps; many steps of narrow ones, which take the dense gradients
 SHAPES = [(1, 1, 6, 4), (1, 3, 2, 2), (2, 1, 20, 30), (2, 3, 20, 30), (50, 1, 3, 4), (50, 2, 3, 4)]
 
 
@@ -51,7 +52,7 @@ def test_products_of_outer_products_with_directions_are_those_of_the_dense_sum(s
     torch.testing.assert_close(combined.flatten(1), c.T @ rows, rtol=1e-10, atol=1e-10)
 
 
-def test_repeated_indices_of_a_lookup_add_up():
+def test_steps_with_the_same_index_of_a_lookup_are_summed():
     d = torch.tensor([[[1.0], [2.0], [4.0]]])
     factor = Lookup(torch.tensor([[1, 1, 3]]), d, 5)
     assert factor.dense().flatten().tolist() == [0, 3, 0, 4, 0]

@@ -1,4 +1,4 @@
-"""Norms and Gram without the gradients equal those of the gradients."""
+"""Norms and inner products from factors equal those of the gradients themselves."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from skinfluence._core.gradients import forward
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.tensors import slice_rows
 
-# Squares of gradients that agree to a few roundings (see test_gradients).
+# The gradients agree up to rounding (see test_gradients), and so do their squares.
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 
 each_dtype = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
@@ -49,7 +49,7 @@ def test_gram_is_that_of_the_loop(name, dtype):
 def test_pieces_give_the_same_norms(name, monkeypatch):
     net, X, y = make(name)
     ghost, Xb, G = ghost_of(net, X, y)
-    monkeypatch.setattr(factors_module, "_MAX_NUMBERS", 1)  # a row at a time
+    monkeypatch.setattr(factors_module, "_MAX_NUMBERS", 1)  # one row at a time
     assert_close(ghost.square_norms(Xb, G), (loop_gradients(net, X, y) ** 2).sum(1))
 
 
@@ -86,7 +86,7 @@ def test_products_with_several_directions_are_those_of_the_loop(name, dtype, pie
     assert_close(ghost.inner(Xb, G, U, normalize=True), along, dtype)
 
 
-# What is done by rule, and what row by row -----------------------------------------------------
+# By a rule or row by row ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -120,12 +120,12 @@ def test_products_with_several_directions_are_those_of_the_loop(name, dtype, pie
         ),
     ],
 )
-def test_only_parameters_without_a_true_rule_are_done_row_by_row(name, by_vmap):
+def test_only_parameters_without_a_correct_rule_are_done_row_by_row(name, by_vmap):
     assert set(ghost_of(*make(name))[0].by_vmap) == by_vmap
 
 
 class TimeFirst(nn.Module):
-    """Rows are the second axis inside."""
+    """Inside, rows are the second axis."""
 
     def __init__(self):
         super().__init__()
@@ -135,9 +135,9 @@ class TimeFirst(nn.Module):
         return self.head(torch.tanh(self.inside(X.transpose(0, 1))).mean(0))
 
 
-# 4 steps are as many as the rows that are probed, 7 as many as the rows of the batch
+# 4 is the number of rows that a rule is checked on, 7 the number of rows in the batch.
 @pytest.mark.parametrize("steps", [1, 4, 7])
-def test_a_layer_that_sees_time_first_is_done_row_by_row(steps):
+def test_a_layer_with_time_as_the_first_axis_is_done_row_by_row(steps):
     rng = np.random.RandomState(0)
     X, y = rng.randn(7, steps, 6), rng.randint(0, 3, 7)
     net = initialized(TimeFirst())
@@ -157,7 +157,7 @@ class Cut(nn.Module):
         return self.head(X + self.cut(X).detach())
 
 
-def test_layers_without_a_gradient_add_nothing():
+def test_layers_without_a_gradient_add_0():
     X, y = rows_for("mlp")
     net = initialized(Cut())
     ghost, Xb, G = ghost_of(net, X, y)
@@ -178,7 +178,7 @@ class Reused(nn.Module):
 
 
 @pytest.mark.parametrize("embed", [False, True])
-def test_the_calls_of_a_reused_layer_are_joined(embed):
+def test_the_calls_of_a_reused_layer_are_summed(embed):
     X, y = rows_for("embedding" if embed else "linear over time")
     net = initialized(Reused(embed))
     ghost, Xb, G = ghost_of(net, X, y)
@@ -196,7 +196,7 @@ def test_only_the_chosen_parameters_count(parameters):
     assert_close(ghost.square_norms(Xb, G), (loop_gradients(net, X, y) ** 2).sum(1))
 
 
-def test_a_snapshots_batchnorm_statistics_are_the_ones_that_count():
+def test_the_batchnorm_statistics_of_a_checkpoint_are_used():
     net, X, y = make("batchnorm1d")
     state = {n: t.clone() for n, t in net.module_.state_dict().items()}
     state["1.running_mean"] += 1

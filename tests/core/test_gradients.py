@@ -1,4 +1,4 @@
-"""Every way of differentiating equals one backward pass a row."""
+"""Each way to differentiate gives the numbers of one backward pass per row."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from skinfluence._core.gradients import (
 )
 from skinfluence._core.net import FunctionalNet
 
-# Both sides are sums of the same terms in another order: a few hundred roundings at the most.
+# Both sides sum the same terms in another order: a few hundred roundings at most.
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 NO_FORWARD_RULE = {"weight norm"}
 
@@ -88,7 +88,7 @@ def test_double_backward_gives_the_inner_products_of_the_loop(name, dtype):
 
 @pytest.mark.parametrize("parameters", ["*", "*weight"])
 @pytest.mark.parametrize("name", [name for name in MODULES if name not in NO_FORWARD_RULE])
-def test_members_in_one_pass_are_as_one_by_one(name, parameters):
+def test_members_in_one_pass_give_the_same_as_one_by_one(name, parameters):
     net, X, _ = make(name)
     fnet, X = FunctionalNet(net, parameters), torch.as_tensor(X)
     generator = torch.Generator().manual_seed(0)
@@ -109,7 +109,7 @@ def test_members_in_one_pass_are_as_one_by_one(name, parameters):
 
 @each_net
 @pytest.mark.filterwarnings("ignore:no forward-mode derivative:RuntimeWarning")
-def test_several_directions_in_one_pass_are_as_one_by_one(name):
+def test_several_directions_in_one_pass_give_the_same_as_one_by_one(name):
     net, X, y = make(name)
     fnet, Xb, _ = batch_of(net, X, y)
     U = random_directions(fnet, 3)
@@ -120,7 +120,7 @@ def test_several_directions_in_one_pass_are_as_one_by_one(name):
 
 @each_net
 @pytest.mark.filterwarnings("ignore:no forward-mode derivative:RuntimeWarning")
-def test_pushforward_returns_the_outputs_as_well(name):
+def test_pushforward_also_returns_the_outputs(name):
     net, X, y = make(name)
     fnet, Xb, _ = batch_of(net, X, y)
     f, _ = pushforward(fnet, Xb, random_directions(fnet, 2))
@@ -146,7 +146,7 @@ def test_a_shared_embedding_with_padding_has_the_tangents_of_the_loop():
     assert_close(scores(t, G), loop_gradients(net, X, y) @ flat(U, 1).T, torch.float64)
 
 
-def test_scale_grad_by_freq_does_not_make_a_gradient_depend_on_its_batch():
+def test_with_scale_grad_by_freq_a_gradient_does_not_depend_on_its_batch():
     plain = nn.Sequential(nn.Embedding(11, 3), nn.Flatten(), nn.Linear(12, 3))
     scaled = nn.Sequential(
         nn.Embedding(11, 3, scale_grad_by_freq=True), nn.Flatten(), nn.Linear(12, 3)
@@ -204,7 +204,7 @@ def test_without_a_forward_mode_rule_the_fallback_is_exact(kind, number):
 
 
 @each_gap
-def test_the_fallback_is_said_once_a_net(kind, recwarn):
+def test_the_fallback_warns_once_per_net(kind, recwarn):
     net, X, y = without_rule(kind)
     fnet, Xb, _ = batch_of(net, X, y)
     U = random_directions(fnet, 2)
@@ -223,7 +223,7 @@ def test_row_gradients_need_no_forward_mode_rule(kind):
     )
 
 
-def test_row_gradients_survive_control_flow_that_looks_at_the_data():
+def test_row_gradients_allow_control_flow_that_depends_on_the_data():
     class Branches(nn.Linear):
         def forward(self, X):
             if not bool(torch.isfinite(X).all()):

@@ -1,4 +1,4 @@
-"""Directions and scores equal what autograd gives over all rows at once, whatever the batches."""
+"""Scores, losses and predictions of rows equal those of a loop, at any batch size."""
 
 import copy
 
@@ -50,7 +50,7 @@ def test_normalized_row_scores_are_divided_by_the_norm_of_the_row(name, batch_si
 @pytest.mark.parametrize("n_groups", [2, 3, 7])
 @each_batch_size
 @each_kind
-def test_several_directions_give_the_worst_of_their_scores(name, batch_size, n_groups):
+def test_several_directions_give_the_lowest_of_their_scores(name, batch_size, n_groups):
     fnet, X, y, net = fnet_of(name, batch_size=batch_size)
     rows = loop_gradients(net, X, y)
     groups = np.arange(len(y)) % n_groups
@@ -71,13 +71,13 @@ def test_row_scores_of_a_regressor_are_those_of_the_loop(n_outputs):
     assert_close(row_scores(fnet, U, X, y), rows @ rows.mean(0))
 
 
-def test_row_scores_are_float64_of_one_a_row():
+def test_row_scores_are_one_float64_per_row():
     fnet, X, y, _ = fnet_of("mlp", dtype=torch.float32, batch_size=3)
     scores = row_scores(fnet, ask(fnet, Utility(), X, y), X, y)
     assert (scores.dtype, scores.shape) == (np.float64, (7,))
 
 
-def test_progress_is_shown_every_batch():
+def test_the_progress_bar_sees_every_batch():
     fnet, X, y, _ = fnet_of("mlp", batch_size=3)
     seen = []
 
@@ -124,7 +124,7 @@ def test_predicted_probabilities_are_the_nets_own():
     np.testing.assert_allclose(got, net.predict_proba(X), rtol=1e-12)
 
 
-# What is not finite ---------------------------------------------------------------------------
+# Values that are not finite -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -1,4 +1,4 @@
-"""Kernels are off inside, and each flag of the process is afterwards as it was."""
+"""Fused kernels are off inside, and each flag of the process is restored afterwards."""
 
 import sys
 import threading
@@ -38,7 +38,7 @@ FLAGS = {
 
 
 class EveryKernel(nn.Module):
-    """Has all the layers for which a kernel is switched off."""
+    """Has each layer for which a kernel is switched off."""
 
     def __init__(self):
         super().__init__()
@@ -58,7 +58,7 @@ def kernels():
 
 @pytest.fixture
 def often_switched():
-    """Threads take turns a thousand times as often as usual."""
+    """Make threads switch a thousand times as often as usual."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(5e-6)
     yield
@@ -74,7 +74,7 @@ def flag(request):
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_a_flag_is_off_inside_and_then_as_it_was(flag, kernels, before):
+def test_a_flag_is_off_inside_and_restored_after(flag, kernels, before):
     read, write = flag
     write(before)
     with plain_kernels(kernels):
@@ -83,7 +83,7 @@ def test_a_flag_is_off_inside_and_then_as_it_was(flag, kernels, before):
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_a_flag_is_as_it_was_after_an_exception(flag, kernels, before):
+def test_a_flag_is_restored_after_an_exception(flag, kernels, before):
     read, write = flag
     write(before)
     with pytest.raises(KeyError), plain_kernels(kernels):
@@ -91,7 +91,7 @@ def test_a_flag_is_as_it_was_after_an_exception(flag, kernels, before):
     assert read() is before
 
 
-def test_a_flag_is_as_it_was_when_one_passes_inside_another(flag, kernels):
+def test_a_flag_is_restored_after_nested_passes(flag, kernels):
     read, write = flag
     write(True)
     with plain_kernels(kernels):
@@ -101,7 +101,7 @@ def test_a_flag_is_as_it_was_when_one_passes_inside_another(flag, kernels):
     assert read() is True
 
 
-def test_a_flag_stays_off_until_the_last_of_two_threads_is_out(flag, kernels):
+def test_a_flag_stays_off_until_both_threads_are_out(flag, kernels):
     read, write = flag
     write(True)
     entered, leave = threading.Event(), threading.Event()
@@ -122,7 +122,7 @@ def test_a_flag_stays_off_until_the_last_of_two_threads_is_out(flag, kernels):
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_two_threads_at_once_get_the_numbers_of_one(kernels, number, often_switched):
+def test_two_threads_get_the_same_numbers_as_one(kernels, number, often_switched):
     X = torch.as_tensor(rows_for("lstm")[0])
     U = random_directions(kernels, number)
     _, want = pushforward(kernels, X, U)

@@ -1,4 +1,4 @@
-"""A rule is used as soon as it is registered, unless it is wrong."""
+"""A registered rule is used, unless it gives wrong gradients."""
 
 import torch
 from core_cases import ghost_of
@@ -11,7 +11,7 @@ from skinfluence._core.factors import Dense
 
 
 class Scale(nn.Module):
-    """A layer of the user's own, whose parameter has an unusual name."""
+    """A custom layer, whose parameter is named neither weight nor bias."""
 
     def __init__(self, width):
         super().__init__()
@@ -35,17 +35,22 @@ def test_a_rule_registered_for_a_new_layer_is_used():
     assert_close(ghost.square_norms(Xb, G), (loop_gradients(net, X, y) ** 2).sum(1))
 
 
-def test_a_rule_that_lies_is_found_out(monkeypatch):
+def test_a_rule_that_gives_wrong_gradients_is_not_used(monkeypatch):
     net, X, y = make("mlp")
-    true_rule = layer_rules.layer_factors.dispatch(nn.Linear)
+    correct_rule = layer_rules.layer_factors.dispatch(nn.Linear)
 
-    def half(layer, a, d):
-        return true_rule(layer, a / 2, d)
+    def halved(layer, a, d):
+        return correct_rule(layer, a / 2, d)
 
-    monkeypatch.setattr(ghost_module, "layer_factors", half)
+    monkeypatch.setattr(ghost_module, "layer_factors", halved)
     ghost, Xb, G = ghost_of(net, X, y)
     assert set(ghost.by_vmap) == {"0.weight", "2.weight"}
     assert_close(ghost.square_norms(Xb, G), (loop_gradients(net, X, y) ** 2).sum(1))
+
+
+def test_batchnorm_without_running_statistics_has_no_rule():
+    assert layer_rules.has_rule(nn.BatchNorm1d(4))
+    assert not layer_rules.has_rule(nn.BatchNorm1d(4, track_running_stats=False))
 
 
 def test_padding_has_no_gradient():
@@ -58,7 +63,7 @@ def test_padding_has_no_gradient():
     assert embedded[:, 1:].any()
 
 
-def test_an_embedding_with_sparse_gradients_is_no_different():
+def test_an_embedding_with_sparse_gradients_has_the_same_norms():
     def flat_sequence(**kwargs):
         return nn.Sequential(nn.Embedding(11, 3, **kwargs), nn.Flatten(), nn.Linear(12, 3))
 

@@ -21,18 +21,18 @@ def case():
 
 
 @pytest.mark.parametrize("normalize", [False, True])
-def test_each_voice_is_the_score_at_its_member(case, normalize):
+def test_scores_at_each_member_are_those_of_a_loop(case, normalize):
     got = case.inner_products(normalize).scores(case.fnet, case.X, case.y, iter)
     assert_close(got, case.pairs(case.X, case.y, normalize).sum(2))
 
 
-@pytest.mark.parametrize("groups", [False, True], ids=["one direction", "one a class"])
+@pytest.mark.parametrize("groups", [False, True], ids=["one direction", "one per class"])
 def test_members_too_large_for_one_pass_score_the_same(case, groups, monkeypatch):
-    members_scores = case.inner_products(groups=case.reference[1] if groups else None)
-    together = members_scores.scores(case.fnet, case.X, case.y, iter)
+    member_scores_of = case.inner_products(groups=case.reference[1] if groups else None)
+    together = member_scores_of.scores(case.fnet, case.X, case.y, iter)
     monkeypatch.setattr(members, "_ONE_PASS_NUMBERS", {})
     monkeypatch.setattr(members, "member_scores", None)  # not to be called
-    assert_close(members_scores.scores(case.fnet, case.X, case.y, iter), together)
+    assert_close(member_scores_of.scores(case.fnet, case.X, case.y, iter), together)
 
 
 def test_members_are_scored_in_one_pass_where_possible(case, monkeypatch):
@@ -48,7 +48,7 @@ def test_members_that_cannot_be_scored_together_are_scored_one_by_one():
 
 
 def members_of(net, number=3):
-    """The net's own state and others near it."""
+    """States of members: the net's own, and others near it."""
     generator, states = torch.Generator().manual_seed(0), [{}]
     for _ in range(number - 1):
         module = copy.deepcopy(net.module_)
@@ -83,7 +83,7 @@ def test_scores_of_members_are_those_of_a_loop_over_rows_at_each(name):
     assert_close(member_scores(fnet, states, U, X, y), np.stack(want))
 
 
-def test_members_that_cannot_be_done_together_are_none():
+def test_member_scores_are_none_where_one_pass_is_impossible():
     fnet, X, y, net = fnet_of("weight norm")  # which has no forward-mode rule
     states = members_of(net)
     U = [ask(fnet.at(state), Utility(), X, y) for state in states]

@@ -56,7 +56,7 @@ def test_any_other_error_raises_at_once():
     ],
     ids=str,
 )
-def test_errors_of_memory_are_told_from_others(error, is_memory):
+def test_out_of_memory_errors_are_recognized(error, is_memory):
     assert is_out_of_memory(error) is is_memory
 
 

@@ -1,4 +1,4 @@
-"""FunctionalNet reads a skorch net, never writes it, and has its batches and losses."""
+"""FunctionalNet has the outputs, losses and batches of the skorch net."""
 
 import copy
 
@@ -20,7 +20,7 @@ F = nn.functional
 
 
 def gathered(fnet, X, y=None):
-    """All batches joined: rows, labels and the sizes of the batches."""
+    """Rows and labels of all batches joined, and the sizes of the batches."""
     batches = list(fnet.batches(X, y))
     return (
         torch.cat([b[0] for b in batches]).numpy(),
@@ -62,7 +62,7 @@ def test_outputs_are_those_of_the_module_in_eval_mode(name):
 
 
 @pytest.mark.parametrize("name", ["mlp", "batchnorm1d", "residual batchnorm2d", "tied"])
-def test_a_snapshot_gives_the_outputs_of_that_time(name):
+def test_a_checkpoint_gives_the_outputs_at_its_time(name):
     net, X, _ = make(name)
     X = torch.as_tensor(X)
     state = {n: t.clone() for n, t in net.module_.state_dict().items()}
@@ -75,7 +75,7 @@ def test_a_snapshot_gives_the_outputs_of_that_time(name):
     torch.testing.assert_close(forward(fnet.at(state), X), want, rtol=1e-12, atol=1e-12)
 
 
-def test_a_snapshot_brings_its_batchnorm_statistics():
+def test_a_checkpoint_includes_its_batchnorm_statistics():
     net, _, _ = make("batchnorm1d")
     state = {n: t.clone() for n, t in net.module_.state_dict().items()}
     state["1.running_mean"] += 1
@@ -92,7 +92,7 @@ def test_a_snapshot_brings_its_batchnorm_statistics():
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_cross_entropy_a_row_whatever_the_reduction(reduction):
+def test_cross_entropy_of_each_row_at_any_reduction(reduction):
     net, X, y = make("mlp", criterion__reduction=reduction)
     logits = net.module_(torch.as_tensor(X))
     want = F.cross_entropy(logits, torch.as_tensor(y), reduction="none").detach()
@@ -107,17 +107,17 @@ def test_class_weights_multiply_the_losses_of_their_rows():
     np.testing.assert_allclose(losses_of(net, X, y), plain * weight[y], rtol=1e-12)
 
 
-def test_nll_loss_takes_probabilities_as_the_classifier_does():
+def test_nll_loss_takes_probabilities_as_in_the_classifier():
     module = nn.Sequential(nn.Linear(5, 3), nn.Softmax(dim=1))
     X, y = rows_for("mlp")
     net = initialized(module, criterion=nn.NLLLoss)
     probabilities = net.module_(torch.as_tensor(X)).detach()
-    eps = torch.finfo(torch.float64).eps  # which skorch adds before the log
+    eps = torch.finfo(torch.float64).eps  # skorch adds it before the log
     want = -torch.log(probabilities[range(7), y] + eps)
     np.testing.assert_allclose(losses_of(net, X, y), want, rtol=1e-12)
 
 
-def test_binary_classifier_takes_one_logit_a_row():
+def test_binary_classifier_takes_one_logit_per_row():
     X, y = rows_for("mlp")
     y = (y > 0).astype(float)
     module = nn.Sequential(nn.Linear(5, 1), nn.Flatten(0))
@@ -131,7 +131,7 @@ def test_binary_classifier_takes_one_logit_a_row():
 @pytest.mark.parametrize(
     ("reduction", "over"), [("mean", "mean"), ("none", "mean"), ("sum", "sum")]
 )
-def test_squared_loss_of_a_row_joins_its_outputs_as_the_reduction_does(n_outputs, reduction, over):
+def test_squared_loss_of_a_row_reduces_its_outputs_like_the_criterion(n_outputs, reduction, over):
     X, _ = rows_for("mlp")
     y = np.random.RandomState(1).randn(7, n_outputs)
     net = initialized(
@@ -145,13 +145,13 @@ def test_squared_loss_of_a_row_joins_its_outputs_as_the_reduction_does(n_outputs
 
 
 class ReducesItself(NeuralNetClassifier):
-    """A loss as users write it: a scalar, whatever the criterion says."""
+    """A get_loss that some users write: a scalar whatever the reduction of the criterion."""
 
     def get_loss(self, y_pred, y_true, *args, **kwargs):
         return F.cross_entropy(y_pred, y_true) * 3
 
 
-def test_a_get_loss_that_reduces_by_itself_is_asked_row_by_row():
+def test_a_get_loss_that_reduces_by_itself_is_called_row_by_row():
     net, X, y = make("mlp", net_class=ReducesItself)
     logits = net.module_(torch.as_tensor(X))
     want = 3 * F.cross_entropy(logits, torch.as_tensor(y), reduction="none").detach()
@@ -211,7 +211,7 @@ def test_a_module_that_returns_a_tuple_is_refused():
 
 
 class Squared(SkorchDataset):
-    """A user's own way of reading rows."""
+    """A custom way to read rows."""
 
     def transform(self, X, y):
         return super().transform(X**2, y)
@@ -236,7 +236,7 @@ ORDERED = {
 }
 
 
-# skorch warns of a shuffled validation iterator; what matters here is that it does no harm.
+# skorch warns about a shuffled validation iterator. Here it must do no harm.
 @pytest.mark.filterwarnings("ignore:You set iterator_valid__shuffle=True:UserWarning")
 @pytest.mark.parametrize("how", ORDERED)
 def test_batches_keep_every_row_in_its_place(how):
@@ -257,24 +257,24 @@ def test_batches_keep_every_row_in_its_place(how):
         ({"batch_size": 3, "dataset": Squared}, [3, 3, 1]),
     ],
 )
-def test_batches_are_of_the_size_that_the_net_predicts_with(params, sizes):
+def test_batches_have_the_size_that_the_net_predicts_with(params, sizes):
     net, X, y = make("mlp", **params)
     assert gathered(FunctionalNet(net), X, y)[2] == sizes
 
 
 def unbatched(**params):
-    """A net of which only the batches of training are set."""
+    """A net with a batch size for training only."""
     net, X, y = make("mlp", **params)
     net.set_params(batch_size=2)
     return net, np.tile(X, (200, 1)), np.tile(y, 200)
 
 
-def test_training_in_small_batches_does_not_make_scoring_slow():
+def test_the_batch_size_of_training_is_not_used_for_scoring():
     net, X, y = unbatched()
     assert gathered(FunctionalNet(net), X, y)[2] == [512, 512, 376]
 
 
-def test_rows_that_take_much_memory_are_fewer_in_a_batch(monkeypatch):
+def test_rows_that_need_much_memory_come_in_smaller_batches(monkeypatch):
     sizes = {}
     for memory in (1, 10**4, 10**5, 10**9):
         monkeypatch.setitem(net_module._BATCH_LIMITS, "cpu", (512, memory))
@@ -287,7 +287,7 @@ def test_rows_that_take_much_memory_are_fewer_in_a_batch(monkeypatch):
     assert sizes[10**5] == pytest.approx(10 * sizes[10**4], abs=10)
 
 
-def test_longer_rows_have_batches_of_their_own():
+def test_the_batch_size_depends_on_the_length_of_the_rows():
     class Long(nn.Module):
         def __init__(self):
             super().__init__()
@@ -311,7 +311,7 @@ def test_a_dataset_gives_the_same_batches_as_its_arrays():
     assert sizes == gathered(fnet, X, y)[2]
 
 
-def test_a_dataset_of_the_users_own_is_read_item_by_item():
+def test_a_custom_dataset_is_read_item_by_item():
     class Halves(Dataset):
         def __len__(self):
             return 5
@@ -325,7 +325,7 @@ def test_a_dataset_of_the_users_own_is_read_item_by_item():
     np.testing.assert_array_equal(labels, np.arange(5) % 3)
 
 
-def test_read_only_arrays_are_taken_without_a_warning():
+def test_read_only_arrays_raise_no_warning():
     net, X, y = make("mlp")
     X.flags.writeable = y.flags.writeable = False
     rows, labels, _ = gathered(FunctionalNet(net), X, y)
@@ -383,7 +383,7 @@ def test_dict_rows_have_the_gradients_of_the_loop():
     Xb, yb = next(fnet.batches({"left": X, "right": X[:, :2]}, y))
     grads = row_gradients(fnet, Xb, fnet.cotangents(forward(fnet, Xb), Xb, yb))
     one = initialized(nn.Linear(5, 3))
-    with torch.no_grad():  # the same function of the left rows alone
+    with torch.no_grad():  # the same function, of the left rows alone
         one.module_.weight.copy_(net.module_.left.weight)
         one.module_.weight[:, :2] += net.module_.right.weight
         one.module_.bias.copy_(net.module_.left.bias + net.module_.right.bias)
@@ -404,7 +404,7 @@ def test_outputs_at_a_state_are_those_of_a_module_that_loaded_it(name):
     torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)
 
 
-def test_a_state_of_some_weights_leaves_the_rest():
+def test_a_state_of_some_weights_leaves_the_others():
     net, X, _ = make("mlp")
     at = FunctionalNet(net).at({"2.bias": torch.ones(3, dtype=torch.float64)})
     state = net.module_.state_dict() | {"2.bias": torch.ones(3, dtype=torch.float64)}
@@ -413,7 +413,7 @@ def test_a_state_of_some_weights_leaves_the_rest():
     torch.testing.assert_close(forward(at, torch.as_tensor(X)), want, rtol=1e-12, atol=1e-12)
 
 
-def test_parameters_of_interest_are_the_states_own():
+def test_the_chosen_parameters_have_the_values_of_the_state():
     net, *_ = make("mlp")
     state = moved(net, 1)
     at = FunctionalNet(net, "2.*").at(state)
@@ -422,7 +422,7 @@ def test_parameters_of_interest_are_the_states_own():
 
 
 @pytest.mark.parametrize("name", ["batchnorm1d", "tied", "weight norm"])
-def test_going_to_a_state_changes_neither_the_net_nor_the_state(name):
+def test_at_changes_neither_the_net_nor_the_state(name):
     net, X, _ = make(name)
     fnet, state = FunctionalNet(net), moved(net, 1)
     before, given = copy.deepcopy(net.module_.state_dict()), copy.deepcopy(state)
@@ -434,7 +434,7 @@ def test_going_to_a_state_changes_neither_the_net_nor_the_state(name):
 
 
 @pytest.mark.parametrize("name", ["mlp", "batchnorm1d", "tied"])
-def test_stacked_states_are_what_each_state_says(name):
+def test_stacked_states_hold_the_values_of_each_state(name):
     net, *_ = make(name)
     fnet, states = FunctionalNet(net), [moved(net, seed) for seed in (1, 2, 3)]
     stacked = fnet.stacked(states)
@@ -443,12 +443,12 @@ def test_stacked_states_are_what_each_state_says(name):
         assert torch.equal(value, torch.stack([state[n] for state in states]))
 
 
-def test_stacked_states_have_only_what_one_of_them_names():
+def test_stacked_states_hold_only_names_of_some_state():
     net, *_ = make("mlp")
     assert set(FunctionalNet(net).stacked([{}, {"2.bias": torch.ones(3)}])) == {"2.bias"}
 
 
-def test_a_state_that_names_nothing_is_stacked_as_the_net_itself():
+def test_an_empty_state_is_stacked_as_the_net_itself():
     net, *_ = make("mlp")
     own = net.module_.state_dict()["2.bias"]
     other = own + 1

@@ -1,4 +1,4 @@
-"""A projection leaves short gradients as they are, and keeps inner products of long ones."""
+"""Short gradients are not projected; the projection of long ones preserves inner products."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_projected_gradients_are_those_of_the_loop_times_the_matrix(case):
     assert_close(got, rows @ projection.matrix.T)
 
 
-def test_inner_products_are_kept_on_average_over_the_matrices(case):
+def test_inner_products_are_preserved_on_average_over_the_matrices(case):
     fnet, X, y, rows = case
     products = []
     for seed in range(200):

@@ -1,4 +1,4 @@
-"""Scores that need no direction: under own labels, under candidate labels, against a loop."""
+"""Scores without a direction equal those of a loop, under own and candidate labels."""
 
 import numpy as np
 import pytest

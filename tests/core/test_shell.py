@@ -34,7 +34,7 @@ def use_everything(net, X, y):
 
 @pytest.fixture
 def used(request):
-    """A net of the zoo before and after everything was done with it."""
+    """A net after all was done with it; its module, and torch's random state, before."""
     net, X, y = make(request.param)
     before = copy.deepcopy(net.module_)
     random_state = torch.get_rng_state()
@@ -42,27 +42,27 @@ def used(request):
     return net, before, random_state
 
 
-touchy = pytest.mark.parametrize(
+delicate = pytest.mark.parametrize(
     "used",
     ["dropout", "residual batchnorm2d", "lstm", "transformer encoder", "tied"],
     indirect=True,
 )
 
 
-@touchy
+@delicate
 def test_weights_and_buffers_stay_bit_identical(used):
     net, before, _ = used
     for name, value in net.module_.state_dict().items():
         assert torch.equal(value, before.state_dict()[name]), name
 
 
-@touchy
+@delicate
 def test_train_flags_stay_as_they_were(used):
     net, before, _ = used
     assert [m.training for m in net.module_.modules()] == [m.training for m in before.modules()]
 
 
-@touchy
+@delicate
 def test_no_hook_is_left_on_the_module(used):
     net, _, _ = used
     for module in net.module_.modules():
@@ -70,20 +70,20 @@ def test_no_hook_is_left_on_the_module(used):
         assert not any(getattr(module, f"_{kind}_hooks") for kind in kinds)
 
 
-@touchy
+@delicate
 def test_no_gradient_is_left_on_a_parameter(used):
     net, _, _ = used
     assert all(p.grad is None for p in net.module_.parameters())
 
 
-@touchy
+@delicate
 def test_requires_grad_stays_as_it_was(used):
     net, before, _ = used
     wants = [p.requires_grad for p in net.module_.parameters()]
     assert wants == [p.requires_grad for p in before.parameters()]
 
 
-@touchy
+@delicate
 def test_the_random_state_of_torch_is_not_advanced(used):
     assert torch.equal(used[2], torch.get_rng_state())
 
@@ -120,7 +120,7 @@ def test_a_forward_that_writes_into_a_buffer_does_not_write_into_the_users():
     assert net.module_.calls.item() == 0
 
 
-def test_a_module_that_keeps_a_tensor_of_its_last_pass_can_be_copied():
+def test_a_module_that_stores_a_tensor_of_its_last_pass_can_be_copied():
     class Remembers(nn.Module):
         def __init__(self):
             super().__init__()
@@ -158,7 +158,7 @@ def test_parameters_are_globs_over_names(parameters, names):
     assert list(FunctionalNet(net, parameters).params) == names
 
 
-def test_a_glob_that_matches_nothing_lists_the_names_there_are():
+def test_a_glob_without_a_match_lists_the_parameter_names():
     net, _, _ = make("mlp")
     message = (
         r"parameters='head\.\*' matches no trainable parameter of the module; it has: 0\.weight, "
@@ -168,7 +168,7 @@ def test_a_glob_that_matches_nothing_lists_the_names_there_are():
         FunctionalNet(net, "head.*")
 
 
-def test_a_net_with_every_parameter_frozen_says_so():
+def test_the_error_names_a_net_whose_parameters_are_all_frozen():
     net, _, _ = make("mlp")
     net.module_.requires_grad_(False)
     with pytest.raises(ValueError, match=r"it has: none \(all 4 are frozen\)"):
@@ -208,7 +208,7 @@ def test_a_sampler_is_refused(key):
         FunctionalNet(net)
 
 
-def test_a_clone_of_the_net_is_still_possible():
+def test_the_net_can_still_be_cloned():
     net, X, y = make("mlp")
     use_everything(net, X, y)
     assert clone(net).get_params()["criterion"] is nn.CrossEntropyLoss
