@@ -19,6 +19,7 @@ from torch import Tensor
 from skinfluence._core.ghost import Ghost
 from skinfluence._core.gradients import Directions, forward, pullback, wide_zeros
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.states import Params
 from skinfluence._core.tensors import IGNORED, Rows, join_rows, n_rows, slice_rows, wide
 from skinfluence.targets import Reference, Target, evaluate, not_finite
 
@@ -77,14 +78,30 @@ def directions(
     """
     m = n_rows(objective.X)
     groups = np.zeros(m, dtype=int) if groups is None else groups
+    # One row's term of a mean over m rows underflows in float16: scale it up, by a power of two,
+    # which is exact.
+    loss_scale = 2.0 ** m.bit_length()
+    batches = _scaled_cotangents(fnet, objective, None if normalize else loss_scale)
+    sums, counts = _group_sums(fnet, batches, groups)
+    if normalize:
+        scales = 1 / np.maximum(counts, 1)
+    else:  # m / group size: each group counts as if it were all reference rows
+        scales = m / np.unique(groups, return_counts=True)[1] / loss_scale
+    return {
+        name: torch.stack([s[name] * float(c) for s, c in zip(sums, scales, strict=True)]).to(p)
+        for name, p in fnet.params.items()
+    }
+
+
+def _group_sums(
+    fnet: FunctionalNet, batches: Iterator[tuple[Rows, Tensor]], groups: np.ndarray
+) -> tuple[list[Params], np.ndarray]:
+    """Σ_j v_j over the rows of each group, and its number of rows with a gradient."""
     ids = np.unique(groups)
     sums = [wide_zeros(fnet) for _ in ids]
     counts = np.zeros(len(ids))
     start = 0
-    # One row's term of a mean over m rows underflows in float16: scale it up, by a power of two,
-    # which is exact.
-    loss_scale = 2.0 ** m.bit_length()
-    for Xb, G in _scaled_cotangents(fnet, objective, None if normalize else loss_scale):
+    for Xb, G in batches:
         batch_groups = groups[start : start + len(G)]
         start += len(G)
         for k in np.unique(batch_groups):
@@ -95,14 +112,7 @@ def directions(
             part = (Xb, G) if len(rows) == len(G) else (slice_rows(Xb, rows), Gk)
             for name, value in pullback(fnet, *part).items():
                 sums[at][name] += value
-    if normalize:
-        scales = 1 / np.maximum(counts, 1)
-    else:  # m / group size: each group counts as if it were all reference rows
-        scales = m / np.array([np.sum(groups == k) for k in ids]) / loss_scale
-    return {
-        name: torch.stack([s[name] * float(c) for s, c in zip(sums, scales, strict=True)]).to(p)
-        for name, p in fnet.params.items()
-    }
+    return sums, counts
 
 
 def _scaled_cotangents(

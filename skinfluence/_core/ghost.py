@@ -64,10 +64,10 @@ class Ghost:
         truth = [
             pullback(fnet, slice_rows(X, slice(i, i + 1)), G[i : i + 1]) for i in range(len(G))
         ]
-        found, _ = self._factors(X, G)
+        by_rule, _ = self._factors(X, G)
         # At most .05: half precision rounds so coarsely that any rule would pass otherwise.
         tolerance = min(100 * precision(fnet, X) ** 0.75, 0.05)
-        self.trusted = {n for n, factor in found.items() if _agrees(factor, n, truth, tolerance)}
+        self.trusted = {n for n, factor in by_rule.items() if _agrees(factor, n, truth, tolerance)}
         self.by_vmap = [name for name in fnet.params if name not in self.trusted]
         sizes = {name: p.numel() for name, p in fnet.params.items()}
         # A few parameters by vmap can cost more than the rules save for all others.
@@ -81,9 +81,9 @@ class Ghost:
 
     def factors(self, X: Rows, G: Cotangents) -> dict[str, Factor]:
         """Row gradients by each parameter, in the most compact form known for it."""
-        found, G = self._factors(X, G)
+        by_rule, G = self._factors(X, G)
         rest = row_gradients(self.fnet, X, G, self.by_vmap) if self.by_vmap else {}
-        return self._only_trusted(found) | {name: Dense(wide(g)) for name, g in rest.items()}
+        return self._only_trusted(by_rule) | {name: Dense(wide(g)) for name, g in rest.items()}
 
     def square_norms(self, X: Rows, G: Cotangents) -> Tensor:
         """‖g_i‖², (n,)."""
@@ -117,8 +117,8 @@ class Ghost:
         self, X: Rows, G: Cotangents, of_parameter: Callable[[str, Factor], Tensor]
     ) -> Tensor:
         """Sum of ``of_parameter(name, factor)`` over all parameters, (n, ...)."""
-        found, G = self._factors(X, G)
-        parts = [of_parameter(name, factor) for name, factor in self._only_trusted(found).items()]
+        by_rule, G = self._factors(X, G)
+        parts = [of_parameter(name, factor) for name, factor in self._only_trusted(by_rule).items()]
         if self.by_vmap:
             width = sum(self.fnet.params[name].numel() for name in self.by_vmap)
             step = rows_per_piece(width)
@@ -131,8 +131,8 @@ class Ghost:
             parts.append(torch.cat(pieces))
         return reduce(torch.add, parts)
 
-    def _only_trusted(self, found: dict[str, Factor]) -> dict[str, Factor]:
-        return {name: factor for name, factor in found.items() if name in self.trusted}
+    def _only_trusted(self, by_rule: dict[str, Factor]) -> dict[str, Factor]:
+        return {name: factor for name, factor in by_rule.items() if name in self.trusted}
 
     def _factors(self, X: Rows, G: Cotangents) -> tuple[dict[str, Factor], Tensor]:
         """Factors from all rules, trusted or not, and ∂ℓ/∂f."""
@@ -142,17 +142,41 @@ class Ghost:
         n = n_rows(X)
         step = self.fnet.rows_at_once or n
         pieces = [slice(i, i + step) for i in range(0, n, step)]
-        found = [self._in_one_call(slice_rows(X, rows), G, rows) for rows in pieces]
-        if len(found) == 1:
-            return found[0]
-        first, *others = (piece[0] for piece in found)
+        calls = [self._in_one_call(slice_rows(X, rows), G, rows) for rows in pieces]
+        if len(calls) == 1:
+            return calls[0]
+        first, *others = (factors for factors, _ in calls)
         stacked = {n: f.stack([other[n] for other in others]) for n, f in first.items()}
-        return stacked, join_rows([piece[1] for piece in found])
+        return stacked, join_rows([cotangents for _, cotangents in calls])
 
     def _in_one_call(
         self, X: Rows, cotangents: Callable[[Tensor, slice], Tensor], rows: slice
     ) -> tuple[dict[str, Factor], Tensor]:
         """Factors and ∂ℓ/∂f of rows that go through the net in one call."""
+        outputs, calls = self._recorded_calls(X)
+        G = cotangents(outputs.detach(), rows)
+        if not calls:
+            return {}, G
+        grads = torch.autograd.grad(
+            outputs,
+            [c[2] for c in calls],
+            G.to(outputs.dtype),
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        factors: dict[str, Factor] = {}
+        with torch.no_grad():
+            for (name, a, _), d in zip(calls, grads, strict=True):
+                if len(a) != len(G) or len(d) != len(G):
+                    continue  # rows are not the first axis here, so vmap must do this layer
+                for own, factor in layer_factors(self._layers[name], a, wide(d)).items():
+                    full = f"{name}.{own}" if name else own
+                    if full in self.fnet.params:
+                        factors[full] = factors[full].join(factor) if full in factors else factor
+        return factors, G
+
+    def _recorded_calls(self, X: Rows) -> tuple[Tensor, list[tuple[str, Tensor, Tensor]]]:
+        """Outputs of the net, and (name, input, output) of each call of a layer, with a graph."""
         calls: list[tuple[str, Tensor, Tensor]] = []
 
         def record(name: str) -> Callable[..., Tensor | None]:
@@ -160,9 +184,8 @@ class Ghost:
                 if not isinstance(output, Tensor) or not output.requires_grad:
                     return None
                 calls.append((name, wide(layer_input(layer, inputs[0])), output))
-                return (
-                    output.clone()
-                )  # an in-place activation must not overwrite the output kept here
+                # An in-place activation after the layer must not overwrite the output kept here.
+                return output.clone()
 
             return hook
 
@@ -175,26 +198,7 @@ class Ghost:
         finally:
             for hook in hooks:
                 hook.remove()
-        G = cotangents(outputs.detach(), rows)
-        if not calls:
-            return {}, G
-        grads = torch.autograd.grad(
-            outputs,
-            [c[2] for c in calls],
-            G.to(outputs.dtype),
-            allow_unused=True,
-            materialize_grads=True,
-        )
-        found: dict[str, Factor] = {}
-        with torch.no_grad():
-            for (name, a, _), d in zip(calls, grads, strict=True):
-                if len(a) != len(G) or len(d) != len(G):
-                    continue  # rows are not the first axis here, so vmap must do this layer
-                for own, factor in layer_factors(self._layers[name], a, wide(d)).items():
-                    full = f"{name}.{own}" if name else own
-                    if full in fnet.params:
-                        found[full] = found[full].join(factor) if full in found else factor
-        return found, G
+        return outputs, calls
 
 
 def _layers_with_rules(fnet: FunctionalNet) -> dict[str, nn.Module]:

@@ -26,7 +26,6 @@ from torch.overrides import TorchFunctionMode
 from skinfluence._core.kernels import plain_kernels
 from skinfluence._core.memory import OutputWatch, is_out_of_memory
 from skinfluence._core.net import FunctionalNet
-from skinfluence._core.shell import module_of
 from skinfluence._core.states import Params
 from skinfluence._core.tensors import Rows, map_tensors, wide
 
@@ -81,7 +80,7 @@ def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Te
     """
     _load_forward_mode()
     engines = [_forward_mode, _forward_mode_one_by_one, _double_backward]
-    known = _ENGINES.setdefault(module_of(fnet._net), {})
+    known = _ENGINES.setdefault(fnet.module, {})
     case = (torch.is_autocast_enabled(fnet.device.type), *fnet.params)
     if case in known:
         return known[case](fnet, X, U)

@@ -113,11 +113,11 @@ def predictions(fnet: FunctionalNet, X: Rows) -> np.ndarray:
 def predicted_outputs(fnet: FunctionalNet, X: Rows, is_classification: bool) -> np.ndarray:
     """Class probabilities, (n, n_classes), or a regressor's predictions, (n, ...); float64."""
     nonlinearity = fnet.probabilities if is_classification else (lambda f: f)
-    found = [
+    outputs = [
         in_halves_if_needed(lambda Xb, _: nonlinearity(forward(fnet, Xb)), *b)
         for b in fnet.batches(X)
     ]
-    return torch.cat(found).double().cpu().numpy()
+    return torch.cat(outputs).double().cpu().numpy()
 
 
 def row_losses(fnet: FunctionalNet, X: Rows, y: Any, progress: Progress = iter) -> np.ndarray:

@@ -82,9 +82,9 @@ class InnerProducts(MemberScores):
         U = self._directions_on(fnet)
         size = sum(v.numel() for u in U for v in u.values())
         if len(U) > 1 and not self.normalize and size <= _ONE_PASS_NUMBERS.get(fnet.device.type, 0):
-            found = member_scores(fnet, self.states, U, X, y, progress)
-            if found is not None:
-                return found
+            scores = member_scores(fnet, self.states, U, X, y, progress)
+            if scores is not None:
+                return scores
         options: Any = {"normalize": self.normalize, "progress": progress}
         pairs = zip(self.states, U, strict=True)
         return np.stack([row_scores(fnet.at(s), u, X, y, **options) for s, u in pairs])

@@ -59,8 +59,10 @@ class FunctionalNet:
     ----------
     params : dict of str to Tensor
         The parameters that count, detached.
+    module : Module
+        The net's own module, which is never called.
     shell : Module
-        A copy of the net's module, in eval mode, that shares its weights (see `shell`).
+        A copy of the module, in eval mode, that shares its weights (see `shell`).
     device, dtype : device and dtype of the parameters
     eps : float
         Machine epsilon of the least precise weight or buffer.
@@ -70,7 +72,7 @@ class FunctionalNet:
 
     def __init__(self, net: Any, parameters: str | Sequence[str] = "*") -> None:
         module = module_of(net)
-        self._net = net
+        self.module, self._net = module, net
         names = matching_parameters(module, parameters)
         refuse_parameters_elsewhere(net)
         self.shell = copy_module(module)
@@ -276,17 +278,17 @@ class FunctionalNet:
         shapes = tuple(t.shape for t in (pair.values() if isinstance(pair, Mapping) else [pair]))
         if shapes not in self._sizes:
             leaf = {name: p.detach().requires_grad_() for name, p in self.params.items()}
-            most, memory = _BATCH_LIMITS.get(self.device.type, _BATCH_LIMITS["cpu"])
+            max_rows, max_bytes = _BATCH_LIMITS.get(self.device.type, _BATCH_LIMITS["cpu"])
             try:
                 # With gradients: without, torch would use fused kernels, which hide their outputs.
-                with torch.enable_grad(), OutputWatch() as seen:
+                with torch.enable_grad(), OutputWatch() as watch:
                     self.outputs(leaf, pair)
-                size = max(2 * memory // max(seen.bytes, 1), 1)
+                size = max(2 * max_bytes // max(watch.bytes, 1), 1)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 size = 1
-            self._sizes[shapes] = min(size, most)
+            self._sizes[shapes] = min(size, max_rows)
         return self._sizes[shapes]
 
     def _can_be_sliced(self, X: Rows) -> bool:

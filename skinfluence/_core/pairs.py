@@ -94,17 +94,17 @@ def self_influences(
     fnet: FunctionalNet, X: Rows, y: Any, solve: Solve | None = None, progress: Progress = iter
 ) -> np.ndarray:
     """<g_i, P g_i>, (n,) float64. Without `solve` it is ‖g_i‖², from the layers' factors alone."""
-    found, square_norms_of = [], _SquareNorms(fnet)
+    values, square_norms_of = [], _SquareNorms(fnet)
     if solve is None:
-        found = [
+        values = [
             in_halves_if_needed(square_norms_of, Xb, yb) for Xb, yb in progress(fnet.batches(X, y))
         ]
     else:
         for rows in gradient_rows(fnet, X, y, progress):
             solved = solve(rows)
             each = ((rows[n] * solved[n]).flatten(1).sum(1).double() for n in rows)
-            found.append(reduce(torch.add, each))
-    return finite(torch.cat(found).cpu().numpy())
+            values.append(reduce(torch.add, each))
+    return finite(torch.cat(values).cpu().numpy())
 
 
 def label_square_norms(fnet: FunctionalNet, X: Rows, labels: np.ndarray) -> np.ndarray:
@@ -115,17 +115,17 @@ def label_square_norms(fnet: FunctionalNet, X: Rows, labels: np.ndarray) -> np.n
         n = n_rows(Xb)
         return torch.stack([square_norms_of(Xb, label.expand(n)) for label in candidates], 1)
 
-    found = [in_halves_if_needed(of_batch, Xb, yb) for Xb, yb in fnet.batches(X)]
-    return finite(torch.cat(found).cpu().numpy())
+    values = [in_halves_if_needed(of_batch, Xb, yb) for Xb, yb in fnet.batches(X)]
+    return finite(torch.cat(values).cpu().numpy())
 
 
 def unit_pairs(fnet: FunctionalNet, reference: Pairs) -> Pairs:
     """Reference rows with v_j scaled to length 1; rows without a gradient keep 0."""
-    found, ghost = [], None
+    scaled, ghost = [], None
     for Xr, Gr in _on_device(fnet, reference):
         ghost = ghost or Ghost(fnet, Xr)
-        found.append((Xr, ghost.unit_cotangents(Xr, Gr)))
-    return found
+        scaled.append((Xr, ghost.unit_cotangents(Xr, Gr)))
+    return scaled
 
 
 class _SquareNorms:
@@ -168,9 +168,10 @@ def _gradient_chunks(ghost: Ghost, X: Rows, G: Tensor) -> Iterator[Params]:
     step = max(1, _MAX_GRADIENT_NUMBERS // width)
     for start in range(0, len(G), step):
         rows = slice(start, start + step)
-        found = ghost.factors(slice_rows(X, rows), G[rows])
+        factors = ghost.factors(slice_rows(X, rows), G[rows])
         yield {
-            name: found[name].dense().reshape(-1, *p.shape) for name, p in ghost.fnet.params.items()
+            name: factors[name].dense().reshape(-1, *p.shape)
+            for name, p in ghost.fnet.params.items()
         }
 
 
