@@ -1,11 +1,11 @@
-"""Scoring on a Dask cluster: two workers beside one, and what the client's memory rises by.
+"""How much faster do two Dask workers score rows than one, and does the client need more memory?
 
     python benchmarks/cluster.py [--rows 65536] [--repeats 3] [--output DIR]
 
-A scheduler and two workers, each a process with one thread and an address of its own; scores of a
-net with 1M parameters, of rows in a memmap. Calls with one worker and with two take turns; the
-median counts. Memory is the client's own ("anonymous", Linux): the rows are in a file that the
-workers open, so it should not rise with them; the same is asked of a quarter of the rows.
+A scheduler and two workers run as processes with one thread and their own address. They score rows
+in a memmap by a net with 1M parameters. Calls with one and with two workers take turns, and the
+median counts. Memory is the anonymous memory of the client (Linux). The workers open the file with
+the rows, so this should not grow with the rows; a run with a quarter of the rows shows it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ COLUMNS = 100
 
 @contextmanager
 def cluster() -> Iterator[Client]:
-    """A client of two workers, 127.0.0.2 and 127.0.0.3."""
+    """A client with two workers, at 127.0.0.2 and 127.0.0.3."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -74,7 +74,7 @@ def own_memory() -> float:
 
 
 def timed(scorer, X, y, workers: list[str]) -> tuple[float, float]:
-    """Seconds, and the client's rise in memory."""
+    """Seconds, and the rise of the client's memory in MB."""
     before, peak, done = own_memory(), [0.0], threading.Event()
 
     def watch() -> None:
@@ -114,7 +114,8 @@ def main() -> None:
         quarter = Path(folder) / "quarter"
         few_X = np.memmap(quarter, np.float32, "w+", shape=(args.rows // 4, COLUMNS))
         few_X[:] = X[: len(few_X)]
-        timed(scorer, few_X[:4096], np.zeros(4096, np.int64), every)  # what is loaded once
+        warm_up = few_X[:4096]
+        timed(scorer, warm_up, np.zeros(len(warm_up), np.int64), every)
         for name, Xs, workers in [
             ("one worker", X, every[:1]),
             ("two workers", X, every),

@@ -1,17 +1,18 @@
-"""Defence by curating the training rows, on an honest split: attack, score, act, retrain, attack.
+"""Does curating the training rows defend a model against attacks?
 
     python benchmarks/defence.py --seeds 5 --output docs/_static
 
-Evasion: reference rows and test rows are attacked separately, at the undefended model; scores are
-of the robustness target on the attacked reference rows; a twentieth of the training rows is
-dropped or relabelled, or all are reweighted; the model is fitted again. Two accuracies are
-measured: on the test rows as they were attacked before ("transfer"), and on test rows attacked
-again at the defended model ("adaptive"), which is what a serious attacker would do.
+Evasion: reference rows and test rows are attacked separately, at the undefended model. The
+robustness target on the attacked reference rows scores the training rows. Then a twentieth of the
+training rows is dropped or relabeled, or all rows are reweighted, and the model is fitted again.
+Two accuracies are measured. "transfer" is that on the test rows as they were attacked before.
+"adaptive" is that on test rows attacked again, at the defended model, as a serious attacker would.
 
 Poisoning: rows are planted before training (labels of one class flipped to another, or a trigger
 with a wrong label), then found and removed.
 
-The first arm of each table is no defence; "random" acts on rows drawn by lot.
+Training, reference and test rows are disjoint. The first arm of each table is no defense; "random"
+acts on random rows.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ from skinfluence.targets import Robustness
 
 SHARE = 0.05  # of the training rows, as in the paper
 DAMPING = 1e-3
+UNDEFENDED = "no defense"
+INCIDENTS = "IP checkpoints, unit rows, reference: incidents"
 ACTIONS = {
     "drop": Budget(SHARE),
     "relabel": Budget(SHARE, action="relabel"),
@@ -63,7 +66,7 @@ class OnNumbers:
 
 
 class Linear:
-    """Logistic regression, and the same model as a net."""
+    """Logistic regression, rewritten as a net with the same outputs."""
 
     ensemble = WeightNoise()
     exact = True
@@ -72,7 +75,7 @@ class Linear:
         model = LogisticRegression(C=1.0, max_iter=5000).fit(X, y, sample_weight=weight)
         net = TabularClassifier(module__hidden=(), module__n_inputs=X.shape[1])
         net.set_params(module__n_outputs=2).initialize()
-        with torch.no_grad():  # two logits whose difference is the model's one
+        with torch.no_grad():  # two logits whose difference is the model's single one
             half = torch.as_tensor(np.stack([-model.coef_[0], model.coef_[0]]) / 2)
             net.module_.head.weight.copy_(half)
             net.module_.head.bias.copy_(
@@ -83,7 +86,7 @@ class Linear:
 
 
 class Deep:
-    """The ready-made MLP; weights act by drawing rows in proportion to them."""
+    """The ready-made MLP. Rows with weights are drawn in proportion to them."""
 
     ensemble = Dropout(max_rate=0.1)
     exact = False
@@ -120,7 +123,7 @@ def digits(seed):
 
 
 def parts(X, y, seed, test, reference):
-    """Training, reference and test rows; none is in two of them."""
+    """Disjoint training, reference and test rows."""
     X, X_test, y, y_test = train_test_split(X, y, test_size=test, random_state=seed, stratify=y)
     X, X_val, y, y_val = train_test_split(X, y, test_size=reference, random_state=seed, stratify=y)
     return X, y, X_val, y_val, X_test, y_test
@@ -136,14 +139,14 @@ SETTINGS = {
 
 
 def scores_by_arm(kind, net, attack, data, seed):
-    """Scores of the training rows, and the best label of each, by every arm."""
+    """Each arm with its scores of the training rows and the label that it prefers for each row."""
     X, y, X_val, y_val, _, _ = data
     rng = np.random.RandomState(seed)
     n_classes = len(np.unique(y))
     yield "random", rng.normal(size=len(y)), (y + rng.randint(1, n_classes, len(y))) % n_classes
-    beliefs = net.predict_proba(X).copy()
-    beliefs[np.arange(len(y)), y] = -1
-    other = beliefs.argmax(1)  # the net's second choice: this score ranks no labels
+    probabilities = net.predict_proba(X).copy()
+    probabilities[np.arange(len(y)), y] = -1
+    other = probabilities.argmax(1)  # this score does not rank labels: take the likeliest other one
     yield "self-influence", -self_influences(FunctionalNet(net), X, y), other
     arms = {"exact influence": {"curvature": Exact(damping=DAMPING)}} if kind.exact else {}
     arms |= {"IP": {}, "IP ensemble": {"ensemble": kind.ensemble}}
@@ -175,7 +178,7 @@ def evasion(name, seed):
             "adaptive": accuracy(net, again, y_test),
         }
 
-    yield measure("no defence", "", undefended)
+    yield measure(UNDEFENDED, "", undefended)
     for arm, scores, best in scores_by_arm(kind, undefended, attack, data, seed):
         for action, rule in ACTIONS.items():
             decision = rule.decide(scores, y, best)
@@ -186,7 +189,7 @@ def evasion(name, seed):
 
 
 def budgets(seed):
-    """What larger budgets do for the MLP on digits, and what another seed alone does."""
+    """Gains of the MLP on digits from dropping more rows, and from another seed alone."""
     attack, kind = FGSM(0.05, clip=(0, 1)), Deep()
     X, y, X_val, y_val, X_test, y_test = digits(seed)
     net = kind.fit(X, y, seed)
@@ -207,7 +210,7 @@ def budgets(seed):
     lot = np.random.RandomState(seed).uniform(size=len(y))
     yield measure("all rows, another seed", kind.fit(X, y, seed + 100))
     for share in (0.05, 0.1, 0.2, 0.3, 0.4):
-        for name, by in {"by IP": scores, "by lot": lot}.items():
+        for name, by in {"by IP": scores, "at random": lot}.items():
             keep = Budget(share).decide(by, y).keep
             yield measure(f"{share:.0%} dropped {name}", kind.fit(X[keep], y[keep], seed))
 
@@ -277,10 +280,10 @@ def poisoning(which, load, poison, seed):
         }
 
     net = kind.fit(X, y, seed)
-    yield measure("no defence", net)
+    yield measure(UNDEFENDED, net)
     yield measure("oracle (all planted rows out)", kind.fit(X[~is_planted], y[~is_planted], seed))
     incidents = None
-    if poison == "backdoor trigger":  # 20 rows that were seen to fool the net, labelled rightly
+    if poison == "backdoor trigger":  # 20 rows that fooled the net, with their right labels
         seen = triggered(X_val)
         fooled = np.flatnonzero(net.predict(seen) != y_val)[:20]
         incidents = seen[fooled], y_val[fooled]
@@ -309,11 +312,11 @@ def poison_scores(net, X, y, X_val, y_val, incidents, seed):
     scorer = InfluenceScorer(
         TabularClassifier(), normalize="rows", ensemble=Checkpoints(), random_state=seed
     )
-    yield "IP checkpoints, unit rows, reference: incidents", scorer.fit(X, y, **kwargs).scores_
+    yield INCIDENTS, scorer.fit(X, y, **kwargs).scores_
 
 
 def summarise(rows, keys, values):
-    """Mean over the seeds, and half the width of its 95 % interval."""
+    """Mean over the seeds ± half the width of its 95 % interval."""
     table = []
     for key, group in rows.groupby(keys, sort=False):
         row = dict(zip(keys, key, strict=True))
@@ -324,21 +327,35 @@ def summarise(rows, keys, values):
 
 
 def gains(rows, measure):
-    """Accuracy above no defence, and above the same action by lot: paired by seed, a row an arm."""
+    """Gain in accuracy over no defense and over the same action on random rows, paired by seed."""
     table = []
     for name, of_setting in rows.groupby("setting", sort=False):
         values = of_setting.set_index(["arm", "action", "seed"])[measure]
         for arm in of_setting.arm.unique():
-            if arm in ("no defence", "random"):
+            if arm in (UNDEFENDED, "random"):
                 continue
             row = {"setting": name, "arm": arm}
             for action in ACTIONS:
                 ours = values[arm, action]
-                others = {"none": values["no defence", ""], "by lot": values["random", action]}
-                for other, theirs in others.items():
-                    row[f"{action}, above {other}"] = shown(ours - theirs, "+")
+                none, chance = values[UNDEFENDED, ""], values["random", action]
+                row[f"{action}, over none"] = shown(ours - none, "+")
+                row[f"{action}, over random"] = shown(ours - chance, "+")
             table.append(row)
     return pd.DataFrame(table)
+
+
+def short_evasion(old, new):
+    """Gains from dropping rows by IP and by exact influence, on old and on new attacks."""
+    short = old[["setting", "arm"]].copy()
+    for attacks, table in {"old attacks": old, "new attacks": new}.items():
+        for other in ("none", "random"):
+            short[f"{attacks}, over {other}"] = table[f"drop, over {other}"]
+    return short[short.arm.isin(["exact influence", "IP"])]
+
+
+def short_poisoning(table):
+    """The arms that the page shows first."""
+    return table[table.arm.isin([UNDEFENDED, "IP", "NoisyLabelDetector", INCIDENTS])]
 
 
 def main():
@@ -367,6 +384,9 @@ def main():
             pd.DataFrame(poisoned), ["setting", "arm"], ["found", "clean", "attack succeeds"]
         ),
     }
+    old, new = tables["defence_gain_old"], tables["defence_gain_new"]
+    tables["defence_evasion_short"] = short_evasion(old, new)
+    tables["defence_poisoning_short"] = short_poisoning(tables["defence_poisoning"])
     for name, table in tables.items():
         print(f"\n{name}\n{table.to_string(index=False)}")
         if options.output:

@@ -1,12 +1,12 @@
-"""Which training digits shaped a generated digit? Scores against retraining, for a diffusion model.
-
-A denoising diffusion model of 1000 of scikit-learn's digits draws 16 digits; 16 that it never saw
-are asked for beside them. 50 stratified halves of the rows are fitted from scratch, each under
-three seeds. Outcomes of a digit: the training loss over fixed draws of time and noise, its
-variational bound, and the coarse terms of that. A quarter of an hour on one thread, with
-a core to itself.
+"""Which training digits shaped a generated digit? Scores of a diffusion model against retraining.
 
     python benchmarks/diffusion_lds.py --output docs/_static
+
+A denoising diffusion model is trained on 1,000 of scikit-learn's digits. The reference rows are 16
+digits that it generates and 16 held-out ones. The model is fitted from scratch to 50 stratified
+halves of the rows, under three seeds. Three outcomes are measured for each reference digit: the
+training loss over fixed draws of time and noise, the variational bound, and the bound's coarse
+terms. It takes a quarter of an hour on one thread of an idle core.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from intervals import shown_bounds
 from scipy.stats import rankdata
 from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
@@ -34,7 +35,7 @@ from skinfluence.retraining import draw_subsets, retrain
 
 N_QUERIES = 16  # generated, and as many held out
 KINDS = {"generated": slice(0, N_QUERIES), "held out": slice(N_QUERIES, 2 * N_QUERIES)}
-COARSE = (21, 100)  # in the first steps of 100 there is so little noise that the shape is known
+COARSE = (21, 100)  # steps of 100; in the first ones there is too little noise to hide the shape
 OUTCOMES = ("loss", "bound", "coarse")
 ARMS = {
     "inner product": {},
@@ -43,11 +44,11 @@ ARMS = {
     "DataInf": {"curvature": DataInf()},
     "EK-FAC": {"curvature": EKFAC()},
 }
-CHANGED = ("inner product", "EK-FAC")  # also with the wrong target, and as means over the nets
+CHANGED = ("inner product", "EK-FAC")  # also with the loss as target, and as means over nets
 
 
 def digits():
-    """Training rows and rows that are held out, of X and of y."""
+    """Training and held-out rows of X, then of y."""
     X, y = load_digits(return_X_y=True)
     X = (X / 8 - 1).astype(np.float32)
     return train_test_split(X, y, train_size=1000, stratify=y, random_state=0)
@@ -64,13 +65,13 @@ def new_net(epochs, *callbacks):
 
 
 def targets(net):
-    """What is asked for each outcome; None is the training loss."""
+    """The target of each outcome; None is the training loss."""
     bounds = net.variational_bound(), net.variational_bound(COARSE)
     return dict(zip(OUTCOMES, (None, *bounds), strict=True))
 
 
 def all_outcomes(fitted, X, y):
-    """Each outcome of its own part of the rows, which are the same images."""
+    """All outcomes: each takes its part of the rows, and all parts hold the same images."""
     found = []
     parts = np.split(X, len(OUTCOMES))
     for target, images in zip(targets(fitted).values(), parts, strict=True):
@@ -82,7 +83,7 @@ def all_outcomes(fitted, X, y):
 
 
 def score(net, params, X, y, queries):
-    """{outcome: a matrix (n, m)}, and the seconds that one of them takes."""
+    """{outcome: matrix (n, m)}, and the seconds per matrix."""
     start, found = time.perf_counter(), {}
     scorer = InfluenceScorer(FrozenEstimator(net), random_state=0, **params)
     scorer.fit(X, y, X_val=queries, y_val=np.zeros(len(queries)))
@@ -93,7 +94,7 @@ def score(net, params, X, y, queries):
 
 
 def score_all(nets, X, y, queries):
-    """{arm: a dict of matrices for each of the nets}, {arm: seconds}."""
+    """{arm: one dict of matrices per net}, {arm: seconds}."""
     scores, seconds = {}, {}
     for name, params in ARMS.items():
         made = [score(net, params, X, y, queries) for net in nets]
@@ -121,14 +122,14 @@ def pixels(X, queries):
 def retrained(n_subsets, n_seeds, epochs, X, y, queries):
     """Subsets, and {outcome: (n_seeds, n_subsets, m)}."""
     kept = draw_subsets(len(X), n_subsets, stratify=y, random_state=0)
-    again = np.tile(queries, (len(OUTCOMES), 1))  # a number for each outcome of each of them
+    again = np.tile(queries, (len(OUTCOMES), 1))  # one part per outcome
     told = partial(retrain, new_net(epochs), X, y, kept, again, outcome=all_outcomes)
     truth = np.array([told(np.zeros(len(again)), random_state=s) for s in range(n_seeds)])
     return kept, dict(zip(OUTCOMES, np.split(truth, len(OUTCOMES), axis=2), strict=True))
 
 
 def ceiling(truth):
-    """LDS that the noise of retraining leaves room for; truth (n_seeds, n_subsets, m)."""
+    """The largest LDS that the noise of retraining allows; truth is (n_seeds, n_subsets, m)."""
     n_seeds, pairs = len(truth), np.triu_indices(len(truth), 1)
     ranks = rankdata(truth, axis=1)
     one = np.mean([np.corrcoef(r)[pairs].mean() for r in ranks.transpose(2, 0, 1)])
@@ -136,12 +137,11 @@ def ceiling(truth):
 
 
 def agreement(of_nets, kept, truth):
-    """Means over the nets of the LDS and of the bounds of its interval."""
+    """LDS with the bounds of its interval, all averaged over the nets."""
     reports = [
         linear_datamodeling_score(matrix, kept, truth.mean(0), random_state=0) for matrix in of_nets
     ]
-    lds, low, high = (np.mean([r[key] for r in reports]) for key in ("lds", "low", "high"))
-    return f"{lds:.2f} [{low:.2f}, {high:.2f}]"
+    return shown_bounds(*(np.mean([r[key] for r in reports]) for key in ("lds", "low", "high")))
 
 
 def table(scores, seconds, kept, truth):
@@ -182,7 +182,7 @@ def main():
     kept, truth = retrained(options.subsets, options.seeds, options.epochs, X, y, queries)
     found = table(scores, seconds, kept, truth)
     print(found.to_string(index=False))
-    print(f"{time.perf_counter() - start:.0f} s in all")
+    print(f"{time.perf_counter() - start:.0f} s in total")
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
         found.to_csv(options.output / "diffusion_lds.csv", index=False)

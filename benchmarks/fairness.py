@@ -1,10 +1,10 @@
-"""Fairness by curating the training rows: gaps and accuracy on test rows, Adult and COMPAS.
+"""Does curating the training rows make a model fairer? Gaps and accuracy on Adult and COMPAS.
 
     python benchmarks/fairness.py --seeds 5 --output docs/_static
 
-Three disjoint parts: training rows, reference rows (which the targets look at) and test rows. The
-scores come from a linear net, the model that is fitted to the rows is scikit-learn's logistic
-regression, and the gaps are fairlearn's, of its hard predictions on the test rows.
+Training, reference and test rows are disjoint; the targets use the reference rows. A linear net
+gives the scores. scikit-learn's logistic regression is fitted to the rows that are kept, and
+fairlearn computes the gaps of its hard predictions on the test rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fairlearn.metrics import (
     equal_opportunity_difference,
     equalized_odds_difference,
 )
-from intervals import shown
+from intervals import shown, unbroken
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
@@ -42,7 +42,7 @@ from skinfluence.targets import (
 )
 
 BUDGET = 0.05
-# The arm that chooses takes the first of them that halves the gap of the reference rows.
+# "budget chosen" takes the smallest of these that halves the gap on the reference rows.
 BUDGETS = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05)
 TARGETS = {
     "demographic parity": DemographicParity(),
@@ -75,7 +75,7 @@ DATA = {"Adult, sex": (adult, 16_000), "COMPAS, race": (compas, 7_000)}
 
 
 def parts(name, seed):
-    """Rows, labels and groups of the training, reference and test parts."""
+    """Rows, labels and groups of the training, reference and test rows."""
     load, most = DATA[name]
     frame, y, group = load()
     rows = np.random.RandomState(seed).permutation(len(y))[:most]
@@ -98,7 +98,7 @@ def parts(name, seed):
 
 
 def measure(decision, train, held):
-    """Accuracy and gaps on held rows of a model that is fitted as a rule has decided."""
+    """Accuracy and gaps on held-out rows of a model fitted after the decision of a rule."""
     X, y, _ = train
     keep, weight = decision.keep, decision.sample_weight
     weight = None if weight is None else weight[keep]
@@ -136,7 +136,7 @@ def arms(name, seed):
 
 
 def summarise(rows):
-    """Mean over the seeds, half the width of its 95 % interval, and what became of the gap."""
+    """Mean over the seeds ± half the width of its 95 % interval, and the change of the gap."""
     table = []
     for (data, arm), group in rows.groupby(["data", "arm"], sort=False):
         plain = rows[(rows.data == data) & (rows.arm == "nothing dropped")].set_index("seed")
@@ -145,8 +145,9 @@ def summarise(rows):
         for metric in METRICS:
             entry[metric] = shown(group[metric])
         fall = 1 - group["parity gap"].mean() / plain["parity gap"].mean()
-        entry["parity gap falls by"] = f"{100 * fall:.0f} %"
-        entry["accuracy costs"] = f"{100 * (plain.accuracy - group.accuracy).mean():.2f} points"
+        cost = 100 * (plain.accuracy - group.accuracy).mean()
+        entry["parity gap falls by"] = unbroken(f"{100 * fall:.0f} %")
+        entry["accuracy costs"] = unbroken(f"{cost:.2f} points")
         table.append(entry)
     return pd.DataFrame(table)
 

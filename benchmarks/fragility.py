@@ -1,10 +1,12 @@
-"""Do scores agree with retraining as width, depth and weight decay vary (arXiv 2006.14651)?
-
-Digits: 400 training rows, 25 reference rows. For each net, 50 stratified halves of the rows are
-fitted from scratch, under two seeds; LDS of inner products, EKFAC and conjugate gradients on the
-Gauss-Newton matrix, each by three nets fitted to all rows. About seven minutes on one thread.
+"""Do scores agree with retraining for nets of other width, depth and weight decay?
 
     python benchmarks/fragility.py --output docs/_static
+
+The question is that of arXiv 2006.14651. The data are 400 training rows and 25 reference rows of
+digits. Each net is fitted from scratch to 50 stratified halves of the rows, under two seeds. The
+benchmark measures the linear datamodeling score (LDS) of inner products, EKFAC and conjugate
+gradients on the Gauss-Newton matrix, for three nets fitted to all rows. It takes about seven
+minutes on one thread.
 """
 
 import argparse
@@ -17,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from intervals import shown_bounds, unbroken
 from scipy.stats import rankdata
 from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
@@ -32,8 +35,8 @@ from skinfluence.nets import table_batches
 from skinfluence.pairwise import influence_matrix
 from skinfluence.retraining import draw_subsets, retrain
 
-EXTRA_DAMPING = 1e-3  # beside the weight decay, which is the penalty's own second derivative
-COLOURS = {"inner product": "#0072B2", "EKFAC": "#D55E00", "CG": "#009E73"}
+EXTRA_DAMPING = 1e-3  # added to the weight decay, which is the penalty's own second derivative
+COLORS = {"inner product": "#0072B2", "EKFAC": "#D55E00", "CG": "#009E73"}
 
 
 class Net(nn.Module):
@@ -44,7 +47,9 @@ class Net(nn.Module):
             layers += [nn.Linear(n_in, n_out), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], 10))
         for layer in self.layers:
-            if isinstance(layer, nn.Linear):  # torch's own start does not train four layers
+            if isinstance(
+                layer, nn.Linear
+            ):  # four layers do not train from torch's own initialization
                 nn.init.kaiming_normal_(layer.weight)
                 nn.init.zeros_(layer.bias)
 
@@ -113,13 +118,13 @@ def digits():
 
 
 def cross_entropy(fitted, X, y):
-    """Loss of each row in double precision; by its probabilities, that of a sure net is 0."""
+    """Loss of each row, from logits in double precision: float32 probabilities round to 1."""
     logits = fitted.forward(X).double()
     return nn.functional.cross_entropy(logits, torch.from_numpy(y), reduction="none").numpy()
 
 
 def measure(setting, n_subsets, n_seeds, n_nets, epochs):
-    """What retraining says, and how far the scores of several nets agree with it."""
+    """Outcomes of retraining, and how well the scores of several nets agree with them."""
     (X, X_ref, X_test), (y, y_ref, y_test) = digits()
     kept = draw_subsets(len(X), n_subsets, stratify=y, random_state=0)
     told = partial(retrain, setting.net(epochs), X, y, kept, X_ref, y_ref, outcome=cross_entropy)
@@ -147,7 +152,7 @@ def measure(setting, n_subsets, n_seeds, n_nets, epochs):
 
 
 def self_agreement(truth):
-    """Rank correlation of one seed's outcomes with another's, and the LDS this leaves room for."""
+    """Rank correlation between seeds for each reference row, and the largest LDS that it allows."""
     n_seeds, m = len(truth), truth.shape[2]
     ranks = rankdata(truth, axis=1)
     pairs = np.triu_indices(n_seeds, 1)
@@ -167,24 +172,24 @@ def stationarity(net, decay, X, y):
 
 
 def agreement(found):
-    """A row of the first table: LDS and the means of the bounds of the nets' intervals."""
+    """A row of the first table: LDS with the mean bounds of the nets' intervals."""
     row = name_of(found) | {"ceiling": f"{found['ceiling']:.2f}"}
-    for name in COLOURS:
-        lds, low, high = (np.mean([r[key] for r in found[name]]) for key in ("lds", "low", "high"))
-        row[name] = f"{lds:.2f} [{low:.2f}, {high:.2f}]"
+    for name in COLORS:
+        means = (np.mean([r[key] for r in found[name]]) for key in ("lds", "low", "high"))
+        row[name] = shown_bounds(*means)
     return row
 
 
 def spread(found):
-    """A row of the second table: how nets and retrainings are, and how reference rows differ."""
+    """A row of the second table: fit of the nets, agreement between seeds, quartiles of the LDS."""
     row = name_of(found) | {
         "test accuracy": f"{found['test accuracy']:.2f}",
         "training loss": f"{found['training loss']:.3f}",
-        "a seed with another": f"{found['seeds'].mean():.2f}",
+        "between seeds": f"{found['seeds'].mean():.2f}",
     }
-    for name in COLOURS:
+    for name in COLORS:
         low, high = np.nanquantile(per_reference(found[name]), [0.25, 0.75])
-        row[name] = f"{low:.2f} to {high:.2f}"
+        row[name] = unbroken(f"{low:.2f} to {high:.2f}")
     return row
 
 
@@ -194,7 +199,7 @@ def name_of(found):
 
 
 def per_reference(reports):
-    """LDS of each reference row, mean over the nets."""
+    """LDS of each reference row, averaged over the nets."""
     return np.nanmean([report["per_reference"] for report in reports], axis=0)
 
 
@@ -228,17 +233,17 @@ def draw_setting(ax, at, found):
         [found["ceiling"]] * 2,
         color="black",
         linewidth=1.5,
-        label="ceiling, for the noise of retraining",
+        label="ceiling, given the noise of retraining",
     )
-    for k, (name, colour) in enumerate(COLOURS.items()):
+    for k, (name, color) in enumerate(COLORS.items()):
         values, x = per_reference(found[name]), at + 0.26 * (k - 1)
         jitter = np.random.RandomState(0).uniform(-0.08, 0.08, len(values))
-        ax.scatter(x + jitter, values, s=9, color=colour, alpha=0.4, linewidths=0)
+        ax.scatter(x + jitter, values, s=9, color=color, alpha=0.4, linewidths=0)
         low, high = (np.mean([r[key] for r in found[name]]) for key in ("low", "high"))
-        ax.plot([x, x], [low, high], color=colour, linewidth=2.5)
+        ax.plot([x, x], [low, high], color=color, linewidth=2.5)
         mean = np.nanmean(values)
         look = {"edgecolors": "white", "linewidths": 0.8, "zorder": 3, "label": name}
-        ax.scatter([x], [mean], s=48, color=colour, **look)
+        ax.scatter([x], [mean], s=48, color=color, **look)
 
 
 def main():

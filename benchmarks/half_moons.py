@@ -1,11 +1,12 @@
-"""Half moons with 20 wrong labels: inner products against inverse Hessians of many dampings.
-
-The set-up of the Hessian-free influence paper (arXiv 2405.17490) in full: a net 2-32-32-32-1 with
-ReLU, SGD with a learning rate of 0.001 and momentum 0.9, batches of 32, 5,000 epochs. Prints the
-chance (ROC AUC) that a wrong label scores below a right one, a row a score, a column a seed; then
-how far the directions are apart, and the least eigenvalues of the matrices.
+"""Do inner products or inverse Hessians find the 20 wrong labels on two half moons?
 
     python benchmarks/half_moons.py
+
+This is the full setup of the Hessian-free influence paper (arXiv 2405.17490): a net 2-32-32-32-1
+with ReLU, SGD with a learning rate of 0.001 and momentum 0.9, batches of 32, 5,000 epochs. The
+inverse Hessians have several dampings. The benchmark prints the ROC AUC, the chance that a wrong
+label scores below a right one, with one row per score and one column per seed. It then prints the
+cosines between the directions and the smallest eigenvalues of the matrices. Four minutes.
 """
 
 import argparse
@@ -36,9 +37,9 @@ class SmallNet(nn.Module):
 
 
 class DenseDerivatives:
-    """Gradients, Hessian and Gauss-Newton matrix of a small net, written out: (n, p) and (p, p).
+    """Dense gradients (n, p), Hessian and Gauss-Newton matrix (p, p) of a small net.
 
-    By torch.func alone, in double precision, so that nothing of the library is on this side.
+    They use torch.func in double precision and nothing of the library, as an independent check.
     """
 
     def __init__(self, module):
@@ -81,7 +82,7 @@ def auc(is_noisy, scores):
 
 
 def run(data_seed, net_seed, epochs, lr):
-    """AUC of each score, by name, in the order of the table."""
+    """AUC of each score, cosines and eigenvalues, by name in the order of the table."""
     X, y, X_val, y_val, is_noisy = make_noisy_moons(random_state=data_seed)
     net = NeuralNetBinaryClassifier(
         SmallNet,
@@ -111,10 +112,10 @@ def run(data_seed, net_seed, epochs, lr):
             cosines[f"cosine with v, {name} + {damping:g} I"] = float(
                 torch.cosine_similarity(u, v, dim=0)
             )
-        cosines[f"least eigenvalue, {name}"] = float(eigenvalues[0])
+        cosines[f"smallest eigenvalue, {name}"] = float(eigenvalues[0])
     margins = (2 * rows[1] - 1) * dense.outputs(dense.theta, rows[0]).detach()
     found["training loss"] = auc(is_noisy, margins)
-    found["share of wrong labels learnt"] = float((margins[is_noisy] > 0).double().mean())
+    found["share of wrong labels learned"] = float((margins[is_noisy] > 0).double().mean())
     return found | cosines
 
 

@@ -1,19 +1,29 @@
-"""What the tables of a few seeds show of each number."""
+"""How the tables write a number with its 95 % interval. A cell with an interval does not wrap."""
 
 import numpy as np
 from scipy import stats
 
 
-def shown(values, sign=""):
-    """Mean, and half the width of its 95 % interval by Student's t; `sign` "+" shows it always."""
+def unbroken(text):
+    """The text with no-break spaces, so that a browser keeps it on one line."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def shown(values, sign="", decimals=3):
+    """Mean ± half the width of its 95 % interval (Student's t); `sign="+"` always writes a sign."""
     n = len(values)
     half = stats.sem(values) * stats.t.ppf(0.975, n - 1) if n > 1 else np.nan
-    return f"{np.mean(values):{sign}.3f} ± {half:.3f}"
+    return unbroken(f"{np.mean(values):{sign}.{decimals}f} ± {half:.{decimals}f}")
 
 
 def shown_ratio(values):
-    """Geometric mean of ratios, with its 95 % interval by Student's t on their logarithms."""
+    """Geometric mean of ratios, with a 95 % interval by Student's t on their logarithms."""
     logs = np.log(values)
     half = stats.sem(logs) * stats.t.ppf(0.975, len(logs) - 1) if len(logs) > 1 else np.nan
     low, mean, high = np.exp(np.mean(logs) + half * np.array([-1, 0, 1]))
-    return f"{mean:.2f} ({low:.2f} to {high:.2f})"
+    return shown_bounds(mean, low, high)
+
+
+def shown_bounds(value, low, high):
+    """A value with the bounds of its interval."""
+    return unbroken(f"{value:.2f} ({low:.2f} to {high:.2f})")

@@ -1,17 +1,18 @@
 """Which rows should a language model be fine-tuned on? SmolLM2-135M, LoRA on its last four layers.
 
-(a) For each reference row, do the training rows of its class come first? AUC and recall@90 over
-    the ten classes of three families of tasks (those of the DataInf work, made anew), from the
-    gradients before and after fine-tuning, of the answers and of the whole texts.
-(b) The model is fine-tuned on a tenth of the rows, selected for one class by its reference rows,
-    against a random tenth and all rows: loss and share of exact answers on other rows of the class.
-(c) 30 % of the answers are swapped: are they found, and does dropping as many rows help?
-(d) What does scoring cost, in forward and backward passes over the same rows?
-
     python benchmarks/llm_selection.py --output docs/_static
 
-Needs `pip install "skinfluence[text]" rank-bm25` and the models of requirements-data.txt. Parts and
-families that are in the cache are not computed again.
+(a) Do scores rank the training rows of a reference row's class first? AUC and recall@90 over the
+    ten classes of three families of tasks (rebuilt after those of the DataInf paper). Gradients
+    are taken before and after fine-tuning, of the answers and of the whole texts.
+(b) Does selection help? The model is fine-tuned on a tenth of the rows, selected for one class by
+    its reference rows, and compared with a random tenth and with all rows. Measured are the loss
+    and the share of exact answers on other rows of the class.
+(c) 30 % of the answers are swapped. Are they found, and does dropping as many rows help?
+(d) How long does scoring take, in forward and backward passes over the same rows?
+
+Needs `pip install "skinfluence[text]" rank-bm25` and the models of requirements-data.txt. With
+--cache, finished parts and families are not computed again.
 """
 
 import argparse
@@ -25,7 +26,6 @@ import numpy as np
 import pandas as pd
 import torch
 from intervals import shown, shown_ratio
-from rank_bm25 import BM25Okapi
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
 from sklearn.utils import Bunch
@@ -40,6 +40,11 @@ from skinfluence.methods import Loss, SelfInfluence
 from skinfluence.pairwise import gradient_features, influence_matrix
 from skinfluence.rules import Budget
 from skinfluence.text import CausalLM, TextEmbedder, packaged_model
+
+try:
+    from rank_bm25 import BM25Okapi
+except ImportError:
+    BM25Okapi = None
 
 FAMILIES: dict[str, Callable] = {
     "sentences": make_sentence_transformations,
@@ -68,11 +73,11 @@ def fitted(net, prompts, answers, seed):
 
 
 class Rows:
-    """Row gradients at several states of a net, and what is made of their products."""
+    """Row gradients at several states of a net, and scores from their products."""
 
     def __init__(self, scorers, task):
         self.sizes = [p.numel() for p in scorers[0]._functional_net().params.values()]
-        everything = 10**9  # as many numbers as there are
+        everything = 10**9  # no projection
         self.train, self.reference = (
             [gradient_features(s, *rows, n_components=everything) for s in scorers]
             for rows in ((task.prompts, task.answers), (task.prompts_test, task.answers_test))
@@ -85,7 +90,7 @@ class Rows:
         return unit(self.train[k]) @ unit(self.reference[k]).T
 
     def parts(self, k):
-        """Gradients by each parameter tensor: of the training rows, and of the reference rows."""
+        """Gradients of the training rows and of the reference rows, for each parameter tensor."""
         ends = np.cumsum(self.sizes)[:-1]
         both = (np.split(side[k], ends, 1) for side in (self.train, self.reference))
         return zip(*both, strict=True)
@@ -100,7 +105,7 @@ class Rows:
         return sum(self.cosine(k) for k in range(len(self.train)))
 
     def datainf(self, k):
-        """The closed form of `skinfluence.curvature.DataInf`, from gradients that are at hand."""
+        """The closed form of `skinfluence.curvature.DataInf`, from the stored gradients."""
         total = 0
         for a, b in self.parts(k):
             lam = np.square(a, dtype=np.float64).mean() / 10
@@ -116,7 +121,7 @@ def unit(rows):
 
 
 def whole_texts(task):
-    """The same rows with all of their text as the answer: the loss counts the prompt as well."""
+    """The same rows with the whole text as the answer, so that the loss includes the prompt."""
     found = Bunch()
     for suffix in ("", "_test"):
         prompts, answers = task["prompts" + suffix], task["answers" + suffix]
@@ -144,7 +149,7 @@ def bm25(task):
 
 
 def matrices(family, task, seed, slow, say):
-    """(n_train, n_reference) of each method, with seconds."""
+    """The (n_train, n_reference) scores and the seconds of each method."""
     found, seconds = {}, {}
 
     def timed(name, make, extra=0.0):
@@ -156,7 +161,7 @@ def matrices(family, task, seed, slow, say):
     start = time.perf_counter()
     net = fitted(language_model(2, lr=5e-4), task.prompts, task.answers, seed)
     say(f"{family}: training {time.perf_counter() - start:.0f} s")
-    # What every gradient is taken at: the adapters that training began with, and the trained ones.
+    # Gradients are taken at the initial adapters and at the trained ones.
     torch.manual_seed(seed)
     states = {"before training": language_model(2).initialize(), "after training": net}
     few = slice(0, None, max(len(task.prompts) // 12, 1))
@@ -216,13 +221,13 @@ def detection(found, task):
 # (b) ----------------------------------------------------------------------------------------------
 
 
-def judged(net, prompts, answers):
+def evaluated(net, prompts, answers):
     loss = -net.score(list(prompts), list(answers))
     return loss, accuracy_score(answers, net.predict(list(prompts)))
 
 
 def tuning(family, task, everything, found, seeds, say):
-    """Loss and exact answers on rows of a class, by what the model was fine-tuned on."""
+    """Loss and exact answers on rows of a class, for each set of rows to fine-tune on."""
     rows = []
     fresh = FAMILIES[family](n_train_per_class=1, n_test_per_class=20, random_state=1)
     for seed in seeds:
@@ -238,13 +243,13 @@ def tuning(family, task, everything, found, seeds, say):
         chosen["random"] = rng.permutation(len(task.prompts))[:n]
         fixed = {"all rows": everything, "no row": language_model(1).initialize()}
         for name, net in fixed.items():
-            rows.append((family, seed, wanted, name, *judged(net, *exam)))
+            rows.append((family, seed, wanted, name, *evaluated(net, *exam)))
         for name, index in chosen.items():
             net = fitted(language_model(3), task.prompts[index], task.answers[index], seed)
-            rows.append((family, seed, wanted, name, *judged(net, *exam)))
+            rows.append((family, seed, wanted, name, *evaluated(net, *exam)))
         say(f"{family}: seed {seed}, class {wanted}")
     found = pd.DataFrame(rows, columns=["family", "seed", "class", "rows", "loss", "exact"])
-    # Classes differ by far more than selections do: ratios within a class and a seed.
+    # Classes differ far more than selections, so ratios are taken within a class and a seed.
     by_chance = found[found["rows"] == "random"].set_index(["seed", "class"])["loss"]
     keys = pd.MultiIndex.from_frame(found[["seed", "class"]])
     found["loss over random's"] = found["loss"].to_numpy() / by_chance.loc[keys].to_numpy()
@@ -262,7 +267,7 @@ SELECTED = (
 
 
 def corrupted(family, task, seeds, say, share=0.3):
-    """Average precision of the swapped answers, and the loss after as many rows are dropped."""
+    """Average precision of finding swapped answers, and the loss after dropping as many rows."""
     found, after = [], []
     for seed in seeds:
         rng = np.random.RandomState(seed)
@@ -312,7 +317,7 @@ def corrupted(family, task, seeds, say, share=0.3):
 
 
 def passes(task, n, say):
-    """Scoring beside a training step without the optimizer, 40 rows by turns: ratio, memory."""
+    """Ratio of scoring time to a training step without the optimizer, in turns of 40 rows."""
     prompts, answers = np.array(task.prompts)[:n], np.array(task.answers)[:n]
     rows = []
     for layers, cache in ((4, False), (4, True), (None, False)):
@@ -328,7 +333,7 @@ def passes(task, n, say):
         def score(some, fnet=fnet, U=U):
             row_scores(fnet, U, prompts[some], answers[some])
 
-        if cache:  # what is kept is there before it is timed
+        if cache:  # fill the cache before timing
             score(slice(None))
         step(slice(8)), score(slice(8))
         seconds = []
@@ -359,7 +364,7 @@ SHOWN = {
 
 
 def by_method(table):
-    """A line for each method, with the families beside each other."""
+    """One row per method, with columns for each family."""
     wide = table.set_index(["method", "family"]).unstack(sort=False)
     return wide.set_axis([", ".join(pair) for pair in wide], axis=1).fillna("").reset_index()
 
@@ -369,13 +374,21 @@ def main():
     parser.add_argument("--output", type=Path, help="directory for the tables")
     parser.add_argument("--cache", type=Path, help="directory in which results are kept")
     parser.add_argument("--families", nargs="+", choices=list(FAMILIES), default=list(FAMILIES))
-    parser.add_argument("--train", type=int, default=90, help="rows of a class (default: 90)")
-    parser.add_argument("--test", type=int, default=10, help="reference rows of a class")
-    parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning (default: 3)")
-    parser.add_argument("--cost-rows", type=int, default=1000, help="of part d (default: 1000)")
-    parser.add_argument("--slow", action="store_true", help="IP Ensemble and EK-FAC in part a too")
+    parser.add_argument("--train", type=int, default=90, help="rows per class (default: 90)")
+    parser.add_argument(
+        "--test", type=int, default=10, help="reference rows per class (default: 10)"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="fine-tunings of parts b and c (default: 3)"
+    )
+    parser.add_argument(
+        "--cost-rows", type=int, default=1000, help="rows of part d (default: 1000)"
+    )
+    parser.add_argument("--slow", action="store_true", help="also IP Ensemble and EK-FAC in part a")
     parser.add_argument("--parts", default="abcd", help="(default: abcd)")
     args = parser.parse_args()
+    if BM25Okapi is None:
+        parser.error("rank_bm25 is not installed: pip install rank-bm25")
     begin = time.perf_counter()
 
     def say(text):
@@ -396,7 +409,8 @@ def main():
         net, found, seconds, memory = of_matrices(family, task, 0, args.slow, say)
         if "a" in args.parts:
             parts["a"].append(detection(found, task).assign(family=family))
-            cost = {"family": family, "seconds": pd.Series(seconds), "peak_gb": memory}
+            of_method = pd.Series(seconds).round().astype(int)
+            cost = {"family": family, "seconds": of_method, "peak_gb": round(memory, 1)}
             parts["cost"].append(pd.DataFrame(cost).rename_axis("method").reset_index())
         if "b" in args.parts:
             parts["b"].append(of_tuning(family, task, net, found, range(args.seeds), say))

@@ -1,11 +1,11 @@
-"""Time and memory of scoring rows that lie in a file, from ten thousand to ten million.
+"""How long does scoring ten thousand to ten million rows in a file take, and how much memory?
 
     python benchmarks/out_of_core.py [--most 10000000] [--output DIR]
 
-Rows of 20 numbers in a memmap, a ready-made net, `score_stream` with its scores written to another
-memmap; each size in a process of its own. Memory is what the process's resident set rises by, at
-its peak, beyond what it held before (Linux): mapped pages of the file, which the system takes back
-as it pleases, are told apart from memory of the process's own ("anonymous").
+`score_stream` scores rows of 20 numbers in a memmap with a ready-made net and writes the scores to
+another memmap. Each size has its own process. Memory is the peak rise of the process's anonymous
+memory over what it held before (Linux). This excludes mapped pages of the file, which the system
+can reclaim.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COLUMNS = 20
 
 
 def write_rows(folder: Path, n: int) -> None:
-    """Rows and labels, a block at a time."""
+    """Write rows and labels block by block."""
     rng = np.random.default_rng(0)
     X = np.memmap(folder / "X", np.float32, "w+", shape=(n, COLUMNS))
     y = np.memmap(folder / "y", np.int64, "w+", shape=(n,))
@@ -40,13 +40,13 @@ def write_rows(folder: Path, n: int) -> None:
 
 
 def status(key: str) -> float:
-    """A line of the process's status, in MB."""
+    """A value from the process's status, in MB."""
     text = Path("/proc/self/status").read_text()
     return int(text.split(key + ":")[1].split()[0]) / 1024
 
 
 def score(folder: Path, n: int) -> dict[str, float]:
-    """Score the rows in this process, watching its own memory."""
+    """Score the rows in this process, and watch its memory."""
     from skinfluence import InfluenceScorer
     from skinfluence.stream import score_stream
 
@@ -54,7 +54,7 @@ def score(folder: Path, n: int) -> dict[str, float]:
     y = np.memmap(folder / "y", np.int64, "r", shape=(n,))
     scorer = InfluenceScorer(random_state=0).fit(np.array(X[:5000]), np.array(y[:5000]))
     out = np.memmap(folder / "scores", np.float64, "w+", shape=(n,))
-    score_stream(scorer, X[:1000], y[:1000])  # what is loaded once
+    score_stream(scorer, X[:1000], y[:1000])  # warm-up
     before, peak, done = status("RssAnon"), [0.0], threading.Event()
 
     def watch() -> None:

@@ -1,11 +1,11 @@
-"""The same scores by other libraries and by this one: seconds and memory, side by side.
+"""How long do other libraries and this one take for the same scores, and how much memory?
 
     python benchmarks/peers.py --output DIR [--quick] [--threads 1] [--limit 120]
 
-Needs what `tox -e peers` installs, and matplotlib; `traker` takes part where it is installed. Every
-library works in a process of its own, one at a time and by turns; what it finds for a few rows is
-compared with ours before it is timed, and a library that finds something else is not timed.
-Writes peers_speed.csv and peers_speed.png.
+Needs matplotlib and the packages that `tox -e peers` installs; `traker` is optional. Each library
+works in its own process, and the processes take turns. Before a library is timed, its scores of a
+few rows are compared with ours; a library with other scores is not timed. Writes peers_speed.csv
+and .png, and the tables of the page, peers_scores.csv and peers_tasks.csv.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import contextlib
 import copy
 import csv
 import importlib.metadata
-import io
 import logging
 import multiprocessing
 import os
@@ -35,15 +34,15 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 REFERENCE = 100
-GRADIENTS = 2**26  # numbers of row gradients that a peer holds at a time: 256 MB of float32
-TOLERANCE = 1e-3  # of float32 sums over a million products; a wrong layer is off by far more
+GRADIENTS = 2**26  # numbers in the row gradients that a peer holds at once: 256 MB of float32
+TOLERANCE = 1e-3  # for float32 sums over a million products; a wrong layer is off by far more
 DAMPING = 0.1
 
 # Nets -------------------------------------------------------------------------------------------
 
 
 class Attention(nn.Module):
-    """Multi-head attention out of Linear layers alone, the form that most libraries can follow."""
+    """Multi-head attention made of Linear layers only, which most libraries support."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -72,7 +71,7 @@ class Layer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """The shape of all-MiniLM-L6, without its positions."""
+    """An encoder with the shape of all-MiniLM-L6, without position embeddings."""
 
     def __init__(self, tokens: int = 30522, width: int = 384, layers: int = 6) -> None:
         super().__init__()
@@ -109,7 +108,7 @@ def sentences(n: int, rng) -> np.ndarray:
     return rng.integers(0, 30522, (n, 8))
 
 
-NETS = {  # module, rows, last layer, rows a batch in a pass
+NETS = {  # module, rows, last layer, rows per batch in a pass
     "CNN 24k": (cnn, images, "8", 256),
     "MLP 0.1M": (lambda: mlp(64, 256, 256, 64, 10), table, "6", 256),
     "MLP 1M": (lambda: mlp(64, 1024, 896, 64, 10), table, "6", 256),
@@ -128,7 +127,7 @@ class Problem:
     y: torch.Tensor
     X_ref: torch.Tensor
     y_ref: torch.Tensor
-    drawn: torch.Tensor  # labels that the curvature sees, where a library takes them
+    drawn: torch.Tensor  # labels for the curvature, where a library accepts them
 
     @classmethod
     def of(cls, name: str, rows: int) -> Problem:
@@ -148,7 +147,7 @@ class Problem:
 
     @property
     def own_batch(self) -> int:
-        """Rows a batch where the gradients of all of them are formed."""
+        """Rows per batch for libraries that form all row gradients of a batch."""
         return max(1, min(self.batch, GRADIENTS // self.parameters))
 
     def batches(self, size: int):
@@ -156,7 +155,7 @@ class Problem:
 
 
 class Rows(TensorDataset):
-    """Gives a batch by one indexing, where the default puts it together row by row."""
+    """Returns a batch by indexing once; the default collects it row by row."""
 
     def __getitems__(self, index):
         return tuple(t[torch.as_tensor(index)] for t in self.tensors)
@@ -187,9 +186,10 @@ def scorer(problem: Problem, **options):
 
 
 def ours(task: str, problem: Problem):
-    """All of `fit` but the training: checks, curvature, direction and scores.
+    """The whole of `fit` without training: checks, curvature, direction and scores.
 
-    The matrix is asked of a scorer that was fitted, to a few rows, before."""
+    The matrix of pairs comes from a scorer that was fitted to a few rows before.
+    """
     from skinfluence.curvature import EKFAC
     from skinfluence.methods import SelfInfluence
     from skinfluence.pairwise import influence_matrix
@@ -211,7 +211,7 @@ def ours(task: str, problem: Problem):
 
 
 def plain_pass(task: str, problem: Problem):
-    """Forward and backward over all rows: the limit line."""
+    """One forward and backward pass over all rows, as a lower limit."""
 
     def run():
         for X, y in problem.batches(problem.batch):
@@ -259,7 +259,7 @@ def captum_slow(task: str, problem: Problem):
 
 
 def pydvl(task: str, problem: Problem):
-    """Its gradient provider; the reference gradient is summed, and held once."""
+    """pyDVL's gradient provider; the reference gradients are summed once."""
     from pydvl.influence.torch.base import TorchBatch, TorchGradientProvider
 
     if task == "EK-FAC":
@@ -311,9 +311,10 @@ def of_last(problem: Problem, name: str) -> bool:
 
 
 def dattri(task: str, problem: Problem):
-    """The reference rows are one item of its test set, whose loss is their sum.
+    """All reference rows are one item of dattri's test set, whose loss is their sum.
 
-    As single items their gradients would be found anew beside every batch of rows."""
+    As single items, their gradients would be computed again for every batch of rows.
+    """
     from dattri.algorithm import TracInAttributor
     from dattri.task import AttributionTask
 
@@ -366,7 +367,7 @@ def kronfluence_task(task: str, problem: Problem):
 
 
 def kronfluence(task: str, problem: Problem):
-    """Through its files, in a temporary directory, as it always works."""
+    """kronfluence always works through files, here in a temporary directory."""
     from kronfluence import analyzer
     from kronfluence.arguments import FactorArguments, ScoreArguments
     from kronfluence.utils.dataset import DataLoaderKwargs
@@ -405,7 +406,7 @@ def kronfluence(task: str, problem: Problem):
 
 
 def trak(task: str, problem: Problem):
-    """Another question, of projected gradients: no numbers to compare."""
+    """TRAK's scores of projected gradients, which measure something else and are not compared."""
     from trak import TRAKer
 
     def run():
@@ -429,7 +430,7 @@ def trak(task: str, problem: Problem):
     return run
 
 
-# library: (package, what does the work, its tasks)
+# library: (package, function, tasks)
 LIBRARIES = {
     "plain pass": ("torch", plain_pass, ("scores", "self", "pairs", "EK-FAC", "last layer")),
     "ours": ("skinfluence", ours, ("scores", "self", "pairs", "EK-FAC", "last layer")),
@@ -466,7 +467,7 @@ QUICK = {
     for task, nets in CELLS.items()
 }
 
-# A process for a library --------------------------------------------------------------------------
+# One process per library --------------------------------------------------------------------------
 
 
 def held(what: str) -> int:
@@ -476,8 +477,8 @@ def held(what: str) -> int:
 
 
 def measured(run) -> tuple[float, float]:
-    """Seconds, and what the peak rises by, in MB."""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is held now
+    """Seconds, and the rise of the process's peak memory in MB."""
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the current memory
     before, start = held("VmRSS"), time.perf_counter()
     run()
     return time.perf_counter() - start, (held("VmHWM") - before) / 1e6
@@ -495,7 +496,7 @@ def numbers(found) -> np.ndarray | None:
 
 
 def checked(library: str, task: str, problem: Problem) -> tuple:
-    """Numbers for a few rows; ours come with the labels that the curvature drew."""
+    """Scores of a few rows; ours come with the labels that the curvature drew."""
     kept = []
     if library == "ours":
         from skinfluence._core.net import FunctionalNet
@@ -520,7 +521,7 @@ def work(library: str, task: str, net: str, rows: int, threads: int, pipe, drawn
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
         try:
             problem = Problem.of(net, rows)
-            if task == "last layer":  # TracInCPFast leaves the bias out, the others cannot
+            if task == "last layer":  # TracInCPFast leaves the bias out; the other libraries cannot
                 problem.module.get_submodule(problem.last).bias = None
             small = few(problem)
             if drawn is not None:
@@ -530,12 +531,12 @@ def work(library: str, task: str, net: str, rows: int, threads: int, pipe, drawn
             while pipe.recv():
                 run = run or LIBRARIES[library][1](task, problem)
                 pipe.send(measured(run))
-        except Exception as error:  # a peer that cannot do it is a row of the table
+        except Exception as error:  # the failure becomes a cell of the table
             pipe.send(f"fails: {type(error).__name__}: {str(error).splitlines()[0][:90]}")
 
 
 class Worker:
-    """One library's process; `seconds` and `peak` fill up, or `trouble` says why not."""
+    """The process of one library, with its `seconds` and `peak`, or the `trouble` that it had."""
 
     def __init__(self, library: str, cell: tuple, args, drawn=None) -> None:
         self.library, self.limit, self.seconds, self.peak = library, args.limit, [], None
@@ -599,12 +600,12 @@ def installed(package: str) -> str:
 
 
 def too_wide(library: str, net: str) -> bool:
-    """TRAK's projection on the CPU draws its matrix, 512 times the parameters, for every batch."""
+    """On the CPU, TRAK draws a projection of 512 times the parameters for every batch."""
     return library == "TRAK 512" and PARAMETERS[net] > 1e7
 
 
 def cell_rows(task: str, net: str, rows: int, args, before: dict) -> list[dict]:
-    """Time one cell; `before` holds seconds a row of the same net with fewer rows, or trouble."""
+    """Time one cell; `before` has the seconds per row (or trouble) of smaller cells of the net."""
     names = [
         n for n, (package, _, tasks) in LIBRARIES.items() if task in tasks and installed(package)
     ]
@@ -668,11 +669,12 @@ PARAMETERS = {"CNN 24k": 0, "MLP 0.1M": 0, "MLP 1M": 0, "encoder 22M": 0}
 
 # The figure ---------------------------------------------------------------------------------------
 
-COLOURS = {  # Okabe-Ito
+COLORS = {  # Okabe-Ito
     "plain pass": "#808080", "ours": "#000000", "captum fast": "#E69F00", "captum slow": "#D55E00",
     "pyDVL": "#0072B2", "dattri": "#009E73", "kronfluence": "#CC79A7", "TRAK 512": "#56B4E9",
 }  # fmt: skip
-MARKERS = dict(zip(COLOURS, "_os^DvPX", strict=True))
+MARKERS = dict(zip(COLORS, "_os^DvPX", strict=True))
+NAMES = {"plain pass": "plain pass", "ours": "skinfluence"}
 
 
 def draw(path: Path, rows: list[dict]) -> None:
@@ -682,7 +684,7 @@ def draw(path: Path, rows: list[dict]) -> None:
     import matplotlib.pyplot as plt
 
     timed = [r for r in rows if r["task"] == "scores" and r["ratio_to_ours"]]
-    figure, axes = plt.subplots(2, 2, figsize=(11, 8.5), layout="constrained")
+    figure, axes = plt.subplots(2, 2, figsize=(8.5, 7.5), layout="constrained")
     of_rows = [r for r in timed if r["net"] == "MLP 1M"]
     of_nets = [r for r in timed if r["rows"] == (100 if r["net"] == "encoder 22M" else 1000)]
     lines(axes[0, 0], of_rows, "rows", lambda r: float(r["seconds"]))
@@ -691,7 +693,7 @@ def draw(path: Path, rows: list[dict]) -> None:
     lines(axes[1, 1], of_nets, "parameters", lambda r: max(float(r["peak_mb"]), 0.1))
     titles = [
         ("seconds", "rows, MLP of 1M parameters"),
-        ("milliseconds a row", "parameters, 1,000 rows (22M: 100)"),
+        ("milliseconds per row", "parameters, 1,000 rows (22M: 100)"),
         ("peak memory, MB", "rows, MLP of 1M parameters"),
         ("peak memory, MB", "parameters, 1,000 rows (22M: 100)"),
     ]
@@ -701,40 +703,72 @@ def draw(path: Path, rows: list[dict]) -> None:
         ax.spines[["top", "right"]].set_visible(False)
     handles, names = axes[0, 1].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
-    figure.suptitle("Scores of every row on the total reference loss, all parameters")
-    figure.savefig(path, dpi=130)
+    figure.suptitle("Scores from all parameters, one thread")
+    figure.savefig(path, dpi=150)
     plt.close(figure)
 
 
 def lines(ax, rows: list[dict], by: str, value) -> None:
-    for library in COLOURS:
+    for library in COLORS:
         points = sorted((r[by], value(r)) for r in rows if r["library"] == library)
         if not points:
             continue
         own, limit = library == "ours", library == "plain pass"
         ax.plot(
-            *zip(*points, strict=True), color=COLOURS[library], marker=MARKERS[library],
+            *zip(*points, strict=True), color=COLORS[library], marker=MARKERS[library],
             linewidth=3.2 if own else 1.6, linestyle="--" if limit else "-", zorder=5 if own else 3,
-            label="plain forward + backward" if limit else library,
+            label=NAMES.get(library, library),
         )  # fmt: skip
 
 
 def write(directory: Path, rows: list[dict]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    (directory / "peers_speed.csv").write_text(text.getvalue())
+    scores = [r for r in rows if r["task"] == "scores"]
+    others = [r for r in rows if r["task"] != "scores"]
+    tables = {
+        "peers_speed": rows,
+        "peers_scores": [{k: v for k, v in row.items() if k != "task"} for row in wide(scores)],
+        "peers_tasks": wide(others),
+    }
+    for name, table in tables.items():
+        if table:
+            with open(directory / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(table)
     draw(directory / "peers_speed.png", rows)
+
+
+def wide(rows: list[dict]) -> list[dict]:
+    """Seconds in one column per library, for the page."""
+    took_part = {r["library"] for r in rows}
+    columns = [NAMES.get(library, library) for library in LIBRARIES if library in took_part]
+    found: dict[tuple, dict] = {}
+    for r in rows:
+        key = {"task": r["task"], "net": r["net"], "rows": f"{r['rows']:,}"}
+        line = found.setdefault(tuple(key.values()), key | dict.fromkeys(columns, ""))
+        line[NAMES.get(r["library"], r["library"])] = cell(r["seconds"])
+    return list(found.values())
+
+
+def cell(seconds: str) -> str:
+    """Three decimals, or why there is no time, on one line."""
+    if seconds.startswith("fails"):
+        return "fails"
+    text = f"{float(seconds):.3f}" if seconds[0].isdigit() else seconds
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--quick", action="store_true", help="fewest rows, no encoder, one turn")
+    parser.add_argument(
+        "--quick", action="store_true", help="only the fewest rows, no encoder, one turn each"
+    )
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--limit", type=int, default=120, help="seconds a library may take")
+    parser.add_argument(
+        "--limit", type=int, default=120, help="seconds that a library may take (default: 120)"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tasks", nargs="+", default=list(CELLS), choices=list(CELLS))
     parser.add_argument("--nets", nargs="+", default=list(NETS), choices=list(NETS), metavar="NET")

@@ -1,4 +1,4 @@
-"""What does scoring every row cost, in plain forward+backward passes over the same rows?
+"""How long does scoring take, in plain forward and backward passes over the same rows?
 
     python benchmarks/scoring_cost.py [--rows 16384] [--repeats 11] [--device cpu]
     python benchmarks/scoring_cost.py --profile
@@ -7,12 +7,17 @@
     python benchmarks/scoring_cost.py --device cuda --nets "ResNet-18" "MiniLM-size encoder"
     python benchmarks/scoring_cost.py --device cuda --nets "decoder 1B, LoRA" --batch-size 16
 
-For each net: the time of one plain pass (forward, loss, backward; the training step without the
-optimizer), of scoring by one forward-mode pass, of scoring with normalised rows, of scoring along
-ten directions, of self-influence, and of per-row gradients by vmap (of 256 rows or as many as fit
-into 1 GB, times their number). Passes alternate in one process; the median of their ratios to the
-plain pass beside them is reported. Memory is what the peak of the process, or of the GPU, rises by
-in a plain pass, in scoring (the direction included), and in scoring four times as many rows.
+For each net, the benchmark times
+
+- one plain pass: forward, loss and backward, that is a training step without the optimizer;
+- scoring by one forward-mode pass, with normalized rows, and along ten directions;
+- self-influence;
+- per-row gradients by vmap, for 256 rows or as many as fit into 1 GB, scaled to all rows.
+
+Passes alternate in one process. The result is the median ratio to the plain pass of the same
+round. Memory is the peak rise, of the process or of the GPU, in a plain pass, in scoring (with the
+direction), and in scoring four times as many rows. --profile shows where the time goes, --compile
+tries torch.compile, and --autocast tries bfloat16.
 """
 
 from __future__ import annotations
@@ -75,7 +80,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Llama of random weights and 1.1 billion parameters, with adapters of rank 8 and a head."""
+    """A Llama with 1.1 billion random weights, adapters of rank 8 and a head."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,7 +148,7 @@ LARGE = {  # for a GPU
     "MiniLM-size encoder": (lambda: Encoder(30522, 384, 6), partial(words, tokens=30522), 1),
     "decoder 1B, LoRA": (Decoder, partial(words, tokens=32000), 8),
 }
-GRADIENTS = 2**28  # numbers in the rows' gradients that vmap forms: 1 GB of float32
+GRADIENTS = 2**28  # numbers in the row gradients that vmap forms: 1 GB of float32
 
 
 def problem(name: str, rows: int, batch_size: int, device: str):
@@ -184,7 +189,7 @@ def tasks(net, X, y):
     m = min(len(y), 512)
     u = directions(fnet, Objective(Utility(), X[:m], y[:m], True))
 
-    @cache  # not in the memory of who does not ask for it
+    @cache  # made only where it is used, so that it takes no memory elsewhere
     def ten() -> dict[str, torch.Tensor]:
         return {name: torch.randn(10, *p.shape, device=p.device) for name, p in fnet.params.items()}
 
@@ -196,7 +201,7 @@ def tasks(net, X, y):
     return {
         "plain": lambda: plain_pass(net, X, y),
         "scores": lambda: row_scores(fnet, u, X, y),
-        "normalised scores": lambda: row_scores(fnet, u, X, y, normalize=True),
+        "normalized scores": lambda: row_scores(fnet, u, X, y, normalize=True),
         "ten directions": lambda: row_scores(fnet, ten(), X, y),
         "self-influence": lambda: self_influences(fnet, X, y),
         "vmap": vmap,
@@ -204,7 +209,7 @@ def tasks(net, X, y):
 
 
 def few(net, y) -> int:
-    """Rows whose gradients are formed: 256, or as many as there is memory for."""
+    """Number of rows whose gradients are formed: 256, or as many as fit into memory."""
     width = sum(p.numel() for p in net.module_.parameters() if p.requires_grad)
     return max(1, min(256, len(y), GRADIENTS // width))
 
@@ -237,13 +242,13 @@ def ratios(name: str, rows: int, repeats: int, batch_size: int, device: str) -> 
 
 def peak(name: str, rows: int, batch_size: int, device: str, queue) -> None:
     net, X, y = problem(name, rows, batch_size, device)
-    tasks(net, X[:batch_size], y[:batch_size])["scores"]()  # what torch loads once is loaded
+    tasks(net, X[:batch_size], y[:batch_size])["scores"]()  # warm-up
     grown = grown_on_gpu if "cuda" in device else grown_on_cpu
     queue.put([grown(lambda: plain_pass(net, X, y)), grown(lambda: tasks(net, X, y)["scores"]())])
 
 
 def grown_on_gpu(function) -> float:
-    """What the peak of the GPU's memory rises by while the function runs, in MB."""
+    """Rise of the GPU's peak memory while the function runs, in MB."""
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     function()
@@ -251,8 +256,8 @@ def grown_on_gpu(function) -> float:
 
 
 def grown_on_cpu(function) -> float:
-    """What the process's peak rises by while the function runs, in MB (Linux)."""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is held now
+    """Rise of the process's peak memory while the function runs, in MB (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the current memory
     before = held("VmRSS")
     function()
     return (held("VmHWM") - before) / 1e6
@@ -275,7 +280,7 @@ def measured_peak(*args) -> list[float]:
 
 
 def shares(name: str, rows: int, batch_size: int) -> str:
-    """Which operations the time of scoring goes to, by torch's profiler."""
+    """Shares of the scoring time by operation, from torch's profiler."""
     net, X, y = problem(name, rows, batch_size, "cpu")
     work = tasks(net, X, y)["scores"]
     work()
@@ -288,7 +293,7 @@ def shares(name: str, rows: int, batch_size: int) -> str:
 
 
 def in_half(name: str, rows: int, batch_size: int) -> str:
-    """What autocast to bfloat16 makes of scoring, and of the order of the scores."""
+    """Time with autocast to bfloat16, and rank correlation of the scores with float32."""
     net, X, y = problem(name, rows, batch_size, "cpu")
     work = tasks(net, X, y)["scores"]
 
@@ -303,7 +308,7 @@ def in_half(name: str, rows: int, batch_size: int) -> str:
 
 
 def compiled(name: str, rows: int, batch_size: int) -> str:
-    """What `torch.compile` makes of a forward-mode pass over one batch, and what it takes to."""
+    """Time of a compiled forward-mode pass over one batch, and of its compilation."""
     net, X, _ = problem(name, batch_size, batch_size, "cpu")
     fnet, Xb = FunctionalNet(net), torch.as_tensor(X[:batch_size])
     u = {key: torch.randn_like(p) for key, p in fnet.params.items()}
@@ -315,7 +320,7 @@ def compiled(name: str, rows: int, batch_size: int) -> str:
         times = [(timed(lambda: pushforward(fnet, Xb, U)), timed(fast)) for _ in range(15)]
     before, after = (statistics.median(side) for side in zip(*times, strict=True))
     rows = batch_size * compilation / (before - after)
-    said = f"won back by {rows:,.0f} rows" if rows > 0 else "never won back"
+    said = f"pays off after {rows:,.0f} rows" if rows > 0 else "never pays off"
     return f"{name}: {after / before:.2f} of the time; {compilation:.0f} s of compilation, {said}"
 
 
@@ -329,9 +334,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--output", type=Path, help="directory for scoring_cost.csv")
     for flag, look, what in (
-        ("--profile", shares, "where the time goes, instead"),
-        ("--compile", compiled, "try torch.compile, instead"),
-        ("--autocast", in_half, "try bfloat16 by torch.autocast, instead"),
+        ("--profile", shares, "only show where the time goes"),
+        ("--compile", compiled, "only try torch.compile"),
+        ("--autocast", in_half, "only try bfloat16 by torch.autocast"),
     ):
         parser.add_argument(flag, dest="look", action="store_const", const=look, help=what)
     args = parser.parse_args()

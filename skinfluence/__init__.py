@@ -1,9 +1,40 @@
-"""Find the training rows that hurt a model, and do something about them."""
+"""Find the training rows that hurt a model, and do something about them.
+
+The four estimators are imported at once. The public modules, such as ``skinfluence.pairwise``, are
+imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
 
 from skinfluence._detector import NoisyLabelDetector
 from skinfluence._filtered import FilteredEstimator
 from skinfluence._scorer import InfluenceScorer
 from skinfluence._selector import InfluenceSampleSelector
+
+if TYPE_CHECKING:
+    from skinfluence import (  # noqa: F401  for type checkers and editors
+        active,
+        attacks,
+        curvature,
+        datasets,
+        diffusion,
+        ensembles,
+        methods,
+        metrics,
+        nets,
+        pairwise,
+        plotting,
+        retraining,
+        rules,
+        stream,
+        subsets,
+        targets,
+        text,
+    )
 
 __all__ = [
     "FilteredEstimator",
@@ -12,3 +43,16 @@ __all__ = [
     "NoisyLabelDetector",
 ]
 __version__ = "0.1.0.dev0"
+
+_MODULES = {found.name for found in iter_modules(__path__) if not found.name.startswith("_")}
+
+if not TYPE_CHECKING:  # a type checker would accept any name
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return import_module(f"skinfluence.{name}")
+        raise AttributeError(f"module 'skinfluence' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

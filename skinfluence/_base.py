@@ -1,9 +1,11 @@
-"""What all estimators of the library have in common."""
+"""The base class of all estimators of the library: pickles, fitted state, tags, HTML links."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from functools import cache
+from importlib import metadata
+from typing import Any, ClassVar
 
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
@@ -12,7 +14,42 @@ import skinfluence
 
 
 class Estimator(BaseEstimator):
-    """An estimator whose pickle says which version of the library wrote it."""
+    """An estimator of this library.
+
+    Its pickle says which version of the library wrote it. It counts as fitted only after `fit` has
+    run to its end. Its HTML representation links to its page in the documentation, if the package
+    names an address of the documentation.
+
+    Attributes
+    ----------
+    _last_fitted_attribute : str or None
+        The attribute that `fit` sets last. Classes that learn from labeled rows name it; None is
+        for a class that needs no `fit`.
+    """
+
+    _last_fitted_attribute: ClassVar[str | None] = None
+    _doc_link_module = "skinfluence"
+
+    @property
+    def _doc_link_template(self) -> str:
+        """Address of a class's API page for scikit-learn to fill in; empty means no link."""
+        address = documentation_address()
+        page = "generated/{estimator_module}.{estimator_name}.html"
+        return f"{address.rstrip('/')}/{page}" if address else ""
+
+    def _forget_fit(self) -> None:
+        """Count as unfitted from here on, until `fit` has run to its end again."""
+        if self._last_fitted_attribute is not None:
+            self.__dict__.pop(self._last_fitted_attribute, None)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        last = self._last_fitted_attribute
+        return last is None or hasattr(self, last)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = self._last_fitted_attribute is not None
+        return tags
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_skinfluence_version": skinfluence.__version__}
@@ -29,3 +66,13 @@ class Estimator(BaseEstimator):
                 stacklevel=2,
             )
         super().__setstate__({k: v for k, v in state.items() if k != "_skinfluence_version"})
+
+
+@cache
+def documentation_address() -> str:
+    """Address of the documentation, from the metadata of the package; "" while it has none."""
+    try:
+        urls = metadata.metadata("skinfluence").get_all("Project-URL") or []
+    except metadata.PackageNotFoundError:
+        return ""
+    return dict(url.split(", ", 1) for url in urls).get("Documentation", "")

@@ -19,7 +19,7 @@ from skinfluence._core.selfcheck import check_gradients
 from skinfluence._data.reference import folds
 from skinfluence._fitting.fit import fit_net
 from skinfluence._fitting.isolation import in_one_thread
-from skinfluence._fitting.training_data import Table, read_rows, read_table, read_unlabelled
+from skinfluence._fitting.training_data import TrainingData, read_rows, read_training_data, read_unlabelled
 from skinfluence._label_noise.fold_net import FoldNet
 from skinfluence._label_noise.label_scores import LabelScores, make_label_scores
 from skinfluence.methods import InnerProduct, Method, check_method
@@ -108,6 +108,7 @@ class NoisyLabelDetector(Estimator):
     True
     """
 
+    _last_fitted_attribute = "suggested_labels_"
     # With metadata routing enabled, `fit` gets reference rows without a request for them.
     __metadata_request__fit = {"X_val": True, "y_val": True}
 
@@ -150,7 +151,7 @@ class NoisyLabelDetector(Estimator):
         """
         self.__dict__.pop("suggested_labels_", None)
         self._check_parameters()
-        table = read_table(self, X, y, X_val, y_val)
+        table = read_training_data(self, X, y, X_val, y_val)
         self._labels, self._dtype = table.labels, table.dtype
         if table.labels.is_classification:
             self.classes_ = table.labels.classes_
@@ -256,7 +257,7 @@ class NoisyLabelDetector(Estimator):
         }
         return pd.DataFrame(columns, index=self._index)
 
-    def _fold_nets(self, table: Table) -> Iterator[tuple[np.ndarray, FoldNet]]:
+    def _fold_nets(self, table: TrainingData) -> Iterator[tuple[np.ndarray, FoldNet]]:
         """Yield the rows that each net is fitted on, and the net."""
         if self._single:
             net = self._fold_net(table, table.X, table.y, table.reference, table.seed)
@@ -270,7 +271,7 @@ class NoisyLabelDetector(Estimator):
             net = self._fold_net(table, X, y, table.reference or held, seed)
             yield np.flatnonzero(fold != k), net
 
-    def _fold_net(self, table: Table, X: Any, y: np.ndarray, reference: Any, seed: int) -> FoldNet:
+    def _fold_net(self, table: TrainingData, X: Any, y: np.ndarray, reference: Any, seed: int) -> FoldNet:
         net, states = fit_net(table.net, X, y, reference, seed, self.checkpoints)
         X_ref, y_ref = reference
         objective = Objective(Utility(), X_ref, y_ref, table.labels.is_classification)
@@ -278,7 +279,7 @@ class NoisyLabelDetector(Estimator):
         return FoldNet(net, states, objective, self.parameters, self._codes(table), seed)
 
     @staticmethod
-    def _codes(table: Table) -> np.ndarray | None:
+    def _codes(table: TrainingData) -> np.ndarray | None:
         """The classes as the net's criterion takes them."""
         codes = table.labels.codes_
         return None if codes is None else codes.astype(table.y.dtype)
@@ -312,14 +313,14 @@ class NoisyLabelDetector(Estimator):
             if not isinstance(value, int | np.integer) or value < least:
                 raise ValueError(f"{name}={value!r}: expected an integer, {least} or more.")
 
-    def _fits_one_net(self, table: Table) -> bool:
+    def _fits_one_net(self, table: TrainingData) -> bool:
         """Whether a single net is fitted on all rows, since the reference rows are others."""
         if table.reference is None:
             return False
         uses_out_of_sample = self.method is None and table.labels.is_classification
         return isinstance(table.net, FrozenEstimator) or not uses_out_of_sample
 
-    def _warn_of_weak_references(self, table: Table) -> None:
+    def _warn_of_weak_references(self, table: TrainingData) -> None:
         if table.reference is not None:
             return
         method = self.method
@@ -339,13 +340,3 @@ class NoisyLabelDetector(Estimator):
                 UserWarning,
                 stacklevel=3,
             )
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(
-            self, "suggested_labels_"
-        )  # the last that fit sets: a fit that was stopped is none
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags

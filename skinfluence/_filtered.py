@@ -1,9 +1,9 @@
-"""FilteredEstimator: any scikit-learn estimator, fitted on curated rows."""
+"""FilteredEstimator: any scikit-learn estimator, fitted on the rows that a selector keeps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import sklearn
@@ -13,14 +13,16 @@ from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from torch.nn import Module
 from torch.utils.data import Dataset
 
 from skinfluence._base import Estimator
 from skinfluence._core.tensors import n_rows
-from skinfluence._data.labels import Relabelled, check_labels, default_task, own_labels
+from skinfluence._data.labels import RelabeledDataset, check_labels, default_task, own_labels
 from skinfluence._data.params import pass_seed
 from skinfluence._data.reference import REFERENCE_ARGUMENTS
-from skinfluence._data.rows import check_rows, like, rows_of
+from skinfluence._data.rows import check_rows, labels_like, rows_of
+from skinfluence._fitting.fit import how_to_pass
 from skinfluence._selector import InfluenceSampleSelector
 
 
@@ -37,26 +39,27 @@ def _estimator_has(method: str) -> Callable[[Any], bool]:
 class FilteredEstimator(MetaEstimatorMixin, Estimator):
     """Fit an estimator on the rows that a selector keeps; predict like that estimator.
 
-    Rows are dropped, relabelled or reweighted in `fit` only, so this is the step with which
-    curation goes into a plain scikit-learn Pipeline, cross-validation or grid search without
-    leaking: test rows are never filtered.
+    Rows are dropped, relabeled or reweighted in `fit` only; test rows are never filtered. So this
+    is the step to use in a scikit-learn Pipeline, cross-validation or grid search: nothing leaks.
 
     Parameters
     ----------
     estimator : estimator, default=None
-        Any classifier or regressor; a clone of it is fitted. None:
-        :class:`~sklearn.ensemble.HistGradientBoostingClassifier` or its regressor, as y asks; what
-        it will be is not known before `fit`, so a cross-validation does not stratify its folds.
+        Any classifier or regressor; a clone of it is fitted. None is
+        :class:`~sklearn.ensemble.HistGradientBoostingClassifier` or
+        :class:`~sklearn.ensemble.HistGradientBoostingRegressor`, depending on y. Which of the two
+        is not known before `fit`, so cross-validation does not stratify its folds.
     selector : InfluenceSampleSelector, default=None
-        None is ``InfluenceSampleSelector()``. Any resampler with ``fit_resample`` and
-        ``sample_indices_`` will do.
+        None is ``InfluenceSampleSelector()``. A scorer, such as :class:`InfluenceScorer` or
+        :class:`NoisyLabelDetector`, stands for ``InfluenceSampleSelector(scorer)``. Any resampler
+        with ``fit_resample`` and ``sample_indices_`` is accepted.
     random_state : int, RandomState instance or None, default=None
-        Seeds the selector and the estimator where they have a ``random_state`` that is None.
+        Seeds the selector and the estimator if their own ``random_state`` is None.
 
     Attributes
     ----------
     selector_ : fitted selector
-        Its ``sample_indices_``, ``scores_`` and so on tell what became of the rows.
+        Its ``sample_indices_``, ``scores_`` and other attributes say what was done to the rows.
     estimator_ : fitted estimator
     classes_ : ndarray of shape (n_classes,)
         Only for classifiers.
@@ -66,11 +69,11 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
 
     Notes
     -----
-    Other arguments of `fit`: with metadata routing enabled they go where the steps ask for them
-    (our selector asks for ``X_val``, ``y_val``, ``sensitive_features`` and
-    ``sensitive_features_val``). Without it those four go to the selector and the rest to the
-    estimator. What is aligned with the rows, such as
-    ``sample_weight``, is cut to the kept ones; weights of the rule multiply it.
+    Other arguments of `fit` go to the selector or to the estimator. With metadata routing enabled,
+    they go where they are requested; an `InfluenceSampleSelector` requests ``X_val``, ``y_val``,
+    ``sensitive_features`` and ``sensitive_features_val``. Without metadata routing, these four go
+    to the selector and all others to the estimator. Arguments with one entry per row, such as
+    ``sample_weight``, are cut to the kept rows. Weights of the rule multiply ``sample_weight``.
 
     Examples
     --------
@@ -87,6 +90,8 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
     (150,)
     """
 
+    _last_fitted_attribute = "estimator_"
+
     def __init__(
         self, estimator: Any = None, selector: Any = None, *, random_state: Any = None
     ) -> None:
@@ -94,7 +99,7 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
         self.selector = selector
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Select rows, then fit a clone of the estimator on them.
 
         Parameters
@@ -108,64 +113,54 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
         -------
         self : FilteredEstimator
         """
-        vars(self).pop("estimator_", None)
+        self._forget_fit()
         if self.estimator is not None and not hasattr(self.estimator, "fit"):
-            raise TypeError(f"estimator={self.estimator!r}: expected a classifier or a regressor.")
+            hint = f" {how_to_pass(self.estimator)}" if isinstance(self.estimator, Module) else ""
+            raise TypeError(
+                f"estimator={self.estimator!r}: expected a classifier or a regressor.{hint}"
+            )
         checked = check_rows(self, X, reset=True)
         labels = check_labels(own_labels(X, y), n_rows(checked))
         for_selector, for_estimator = self._route(params)
         n, weight = len(labels), for_estimator.get("sample_weight")
         if weight is not None and n_rows(weight) != n:
             raise ValueError(
-                f"sample_weight has {n_rows(weight)} entries, X has {n} rows: one weight a row."
+                f"sample_weight has {n_rows(weight)} entries, X has {n} rows: give one weight per "
+                "row."
             )
-        estimator = self._estimator_for(labels)
-        selector = InfluenceSampleSelector() if self.selector is None else clone(self.selector)
-        if not hasattr(selector, "fit_resample"):
-            raise TypeError(
-                f"selector={self.selector!r}: expected an InfluenceSampleSelector, or a resampler "
-                "with fit_resample and sample_indices_."
-            )
+        estimator, selector = self._make_estimator(labels), self._make_selector()
         pass_seed(self.random_state, selector, estimator)
-        weight = None
-        if isinstance(selector, InfluenceSampleSelector):
-            self.selector_ = selector.fit(X, y, **for_selector)
-            kept, weight = selector.sample_indices_, selector.sample_weight_
-            if isinstance(X, Dataset):  # a net looks at its items' labels only
-                X = Relabelled(X, selector.labels_)
-            X_kept, y_kept = rows_of(X, kept), rows_of(like(selector.labels_, y), kept)
-        else:
-            X_kept, y_kept = selector.fit_resample(X, y, **for_selector)
-            self.selector_, kept = selector, selector.sample_indices_
-        aligned = {k: rows_of(v, kept) if _aligned(v, n) else v for k, v in for_estimator.items()}
-        if weight is not None:
-            _put_weight(aligned, weight, estimator)
-        self.estimator_ = estimator.fit(X_kept, y_kept, **aligned)
+        X_kept, y_kept = self._select(selector, X, y, for_selector)
+        self.selector_, kept = selector, selector.sample_indices_
+        cut = {k: rows_of(v, kept) if _is_aligned(v, n) else v for k, v in for_estimator.items()}
+        if isinstance(selector, InfluenceSampleSelector) and selector.sample_weight_ is not None:
+            _multiply_weight(cut, selector.sample_weight_, estimator)
+        self.estimator_ = estimator.fit(X_kept, y_kept, **cut)
         return self
 
     @available_if(_estimator_has("predict"))
     def predict(self, X: Any) -> Any:
         """Predict with the fitted estimator."""
-        return self._ask("predict", X)
+        return self._call("predict", X)
 
     @available_if(_estimator_has("predict_proba"))
     def predict_proba(self, X: Any) -> Any:
         """Predict class probabilities with the fitted estimator."""
-        return self._ask("predict_proba", X)
+        return self._call("predict_proba", X)
 
     @available_if(_estimator_has("predict_log_proba"))
     def predict_log_proba(self, X: Any) -> Any:
         """Predict log-probabilities with the fitted estimator."""
-        return self._ask("predict_log_proba", X)
+        return self._call("predict_log_proba", X)
 
     @available_if(_estimator_has("decision_function"))
     def decision_function(self, X: Any) -> Any:
         """Return the decision function of the fitted estimator."""
-        return self._ask("decision_function", X)
+        return self._call("decision_function", X)
 
     @available_if(_estimator_has("score"))
     def score(self, X: Any, y: Any, **params: Any) -> float:
-        """Score of the fitted estimator on the given rows, none of which is filtered."""
+        """Score the fitted estimator on all the given rows; none is filtered out."""
         check_is_fitted(self)
         if _routing_enabled():
             params = process_routing(self, "score", **params).estimator.score
@@ -177,18 +172,17 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
         return self.estimator_.classes_
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Say which metadata the selector and the estimator ask for."""
+        """Return which metadata the selector and the estimator request."""
         router = MetadataRouter(owner=type(self).__name__)
-        selector = InfluenceSampleSelector() if self.selector is None else self.selector
         fit = MethodMapping().add(caller="fit", callee="fit")
-        router.add(selector=selector, method_mapping=fit)
+        router.add(selector=self._make_selector(), method_mapping=fit)
         if self.estimator is not None:
             mapping = MethodMapping().add(caller="fit", callee="fit")
             mapping.add(caller="score", callee="score")
             router.add(estimator=self.estimator, method_mapping=mapping)
         return router
 
-    def _ask(self, method: str, X: Any) -> Any:
+    def _call(self, method: str, X: Any) -> Any:
         check_is_fitted(self)
         check_rows(self, X, reset=False)
         return getattr(self.estimator_, method)(X)
@@ -203,19 +197,39 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
             {k: v for k, v in params.items() if k not in own},
         )
 
-    def _estimator_for(self, y: np.ndarray) -> Any:
+    def _make_estimator(self, y: np.ndarray) -> Any:
         if self.estimator is not None:
             return clone(self.estimator)
         if default_task(y) == "regression":
             return HistGradientBoostingRegressor()
         return HistGradientBoostingClassifier()
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "estimator_")  # the last that fit sets: a fit that was stopped is none
+    def _make_selector(self) -> Any:
+        """Make an unfitted selector: the default one, a clone of the given one, or a wrapper."""
+        if self.selector is None:
+            return InfluenceSampleSelector()
+        selector = clone(self.selector)
+        if hasattr(selector, "fit_resample"):
+            return selector
+        if has_fit_parameter(selector, "X_val"):
+            return InfluenceSampleSelector(selector)
+        raise TypeError(
+            f"selector={self.selector!r}: expected an InfluenceSampleSelector, a scorer "
+            "(InfluenceScorer, NoisyLabelDetector), or a resampler with fit_resample and "
+            "sample_indices_."
+        )
+
+    def _select(self, selector: Any, X: Any, y: Any, params: dict[str, Any]) -> tuple[Any, Any]:
+        """Fit the selector; return the kept rows and their labels."""
+        if not isinstance(selector, InfluenceSampleSelector):
+            return selector.fit_resample(X, y, **params)
+        kept = selector.fit(X, y, **params).sample_indices_
+        if isinstance(X, Dataset):  # a net trains on the labels of the items, not on y
+            X = RelabeledDataset(X, selector.labels_)
+        return rows_of(X, kept), rows_of(labels_like(y, selector.labels_), kept)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
         inner = getattr(self, "estimator_", self.estimator)
         if inner is not None:
             inner = get_tags(inner)
@@ -229,15 +243,17 @@ def _routing_enabled() -> bool:
     return sklearn.get_config()["enable_metadata_routing"]
 
 
-def _aligned(value: Any, n: int) -> bool:
+def _is_aligned(value: Any, n: int) -> bool:
+    """Whether a value has one entry for each of n rows."""
     return hasattr(value, "__len__") and not isinstance(value, str | dict) and len(value) == n
 
 
-def _put_weight(params: dict[str, Any], weight: np.ndarray, estimator: Any) -> None:
+def _multiply_weight(params: dict[str, Any], weight: np.ndarray, estimator: Any) -> None:
+    """Put the weights of the rule into `params`, times the given ones if there are any."""
     if not has_fit_parameter(estimator, "sample_weight"):
         raise ValueError(
             f"the rule gives weights, but {type(estimator).__name__}.fit takes no sample_weight; "
-            "choose an estimator that does, or a rule that drops or relabels."
+            "choose an estimator that takes it, or a rule that drops or relabels rows."
         )
     given = params.get("sample_weight")
     params["sample_weight"] = weight if given is None else weight * np.asarray(given)

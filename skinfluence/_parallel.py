@@ -1,4 +1,4 @@
-"""Work through joblib: results in order, as they come, whatever its backend can do."""
+"""Parallel work through joblib: results one by one, in order, from every backend."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel
 
 
-def as_they_come(calls: Iterable[Any], n_jobs: int | None, **params: Any) -> Iterator[Any]:
-    """Results of :func:`sklearn.utils.parallel.delayed` calls, in their order."""
+def run_in_order(calls: Iterable[Any], n_jobs: int | None, **params: Any) -> Iterator[Any]:
+    """Yield results of :func:`sklearn.utils.parallel.delayed` calls, in the order of the calls."""
     try:
         parallel = Parallel(n_jobs=n_jobs, return_as="generator", **params)
-    except ValueError:  # from backends that hand over whole lists, as Ray's: a few calls at a time
+    except ValueError:  # backends such as Ray's return whole lists only: a few calls at a time
         parallel, calls = Parallel(n_jobs=n_jobs, **params), iter(calls)
         while some := list(islice(calls, 4 * effective_n_jobs(n_jobs))):
             yield from parallel(some)

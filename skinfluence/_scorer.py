@@ -33,7 +33,7 @@ from skinfluence._data.rows import cast
 from skinfluence._fitting.checkpoints import Snapshots, snapshots_of
 from skinfluence._fitting.fit import fit_net
 from skinfluence._fitting.isolation import in_one_thread
-from skinfluence._fitting.training_data import Table, read_rows, read_table, read_unlabelled
+from skinfluence._fitting.training_data import TrainingData, read_rows, read_training_data, read_unlabelled
 from skinfluence.attacks import attack_rows
 from skinfluence.curvature import check_curvature
 from skinfluence.ensembles import Ensemble, Training, check_ensemble
@@ -141,6 +141,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
     (2, 3)
     """
 
+    _last_fitted_attribute = "scores_"
     estimator_: Any
     estimators_: list[Any]
 
@@ -211,7 +212,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         self.__dict__.pop("scores_", None)
         method, ensemble = self._check_parameters()
         curvature = check_curvature(self.curvature)
-        table = read_table(self, X, y, X_val, y_val)
+        table = read_training_data(self, X, y, X_val, y_val)
         self._labels, self._dtype, self._y_dtype = table.labels, table.dtype, table.y.dtype
         if table.labels.is_classification:
             self.classes_ = table.labels.classes_
@@ -347,7 +348,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         self._check_has_classes()
         return np.array([f"influence_{label}" for label in self.classes_], dtype=object)
 
-    def _part(self, table: Table, groups: np.ndarray | None) -> tuple[Any, Any, tuple[Any, Any]]:
+    def _part(self, table: TrainingData, groups: np.ndarray | None) -> tuple[Any, Any, tuple[Any, Any]]:
         """Return rows and labels to train on, and reference rows (the same if none are needed)."""
         self.reference_indices_ = None
         if table.reference is not None:
@@ -364,7 +365,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         return X, y, reference
 
     def _train(
-        self, table: Table, ensemble: Ensemble, X: Any, y: Any, reference: tuple[Any, Any]
+        self, table: TrainingData, ensemble: Ensemble, X: Any, y: Any, reference: tuple[Any, Any]
     ) -> list[Training]:
         """Fit the net as many times as the ensemble needs, and keep the checkpoints it needs."""
         number = ensemble.n_fits
@@ -443,12 +444,8 @@ class InfluenceScorer(TransformerMixin, Estimator):
         check_votes(ensemble.aggregate, method)
         return method, ensemble
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "scores_")  # the last that fit sets: a fit that was stopped is none
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
         tags.transformer_tags.preserves_dtype = []
         return tags
 

@@ -1,9 +1,9 @@
-"""Rules: scores in, a decision about the rows out. NumPy only; nothing here knows of nets.
+"""Rules that turn scores into a decision: which rows to drop, relabel or reweight.
 
-A rule is an object with ``decide(scores, y, suggested) -> Decision``; a grid search reaches its
-parameters. Rules pick rows by their scores (the lower, the worse); their ``action`` says what
-happens to the picked rows. A rule that decides step by step has ``rescores = True`` and is given a
-fourth argument, which scores what is left afresh.
+A rule is an object with ``decide(scores, y, suggested) -> Decision``. A grid search can set its
+parameters. Most rules pick the rows with the lowest scores, and their ``action`` says what happens
+to these. A rule with ``rescores = True`` decides step by step: `decide` gets a fourth argument, a
+function that scores the remaining rows again. Rules use NumPy only and know nothing of nets.
 """
 
 from __future__ import annotations
@@ -18,21 +18,23 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import type_of_target
 
+from skinfluence._data.params import check_count, check_int
+
 _ACTIONS = ("drop", "relabel")
 
 
 @dataclass
 class Decision:
-    """What is to become of n rows.
+    """What a rule decides about n rows.
 
     Attributes
     ----------
     keep : ndarray of shape (n,), bool
-        Rows that stay.
+        True for the rows that are kept.
     y : ndarray of shape (n,) or None
-        New labels, where the rule relabels.
+        New labels, if the rule relabels.
     sample_weight : ndarray of shape (n,) or None
-        Weights, where the rule reweights.
+        Weights, if the rule reweights.
     """
 
     keep: np.ndarray
@@ -41,7 +43,7 @@ class Decision:
 
 
 class Rule(ABC, BaseEstimator):
-    """Base of the rules."""
+    """Base class of the rules."""
 
     rescores = False
 
@@ -54,7 +56,7 @@ class Rule(ABC, BaseEstimator):
     def decide(
         self, scores: np.ndarray, y: np.ndarray, suggested: np.ndarray | None = None
     ) -> Decision:
-        """Decide about rows from their scores (n,), labels and, to relabel, suggested labels."""
+        """Decide about n rows from their scores, labels and, to relabel, suggested labels."""
 
 
 class _Picking(Rule):
@@ -77,24 +79,24 @@ class _Picking(Rule):
         if action == "drop":
             return Decision(~bad)
         if suggested is None:
-            raise ValueError("action='relabel' needs suggested labels, which this scorer has not.")
+            raise ValueError("action='relabel' needs suggested labels, but suggested is None.")
         return Decision(np.ones(len(bad), dtype=bool), np.where(bad, suggested, y))
 
 
 class Budget(_Picking):
-    """Pick the rows with the lowest scores, a set number of them.
+    """Pick a fixed number of rows, those with the lowest scores.
 
     Parameters
     ----------
     fraction : float, default=0.05
-        Share of the rows, in [0, 1); 0 picks none, so that a grid search can compare.
+        Share of the rows to pick, in [0, 1). With 0, a grid search can compare with no filtering.
     count : int, default=None
-        Number of rows instead of `fraction`.
+        Number of rows to pick; it overrides `fraction`.
     per_class : bool, default=False
-        Spend the budget in each class alike (`fraction` of every class, or `count` in
-        proportion), so that a small class is not emptied.
+        Pick the same share of each class (`fraction`, or `count` in proportion to the size of the
+        class), so that no small class is emptied.
     action : {"drop", "relabel"}, default="drop"
-        What becomes of the picked rows.
+        What to do with the picked rows.
 
     Examples
     --------
@@ -118,11 +120,11 @@ class Budget(_Picking):
         self.action = action
 
     def pick(self, scores: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return a mask of the lowest scores; of equal ones, those that come first."""
+        """Return a mask of the lowest scores; of equal scores, the first ones are picked."""
         n = len(scores)
         share = self._share(n)
         bad = np.zeros(n, dtype=bool)
-        groups = _classes(y) if self.per_class else [np.arange(n)]
+        groups = _rows_by_class(y) if self.per_class else [np.arange(n)]
         counts = _apportioned(share, np.array([len(rows) for rows in groups]))
         for rows, count in zip(groups, counts, strict=True):
             bad[rows[np.argsort(scores[rows], kind="stable")[:count]]] = True
@@ -130,16 +132,12 @@ class Budget(_Picking):
 
     def _share(self, n: int) -> float:
         if self.count is not None:
-            if not isinstance(self.count, int | np.integer) or not 0 <= self.count < n:
-                raise ValueError(
-                    f"Budget(count={self.count!r}): expected an integer from 0 to {n - 1}, fewer "
-                    f"than the {n} rows."
-                )
-            return self.count / n
+            hint = f", fewer than the {n} rows"
+            return check_int("count", self.count, 0, n - 1, owner=self, hint=hint) / n
         if not isinstance(self.fraction, Real) or not 0 <= self.fraction < 1:
             raise ValueError(
                 f"Budget(fraction={self.fraction!r}): expected a share of the rows in [0, 1); for "
-                "a number of rows use count=."
+                "a number of rows, use count=."
             )
         return self.fraction
 
@@ -147,13 +145,14 @@ class Budget(_Picking):
 class Threshold(_Picking):
     """Pick the rows whose score is below a threshold.
 
-    Beware of 0: that every row with a negative score should go is true of one row at a time and to
-    first order; dropping them all can cost more than it brings. Choose the threshold by a search.
+    To first order, a negative score argues for dropping that one row, not for dropping all such
+    rows at once, which can cost more than it gains. Choose the threshold by a search.
 
     Parameters
     ----------
     threshold : float, default=0.0
     action : {"drop", "relabel"}, default="drop"
+        What to do with the picked rows.
 
     Examples
     --------
@@ -175,24 +174,24 @@ class Threshold(_Picking):
 
 
 class AdaptiveGreedy(Rule):
-    """Drop the lowest rows a few at a time, fit again and score again after each step [1]_.
+    """Drop the lowest rows a few at a time; fit and score again after each step [1]_.
 
-    The k rows with the lowest scores need not be the worst set of k: two copies of a bad row stand
-    in for each other, so that neither looks bad alone, and of a cluster of bad rows the first that
-    goes may take the harm of the others with it. Looking again after each step finds such sets, at
-    the cost of a fit a step. Nets with ``warm_start=True`` go on from their weights of the step
-    before; give those few epochs.
+    The k rows with the lowest scores need not be the worst set of k rows. Two copies of a bad row
+    mask one another: neither looks bad while the other one is there. And when one row of a bad
+    cluster is dropped, the others may do no more harm. Scoring again after each step accounts for
+    both, at the cost of one fit per step. Nets with ``warm_start=True`` continue from their weights
+    of the previous step; give them few epochs.
 
     Parameters
     ----------
     fraction : float, default=0.05
-        Share of the rows, in [0, 1), to drop in all.
+        Share of the rows to drop in total, in [0, 1).
     count : int, default=None
-        Number of rows instead of `fraction`.
+        Number of rows to drop in total; it overrides `fraction`.
     step : int, default=5
-        Rows to drop between two fits; 1 is the most careful.
+        Number of rows to drop between two fits; 1 is the most careful.
     per_class : bool, default=False
-        Spend each step in each class in proportion; see :class:`Budget`.
+        Drop the same share of each class in each step; see :class:`Budget`.
 
     References
     ----------
@@ -236,15 +235,14 @@ class AdaptiveGreedy(Rule):
         suggested: np.ndarray | None = None,
         rescore: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> Decision:
-        """Drop rows; ``rescore(rows)`` returns scores of the rows at those positions.
+        """Drop rows step by step.
 
-        They are to come from a fit to these rows alone.
+        ``rescore(rows)`` returns the scores of the rows at these positions after a fit to them.
         """
-        if not isinstance(self.step, int | np.integer) or self.step < 1:
-            raise ValueError(f"AdaptiveGreedy(step={self.step!r}): expected an integer, 1 or more.")
+        check_count(self, "step")
         if rescore is None:
             raise TypeError(
-                "AdaptiveGreedy has to score again what is left: use it as the rule of an "
+                "AdaptiveGreedy has to score again after each step: use it as the rule of an "
                 "InfluenceSampleSelector, or give decide(..., rescore=)."
             )
         rows = np.arange(len(scores))
@@ -264,13 +262,15 @@ class AdaptiveGreedy(Rule):
 class Reweight(Rule):
     """Keep every row, with a weight that grows with its score [1]_.
 
-    Weights are ``4 n softmax(z)``, z the standardised scores, clipped to [0, 2].
+    Let z be the standardized scores, times `strength`. The weights are ``4 n softmax(z)``, clipped
+    to [0, 2].
 
     Parameters
     ----------
     strength : float, default=1.0
-        Factor on z: 0 gives all rows the same weight, and so, by the clipping, do values below
-        about 0.3. Choose it by a search on held-out rows: 1 is strong.
+        Factor on the standardized scores. With 0 all rows have the same weight; with values below
+        about 0.3 as well, since the weights are clipped. 1 is strong. Choose it by a search on
+        held-out rows.
 
     References
     ----------
@@ -301,7 +301,7 @@ class Reweight(Rule):
 
 
 def check_rule(rule: Any) -> Rule:
-    """Return the rule to use for a `rule=` argument; None is `Budget()`."""
+    """Return the rule for an argument ``rule=``; None is ``Budget()``."""
     if rule is None:
         return Budget()
     if not hasattr(rule, "decide") or isinstance(rule, type):
@@ -313,7 +313,7 @@ def check_rule(rule: Any) -> Rule:
 
 
 def _apportioned(share: float, sizes: np.ndarray) -> np.ndarray:
-    """Rows of each group, in all the share of all rows: by largest remainders."""
+    """Return how many rows to pick from each group, by the largest remainder method."""
     quota = share * sizes
     counts = np.floor(quota + 1e-9).astype(int)
     left = round(share * int(sizes.sum())) - counts.sum()
@@ -321,9 +321,9 @@ def _apportioned(share: float, sizes: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _classes(y: np.ndarray) -> list[np.ndarray]:
+def _rows_by_class(y: np.ndarray) -> list[np.ndarray]:
     if np.ndim(y) != 1 or type_of_target(y) == "continuous":
         raise ValueError(
-            "per_class=True spends the budget class by class; y holds numbers, not class labels."
+            "per_class=True picks rows from each class, but y holds numbers, not class labels."
         )
     return [np.flatnonzero(y == label) for label in np.unique(y)]

@@ -1,4 +1,4 @@
-"""Scores of more rows than fit into memory: a chunk at a time, by several processes, resumable."""
+"""Score more rows than fit into memory: in chunks, in several processes, resumable."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import joblib
 import numpy as np
@@ -17,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset, IterableDataset, Subset
 from tqdm.auto import tqdm
 
-from skinfluence._parallel import as_they_come
+from skinfluence._data.params import check_int
+from skinfluence._parallel import run_in_order
 
 __all__ = ["score_stream"]
 
@@ -33,35 +34,38 @@ def score_stream(
     n_jobs: int | None = None,
     verbose: int = 0,
 ) -> Any:
-    """Scores of rows by a fitted scorer, as its ``score_samples`` gives, a chunk at a time.
+    """Score rows in chunks, with the ``score_samples`` of a fitted scorer.
 
-    Only a chunk of the rows is in memory, or one a process with `n_jobs`. The work goes through
-    joblib, so that a :func:`joblib.parallel_config` spreads it over a cluster.
+    Only one chunk of the rows is in memory, or one per process with `n_jobs`. The work goes through
+    joblib, so that :func:`joblib.parallel_config` can spread it over a cluster.
 
     Parameters
     ----------
     scorer : InfluenceScorer or NoisyLabelDetector
-        Fitted; anything with ``score_samples(X, y)``.
+        Fitted scorer; any estimator with ``score_samples(X, y)`` is accepted.
     X : array-like, store, Dataset or iterable
-        Rows: an array, memmap, Zarr or HDF5 array, Dask array or DataFrame, which are sliced (a
-        memmap is opened anew by each process and a Dask array computed there; their rows are never
-        sent to one); a dict of those; a Hugging Face
-        dataset in the format "numpy", with y the name of its column of labels; a Dataset of
-        (x, y) items; or an iterable of ``(X, y)`` chunks (an IterableDataset that yields them, a
-        generator), whose chunks are taken as they come.
+        Rows, in one of these forms:
+
+        - an array, memmap, Zarr or HDF5 array, Dask array or DataFrame, or a dict of those, which
+          are sliced. Each process opens a memmap or computes its part of a Dask array itself;
+          their rows are not sent to the processes.
+        - a Hugging Face dataset in the format "numpy", with y the name of its label column.
+        - a Dataset of (x, y) items.
+        - an iterable of ``(X, y)`` chunks, such as a generator, an IterableDataset that
+          yields chunks, or a DataLoader that does not shuffle. Its chunks are used as they are.
     y : array-like or store of shape (n_samples,), or str, default=None
-        Labels; None: as in ``score_samples``.
+        Labels. None has the same meaning as in ``score_samples``.
     chunk_size : int, default=65536
-        Rows in a chunk.
+        Number of rows per chunk.
     out : array of shape (n_samples,), default=None
-        Where the scores are written as they come, such as a :class:`numpy.memmap`. None: a new
-        array.
+        Array that the scores are written to, such as a :class:`numpy.memmap`. None is a new array.
     checkpoint_dir : str or path, default=None
-        Directory that keeps the scores of the chunks done. The same call with the same directory
-        goes on where the last one was stopped. Rows are told from others by two hundred of them
-        and by all labels (those of a Dataset by its first and last item).
+        Directory that keeps the scores of the finished chunks. The same call with the same
+        directory continues where the last one stopped. A hash of 200 sampled rows and all labels
+        identifies the data (for a Dataset, a hash of its first and last item).
     n_jobs : int, default=None
-        Processes, as in joblib; None is 1 unless a :func:`joblib.parallel_config` says otherwise.
+        Number of processes, as in joblib; None is 1 unless :func:`joblib.parallel_config` says
+        otherwise.
     verbose : int, default=0
         1 shows a progress bar.
 
@@ -72,7 +76,7 @@ def score_stream(
     Raises
     ------
     ValueError
-        When `checkpoint_dir` holds the scores of other rows, or by another scorer.
+        If `checkpoint_dir` holds the scores of other rows, or of another scorer.
 
     Examples
     --------
@@ -87,41 +91,41 @@ def score_stream(
     True
     """
     check_is_fitted(scorer)
-    if not isinstance(chunk_size, int | np.integer) or chunk_size < 1:
-        raise ValueError(f"chunk_size={chunk_size!r}: expected an integer, 1 or more.")
-    source = open_source(X, y, int(chunk_size))
+    source = open_source(X, y, check_int("chunk_size", chunk_size, 1))
     if out is not None and getattr(out, "shape", None) != (source.n,):
         raise ValueError(
-            f"out has shape {getattr(out, 'shape', None)}; expected ({source.n},), a number for "
-            "each row (of an iterable, whose length is not known, leave it out)."
+            f"out has shape {getattr(out, 'shape', None)}; expected ({source.n},), one number per "
+            "row. For an iterable, whose length is not known, leave it out."
         )
-    kept = None if checkpoint_dir is None else Kept(Path(checkpoint_dir), scorer, source)
-    found = [] if kept is None else kept.chunks()
+    store = None if checkpoint_dir is None else ScoreStore(Path(checkpoint_dir), scorer, source)
+    found = [] if store is None else store.chunks()
     tasks = islice(source.tasks(), len(found), None)
-    todo = as_they_come((delayed(_score)(scorer, task) for task in tasks), n_jobs)
+    todo = run_in_order((delayed(_score)(scorer, task) for task in tasks), n_jobs)
     bar = tqdm(total=source.n, desc="scoring", unit="row", disable=not verbose, leave=False)
-    collected = _Collected(out)
+    collector = _Collector(out)
     with bar:
         for scores in found:
-            bar.update(collected.take(scores))
+            bar.update(collector.add(scores))
         for scores in todo:
-            if kept is not None:
-                kept.add(scores)
-            bar.update(collected.take(scores))
-    return collected.whole()
+            if store is not None:
+                store.add(scores)
+            bar.update(collector.add(scores))
+    return collector.result()
 
 
 def _score(scorer: Any, task: Any) -> np.ndarray:
     return np.asarray(scorer.score_samples(*task.read()), dtype=np.float64)
 
 
-class _Collected:
-    """Scores in the order of the rows: in an array of the caller's, or in one of our own."""
+class _Collector:
+    """Collects scores in the order of the rows, in the caller's array or in a new one."""
 
     def __init__(self, out: Any) -> None:
-        self.out, self.parts, self.n = out, [], 0
+        self.out, self.n = out, 0
+        self.parts: list[np.ndarray] = []
 
-    def take(self, scores: np.ndarray) -> int:
+    def add(self, scores: np.ndarray) -> int:
+        """Add the scores of a chunk, and return how many they are."""
         if self.out is None:
             self.parts.append(scores)
         else:
@@ -129,7 +133,8 @@ class _Collected:
         self.n += len(scores)
         return len(scores)
 
-    def whole(self) -> Any:
+    def result(self) -> Any:
+        """Return the scores of all rows."""
         if self.out is not None:
             return self.out
         return np.concatenate(self.parts) if self.parts else np.empty(0)
@@ -140,7 +145,7 @@ class _Collected:
 
 @dataclass
 class Slice:
-    """Rows start to stop of something that a process can open by itself."""
+    """Rows start to stop of data that a process can open itself."""
 
     X: Any
     y: Any
@@ -148,7 +153,7 @@ class Slice:
     stop: int
 
     def read(self) -> tuple[Any, Any]:
-        """Return the rows, in memory, and their labels."""
+        """Read the rows and their labels into memory."""
         rows = slice(self.start, self.stop)
         if isinstance(self.X, Dataset):
             return Subset(self.X, range(self.start, self.stop)), _cut(self.y, rows)
@@ -161,7 +166,7 @@ class Slice:
 
 @dataclass
 class Given:
-    """A chunk as an iterable has given it."""
+    """A chunk that an iterable has yielded."""
 
     X: Any
     y: Any
@@ -173,16 +178,19 @@ class Given:
 
 @dataclass
 class Mapped:
-    """A memmap by name: each process maps the file, and no array is sent to it."""
+    """A memmap by its file name: each process maps the file, and no array is sent to it."""
 
     path: str
     dtype: Any
     offset: int
     shape: tuple[int, ...]
-    order: str
+    order: Literal["C", "F"]
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        return np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)[rows]
+        mapped: np.ndarray = np.memmap(
+            self.path, self.dtype, "r", self.offset, self.shape, self.order
+        )
+        return mapped[rows]
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -190,7 +198,7 @@ class Mapped:
 
 @dataclass
 class Sliced:
-    """Rows of known number."""
+    """Rows whose number is known, cut into slices."""
 
     X: Any
     y: Any
@@ -198,31 +206,31 @@ class Sliced:
     chunk_size: int
 
     def tasks(self) -> Iterator[Slice]:
-        """Chunks in order."""
+        """Yield the chunks in order."""
         for start in range(0, self.n, self.chunk_size):
             yield Slice(self.X, self.y, start, min(start + self.chunk_size, self.n))
 
 
 @dataclass
 class Iterated:
-    """Chunks as they come; how many is not known."""
+    """Chunks of an iterable; how many there are is not known."""
 
     chunks: Iterable[Any]
     n: None = None
 
     def tasks(self) -> Iterator[Given]:
-        """Chunks in order."""
+        """Yield the chunks in order."""
         for number, chunk in enumerate(self.chunks):
             if not isinstance(chunk, tuple | list) or len(chunk) != 2:
                 raise ValueError(
-                    f"X is an iterable, and its chunk {number} is no pair (X, y) of rows and their "
-                    f"labels, but {type(chunk).__name__}."
+                    f"X is an iterable, and its chunk {number} is of type {type(chunk).__name__}; "
+                    "expected a pair (X, y) of rows and their labels."
                 )
             yield Given(*chunk)
 
 
 def open_source(X: Any, y: Any, chunk_size: int) -> Sliced | Iterated:
-    """Find out how chunks of the rows are to be had."""
+    """Return the source that cuts X and y into chunks."""
     sized = hasattr(X, "__getitem__") and (hasattr(X, "__len__") or hasattr(X, "shape"))
     if isinstance(X, IterableDataset) or not sized:
         if not isinstance(X, Iterable):
@@ -231,12 +239,12 @@ def open_source(X: Any, y: Any, chunk_size: int) -> Sliced | Iterated:
                 "iterable of (X, y) chunks."
             )
         if y is not None:
-            raise ValueError("X is an iterable of (X, y) chunks, which carry their labels: no y.")
+            raise ValueError("X is an iterable of (X, y) chunks, which hold the labels: omit y.")
         return Iterated(X)
     n = _length(next(iter(X.values())) if _is_dict(X) else X)
     if y is not None and not isinstance(y, str) and _length(y) != n:
         raise ValueError(f"X has {n} rows and y has {_length(y)}; give one label a row.")
-    return Sliced(_by_name(X), _by_name(y), n, chunk_size)
+    return Sliced(_by_file_name(X), _by_file_name(y), n, chunk_size)
 
 
 def _length(data: Any) -> int:
@@ -247,18 +255,18 @@ def _is_dict(data: Any) -> bool:
     return isinstance(data, Mapping) and not hasattr(data, "column_names")
 
 
-def _by_name(data: Any) -> Any:
+def _by_file_name(data: Any) -> Any:
     if _is_dict(data):
-        return {key: _by_name(value) for key, value in data.items()}
-    in_file = isinstance(data, np.memmap) and data.mode != "c"  # changes of mode "c" are not
+        return {key: _by_file_name(value) for key, value in data.items()}
+    in_file = isinstance(data, np.memmap) and data.mode != "c"  # "c": changes are in memory only
     if in_file and data.filename is not None and _is_whole(data):
-        order = "C" if data.flags.c_contiguous else "F"
+        order: Literal["C", "F"] = "C" if data.flags.c_contiguous else "F"
         return Mapped(os.fspath(data.filename), data.dtype, data.offset, data.shape, order)
     return data
 
 
 def _is_whole(data: np.memmap) -> bool:
-    """Whether it is the mapped array itself; a view of one keeps the offset of its base."""
+    """Whether this is the mapped array itself, not a view, which keeps the offset of its base."""
     return not isinstance(data.base, np.memmap) and (
         data.flags.c_contiguous or data.flags.f_contiguous
     )
@@ -271,25 +279,29 @@ def _cut(data: Any, rows: slice) -> Any:
         return {key: _cut(value, rows) for key, value in data.items()}
     piece = data.iloc[rows] if hasattr(data, "iloc") else data[rows]
     if hasattr(piece, "__dask_graph__"):
-        # In the process that scores it: a worker that asked its cluster would wait for itself.
+        # In this process: a worker that asked its own cluster would wait for itself.
         return piece.compute(scheduler="synchronous")
     return piece
 
 
-# Checkpoints: what is done already ------------------------------------------------------------
+# Checkpoints: the chunks that are finished -----------------------------------------------------
 
 
-class Kept:
-    """Scores of the chunks done, in a directory: whole chunks in one file, what of in another."""
+class ScoreStore:
+    """Scores of the finished chunks, in a directory.
+
+    `scores.f8` holds the scores, `chunks.txt` the length of each chunk, and `plan.json` what
+    identifies the rows and the scorer.
+    """
 
     def __init__(self, directory: Path, scorer: Any, source: Sliced | Iterated) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.path, plan = directory / "scores.f8", directory / "plan.json"
         mine = {"rows": source.n, "chunk_size": getattr(source, "chunk_size", None)}
-        mine |= {"scorer": _mark(scorer), "some_rows": _mark_of_rows(source)}
+        mine |= {"scorer": _hash_scorer(scorer), "some_rows": _hash_rows(source)}
         if plan.exists():
-            theirs = json.loads(plan.read_text(encoding="utf-8"))
-            other = [key for key, value in mine.items() if theirs.get(key) != value]
+            known = json.loads(plan.read_text(encoding="utf-8"))
+            other = [key for key, value in mine.items() if known.get(key) != value]
             if other:
                 raise ValueError(
                     f"checkpoint_dir={os.fspath(directory)!r} holds scores of another run: "
@@ -300,10 +312,12 @@ class Kept:
         self.lengths = directory / "chunks.txt"
 
     def chunks(self) -> list[np.ndarray]:
-        """Scores of the chunks that were finished; what was half written is cut off."""
+        """Return the scores of the finished chunks; a chunk that was half written is cut off."""
         lengths = []
         if self.lengths.exists():
-            lines = self.lengths.read_text(encoding="utf-8").split("\n")[:-1]  # the last is torn
+            lines = self.lengths.read_text(encoding="utf-8").split("\n")[
+                :-1
+            ]  # the last is incomplete
             lengths = [int(line) for line in lines]
         scores = np.fromfile(self.path, dtype="<f8") if self.path.exists() else np.empty(0)
         while lengths and sum(lengths) > len(scores):
@@ -314,7 +328,7 @@ class Kept:
         return np.split(scores[: sum(lengths)], np.cumsum(lengths)[:-1]) if lengths else []
 
     def add(self, scores: np.ndarray) -> None:
-        """Write a chunk; it counts only when its length has been written, after its scores."""
+        """Write a chunk: first its scores, then its length, without which it does not count."""
         for path, data in (
             (self.path, scores.astype("<f8").tobytes()),
             (self.lengths, f"{len(scores)}\n".encode()),
@@ -325,25 +339,26 @@ class Kept:
                 os.fsync(file.fileno())
 
 
-def _mark(scorer: Any) -> str:
-    """A number that tells fitted scorers apart, also in another process."""
+def _hash_scorer(scorer: Any) -> str:
+    """Return a hash of a fitted scorer that is the same in every process."""
     return str(joblib.hash(np.asarray(scorer.scores_)))
 
 
-def _mark_of_rows(source: Sliced | Iterated) -> str | None:
+def _hash_rows(source: Sliced | Iterated) -> str | None:
+    """Return a hash of some rows and all labels; None for an iterable."""
     if isinstance(source, Iterated):
         return None
     if isinstance(source.X, Dataset):
         return str(joblib.hash([source.X[i] for i in (0, source.n - 1)]))
     starts = np.unique(np.linspace(0, max(source.n - 10, 0), 20).astype(int))
     some = [Slice(source.X, source.y, int(i), min(int(i) + 10, source.n)).read() for i in starts]
-    elsewhere = source.y is None or isinstance(source.y, str)  # none, or a column of X
+    elsewhere = source.y is None or isinstance(source.y, str)  # y is a column of X
     labels = None if elsewhere else np.asarray(_cut(source.y, slice(0, source.n)))
     return str(joblib.hash((some, labels)))
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """Write a file that is there either as a whole or not at all."""
+    """Write a file completely or, if the process is stopped, not at all."""
     temporary = path.with_suffix(".tmp")
     with open(temporary, "w", encoding="utf-8") as file:
         file.write(text)

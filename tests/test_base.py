@@ -1,19 +1,24 @@
-"""Pickles of another version say so; skops reads what holds no tensor, without running a pickle."""
+"""What all estimators share: pickles with a version, the fitted state, tags, HTML links."""
 
 import pickle
+from email.message import Message
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
+from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.frozen import FrozenEstimator
-from small import blobs, scorer, selector
+from small import blobs, quick, scorer, selector
 
 import skinfluence
-from skinfluence import FilteredEstimator, NoisyLabelDetector
+from skinfluence import FilteredEstimator, NoisyLabelDetector, _base
 from skinfluence.active import InfluenceQuery
 from skinfluence.text import TextEmbedder
+
+# Pickles
+
 
 EVERY = [
     scorer(),
@@ -46,6 +51,96 @@ def test_a_pickle_from_before_versions_were_written_says_so():
     state = {k: v for k, v in scorer().__getstate__().items() if k != "_skinfluence_version"}
     with pytest.warns(InconsistentVersionWarning, match="from version unknown"):
         scorer().__setstate__(state)
+
+
+# Fitted state and tags
+
+
+LAST = {
+    "scorer": (scorer, "scores_"),
+    "selector": (selector, "labels_"),
+    "filtered": (lambda: FilteredEstimator(DummyClassifier(), selector()), "estimator_"),
+    "detector": (lambda: NoisyLabelDetector(quick(), cv=2, checkpoints=1), "suggested_labels_"),
+}
+each_fit = pytest.mark.parametrize("name", LAST)
+
+
+@each_fit
+def test_a_fit_sets_the_named_attribute_last(name):
+    make, last = LAST[name]
+    estimator = make()
+    assert not estimator.__sklearn_is_fitted__()
+    assert list(vars(estimator.fit(*blobs())))[-1] == last
+    assert estimator.__sklearn_is_fitted__()
+
+
+@each_fit
+def test_after_a_second_fit_that_fails_an_estimator_is_not_fitted(name):
+    estimator = LAST[name][0]().fit(*blobs())
+    with pytest.raises(ValueError, match="one class"):
+        estimator.fit(np.random.RandomState(0).randn(30, 4), np.zeros(30, int))
+    assert not estimator.__sklearn_is_fitted__()
+
+
+@each
+def test_labels_are_required_where_fit_learns_from_rows(estimator):
+    learns = hasattr(estimator, "fit") and not isinstance(estimator, TextEmbedder)
+    assert estimator.__sklearn_tags__().target_tags.required is learns
+    assert estimator.__sklearn_is_fitted__() is not learns
+
+
+# Links of the HTML representation
+
+
+@pytest.fixture
+def published(monkeypatch):
+    """Give the package's metadata an address of the documentation."""
+    monkeypatch.setattr(_base, "documentation_address", lambda: "https://docs.example/stable/")
+
+
+PAGES = ["InfluenceScorer", "NoisyLabelDetector", "InfluenceSampleSelector", "FilteredEstimator"]
+PAGES += ["active.InfluenceQuery", "text.TextEmbedder"]
+
+
+@pytest.mark.parametrize(("estimator", "page"), list(zip(EVERY, PAGES, strict=True)))
+def test_an_estimator_links_to_its_page(estimator, page, published):
+    link = f"https://docs.example/stable/generated/skinfluence.{page}.html"
+    assert f'href="{link}"' in estimator._repr_html_()
+
+
+@each
+def test_without_an_address_there_is_no_link(estimator, monkeypatch):
+    monkeypatch.setattr(_base, "documentation_address", lambda: "")
+    assert estimator._get_doc_link() == ""
+    assert "href=" not in estimator._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("urls", "address"),
+    [
+        (None, ""),
+        (["Source, https://code.example"], ""),
+        (["Source, https://code.example", "Documentation, https://docs.example"],)
+        + ("https://docs.example",),
+    ],
+)
+def test_the_address_comes_from_the_metadata_of_the_package(urls, address, monkeypatch):
+    message = Message()
+    for url in urls or []:
+        message["Project-URL"] = url
+    monkeypatch.setattr(_base.metadata, "metadata", lambda name: message)
+    assert _base.documentation_address.__wrapped__() == address
+
+
+def test_a_package_that_is_not_installed_has_no_address(monkeypatch):
+    def missing(name):
+        raise _base.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(_base.metadata, "metadata", missing)
+    assert _base.documentation_address.__wrapped__() == ""
+
+
+# Files of skops and safetensors
 
 
 @pytest.mark.parametrize("kind", ["selector", "filtered"])

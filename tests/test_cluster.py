@@ -1,4 +1,4 @@
-"""Scoring and retraining on a real cluster: a scheduler and two workers, processes of their own."""
+"""Scoring and retraining on a real cluster: a scheduler and two workers in separate processes."""
 
 import os
 import socket
@@ -24,7 +24,7 @@ X32 = X.astype(np.float32)
 
 pytestmark = [
     pytest.mark.slow,
-    # dask's, of its own use of the event loop and of what it cannot close in time
+    # dask's warnings about its use of the event loop and what it cannot close in time
     pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -32,7 +32,7 @@ pytestmark = [
 
 
 class Rows(Dataset):
-    """The rows many times over; at row 500 the process that reads it dies, once."""
+    """The rows, repeated; the first process that reads row 500 dies."""
 
     def __init__(self, times=10, grave=None):
         self.times, self.grave = times, grave
@@ -63,11 +63,11 @@ def started(arguments, env):
 
 @pytest.fixture
 def cluster():
-    """Two workers at addresses of their own; yields the client."""
+    """Start two workers at different addresses; yield the client."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # Workers find the classes of this file, and start no more threads than they have cores.
+    # So that workers find the classes of this file, and start no more threads than cores.
     env = os.environ | {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
     options = ["--no-dashboard", "--host"]
     processes = [
@@ -94,7 +94,7 @@ def test_workers_at_two_addresses_give_the_same_scores(cluster, fitted):
     assert hosts == {"//127.0.0.2", "//127.0.0.3"}
     with joblib.parallel_config(backend="dask"):
         got = score_stream(fitted, Rows(), chunk_size=90)
-    # float32: the processes' batches are the same, but not their threads
+    # float32: the processes have the same batches, but not the same number of threads
     np.testing.assert_allclose(got, np.tile(fitted.scores_, 10), rtol=1e-5, atol=1e-6)
 
 
@@ -114,7 +114,7 @@ def test_the_rows_of_a_dask_array_are_read_by_the_workers(cluster, fitted, tmp_p
     np.testing.assert_allclose(got, np.tile(fitted.scores_, 10), rtol=1e-5, atol=1e-6)
 
 
-def test_a_worker_that_dies_in_the_middle_loses_nothing(cluster, fitted, tmp_path):
+def test_no_score_is_lost_when_a_worker_dies(cluster, fitted, tmp_path):
     grave = tmp_path / "grave"
     with joblib.parallel_config(backend="dask"):
         got = score_stream(fitted, Rows(grave=str(grave)), chunk_size=90)
@@ -123,7 +123,7 @@ def test_a_worker_that_dies_in_the_middle_loses_nothing(cluster, fitted, tmp_pat
     np.testing.assert_allclose(got, np.tile(fitted.scores_, 10), rtol=1e-5, atol=1e-6)
 
 
-def test_retraining_is_spread_and_gives_the_same_numbers(cluster):
+def test_retraining_on_a_cluster_gives_the_same_numbers(cluster):
     kept = draw_subsets(90, 8, stratify=Y, random_state=0)
     given = (LogisticRegression(), X, Y, kept, X[:10], Y[:10])
     want = retrain(*given, random_state=0)

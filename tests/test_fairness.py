@@ -567,11 +567,11 @@ BAD = {
     "three axes": ({"sensitive_features": np.zeros((120, 1, 1))}, r"has shape \(120, 1, 1\)"),
     "absent from the reference": (
         given_reference(sensitive_features=np.where(np.arange(120) < 4, "west", GROUP)),
-        "group 'west' of sensitive_features has 4 rows, but none among the reference rows",
+        "group 'west' of sensitive_features has 4 rows, but none of them is a reference row",
     ),
     "too small a group": (
         {"sensitive_features": np.where(np.arange(120) == 3, "west", GROUP)},
-        "group 'west' of sensitive_features has 1 rows, but none among the reference rows",
+        "group 'west' of sensitive_features has 1 rows, but none of them is a reference row",
     ),
 }
 

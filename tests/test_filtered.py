@@ -13,11 +13,21 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 from sklearn.utils import get_tags
 from skorch import NeuralNetClassifier
-from small import blobs, dict_net, line, logits_net, own_net, quick_regressor, scorer, selector
+from small import (
+    blobs,
+    dict_net,
+    line,
+    logits_net,
+    own_net,
+    quick,
+    quick_regressor,
+    scorer,
+    selector,
+)
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from skinfluence import FilteredEstimator, InfluenceSampleSelector
+from skinfluence import FilteredEstimator, InfluenceSampleSelector, NoisyLabelDetector
 from skinfluence.rules import Budget, Reweight
 
 X, Y = blobs()
@@ -26,7 +36,7 @@ W = np.linspace(1, 2, 90)
 
 
 class Recorder(ClassifierMixin, BaseEstimator):
-    """Remembers what it was fitted on, and says 0."""
+    """Keeps what it was fitted on, and predicts the first class."""
 
     def fit(self, X, y, sample_weight=None, other=None):
         self.X_, self.y_, self.sample_weight_, self.other_ = X, y, sample_weight, other
@@ -59,7 +69,7 @@ def test_it_predicts_like_the_estimator_fitted_on_the_kept_rows():
     assert_array_equal(fitted.predict_proba(X), by_hand.predict_proba(X))
 
 
-def test_with_a_budget_of_nothing_it_is_the_estimator():
+def test_with_a_budget_of_zero_the_estimator_is_unchanged():
     fitted = filtered(LogisticRegression(), Budget(0)).fit(X, Y)
     assert_array_equal(fitted.estimator_.coef_, LogisticRegression().fit(X, Y).coef_)
 
@@ -68,7 +78,7 @@ def test_every_row_is_predicted():
     assert filtered(LogisticRegression()).fit(X, Y).predict(X).shape == (90,)
 
 
-def test_the_score_is_of_all_the_given_rows():
+def test_the_score_uses_all_the_given_rows():
     fitted = filtered(LogisticRegression()).fit(X, Y)
     assert fitted.score(X, Y) == (fitted.predict(X) == Y).mean()
 
@@ -92,7 +102,7 @@ def test_the_given_selector_stays_unfitted():
     assert not hasattr(given, "scores_")
 
 
-def test_without_a_selector_a_twentieth_leaves():
+def test_without_a_selector_a_twentieth_is_dropped():
     fitted = FilteredEstimator(Recorder(), random_state=0).fit(X[:60], Y[:60])
     assert isinstance(fitted.selector_, InfluenceSampleSelector)
     assert len(fitted.estimator_.y_) == 57
@@ -106,7 +116,7 @@ def test_without_a_selector_a_twentieth_leaves():
         (line(90)[1], HistGradientBoostingRegressor),
     ],
 )
-def test_without_an_estimator_y_decides(y, kind):
+def test_without_an_estimator_y_decides_which_is_fitted(y, kind):
     scored = InfluenceSampleSelector(cv=2, random_state=0)
     assert type(FilteredEstimator(selector=scored).fit(X, y).estimator_) is kind
 
@@ -119,12 +129,12 @@ def test_the_seed_reaches_estimator_and_selector():
     assert isinstance(fitted.estimator_.random_state, int)
 
 
-def test_a_seed_of_the_estimators_own_stays():
+def test_the_estimator_keeps_its_own_seed():
     fitted = filtered(HistGradientBoostingClassifier(random_state=7), random_state=0).fit(X, Y)
     assert fitted.estimator_.random_state == 7
 
 
-def test_without_a_seed_the_estimators_is_left_alone():
+def test_without_a_seed_the_estimator_gets_none():
     assert filtered(HistGradientBoostingClassifier()).fit(X, Y).estimator_.random_state is None
 
 
@@ -141,6 +151,44 @@ def test_trusted_rows_go_to_the_selector():
     assert_array_equal(fitted.selector_.scores_, expected)
 
 
+# A scorer in place of a selector
+
+
+def detector(**params):
+    return NoisyLabelDetector(
+        quick(), **{"cv": 2, "checkpoints": 2, "contamination": 0.2, "random_state": 0} | params
+    )
+
+
+@pytest.mark.parametrize("seed", [0, None], ids=["own seed", "seed of the outer estimator"])
+@pytest.mark.parametrize("make", [detector, scorer])
+@pytest.mark.parametrize("known", [{}, {"X_val": X[:9], "y_val": Y[:9]}], ids=["folds", "X_val"])
+def test_a_scorer_is_wrapped_as_by_hand(make, seed, known):
+    given = make(random_state=seed)
+    wrapped = InfluenceSampleSelector(make(random_state=seed))
+    short = FilteredEstimator(Recorder(), given, random_state=3).fit(X, Y, **known)
+    by_hand = FilteredEstimator(Recorder(), wrapped, random_state=3).fit(X, Y, **known)
+    assert isinstance(short.selector_, InfluenceSampleSelector)
+    assert 0 < (~short.selector_.support_).sum() < 30
+    assert_array_equal(short.selector_.scores_, by_hand.selector_.scores_)
+    assert_array_equal(short.estimator_.X_, by_hand.estimator_.X_)
+    assert_array_equal(short.estimator_.y_, by_hand.estimator_.y_)
+    assert not hasattr(given, "scores_")
+
+
+def test_parameters_of_a_wrapped_scorer_can_be_searched():
+    outer = FilteredEstimator(LogisticRegression(), detector())
+    outer.set_params(selector__contamination=0.4).fit(X, Y)
+    assert (~outer.selector_.support_).sum() == 36
+
+
+def test_with_routing_trusted_rows_go_to_a_wrapped_scorer():
+    with sklearn.config_context(enable_metadata_routing=True):
+        outer = FilteredEstimator(Recorder(), scorer()).fit(X, Y, X_val=X[:9], y_val=Y[:9])
+    expected = scorer().fit(X, Y, X_val=X[:9], y_val=Y[:9]).scores_
+    assert_array_equal(outer.selector_.scores_, expected)
+
+
 # Weights and other metadata
 
 
@@ -154,13 +202,13 @@ def test_sample_weights_of_pandas_are_cut_to_the_kept_rows():
     assert_array_equal(fitted.estimator_.sample_weight_, W[fitted.selector_.sample_indices_])
 
 
-def test_other_metadata_of_the_rows_are_cut_as_well():
+def test_other_metadata_with_one_entry_per_row_are_cut_too():
     fitted = filtered().fit(X, Y, other=[f"row {i}" for i in range(90)])
     assert fitted.estimator_.other_ == [f"row {i}" for i in fitted.selector_.sample_indices_]
 
 
 @pytest.mark.parametrize("other", ["word" * 30, 3, {"a": 1}, [1, 2, 3]])
-def test_metadata_that_are_not_of_the_rows_pass_as_they_are(other):
+def test_metadata_without_one_entry_per_row_stay_unchanged(other):
     assert filtered().fit(X, Y, other=other).estimator_.other_ == other
 
 
@@ -174,26 +222,26 @@ def test_the_rules_weights_multiply_the_given_ones():
     assert_allclose(fitted.estimator_.sample_weight_, W * fitted.selector_.sample_weight_)
 
 
-def test_a_rule_of_weights_needs_an_estimator_that_takes_them():
+def test_a_rule_that_reweights_needs_an_estimator_that_takes_them():
     with pytest.raises(ValueError, match=r"KNeighborsClassifier.fit takes no sample_weight"):
         filtered(KNeighborsClassifier(), Reweight()).fit(X, Y)
 
 
-def test_with_routing_sample_weights_go_where_they_are_asked_for():
+def test_with_routing_sample_weights_go_where_they_are_requested():
     with sklearn.config_context(enable_metadata_routing=True):
         asking = Recorder().set_fit_request(sample_weight=True)
         fitted = filtered(asking).fit(X, Y, sample_weight=W)
     assert_array_equal(fitted.estimator_.sample_weight_, W[fitted.selector_.sample_indices_])
 
 
-def test_with_routing_trusted_rows_go_to_the_selector_unasked():
+def test_with_routing_trusted_rows_go_to_the_selector_without_a_request():
     with sklearn.config_context(enable_metadata_routing=True):
         fitted = FilteredEstimator(Recorder(), selector()).fit(X, Y, X_val=X[:9], y_val=Y[:9])
     expected = selector().fit(X, Y, X_val=X[:9], y_val=Y[:9]).scores_
     assert_array_equal(fitted.selector_.scores_, expected)
 
 
-def test_with_routing_what_nobody_asked_for_is_refused():
+def test_with_routing_metadata_without_a_request_are_refused():
     with (
         sklearn.config_context(enable_metadata_routing=True),
         pytest.raises(ValueError, match="sample_weight"),
@@ -226,14 +274,14 @@ def test_with_routing_score_weights_reach_the_estimators_score():
         (HistGradientBoostingClassifier(), "predict_log_proba", False),
     ],
 )
-def test_it_has_the_methods_of_its_estimator(estimator, method, has):
+def test_a_filtered_estimator_has_the_methods_of_its_estimator(estimator, method, has):
     assert hasattr(FilteredEstimator(estimator), method) is has
 
 
 @pytest.mark.parametrize(
     "method", ["predict", "predict_proba", "predict_log_proba", "decision_function"]
 )
-def test_methods_answer_like_the_fitted_estimator(method):
+def test_methods_return_what_the_fitted_estimator_returns(method):
     fitted = filtered(LogisticRegression()).fit(X, Y)
     expected = getattr(fitted.estimator_, method)(X)
     assert_array_equal(getattr(fitted, method)(X), expected)
@@ -256,16 +304,18 @@ def test_a_regressor_has_no_classes():
     [
         (LogisticRegression(), True, False),
         (Ridge(), False, True),
-        (None, False, False),  # y decides
+        (None, False, False),  # not known before fit
         (logits_net(), True, False),
     ],
 )
-def test_it_is_of_the_kind_of_its_estimator(estimator, of_classes, of_numbers):
+def test_a_filtered_classifier_is_a_classifier_and_a_regressor_a_regressor(
+    estimator, of_classes, of_numbers
+):
     outer = FilteredEstimator(estimator)
     assert (is_classifier(outer), is_regressor(outer)) == (of_classes, of_numbers)
 
 
-def test_once_fitted_it_is_of_the_kind_that_y_asked_for():
+def test_once_fitted_on_classes_it_is_a_classifier():
     outer = FilteredEstimator(selector=InfluenceSampleSelector(cv=2, random_state=0))
     assert is_classifier(outer.fit(X, Y))
 
@@ -347,6 +397,6 @@ def test_labels_in_a_frame_of_one_column(frame):
     assert fitted.estimator_.y_["label"].to_list() == NAMES[Y][kept].tolist()
 
 
-def test_too_few_weights_are_counted():
+def test_too_few_weights_are_refused():
     with pytest.raises(ValueError, match="sample_weight has 89 entries, X has 90 rows"):
         filtered(LogisticRegression()).fit(X, Y, sample_weight=W[:-1])

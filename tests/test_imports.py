@@ -13,16 +13,16 @@ PACKAGE = Path(skinfluence.__file__).parent
 
 # A room (a module or a package) imports only from rooms above it, never from its own line or below.
 ORDER = [
-    {"_base", "_parallel", "targets", "rules", "metrics", "datasets"},
-    {"_core", "plotting"},
+    {"_base", "_extras", "_parallel", "targets"},
+    {"_core"},
     {"_data", "nets"},
-    {"_fitting", "curvature", "diffusion", "text"},
-    {"attacks", "ensembles", "methods"},
+    {"_fitting", "curvature", "datasets", "diffusion", "metrics", "rules", "stream", "text"},
+    {"attacks", "ensembles", "methods", "plotting", "retraining"},
     {"_aggregation"},
     {"_label_noise"},
     {"_detector", "_scorer"},
-    {"_selector", "active", "pairwise", "stream", "subsets"},
-    {"_filtered", "retraining"},
+    {"_selector", "active", "pairwise", "subsets"},
+    {"_filtered"},
     {"__init__"},
     {"_audit"},
     {"__main__"},
@@ -45,7 +45,7 @@ INSIDE = {
         {"members"},
     ],
     "_data": [{"params", "rows"}, {"labels"}, {"reference"}],
-    "_fitting": [{"checkpoints", "isolation"}, {"fit"}, {"training_data"}],
+    "_fitting": [{"checkpoints", "cross_scoring", "isolation"}, {"fit"}, {"training_data"}],
     "_label_noise": [{"noise_model"}, {"fold_net"}, {"label_scores"}],
     "_audit": [
         {"csv_table"},

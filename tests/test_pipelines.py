@@ -1,4 +1,4 @@
-"""In pipelines, searches and cross-validation: rows leave while fitting, never when predicting."""
+"""Pipelines, searches and cross-validation: rows are dropped in fit, never when predicting."""
 
 import imblearn.pipeline
 import numpy as np
@@ -167,12 +167,12 @@ def test_roc_auc_of_the_default_estimator_is_of_its_probabilities():
     assert rank(default, X[:60], wrong) == sklearn.metrics.roc_auc_score(wrong, p)
 
 
-def test_a_search_with_memory_fits_the_scorer_once_a_split(tmp_path):
+def test_a_search_with_memory_fits_the_scorer_once_per_split(tmp_path):
     CountingScorer.fits = 0
     given = CountingScorer(quick(max_epochs=1), random_state=0)
     pipe = pipeline(scorer=given, memory=str(tmp_path))
     GridSearchCV(pipe, GRID, cv=2).fit(X, Y)
-    # Two folds of the selector for each of: two splits of the search, and the refit.
+    # Two folds of the selector, for each of two splits of the search and the refit.
     assert CountingScorer.fits == 2 * (2 + 1)
 
 
@@ -182,7 +182,7 @@ def test_a_parallel_search_finds_what_a_serial_one_does():
         for n in (2, None)
     )
     found, expected = (s.cv_results_["mean_test_score"] for s in (parallel, serial))
-    assert_allclose(found, expected, atol=0.02)  # of 90 rows one may round to the other side
+    assert_allclose(found, expected, atol=0.02)  # one of 90 rows may be rounded to the other class
 
 
 # Leakage
@@ -207,7 +207,7 @@ def test_labels_of_pure_noise_stay_unpredictable_with_filtering_inside(pure_nois
 
 
 def test_labels_of_pure_noise_become_predictable_with_filtering_before(pure_noise):
-    # Why FilteredEstimator exists; and that the test above could fail.
+    # The reason for FilteredEstimator, and a check that the test above can fail.
     kept = noise_filter().fit_resample(*pure_noise)
     assert cross_val_score(LogisticRegression(), *kept, cv=5).mean() > 0.62  # 0.68 to 0.76
 
@@ -231,7 +231,7 @@ X_TRUSTED, Y_TRUSTED = blobs(30, seed=1)
 
 
 def by_hand(reference):
-    """Scores of a selector that gets the reference rows scaled like the rows."""
+    """Scores of a selector whose reference rows are scaled like the rows."""
     prep = StandardScaler().fit(X)
     scaled = {"X_val": prep.transform(reference), "y_val": Y_TRUSTED}
     return selector(Budget(0.1)).fit(prep.transform(X), Y, **scaled).scores_
@@ -253,7 +253,7 @@ def test_one_tuples_go_through_a_pipeline_where_nothing_transforms_them():
 
 @pytest.mark.usefixtures("routing")
 @pytest.mark.parametrize("n", [30, 90], ids=["of another length", "of the rows' length"])
-def test_a_grid_search_hands_one_tuples_on_whole_and_transformed(n):
+def test_a_grid_search_passes_one_tuples_on_whole_and_transformed(n):
     X_val, y_val = blobs(n, seed=1)
     grid = {"clf__selector__rule__fraction": [0, 0.1]}
     search = GridSearchCV(routed_pipeline(), grid, cv=2)
@@ -275,7 +275,7 @@ def test_a_detector_gets_trusted_rows_through_a_pipeline():
 
 
 @pytest.mark.usefixtures("routing")
-def test_trusted_rows_that_the_selector_refuses_are_an_error():
+def test_trusted_rows_without_a_request_of_the_selector_are_refused():
     refusing = selector().set_fit_request(X_val=False, y_val=False)
     pipe = make_pipeline(StandardScaler(), FilteredEstimator(LogisticRegression(), refusing))
     with pytest.raises(TypeError, match="X_val"):
@@ -289,13 +289,13 @@ def test_routing_is_off_for_the_other_tests():
 # The scorer as a transformer
 
 
-def test_influence_columns_stand_beside_the_features():
+def test_influence_columns_are_joined_to_the_features():
     union = make_union(FunctionTransformer(), scorer())
     pipe = make_pipeline(StandardScaler(), union, LogisticRegression()).fit(X, NAMES[Y])
     assert pipe[-1].n_features_in_ == 4 + 3
 
 
-def test_influence_columns_beside_the_features_have_names():
+def test_influence_columns_joined_to_the_features_have_names():
     frame = table()[0][list("abcd")]
     union = make_union(StandardScaler(), scorer()).set_output(transform="pandas").fit(frame, Y)
     assert union.transform(frame).columns.tolist()[3:] == [

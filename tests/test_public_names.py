@@ -1,8 +1,14 @@
 """Every public name can be imported from its public path: moving code inside changes none."""
 
+import ast
 import importlib
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+
+import skinfluence
 
 PUBLIC = {
     "skinfluence": [
@@ -156,3 +162,36 @@ def test_public_name_can_be_imported(module, name):
 def test_no_public_name_is_missing_from_this_list(module):
     found = importlib.import_module(module)
     assert set(getattr(found, "__all__", PUBLIC[module])) <= set(PUBLIC[module])
+
+
+MODULES = sorted(name.removeprefix("skinfluence.") for name in PUBLIC if "." in name)
+
+
+def test_modules_are_imported_when_they_are_first_used():
+    code = (
+        "import sys, skinfluence; assert 'skinfluence.pairwise' not in sys.modules; "
+        "print(skinfluence.pairwise.top_rows.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("top_rows\n", "")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_is_an_attribute_of_the_package(module):
+    assert getattr(skinfluence, module) is importlib.import_module(f"skinfluence.{module}")
+
+
+def test_dir_shows_the_estimators_and_all_public_modules():
+    assert set(dir(skinfluence)) >= {*PUBLIC["skinfluence"], *MODULES, "__version__"}
+
+
+def test_type_checkers_see_all_public_modules():
+    tree = ast.parse(Path(skinfluence.__file__).read_text(encoding="utf-8"))
+    (block,) = (n for n in ast.walk(tree) if getattr(n, "module", None) == "skinfluence")
+    assert [alias.name for alias in block.names] == MODULES
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'skinfluence' has no attribute 'pairwize'"):
+        skinfluence.pairwize  # noqa: B018
+    assert not hasattr(skinfluence, "__path_of_nothing__")

@@ -1,4 +1,4 @@
-"""Scores depend on neither batches nor memory; what cannot be scored ends in a clear error."""
+"""Scores depend on neither batches nor memory; bad input ends in a clear error."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ X32 = X.astype(np.float32)
 
 
 class Greedy(nn.Linear):
-    """A layer that has no memory for more than a few rows at a time."""
+    """A layer that runs out of memory for more than a few rows at a time."""
 
     most = None
     asked = []
@@ -41,7 +41,7 @@ class Greedy(nn.Linear):
 
 @pytest.fixture
 def greedy(monkeypatch):
-    """A function that sets how many rows there is memory for."""
+    """A function that sets for how many rows there is memory."""
     monkeypatch.setattr(Greedy, "asked", [])
     yield lambda most: setattr(Greedy, "most", most)
     Greedy.most = None
@@ -66,7 +66,7 @@ def of_greedy(**params):
     [{}, {"normalize": "rows"}, {"method": SelfInfluence()}, {"method": Loss()}],
     ids=str,
 )
-def test_a_batch_too_large_for_memory_halves_itself_and_goes_on(params, most, greedy):
+def test_a_batch_too_large_for_memory_is_halved(params, most, greedy):
     fitted = of_greedy(**params)
     want, columns = fitted.score_samples(X32, Y), fitted.transform(X32)
     greedy(most)
@@ -76,15 +76,15 @@ def test_a_batch_too_large_for_memory_halves_itself_and_goes_on(params, most, gr
     np.testing.assert_allclose(fitted.transform(X32), columns, rtol=1e-4, atol=1e-6)
 
 
-def test_where_not_even_a_row_fits_the_error_is_the_one_of_memory(greedy):
+def test_if_not_even_one_row_fits_the_memory_error_is_raised(greedy):
     fitted = of_greedy()
     greedy(0)
     with pytest.raises(torch.OutOfMemoryError):
         fitted.score_samples(X32, Y)
 
 
-def test_memory_is_not_taken_for_a_missing_rule(greedy, recwarn):
-    """No word of forward mode, and no slower engine for the rest of the rows."""
+def test_a_memory_error_is_not_taken_for_a_missing_forward_mode_rule(greedy, recwarn):
+    """No warning about forward mode, and no slower engine for the remaining rows."""
     fitted = of_greedy()
     greedy(10)
     fitted.score_samples(X32, Y)
@@ -96,7 +96,7 @@ def test_memory_is_not_taken_for_a_missing_rule(greedy, recwarn):
 
 @pytest.fixture(scope="module")
 def in_double():
-    """A scorer whose sums differ by rounding of doubles only."""
+    """A scorer whose sums differ only by rounding in double precision."""
     net = NeuralNetClassifier(
         nn.Linear,
         module__in_features=4,
@@ -149,7 +149,7 @@ def test_scores_are_linear_in_the_target(rows, factor, in_double):
     np.testing.assert_allclose(more, factor * one, rtol=1e-9, atol=1e-12)
 
 
-# Fuzz: bad input to every estimator ends in an error that says what is wrong
+# Fuzzing: bad input to every estimator ends in a clear error
 
 ESTIMATORS = [
     scorer(),
@@ -182,7 +182,7 @@ BAD = {
 
 @pytest.mark.parametrize("kind", BAD)
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
-def test_bad_input_ends_in_an_error_that_says_what_is_wrong(estimator, kind):
+def test_bad_input_ends_in_a_clear_error(estimator, kind):
     with pytest.raises((ValueError, TypeError)) as error:
         estimator.fit(*BAD[kind])
     assert len(str(error.value)) > 15
@@ -204,7 +204,7 @@ def stopped(*args, **kwargs):
     ids=["scorer", "detector", "selector", "filtered"],
 )
 @pytest.mark.parametrize("before", [False, True], ids=["at first", "fitted before"])
-def test_a_fit_stopped_by_ctrl_c_leaves_nothing_that_looks_fitted(
+def test_after_a_fit_stopped_by_ctrl_c_the_estimator_is_not_fitted(
     estimator, place, before, monkeypatch
 ):
     estimator = clone(estimator)

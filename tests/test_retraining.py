@@ -1,4 +1,4 @@
-"""Retraining is the truth that scores are held against: closed forms, and cases worked by hand."""
+"""Retraining, which scores are compared with, is tested on closed forms and small cases."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from skorch.dataset import Dataset as SkorchDataset
 from small import as_dict, blobs, dict_net, line, logits_net, quick, quick_regressor
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from skinfluence.metrics import leave_one_out_correlation, linear_datamodeling_score
 from skinfluence.retraining import (
@@ -32,14 +32,14 @@ from skinfluence.retraining import (
 
 
 def cut(load, n=60):
-    """Training and reference rows of a table, in that order of X and y."""
+    """Training and reference rows of a table: X, y, X_val, y_val."""
     X, y = load(return_X_y=True)
     X, X_val, y, y_val = train_test_split(X, y, train_size=n, test_size=15, random_state=0)
     return X, y, X_val, y_val
 
 
 def plain_retrain(estimator, X, y, kept, X_val, y_val):
-    """The slow, obvious twin, of a classifier that is not random."""
+    """The same in a plain loop, for a classifier without randomness."""
     losses = []
     for mask in kept:
         fitted = estimator.fit(X[mask], y[mask])
@@ -51,7 +51,7 @@ def plain_retrain(estimator, X, y, kept, X_val, y_val):
 
 
 class Noise(RegressorMixin, BaseEstimator):
-    """Predicts a number that it draws while fitting, from everywhere that can be drawn from."""
+    """Predicts numbers that it draws while fitting, from every source of random numbers."""
 
     def __init__(self, random_state=None):
         self.random_state = random_state
@@ -66,7 +66,7 @@ class Noise(RegressorMixin, BaseEstimator):
 
 
 class Majority(ClassifierMixin, BaseEstimator):
-    """Predicts the class of most rows, the smaller label where they are even."""
+    """Predicts the most frequent class; of equally frequent ones, the smaller label."""
 
     def fit(self, X, y):
         self.classes_, counts = np.unique(y, return_counts=True)
@@ -80,7 +80,7 @@ class Majority(ClassifierMixin, BaseEstimator):
 # --- subsets -----------------------------------------------------------------------------------
 
 
-def test_subsets_have_the_size_that_was_asked_for_and_differ():
+def test_subsets_have_the_given_size_and_differ():
     kept = draw_subsets(40, 7, 0.3, random_state=0)
     assert kept.shape == (7, 40)
     assert kept.dtype == bool
@@ -93,7 +93,7 @@ def test_each_row_is_kept_as_often_as_any_other():
     np.testing.assert_allclose(share, 0.25, atol=0.03)  # four standard deviations
 
 
-def test_stratified_subsets_keep_the_shares_and_lose_no_class():
+def test_stratified_subsets_keep_the_share_of_each_class():
     y = np.array(["a"] * 30 + ["b"] * 10 + ["c"])
     kept = draw_subsets(41, 20, 0.5, stratify=y, random_state=0)
     assert {tuple(np.unique(y[mask], return_counts=True)[1]) for mask in kept} == {(15, 5, 1)}
@@ -116,7 +116,7 @@ def test_subsets_that_cannot_be_drawn_are_refused(arguments, message):
 # --- outcomes ----------------------------------------------------------------------------------
 
 
-def test_outcomes_are_those_of_a_loop_over_the_subsets():
+def test_outcomes_equal_those_of_a_loop_over_the_subsets():
     X, y, X_val, y_val = cut(load_iris)
     kept = draw_subsets(60, 4, stratify=y, random_state=0)
     model = make_pipeline(StandardScaler(), LogisticRegression())
@@ -130,7 +130,7 @@ def test_loss_of_a_regressor_is_its_squared_error_over_the_outputs():
     np.testing.assert_allclose(row_losses(fitted, X, y), ((fitted.predict(X) - y) ** 2).mean(1))
 
 
-def test_a_net_of_the_users_own_is_retrained():
+def test_the_users_own_net_is_retrained():
     X, y = blobs()
     X = X.astype(np.float32)
     kept = draw_subsets(90, 2, stratify=y, random_state=0)
@@ -139,7 +139,7 @@ def test_a_net_of_the_users_own_is_retrained():
     assert np.isfinite(losses).all()
 
 
-def test_targets_of_one_column_are_those_of_none():
+def test_targets_in_one_column_equal_a_vector():
     X, y = line()
     kept = draw_subsets(80, 2, random_state=0)
     flat, column = (
@@ -163,7 +163,7 @@ def test_rows_may_come_in_any_container(container):
     kept = draw_subsets(60, 2, stratify=y, random_state=0)
     given = retrain(model, into(X), into(y), kept, into(X), into(y), random_state=0)
     arrays = retrain(model, X, y, kept, X, y, random_state=0)
-    # lists are of doubles, arrays of singles, and the solver stops at 1e-4
+    # lists hold doubles and arrays hold singles, and the solver stops at 1e-4
     np.testing.assert_allclose(given, arrays, rtol=1e-3)
 
 
@@ -190,10 +190,10 @@ def test_datasets_are_retrained_as_their_arrays_are(kind):
     np.testing.assert_array_equal(given, retrain(logits_net(), X, y, kept, X, y, random_state=0))
 
 
-def test_a_dataset_without_its_labels_beside_it_is_refused():
+def test_a_dataset_without_y_is_refused():
     X, y = blobs(60)
     data, kept = SkorchDataset(X.astype(np.float32), y), np.ones((1, 60), bool)
-    with pytest.raises(ValueError, match="y is None; give each row of X its label"):
+    with pytest.raises(ValueError, match="y is None; give one label per row of X"):
         retrain(logits_net(), data, None, kept, data, y)
     with pytest.raises(ValueError, match="y_val is None; give one reference row or more"):
         retrain(logits_net(), data, y, kept, data, None)
@@ -208,7 +208,7 @@ def test_a_ready_made_net_says_that_it_takes_a_table(kind):
         retrain(quick(), rows, y, kept, rows, y)
 
 
-def test_an_outcome_of_ones_own_may_be_one_number():
+def test_an_outcome_may_be_a_single_number():
     X, y, X_val, y_val = cut(load_iris)
     kept = draw_subsets(60, 3, random_state=0)
     found = retrain(
@@ -220,7 +220,7 @@ def test_an_outcome_of_ones_own_may_be_one_number():
 # --- randomness --------------------------------------------------------------------------------
 
 
-def test_seeds_are_the_same_for_every_subset_and_the_same_again():
+def test_seeds_are_the_same_for_every_subset_and_every_call():
     X, y = line(20)
     kept = draw_subsets(20, 3, random_state=0)
     one, again = (retrain(Noise(), X, y, kept, X[:1], [0.0], random_state=3) for _ in range(2))
@@ -233,7 +233,7 @@ def own_draw(fitted, X, y):
     return fitted.value_[0]
 
 
-def test_outcomes_are_means_over_seeds_that_replace_the_estimators_own():
+def test_outcomes_are_means_over_seeds_that_replace_the_estimators_seed():
     X, y = line(20)
     kept, options = np.ones((1, 20), dtype=bool), {"outcome": own_draw, "random_state": 0}
     one, three = (
@@ -252,7 +252,7 @@ def test_outcomes_are_means_over_seeds_that_replace_the_estimators_own():
 
 
 class Given(np.random.RandomState):
-    """Draws the one number that it was given."""
+    """Draws a number from its own `random_state` only."""
 
     def __init__(self, number):
         super().__init__(0)
@@ -262,7 +262,7 @@ class Given(np.random.RandomState):
         return np.full(size, self.number)
 
 
-@pytest.mark.slow  # two processes are started, each of which imports torch
+@pytest.mark.slow  # starts two processes, each of which imports torch
 @pytest.mark.parametrize("kind", ["net", "forest"])
 def test_numbers_do_not_depend_on_the_number_of_jobs(kind):
     X, y = blobs(45)
@@ -275,7 +275,7 @@ def test_numbers_do_not_depend_on_the_number_of_jobs(kind):
     np.testing.assert_array_equal(one, two)
 
 
-def test_the_callers_random_states_and_estimator_are_left_alone():
+def test_the_callers_random_states_and_estimator_stay_unchanged():
     X, y = blobs(45)
     net, threads = quick(), torch.get_num_threads()
     np.random.seed(5)  # noqa: NPY002
@@ -293,7 +293,7 @@ def test_the_callers_random_states_and_estimator_are_left_alone():
 # --- leaving rows out --------------------------------------------------------------------------
 
 
-def test_leaving_out_a_row_of_least_squares_is_the_closed_form():
+def test_leaving_out_a_row_of_least_squares_gives_the_closed_form():
     X, y, X_val, y_val = cut(load_diabetes)
     design, reference = (np.column_stack([np.ones(len(A)), A]) for A in (X, X_val))
     inverse = np.linalg.inv(design.T @ design)
@@ -320,14 +320,14 @@ def test_a_group_of_one_is_a_row():
     np.testing.assert_array_equal(some, leave_one_out(model, X, y, X_val, y_val, rows=[3, 59]))
 
 
-def test_exact_influence_of_least_squares_is_found_to_agree():
+def test_exact_influence_agrees_with_leaving_out_rows_of_least_squares():
     X, y, X_val, y_val = cut(load_diabetes)
     changes = leave_one_out(LinearRegression(), X, y, X_val, y_val)
     report = leave_one_out_correlation(changes * 7, changes, n_resamples=50, random_state=0)
     assert report["correlation"] == pytest.approx(1)
 
 
-def test_leaving_out_foretells_halves_of_a_ridge_like_model():
+def test_leaving_out_single_rows_predicts_random_halves_of_a_ridge_model():
     X, y, X_val, y_val = cut(load_iris)
     model = LogisticRegression(C=0.1)
     changes = leave_one_out(model, X, y, X_val, y_val)
@@ -335,13 +335,13 @@ def test_leaving_out_foretells_halves_of_a_ridge_like_model():
     report = linear_datamodeling_score(
         changes, kept, retrain(model, X, y, kept, X_val, y_val), random_state=0
     )
-    assert report["lds"] > 0.9  # .98 was measured
+    assert report["lds"] > 0.9  # 0.98 measured
 
 
 # --- removal -----------------------------------------------------------------------------------
 
 
-def test_dropping_nothing_is_the_plain_fit_in_every_arm():
+def test_dropping_no_rows_gives_the_plain_fit_on_every_curve():
     X, y, X_val, y_val = cut(load_iris)
     model = LogisticRegression()
     curve = removal_curve(
@@ -352,7 +352,7 @@ def test_dropping_nothing_is_the_plain_fit_in_every_arm():
     assert curve.n_removed.tolist() == [0, 30]
 
 
-def test_each_arm_drops_the_rows_it_names():
+def test_each_curve_drops_the_rows_it_names():
     y = np.arange(10.0)
     curve = removal_curve(
         DummyRegressor(),
@@ -373,7 +373,7 @@ def test_each_arm_drops_the_rows_it_names():
     np.testing.assert_allclose(curve.random_std, np.std(curve.random, axis=1, ddof=1))
 
 
-def test_arms_that_are_not_wanted_are_left_out():
+def test_curves_can_be_switched_off():
     X, y, X_val, y_val = cut(load_iris)
     curve = removal_curve(
         LogisticRegression(),
@@ -394,7 +394,7 @@ def test_arms_that_are_not_wanted_are_left_out():
     assert curve.score_name == "neg_log_loss"
 
 
-def test_rows_of_equal_score_go_by_lot_and_not_class_by_class():
+def test_rows_of_equal_score_are_dropped_in_random_order():
     X, y = load_iris(return_X_y=True)  # sorted by class
     curve = removal_curve(
         KNeighborsClassifier(1), X, y, np.zeros(150), X, y, fractions=[1 / 3], random_state=0
@@ -405,14 +405,14 @@ def test_rows_of_equal_score_go_by_lot_and_not_class_by_class():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"scores": np.zeros(3)}, "scores has 3 entries and X has 60 rows"),
+        ({"scores": np.zeros(3)}, "scores has 3 entries, X has 60 rows"),
         ({"scores": np.full(60, np.nan)}, "scores holds 60 NaN"),
         ({"fractions": [0.1, 1.0]}, "shares of the rows, each in"),
-        ({"fractions": [0.999]}, "leave none of the 60 rows"),
+        ({"fractions": [0.999]}, "leaves none of the 60 rows"),
         ({"n_random": -1}, "n_random=-1: expected an integer"),
     ],
 )
-def test_removal_that_cannot_be_done_is_refused(arguments, message):
+def test_bad_arguments_of_removal_curve_are_refused(arguments, message):
     X, y, X_val, y_val = cut(load_iris)
     given = {"scores": np.arange(60.0)} | arguments
     with pytest.raises(ValueError, match=message):
@@ -423,21 +423,21 @@ def test_removal_that_cannot_be_done_is_refused(arguments, message):
 
 
 def neighbours(n_own, n_other):
-    """Rows on a line for one reference row at 0: its own class near, the other one far."""
+    """Rows on a line and one reference row at 0: its own class is near, the other one far."""
     X = np.r_[0.01 * np.arange(1, n_own + 1), 1 + 0.01 * np.arange(n_other)][:, None]
     return X, np.r_[np.zeros(n_own, int), np.ones(n_other, int)]
 
 
 @pytest.mark.parametrize("n_own", [1, 2, 3, 5, 6, 8, 11])
-def test_a_nearest_neighbour_falls_when_all_its_own_have_gone(n_own):
+def test_a_nearest_neighbor_is_wrong_without_the_rows_of_its_class(n_own):
     X, y = neighbours(n_own, 12)
     found = brittleness(KNeighborsClassifier(1), X, y, -X, [[0.0]], [0], max_removed=12)
     assert found.tolist() == [n_own]
 
 
 @pytest.mark.parametrize("n_own", [7, 8, 9, 12])
-def test_bisection_finds_the_edge_and_the_grid_what_is_above_it(n_own):
-    # 5 rows of the other class: `Majority` turns when fewer than 5 of its own are left
+def test_bisection_finds_the_exact_number_and_the_powers_of_two_one_above(n_own):
+    # 5 rows of the other class: `Majority` is wrong when fewer than 5 of its own class are left
     X, y = neighbours(n_own, 5)
     edge, options = n_own - 4, {"max_removed": n_own}
     fine = brittleness(Majority(), X, y, -X, [[0.0]], [0], **options)
@@ -446,7 +446,7 @@ def test_bisection_finds_the_edge_and_the_grid_what_is_above_it(n_own):
     assert rough.tolist() == [2 ** np.ceil(np.log2(edge))]
 
 
-def test_a_row_that_is_wrong_already_needs_no_removal_and_a_safe_one_never_falls():
+def test_a_wrong_prediction_counts_zero_and_a_stable_one_infinity():
     X, y = neighbours(8, 4)
     found = brittleness(
         KNeighborsClassifier(1), X, y, -np.c_[X, X], [[0.0], [1.0]], [0, 0], max_removed=4
@@ -454,7 +454,7 @@ def test_a_row_that_is_wrong_already_needs_no_removal_and_a_safe_one_never_falls
     assert found.tolist() == [np.inf, 0]
 
 
-def test_better_scores_need_fewer_rows_than_chance():
+def test_better_scores_need_fewer_rows_than_random_scores():
     X, y, X_val, y_val = cut(load_iris)
     model = KNeighborsClassifier(5)
     near = -np.linalg.norm(X[:, None] - X_val, axis=2) * np.where(y[:, None] == y_val, 1, -1)
@@ -484,10 +484,10 @@ def test_brittleness_of_a_net_is_the_same_with_two_jobs():
         ({"scores": np.zeros(60)}, ValueError, r"scores has shape \(60,\); expected \(60, 15\)"),
         ({"scores": np.full((60, 15), np.nan)}, ValueError, "scores holds 900 NaN"),
         ({"max_removed": 60}, ValueError, "max_removed=60: expected an integer from 1 to 59"),
-        ({"estimator": LinearRegression()}, TypeError, "is no classifier"),
+        ({"estimator": LinearRegression()}, TypeError, "is not a classifier"),
     ],
 )
-def test_brittleness_that_cannot_be_counted_is_refused(arguments, error, message):
+def test_bad_arguments_of_brittleness_are_refused(arguments, error, message):
     X, y, X_val, y_val = cut(load_iris)
     given = {"estimator": KNeighborsClassifier(), "scores": np.zeros((60, 15))} | arguments
     with pytest.raises(error, match=message):
@@ -509,13 +509,15 @@ def test_brittleness_that_cannot_be_counted_is_refused(arguments, error, message
         ({"y_val": [0]}, ValueError, "X_val has 15 rows and y_val is of 1 rows"),
         ({"y_val": [7] * 15}, ValueError, "not fitted to any row of class 7"),
         ({"n_seeds": 0}, ValueError, "n_seeds=0: expected an integer"),
+        ({"X": DataLoader([0])}, TypeError, r"X is a DataLoader.*Pass its dataset"),
+        ({"X_val": DataLoader([0])}, TypeError, r"X_val is a DataLoader.*Pass its dataset"),
         ({"outcome": lambda *_: [1.0, 2.0]}, ValueError, r"outcome returned shape \(2,\)"),
         ({"estimator": LinearSVC()}, TypeError, "LinearSVC has no predict_proba"),
         ({"estimator": LogisticRegression}, TypeError, "expected an estimator, an object"),
         ({"estimator": FrozenEstimator(LogisticRegression())}, TypeError, "is frozen"),
     ],
 )
-def test_what_cannot_be_retrained_is_refused_in_a_sentence(changed, error, message):
+def test_bad_arguments_of_retrain_are_refused(changed, error, message):
     X, y, X_val, y_val = cut(load_iris)
     given = {
         "estimator": LogisticRegression(),
@@ -544,7 +546,7 @@ def test_a_subset_that_loses_a_class_is_refused_before_any_fit():
         ([0.5], "positions"),
     ],
 )
-def test_groups_that_name_no_rows_are_refused(group, message):
+def test_groups_without_valid_positions_are_refused(group, message):
     X, y, X_val, y_val = cut(load_iris)
     with pytest.raises(ValueError, match=message):
         leave_some_out(LogisticRegression(), X, y, [[0], group], X_val, y_val)
@@ -561,15 +563,15 @@ def test_a_progress_bar_counts_the_trainings(capsys):
     ("rows", "said"),
     [
         ({}, "a dict of 0 entries"),
-        ({"a": np.zeros((6, 2)), "b": np.zeros((5, 2))}, r"of lengths \[6, 5\]"),
+        ({"a": np.zeros((6, 2)), "b": np.zeros((5, 2))}, r"with \[6, 5\] rows"),
     ],
 )
-def test_a_dict_without_rows_of_one_number_is_refused(rows, said):
+def test_a_dict_of_unequal_entries_is_refused(rows, said):
     with pytest.raises(ValueError, match=said):
         retrain(LogisticRegression(), rows, np.zeros(6), np.ones((1, 6)), np.zeros((1, 2)), [0])
 
 
 def test_a_dataset_with_other_labels_than_y_is_refused():
     rows = TensorDataset(torch.zeros(6, 2), torch.tensor([0, 1, 0, 1, 0, 1]))
-    with pytest.raises(ValueError, match="carry other labels than y"):
+    with pytest.raises(ValueError, match="have other labels than y"):
         retrain(LogisticRegression(), rows, np.ones(6), np.ones((1, 6)), np.zeros((1, 2)), [0])

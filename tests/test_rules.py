@@ -31,12 +31,12 @@ def dropped(rule, scores=SCORES, y=Y):
         (Budget(count=np.int64(1)), [3]),
     ],
 )
-def test_budget_drops_that_many_of_the_lowest(rule, rows):
+def test_budget_drops_the_given_number_of_lowest_scores(rule, rows):
     assert dropped(rule) == rows
 
 
 @pytest.mark.parametrize("rule", [Budget(0), Budget(0.0), Budget(count=0), Budget(0.04)])
-def test_budget_of_nothing_keeps_all(rule):
+def test_budget_of_zero_keeps_all_rows(rule):
     assert dropped(rule) == []
 
 
@@ -44,11 +44,11 @@ def test_budget_is_a_twentieth_by_default():
     assert dropped(Budget(), np.arange(40.0), np.zeros(40)) == [0, 1]
 
 
-def test_budget_count_goes_before_fraction():
+def test_budget_count_overrides_fraction():
     assert dropped(Budget(0.5, count=1)) == [3]
 
 
-def test_of_tied_rows_budget_drops_the_first():
+def test_budget_drops_the_first_of_tied_rows():
     assert dropped(Budget(0.3), np.zeros(10)) == [0, 1, 2]
 
 
@@ -60,7 +60,7 @@ def test_budget_without_per_class_may_leave_a_class_untouched():
     assert dropped(Budget(0.5)) == [1, 3, 4, 6, 7]
 
 
-def test_budget_count_per_class_is_spent_in_proportion():
+def test_budget_count_per_class_is_divided_in_proportion():
     assert dropped(Budget(count=5, per_class=True)) == [1, 3, 4, 7, 9]
 
 
@@ -73,7 +73,7 @@ def test_budget_count_per_class_is_spent_in_proportion():
         (Budget(0.33, per_class=True), 33),
     ],
 )
-def test_budget_per_class_is_spent_to_the_last_row(rule, n):
+def test_budget_per_class_drops_the_exact_number(rule, n):
     y = np.arange(100) % 10
     rows = dropped(rule, np.random.RandomState(0).randn(100), y)
     assert len(rows) == n
@@ -81,7 +81,7 @@ def test_budget_per_class_is_spent_to_the_last_row(rule, n):
 
 
 @pytest.mark.parametrize("step", [1, 5])
-def test_adaptive_greedy_per_class_spends_its_budget(step):
+def test_adaptive_greedy_per_class_drops_the_exact_number(step):
     y, scores = np.arange(100) % 10, np.random.RandomState(0).randn(100)
     rule = AdaptiveGreedy(count=20, step=step, per_class=True)
     kept = rule.decide(scores, y, rescore=lambda rows: scores[rows]).keep
@@ -90,7 +90,7 @@ def test_adaptive_greedy_per_class_spends_its_budget(step):
 
 @pytest.mark.parametrize("y", [np.random.RandomState(0).randn(10), np.zeros((10, 2))])
 def test_budget_per_class_needs_classes(y):
-    with pytest.raises(ValueError, match="per_class=True spends the budget class by class"):
+    with pytest.raises(ValueError, match="per_class=True picks rows from each class"):
         Budget(0.3, per_class=True).decide(SCORES, y)
 
 
@@ -137,14 +137,14 @@ def test_threshold_is_zero_by_default():
     assert dropped(Threshold(), np.array([-1e-9, 0.0, 1e-9]), np.zeros(3)) == [0]
 
 
-def test_reweight_is_the_clipped_softmax_of_the_standardised_scores():
+def test_reweight_is_the_clipped_softmax_of_the_standardized_scores():
     z = (SCORES - SCORES.mean()) / SCORES.std()
     softmax = np.exp(z) / np.exp(z).sum()
     weights = Reweight().decide(SCORES, Y).sample_weight
     assert_allclose(weights, np.clip(4 * 10 * softmax, 0, 2), rtol=1e-12)
 
 
-def test_reweight_never_weighs_more_than_two():
+def test_reweight_clips_weights_at_two():
     assert Reweight(3.0).decide(SCORES, Y).sample_weight.max() == 2.0
 
 
@@ -153,7 +153,7 @@ def test_reweight_grows_with_the_score():
     assert (np.diff(weights[np.argsort(SCORES)]) >= 0).all()
 
 
-def test_reweight_strength_multiplies_the_standardised_scores():
+def test_reweight_strength_multiplies_the_standardized_scores():
     z = 0.5 * (SCORES - SCORES.mean()) / SCORES.std()
     expected = np.clip(4 * 10 * np.exp(z) / np.exp(z).sum(), 0, 2)
     assert_allclose(Reweight(0.5).decide(SCORES, Y).sample_weight, expected, rtol=1e-12)
@@ -162,7 +162,7 @@ def test_reweight_strength_multiplies_the_standardised_scores():
 @pytest.mark.parametrize(
     ("rule", "scores"), [(Reweight(0.0), SCORES), (Reweight(), np.full(10, 0.1))]
 )
-def test_reweight_of_nothing_to_tell_apart_weighs_all_alike(rule, scores):
+def test_reweight_gives_equal_scores_equal_weights(rule, scores):
     assert len(set(rule.decide(scores, Y).sample_weight)) == 1
 
 
@@ -177,7 +177,7 @@ def test_reweight_keeps_every_row():
 @pytest.mark.parametrize(
     "rule", [Budget(0.2), Threshold(), Reweight(), Budget(0.2, per_class=True)]
 )
-def test_deciding_leaves_the_scores_alone(rule):
+def test_deciding_does_not_change_the_scores(rule):
     scores = SCORES.copy()
     rule.decide(scores, Y)
     assert_array_equal(scores, SCORES)
@@ -199,22 +199,22 @@ def test_deciding_leaves_the_scores_alone(rule):
         (Budget(action="relabel"), "needs suggested labels"),
     ],
 )
-def test_bad_parameters_are_refused_in_a_sentence(rule, message):
+def test_bad_parameters_are_refused(rule, message):
     with pytest.raises(ValueError, match=message):
         rule.decide(SCORES, Y)
 
 
-def test_no_rule_is_a_budget_of_a_twentieth():
+def test_rule_none_is_a_budget_of_a_twentieth():
     assert repr(check_rule(None)) == "Budget()"
 
 
 @pytest.mark.parametrize("rule", [Budget, 0.05, "drop"])
-def test_what_is_no_rule_is_refused(rule):
+def test_objects_that_are_not_rules_are_refused(rule):
     with pytest.raises(TypeError, match=r"expected an instance from skinfluence.rules"):
         check_rule(rule)
 
 
-def test_a_rule_of_ones_own_is_taken():
+def test_a_custom_rule_is_accepted():
     class KeepPositive(Rule):
         def decide(self, scores, y, suggested=None):
             return Decision(scores > 0)

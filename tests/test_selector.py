@@ -20,7 +20,8 @@ from small import (
 )
 from torch.utils.data import Dataset, TensorDataset
 
-from skinfluence import InfluenceSampleSelector, NoisyLabelDetector
+from skinfluence import InfluenceSampleSelector, NoisyLabelDetector, _selector
+from skinfluence._fitting import cross_scoring
 from skinfluence.datasets import flip_labels
 from skinfluence.rules import Budget, Decision, Reweight, Rule, Threshold
 
@@ -36,11 +37,11 @@ def fitted():
 # What is kept
 
 
-def test_the_lowest_scores_leave(fitted):
+def test_the_lowest_scores_are_dropped(fitted):
     assert fitted.scores_[~fitted.support_].max() <= fitted.scores_[fitted.support_].min()
 
 
-def test_as_many_rows_leave_as_the_rule_says(fitted):
+def test_the_rule_sets_how_many_rows_are_dropped(fitted):
     assert (~fitted.support_).sum() == 9
 
 
@@ -63,27 +64,27 @@ def test_fit_resample_returns_the_kept_rows_in_their_order():
     assert_array_equal(y_kept, Y[kept.sample_indices_])
 
 
-def test_by_default_a_twentieth_leaves():
+def test_by_default_a_twentieth_is_dropped():
     assert (~selector().fit(X[:80], Y[:80]).support_).sum() == 4
 
 
-def test_a_budget_of_nothing_returns_everything():
+def test_a_budget_of_zero_returns_all_rows():
     X_kept, y_kept = selector(Budget(0)).fit_resample(X, Y)
     assert_array_equal(X_kept, X)
     assert_array_equal(y_kept, Y)
 
 
-def test_per_class_budgets_leave_each_class_alike():
+def test_per_class_budgets_drop_the_same_share_of_each_class():
     kept = selector(Budget(0.2, per_class=True)).fit(X, Y).support_
     assert np.bincount(Y[kept]).tolist() == [24, 24, 24]
 
 
-def test_it_is_no_transformer():
+def test_the_selector_is_not_a_transformer():
     # imbalanced-learn's Pipeline refuses a step that has both fit_resample and transform
     assert not hasattr(InfluenceSampleSelector(), "transform")
 
 
-def test_planted_wrong_labels_leave_first():
+def test_planted_wrong_labels_are_dropped_first():
     rows, y = blobs(200)
     noisy, is_noisy = flip_labels(y, 0.1, random_state=0)
     kept = InfluenceSampleSelector(rule=Budget(0.1), cv=3, random_state=0).fit(rows, noisy)
@@ -98,7 +99,7 @@ def test_regression_rows_are_selected():
 # How rows are scored
 
 
-def test_no_row_is_judged_by_a_fold_that_it_is_part_of():
+def test_no_row_is_scored_by_a_fold_that_it_belongs_to():
     RecordingNet.trained_on = []
     net = RecordingNet(max_epochs=1)
     rows = np.arange(90.0)[:, None]
@@ -106,13 +107,11 @@ def test_no_row_is_judged_by_a_fold_that_it_is_part_of():
     times = np.zeros(90, int)
     for trained, _ in RecordingNet.trained_on:
         times[trained[:, 0].astype(int)] += 1
-    assert (times == 2).all()  # in two of three fits each row is trained on and scored
+    assert (times == 2).all()  # each row is trained on and scored in two of three fits
     assert np.isfinite(kept.scores_).all()
 
 
 def test_scores_are_means_over_the_folds_that_a_row_is_not_in(monkeypatch):
-    from skinfluence import _selector
-
     calls = []
 
     class FoldNumber:
@@ -123,7 +122,8 @@ def test_scores_are_means_over_the_folds_that_a_row_is_not_in(monkeypatch):
             self.scores_ = np.full(len(X), float(len(calls)))
             return self
 
-    monkeypatch.setattr(_selector, "clone", lambda estimator: estimator)
+    for module in (_selector, cross_scoring):
+        monkeypatch.setattr(module, "clone", lambda estimator: estimator)
     kept = selector(scorer=FoldNumber(), cv=3, random_state=None)
     kept.fit(np.arange(90.0)[:, None], Y)
     expected = np.empty(90)
@@ -155,7 +155,7 @@ def test_the_scorer_gets_the_selectors_seed_when_it_has_none():
     assert_array_equal(one, two)
 
 
-def test_the_scorer_keeps_a_seed_of_its_own():
+def test_the_scorer_keeps_its_own_seed():
     reference = {"X_val": X[:9], "y_val": Y[:9]}
     kept = selector(scorer=scorer(random_state=5), random_state=0).fit(X, Y, **reference)
     assert_array_equal(kept.scores_, scorer(random_state=5).fit(X, Y, **reference).scores_)
@@ -171,7 +171,7 @@ def test_the_given_scorer_stays_unfitted():
 
 
 @pytest.fixture(params=["scorer", "detector"])
-def relabelling(request):
+def relabeling(request):
     by = {
         "scorer": scorer(normalize="reference", classwise=True, estimator=quick(max_epochs=10)),
         "detector": NoisyLabelDetector(quick(max_epochs=10), checkpoints=2, random_state=0),
@@ -179,36 +179,36 @@ def relabelling(request):
     return selector(Budget(0.1, action="relabel"), scorer=by)
 
 
-def test_relabelling_keeps_every_row(relabelling):
-    X_kept, y_new = relabelling.fit_resample(X, Y)
+def test_relabeling_keeps_every_row(relabeling):
+    X_kept, y_new = relabeling.fit_resample(X, Y)
     assert_array_equal(X_kept, X)
     assert y_new.shape == Y.shape
 
 
-def test_relabelling_changes_only_the_lowest_scores(relabelling):
-    _, y_new = relabelling.fit_resample(X, Y)
-    lowest = np.argsort(relabelling.scores_, kind="stable")[:9]
+def test_relabeling_changes_only_the_lowest_scores(relabeling):
+    _, y_new = relabeling.fit_resample(X, Y)
+    lowest = np.argsort(relabeling.scores_, kind="stable")[:9]
     assert set(np.flatnonzero(y_new != Y)) <= set(lowest)
 
 
-def test_relabelling_gives_the_suggested_labels(relabelling):
-    _, y_new = relabelling.fit_resample(X, Y)
-    lowest = np.argsort(relabelling.scores_, kind="stable")[:9]
-    assert_array_equal(y_new[lowest], relabelling.suggested_labels_[lowest])
+def test_relabeling_gives_the_suggested_labels(relabeling):
+    _, y_new = relabeling.fit_resample(X, Y)
+    lowest = np.argsort(relabeling.scores_, kind="stable")[:9]
+    assert_array_equal(y_new[lowest], relabeling.suggested_labels_[lowest])
 
 
-def test_relabelling_puts_most_planted_labels_right(relabelling):
+def test_relabeling_puts_most_planted_labels_right(relabeling):
     noisy, is_noisy = flip_labels(Y, 0.1, random_state=0)
-    _, y_new = relabelling.fit_resample(X, noisy)
+    _, y_new = relabeling.fit_resample(X, noisy)
     assert (y_new != Y).sum() < is_noisy.sum()  # 2 to 6 measured over seeds; 9 before
 
 
-def test_relabelling_works_with_given_reference_rows(relabelling):
-    _, y_new = relabelling.fit_resample(X, Y, X_val=X[:30], y_val=Y[:30])
+def test_relabeling_works_with_given_reference_rows(relabeling):
+    _, y_new = relabeling.fit_resample(X, Y, X_val=X[:30], y_val=Y[:30])
     assert set(y_new) <= {0, 1, 2}
 
 
-def test_numbers_are_relabelled_by_a_detector():
+def test_numbers_are_relabeled_by_a_detector():
     rows, y = line()
     detector = NoisyLabelDetector(quick_regressor(), checkpoints=2, random_state=0)
     kept = selector(Budget(0.1, action="relabel"), scorer=detector)
@@ -217,7 +217,7 @@ def test_numbers_are_relabelled_by_a_detector():
 
 
 @pytest.mark.parametrize("reference", [{}, {"X_val": line()[0], "y_val": line()[1]}])
-def test_numbers_are_not_relabelled_by_a_scorer(reference):
+def test_numbers_are_not_relabeled_by_a_scorer(reference):
     kept = selector(Budget(0.1, action="relabel"), scorer=scorer(estimator=quick_regressor()))
     with pytest.raises(ValueError, match=r"suggests labels for classes only.*NoisyLabelDetector"):
         kept.fit(*line(), **reference)
@@ -233,7 +233,7 @@ def test_without_reweighting_there_are_no_weights(fitted):
     assert fitted.sample_weight_ is None
 
 
-def test_fit_resample_refuses_weights_that_it_cannot_hand_on():
+def test_fit_resample_refuses_weights_that_it_cannot_return():
     with pytest.raises(ValueError, match=r"rule=Reweight\(\) gives weights.*FilteredEstimator"):
         selector(Reweight()).fit_resample(X, Y)
 
@@ -254,6 +254,16 @@ def test_a_class_that_would_vanish_is_an_error_that_names_it(y):
 def test_a_rule_that_keeps_nothing_is_an_error():
     with pytest.raises(ValueError, match="keeps no row; loosen it"):
         selector(Threshold(1e9)).fit(X, Y)
+
+
+def test_an_object_with_decide_is_a_rule():
+    class KeepTheHighest:
+        def decide(self, scores, y, suggested=None):
+            return Decision(scores > np.median(scores))
+
+    kept = selector(KeepTheHighest(), cv=2).fit(X, Y)
+    assert kept.support_.sum() == 45
+    assert kept.suggested_labels_ is None
 
 
 # Containers
@@ -320,7 +330,7 @@ def test_datasets_stay_datasets():
     assert torch.equal(X_kept[5][0], pairs[kept.sample_indices_[5]][0])
 
 
-def test_items_of_a_relabelled_dataset_have_the_new_labels():
+def test_items_of_a_relabeled_dataset_have_the_new_labels():
     pairs = TensorDataset(torch.as_tensor(X, dtype=torch.float32), torch.as_tensor(Y))
     rule = Budget(0.3, action="relabel")
     _, X_kept, y_kept = kept_rows(pairs, None, rule, scorer=scorer(estimator=logits_net()))
@@ -340,7 +350,7 @@ def test_items_of_a_relabelled_dataset_have_the_new_labels():
     ],
     ids=["list", "tensor", "polars", "categorical", "nullable", "bool"],
 )
-def test_relabelled_labels_keep_container_and_dtype(y):
+def test_relabeled_labels_keep_container_and_dtype(y):
     _, _, y_new = kept_rows(X, y, Budget(0.3, action="relabel"))
     assert type(y_new) is type(y)
     assert getattr(y_new, "dtype", None) == getattr(y, "dtype", None)
@@ -365,14 +375,32 @@ def test_with_memory_the_scorer_is_fitted_once_for_all_rules(tmp_path):
     assert CountingScorer.fits == 2  # cv=2
 
 
-def test_cached_scores_are_the_scores(tmp_path):
+def test_cached_scores_equal_uncached_scores(tmp_path):
     plain = counting(tmp_path).set_params(memory=None).fit(X, Y).scores_
     counting(tmp_path).fit(X, Y)
     assert_array_equal(counting(tmp_path, Budget(0.2)).fit(X, Y).scores_, plain)
 
 
+def test_equal_rows_hit_the_cache_whatever_their_objects(tmp_path):
+    known = {"X_val": X[:30], "y_val": Y[:30]}  # joblib hashes strides, too
+    counting(tmp_path).fit(X, Y)
+    counting(tmp_path).fit(X, Y, **known)
+    CountingScorer.fits = 0
+    counting(tmp_path).fit(X.copy(), Y.copy())
+    counting(tmp_path).fit(X.copy(), Y.tolist(), X_val=X[:30].copy(), y_val=Y[:30].copy())
+    assert CountingScorer.fits == 0
+
+
+def test_with_memory_new_reference_rows_or_suggestions_make_new_fits(tmp_path):
+    counting(tmp_path).fit(X, Y, X_val=X[::3], y_val=Y[::3])
+    CountingScorer.fits = 0
+    counting(tmp_path).fit(X, Y, X_val=X[1::3], y_val=Y[1::3])
+    counting(tmp_path, Budget(0.1, action="relabel")).fit(X, Y, X_val=X[::3], y_val=Y[::3])
+    assert CountingScorer.fits == 2
+
+
 @pytest.mark.parametrize("change", [{"cv": 3}, {"random_state": 1}, {"scorer__normalize": "rows"}])
-def test_with_memory_what_changes_the_scores_makes_new_fits(tmp_path, change):
+def test_with_memory_parameters_that_change_the_scores_make_new_fits(tmp_path, change):
     counting(tmp_path).fit(X, Y)
     CountingScorer.fits = 0
     counting(tmp_path).set_params(**change).fit(X, Y)
@@ -386,26 +414,26 @@ def test_with_memory_other_rows_make_new_fits(tmp_path):
     assert CountingScorer.fits == 2
 
 
-def test_without_a_rule_the_rows_that_a_detector_flags_leave():
-    judge = NoisyLabelDetector(quick(), cv=2, checkpoints=1, contamination=0.3, random_state=0)
-    alone = NoisyLabelDetector(**judge.get_params(deep=False)).fit(X, Y)
-    kept = InfluenceSampleSelector(judge, cv=2, random_state=0).fit(X, Y).support_
+def test_without_a_rule_the_rows_that_a_detector_flags_are_dropped():
+    detector = NoisyLabelDetector(quick(), cv=2, checkpoints=1, contamination=0.3, random_state=0)
+    alone = NoisyLabelDetector(**detector.get_params(deep=False)).fit(X, Y)
+    kept = InfluenceSampleSelector(detector, cv=2, random_state=0).fit(X, Y).support_
     assert_array_equal(kept, alone.inlier_mask_)
     assert (~kept).sum() == 27
 
 
-def test_a_rule_decides_alone():
-    judge = NoisyLabelDetector(quick(), cv=2, checkpoints=1, contamination=0.3, random_state=0)
-    kept = InfluenceSampleSelector(judge, Budget(0.1), cv=2, random_state=0).fit(X, Y).support_
+def test_with_a_rule_the_contamination_of_a_detector_is_not_used():
+    detector = NoisyLabelDetector(quick(), cv=2, checkpoints=1, contamination=0.3, random_state=0)
+    kept = InfluenceSampleSelector(detector, Budget(0.1), cv=2, random_state=0).fit(X, Y).support_
     assert (~kept).sum() == 9
 
 
-def test_numbers_for_a_net_of_classes():
+def test_numbers_are_refused_by_a_classifier():
     with pytest.raises(ValueError, match="Unknown label type: continuous"):
         selector(scorer=scorer()).fit(X, X[:, 0])
 
 
-def test_frames_of_transform_are_no_trouble():
+def test_a_transform_output_of_pandas_changes_no_label():
     reference = {"X_val": X[::3], "y_val": Y[::3]}
     rule = Budget(0.1, action="relabel")
     want = selector(rule).fit_resample(X, Y), selector(rule).fit_resample(X, Y, **reference)

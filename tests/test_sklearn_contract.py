@@ -63,12 +63,12 @@ every_estimator = pytest.mark.parametrize("name", ESTIMATORS)
 
 
 def numbers(estimator):
-    """What a fit is about: the scores."""
+    """The scores of a fitted estimator."""
     return getattr(estimator, "selector_", estimator).scores_
 
 
 def plain_parameters(estimator):
-    """All parameters, nested ones too, that compare by value (a net's repr has sets in it)."""
+    """All parameters, also nested ones, that compare by value (the repr of a net holds sets)."""
     plain = (int, float, str, tuple, type, type(None))
     return {k: v for k, v in estimator.get_params().items() if isinstance(v, plain)}
 
@@ -104,7 +104,7 @@ def test_an_unpickled_estimator_scores_new_rows_alike(name):
 
 
 @every_estimator
-def test_set_params_takes_back_what_get_params_gives(name):
+def test_set_params_accepts_what_get_params_returns(name):
     estimator = ESTIMATORS[name]()
     params = estimator.get_params(deep=False)
     assert estimator.set_params(**params).get_params(deep=False) == params
@@ -192,14 +192,14 @@ def test_without_a_seed_numpys_global_one_decides(name):
 
 
 @every_estimator
-def test_fit_with_an_int_seed_leaves_numpys_global_state_alone(name):
+def test_fit_with_an_int_seed_does_not_change_numpys_global_state(name):
     before = pickle.dumps(np.random.get_state())  # noqa: NPY002
     ESTIMATORS[name]().fit(*blobs())
     assert pickle.dumps(np.random.get_state()) == before  # noqa: NPY002
 
 
 @every_estimator
-def test_fit_with_an_int_seed_leaves_torchs_global_state_alone(name):
+def test_fit_with_an_int_seed_does_not_change_torchs_global_state(name):
     before = torch.get_rng_state()
     ESTIMATORS[name]().fit(*blobs())
     assert torch.equal(torch.get_rng_state(), before)
@@ -215,7 +215,7 @@ def test_fit_leaves_the_given_net_unfitted(name):
 
 
 @every_estimator
-def test_fit_leaves_its_arrays_alone(name):
+def test_fit_does_not_change_its_arrays(name):
     X, y = blobs()
     X_before, y_before = X.copy(), y.copy()
     ESTIMATORS[name]().fit(X, y)

@@ -1,4 +1,4 @@
-"""Streamed scores are those of `score_samples`, wherever the rows are and whatever happens."""
+"""Streamed scores equal those of `score_samples`, from every source and after interruptions."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 import torch
 import zarr
 from small import blobs, line, quick, quick_regressor, scorer
-from torch.utils.data import Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from skinfluence import NoisyLabelDetector
 from skinfluence.stream import score_stream
@@ -70,12 +70,16 @@ SOURCES = {
     "dataset": lambda tmp: (TensorDataset(torch.as_tensor(X32), torch.as_tensor(Y)), None),
     "generator": lambda tmp: (iter([(X32[:50], Y[:50]), (X32[50:], Y[50:])]), None),
     "iterable dataset": lambda tmp: (Chunks(), None),
+    "data loader": lambda tmp: (
+        DataLoader(TensorDataset(torch.as_tensor(X32), torch.as_tensor(Y)), batch_size=17),
+        None,
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", SOURCES)
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_rows_may_be_anywhere(kind, n_jobs, fitted, tmp_path):
+def test_scores_are_the_same_from_every_source(kind, n_jobs, fitted, tmp_path):
     rows, labels = SOURCES[kind](tmp_path)
     got = score_stream(fitted, rows, labels, chunk_size=17, n_jobs=n_jobs)
     close(got, fitted.scores_)
@@ -86,11 +90,11 @@ def test_the_size_of_a_chunk_does_not_matter(chunk_size, fitted):
     close(score_stream(fitted, X32, Y, chunk_size=chunk_size), fitted.scores_)
 
 
-def test_without_labels_they_are_the_predicted_ones(fitted):
+def test_without_labels_the_predicted_ones_are_used(fitted):
     close(score_stream(fitted, X32, chunk_size=40), fitted.score_samples(X32))
 
 
-def test_numbers_and_detectors_are_streamed_as_well():
+def test_regressors_and_detectors_are_streamed_too():
     rows, numbers = line()
     of_numbers = scorer(estimator=quick_regressor()).fit(rows, numbers)
     close(score_stream(of_numbers, rows, numbers, chunk_size=30), of_numbers.scores_)
@@ -108,21 +112,21 @@ def test_a_memmap_is_not_sent_to_the_processes(fitted, tmp_path):
     assert first.read()[0].shape == (45_000, 4)
 
 
-def test_what_was_changed_in_memory_alone_counts(fitted, tmp_path):
+def test_changes_of_a_memmap_in_memory_are_used(fitted, tmp_path):
     np.save(tmp_path / "X.npy", X32 * 100)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="c")
     mapped /= 100
     close(score_stream(fitted, mapped, Y, chunk_size=20), fitted.score_samples(mapped, Y))
 
 
-def test_scores_are_written_to_a_store_of_the_callers(fitted, tmp_path):
+def test_scores_are_written_to_the_callers_array(fitted, tmp_path):
     out = np.memmap(tmp_path / "scores", np.float64, "w+", shape=(90,))
     assert score_stream(fitted, X32, Y, chunk_size=17, out=out) is out
     close(out, fitted.scores_)
 
 
 def test_a_column_of_a_mapping_may_hold_the_labels(fitted):
-    class Table:  # what a Hugging Face dataset in the format "numpy" is like
+    class Table:  # like a Hugging Face dataset in the format "numpy"
         column_names = ("x", "label")
 
         def __len__(self):
@@ -143,7 +147,7 @@ def test_verbose_shows_rows(fitted, capsys):
 
 
 class Fragile(Dataset):
-    """Rows that are counted as they are read, and that fail at one of them."""
+    """Rows that record which of them were read; reading one of them fails."""
 
     def __init__(self, fails_at=None):
         self.fails_at, self.seen = fails_at, set()
@@ -158,22 +162,20 @@ class Fragile(Dataset):
         return X32[i], int(Y[i])
 
 
-def test_a_run_that_was_stopped_goes_on_where_it_was(fitted, tmp_path):
+def test_a_stopped_run_continues_where_it_stopped(fitted, tmp_path):
     options = {"chunk_size": 20, "checkpoint_dir": tmp_path / "kept"}
     with pytest.raises(KeyboardInterrupt):
         score_stream(fitted, Fragile(fails_at=50), **options)
     rest = Fragile()
     got = score_stream(fitted, rest, **options)
     close(got, fitted.scores_)
-    assert rest.seen - {0} == set(
-        range(40, 90)
-    )  # the first and the last say whose scores these are
+    assert rest.seen - {0} == set(range(40, 90))  # the first and the last row identify the data
     again = Fragile()
     assert np.array_equal(score_stream(fitted, again, **options), got)
     assert again.seen == {0, 89}
 
 
-def test_an_iterable_that_was_stopped_is_run_through_but_not_scored_again(fitted, tmp_path):
+def test_a_stopped_iterable_is_iterated_but_not_scored_again(fitted, tmp_path):
     def chunks(stop=90):
         for start in range(0, stop, 30):
             yield X32[start : start + 30], Y[start : start + 30]
@@ -184,7 +186,7 @@ def test_an_iterable_that_was_stopped_is_run_through_but_not_scored_again(fitted
 
 
 @pytest.mark.parametrize("torn", ["scores", "lengths", "both"])
-def test_what_was_half_written_is_not_taken_for_whole(torn, fitted, tmp_path):
+def test_a_half_written_chunk_is_scored_again(torn, fitted, tmp_path):
     options = {"chunk_size": 20, "checkpoint_dir": tmp_path}
     want = score_stream(fitted, X32, Y, **options)
     if torn in ("scores", "both"):
@@ -207,7 +209,7 @@ def test_what_was_half_written_is_not_taken_for_whole(torn, fitted, tmp_path):
         ({"scorer": "another"}, "scorer differ"),
     ],
 )
-def test_scores_of_another_run_are_not_taken(change, said, fitted, tmp_path):
+def test_scores_of_another_run_are_refused(change, said, fitted, tmp_path):
     given = {"scorer": fitted, "X": X32, "y": Y, "chunk_size": 20, "checkpoint_dir": tmp_path}
     score_stream(**given)
     if "scorer" in change:
@@ -237,7 +239,7 @@ score_stream(fitted, Deadly(), chunk_size=20, checkpoint_dir={kept!r})
 """
 
 
-def test_a_process_that_was_killed_leaves_its_chunks(fitted, tmp_path):
+def test_the_chunks_of_a_killed_process_are_kept(fitted, tmp_path):
     joblib.dump((fitted, X32, Y), tmp_path / "fitted")
     code = KILLED.format(
         tests=os.path.dirname(__file__), path=str(tmp_path / "fitted"), kept=str(tmp_path / "kept")
@@ -252,10 +254,10 @@ def test_a_process_that_was_killed_leaves_its_chunks(fitted, tmp_path):
     assert min(rest.seen - {0, 89}) == 60
 
 
-def test_a_disk_that_is_full_leaves_whole_chunks(fitted, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_only_whole_chunks(fitted, tmp_path, monkeypatch):
     from skinfluence import stream
 
-    add, done = stream.Kept.add, []
+    add, done = stream.ScoreStore.add, []
 
     def full(self, scores):
         if len(done) == 2:
@@ -267,13 +269,13 @@ def test_a_disk_that_is_full_leaves_whole_chunks(fitted, tmp_path, monkeypatch):
 
     options = {"chunk_size": 20, "checkpoint_dir": tmp_path}
     with monkeypatch.context() as patch:
-        patch.setattr(stream.Kept, "add", full)
+        patch.setattr(stream.ScoreStore, "add", full)
         with pytest.raises(OSError, match="No space left"):
             score_stream(fitted, X32, Y, **options)
     close(score_stream(fitted, X32, Y, **options), fitted.scores_)
 
 
-def test_the_plan_says_what_the_scores_are_of(fitted, tmp_path):
+def test_the_plan_identifies_the_rows(fitted, tmp_path):
     score_stream(fitted, X32, Y, chunk_size=20, checkpoint_dir=tmp_path)
     plan = json.loads((tmp_path / "plan.json").read_text())
     assert plan["rows"] == 90
@@ -290,12 +292,16 @@ def test_the_plan_says_what_the_scores_are_of(fitted, tmp_path):
         ({"chunk_size": 1.5}, ValueError, "chunk_size=1.5"),
         ({"y": Y[:80]}, ValueError, "X has 90 rows and y has 80"),
         ({"out": np.zeros(80)}, ValueError, r"out has shape \(80,\); expected \(90,\)"),
-        ({"X": iter([X32]), "y": None}, ValueError, "its chunk 0 is no pair"),
-        ({"X": iter([(X32, Y)])}, ValueError, "carry their labels: no y"),
+        (
+            {"X": iter([X32]), "y": None},
+            ValueError,
+            "its chunk 0 is of type ndarray; expected a pair",
+        ),
+        ({"X": iter([(X32, Y)])}, ValueError, "hold the labels: omit y"),
         ({"X": iter([(X32, Y)]), "y": None, "out": np.zeros(90)}, ValueError, "leave it out"),
         ({"X": 3}, TypeError, "X is a int"),
     ],
 )
-def test_bad_input_is_named(options, error, said, fitted):
+def test_bad_input_is_refused(options, error, said, fitted):
     with pytest.raises(error, match=said):
         score_stream(fitted, **{"X": X32, "y": Y} | options)

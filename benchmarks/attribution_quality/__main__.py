@@ -1,15 +1,17 @@
-"""How well does each method foretell what retraining says, and what does it cost?
+"""How well does each method agree with retraining, and what does it cost?
 
     python benchmarks/attribution_quality --cache truth --output docs/_static
     python benchmarks/attribution_quality --cache truth --output docs/_static --peers
 
-Digits (500 training rows, 45 of reference) and three nets: the linear datamodeling score over half
-subsets, the correlation with leaving rows out, wrong labels found, and seconds. The second command
-asks the other libraries the same of the same nets, in an environment of their own that has them
-(CONTRIBUTING.md says how it is made); what is not installed is named and left out. It takes the
-truth that the first one left in --cache, and puts its rows into the same tables.
+The data are 500 training rows and 45 reference rows of digits. For each of three nets, the
+benchmark measures the linear datamodeling score over random halves of the rows, the correlation
+with leaving single rows out, how well wrong labels are found, and seconds.
 
---nets MLP --batch-size 50 trains on batches drawn by lot, to see what that does to the truth.
+The second command measures other libraries on the same nets. Run it in an environment that has
+them (see CONTRIBUTING.md); a library that is not installed is named and left out. The command
+reuses the retrained nets that the first one left in --cache, and adds its rows to the same tables.
+
+--nets MLP --batch-size 50 trains on random batches, which shows how noisy retraining then is.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import arms
+import figure
 import numpy as np
 import pandas as pd
 import peers
@@ -49,10 +52,10 @@ def main() -> None:
         problem = Problem(name, kind, kind.net(options.batch_size))
         told = kept_truth(problem, options.subsets, options.cache, tqdm.write)
         truths.append(reliable(problem, told))
-        judge = Judge(problem, told)
-        rows += judge.peers() if options.peers else judge.ours()
+        comparison = Comparison(problem, told)
+        rows += comparison.peers() if options.peers else comparison.ours()
         if name == "MLP" and not options.peers:
-            sweep = judge.sweep()
+            sweep = comparison.sweep()
     finish(options, rows, pd.DataFrame(truths), pd.DataFrame(sweep))
 
 
@@ -65,15 +68,15 @@ def finish(options: Any, rows: Any, truths: pd.DataFrame, sweep: pd.DataFrame) -
         return
     folder.mkdir(parents=True, exist_ok=True)
     if not options.peers:
-        truths.to_csv(folder / "attribution_truth.csv", index=False)
-        sweep.to_csv(folder / "attribution_damping.csv", index=False)
+        for name, table in {"truth": truths, "damping": sweep}.items():
+            table.to_csv(folder / f"attribution_{name}.csv", index=False, float_format="%.3f")
     report.write(found, folder)
     ceilings = dict(zip(truths.net, truths["LDS ceiling"], strict=True))
-    report.figure(found, ceilings, folder / "attribution_quality.png")
+    figure.draw(found, ceilings, folder / "attribution_quality.png")
 
 
 def reliable(problem: Problem, told: dict[str, Any]) -> dict[str, Any]:
-    """The net, and how far its retrainings agree with each other."""
+    """Size and accuracy of the net, and how well its retrainings agree with each other."""
     scorer = arms.fitted(problem, problem.y, {})
     net = scorer.estimator_
     found = {
@@ -84,14 +87,14 @@ def reliable(problem: Problem, told: dict[str, Any]) -> dict[str, Any]:
     }
     for name, outcomes in {"LDS": told["half"], "LOO": told["change"]}.items():
         one, mean = reliability(outcomes)
-        found[f"{name}: a seed with another"] = round(one, 3)
+        found[f"{name} between seeds"] = round(one, 3)
         found[f"{name} reliability"] = round(mean, 3)
         found[f"{name} ceiling"] = round(max(mean, 0) ** 0.5, 3)
     return found
 
 
-class Judge:
-    """What each method is measured by, on one net."""
+class Comparison:
+    """All measurements of each method, on one net."""
 
     def __init__(self, problem: Problem, told: dict[str, Any]) -> None:
         self.problem, self.told = problem, told
@@ -134,7 +137,7 @@ class Judge:
                 with peers.silent(), peers.limited(peers.LIMIT):
                     found, seconds, _ = arms.timed(partial(pairs, clean))
                     scores = pairs(noisy).mean(1)
-            except Exception as error:  # each has its own for what it cannot do
+            except Exception as error:  # each library raises its own kind for what it cannot do
                 tqdm.write(f"{problem.name}: {library}, {name}: {str(error)[:100]}")
                 continue
             rows.append(
@@ -146,7 +149,7 @@ class Judge:
         return rows
 
     def sweep(self) -> list[dict[str, Any]]:
-        """LDS by damping, best of what can be known only after retraining."""
+        """LDS by damping. The best damping is known only after retraining, so nothing uses it."""
         rows = []
         for name, curvature in arms.SWEEP.items():
             line = {"curvature": name}
@@ -195,9 +198,9 @@ def arguments() -> Any:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nets", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--subsets", type=int, default=55)
-    parser.add_argument("--batch-size", type=int, help="rows a step of the training; None: all")
-    parser.add_argument("--cache", type=Path, help="directory for what retraining said")
-    parser.add_argument("--peers", action="store_true", help="ask the other libraries instead")
+    parser.add_argument("--batch-size", type=int, help="rows per training step (default: all)")
+    parser.add_argument("--cache", type=Path, help="directory in which retrainings are kept")
+    parser.add_argument("--peers", action="store_true", help="measure the other libraries instead")
     parser.add_argument("--output", type=Path, help="directory for tables and figure")
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""Our methods, each a scorer: pairs with every reference row, and one score a row."""
+"""The methods of this library: scores of (training row, reference row) pairs, and of rows."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ try:
 except ImportError:
     get_label_quality_scores = None
 
-CHEAP = 2.0  # seconds up to which the median of three is taken
+CHEAP = 2.0  # seconds; what takes less is timed three times
 
 
 def with_pairs(kind: Kind) -> dict[str, dict[str, Any]]:
     """Arguments of the scorers that compare rows with reference rows.
 
-    EKFAC draws one label a row from the net unless it is told to draw more; of a net that is sure
-    of its rows, few draws say anything.
+    By default, EKFAC draws one label per row from the net's predictions. One draw says little
+    where the net predicts its labels with probabilities near 1, so 20 draws are measured too.
 
-    Damping: the published one where there is one ("auto"); the weight decay, which is what the
-    Hessian of the penalised loss has on its diagonal, for `Exact` and `CG`. LiSSA, whose series
-    would need scale / damping = 10,000 steps then, has ten times as much, and 200 steps.
+    Damping is the published one where there is one ("auto"). `Exact` and `CG` use the weight decay,
+    which is what the Hessian of the penalized loss adds to the diagonal. With that damping, LiSSA
+    would need scale / damping = 10,000 steps; it gets ten times the damping and 200 steps.
     """
     decay = kind.weight_decay
     linear = kind.module.__name__ == "Logistic"
@@ -56,7 +56,7 @@ def with_pairs(kind: Kind) -> dict[str, dict[str, Any]]:
     }
 
 
-# One score a row, and no pairs.
+# Methods with one score per row, without pairs.
 OF_ROWS = {
     "IP, class-wise unit": {"normalize": "reference", "classwise": True},
     "IP, class-wise unit, Checkpoints": {
@@ -75,7 +75,7 @@ OF_ROWS = {
     "Margin, Checkpoints": {"method": Margin(), "ensemble": Checkpoints()},
 }
 
-# (curvature, dampings) that --sweep tries; nothing above is chosen by it.
+# The curvatures that `Comparison.sweep` tries with each damping; nothing above is chosen by it.
 SWEEP = {
     "EKFAC, 20 draws": lambda damping: EKFAC(damping, n_samples=20),
     "CG": lambda damping: CG(damping=damping, max_iter=300, tol=1e-3),
@@ -103,7 +103,7 @@ def pairs(problem: Problem, options: dict[str, Any], y: np.ndarray | None = None
 
 
 def of_rows(problem: Problem, options: dict[str, Any]) -> np.ndarray:
-    """Scores of the rows with a fifth of their labels wrong; reference rows are clean."""
+    """Scores of the rows where a fifth of the labels are wrong; reference rows are clean."""
     return fitted(problem, problem.y_noisy, options).scores_
 
 
@@ -117,12 +117,12 @@ def cleanlab(problem: Problem) -> np.ndarray:
     args = problem.net, problem.X, problem.y_noisy
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        beliefs = cross_val_predict(*args, cv=folds, method="predict_proba")
-    return get_label_quality_scores(problem.y_noisy, beliefs)
+        probabilities = cross_val_predict(*args, cv=folds, method="predict_proba")
+    return get_label_quality_scores(problem.y_noisy, probabilities)
 
 
 def timed(make: Any) -> tuple[Any, float, int]:
-    """What `make` returns, its seconds without the trainings in it, and the number of those."""
+    """What `make` returns, its seconds without the trainings, and the number of trainings."""
     times, begun = [], time.perf_counter()
     while not times or (len(times) < 3 and time.perf_counter() - begun < CHEAP):
         trained, before, start = Net.trainings, Net.seconds, time.perf_counter()

@@ -1,6 +1,6 @@
-"""Other libraries, asked the same of the same nets: pairs, (training rows, reference rows).
+"""Other libraries on the same nets: scores of pairs, (training rows, reference rows).
 
-How each of them has to be called to be right, and where it is not, is in tests/test_peers.py.
+tests/test_peers.py shows how each library has to be called, and where its results are wrong.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from skinfluence import InfluenceScorer
 from skinfluence.ensembles import Snapshots
 
 LIBRARIES = ("captum", "dattri", "pydvl", "kronfluence")
-LIMIT = 40  # seconds that one of them may take with a net, for both sets of labels
-EKFAC_DAMPING = 1e-3  # pyDVL's has no automatic one
-INDEFINITE = 0.01  # damping where only the Hessian is on offer and the net is not convex
+LIMIT = 40  # seconds per library and net, for both sets of labels
+EKFAC_DAMPING = 1e-3  # pyDVL has no automatic one
+INDEFINITE = 0.01  # damping of libraries that offer only the Hessian, for nets that are not convex
 
 
 @dataclass
 class Case:
-    """The net that our scorers have, with its snapshots, and rows as tensors."""
+    """The net that our scorers use, with its checkpoints, and rows as tensors."""
 
     module: nn.Module
     states: list[Any]
@@ -47,7 +47,7 @@ class Case:
         net = problem.kind.net(callbacks=[Snapshots(6)])
         scorer = InfluenceScorer(net, random_state=0).fit(problem.X, y, **problem.reference)
         kept = next(cb for _, cb in scorer.estimator_.callbacks_ if isinstance(cb, Snapshots))
-        # Some keep what they learn in single precision, and cannot multiply it with anything else.
+        # Some libraries keep single precision inside, and fail on rows in double precision.
         X, X_ref = (torch.as_tensor(X).float() for X in (problem.X, problem.X_ref))
         return cls(
             copy.deepcopy(scorer.estimator_.module_).float().eval(),
@@ -64,7 +64,7 @@ class Case:
 
 
 def tracin(case: Case, states: list[Any], rates: list[float]) -> np.ndarray:
-    """The fast path, which is right for linear and convolutional layers."""
+    """The fast path, which is correct for linear and convolutional layers only."""
 
     def load(module: nn.Module, k: int) -> float:
         module.load_state_dict(states[k])
@@ -165,7 +165,7 @@ def pydvl_pairs(model: Any, case: Case) -> np.ndarray:
 
 
 def kronfluence_ekfac(case: Case) -> np.ndarray:
-    """Labels drawn from the model, and a tenth of the mean eigenvalue as damping, as ours."""
+    """With labels drawn from the model and a tenth of the mean eigenvalue as damping, like ours."""
     task_of = importlib.import_module("kronfluence.task").Task
     analyzer = importlib.import_module("kronfluence.analyzer")
 
@@ -226,7 +226,7 @@ def limited(seconds: int) -> Any:
 
 @contextlib.contextmanager
 def silent() -> Any:
-    """Some show progress bars that cannot be turned off, and warn of their own helpers."""
+    """Hide progress bars that cannot be turned off, and warnings about a library's internals."""
     with (
         open(os.devnull, "w") as nowhere,
         contextlib.redirect_stderr(nowhere),

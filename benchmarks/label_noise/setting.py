@@ -1,4 +1,4 @@
-"""One setting from beginning to end: data, scores, actions; a dict that JSON can hold."""
+"""Run one setting: draw the data, compute all scores, act on them. The result fits into JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ACTED += ["IP (the paper's)"]
 
 
 def run(key: tuple[str, str, float, int], rows: int, act: bool, options: Any) -> dict[str, Any]:
-    """Run one setting; `act` also retrains after each action."""
+    """Run one setting. With `act`, nets are also retrained after each action."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     name, kind, rate, seed = key
@@ -37,7 +37,7 @@ def run(key: tuple[str, str, float, int], rows: int, act: bool, options: Any) ->
 
 
 def scores(problem: Any, seed: int) -> tuple[dict[str, Any], dict[str, Any], Any, dict[str, Any]]:
-    """Scores with noisy and with clean reference rows, the detector, and what else was measured."""
+    """Scores with noisy and with clean reference rows, the detector, and other measurements."""
     X, y = problem.X, problem.y
     detector, trusted, seconds = arms.detect(problem, seed)
     trained = arms.Trained(problem, seed)
@@ -77,7 +77,10 @@ def flagged(problem: Any, flags: np.ndarray) -> float:
 
 
 def actions(problem: Any, noisy: dict[str, Any], detector: Any, seed: int) -> dict[str, float]:
-    """Clean test accuracy after each action on the true count of worst rows, retrained."""
+    """Accuracy on clean test rows of nets retrained after each action.
+
+    Each action takes as many of the lowest-scored rows as there are mislabeled rows.
+    """
     count = int(problem.is_noisy.sum())
     found = {"no action": accuracy(problem, problem.y, np.ones(len(problem.y), bool), seed)}
 
@@ -90,21 +93,21 @@ def actions(problem: Any, noisy: dict[str, Any], detector: Any, seed: int) -> di
         return rows
 
     found["drop at random"] = drop(worst(noisy["random"]))
-    found["drop the culprits (the truth)"] = drop(problem.is_noisy)
+    found["drop the mislabeled rows (oracle)"] = drop(problem.is_noisy)
     for arm in [*ACTED, arms.DEFAULT]:
         if arm in noisy:
             found[f"drop: {arm}"] = drop(worst(noisy[arm]))
     found[f"drop: {arms.DEFAULT}, contamination='auto'"] = drop(~detector.inlier_mask_)
     suspects = worst(detector.scores_)
-    relabelled = np.where(suspects, detector.suggested_labels_, problem.y)
-    found[f"relabel: {arms.DEFAULT}"] = accuracy(problem, relabelled, suspects | True, seed)
+    relabeled = np.where(suspects, detector.suggested_labels_, problem.y)
+    found[f"relabel: {arms.DEFAULT}"] = accuracy(problem, relabeled, suspects | True, seed)
     if arms.cleanlab:
         found["CleanLearning"] = clean_learning(problem, seed)
     return found
 
 
 def accuracy(problem: Any, y: np.ndarray, keep: np.ndarray, seed: int) -> float:
-    """Accuracy on clean test rows of a net trained on the rows that are kept."""
+    """Accuracy on clean test rows of a net trained on the kept rows."""
     X_test, y_test = problem.test
     with seeded(seed):
         net = clone(problem.net).fit(problem.X[keep], y[keep])
@@ -126,6 +129,6 @@ def timed(*args: Any) -> dict[str, Any]:
     start = time.perf_counter()
     try:
         line = run(*args)
-    except Exception as error:  # one setting that fails should not take the night's run with it
+    except Exception as error:  # a setting that fails must not stop the whole run
         line = {"failed": f"{args[0]}: {type(error).__name__}: {error}"}
     return line | {"wall": time.perf_counter() - start}

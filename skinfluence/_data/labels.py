@@ -1,4 +1,4 @@
-"""Labels that a user hands in, and how they are written for the net."""
+"""Labels that users hand in: checked, and translated to what the net takes and back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from skorch import NeuralNetBinaryClassifier
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from skinfluence._data.rows import _without_label, cast
+from skinfluence._data.rows import cast, without_label
 
 
 def check_labels(y: Any, n: int, name: str = "y") -> np.ndarray:
@@ -22,7 +22,7 @@ def check_labels(y: Any, n: int, name: str = "y") -> np.ndarray:
     if y is None:
         raise ValueError(
             f"requires {name} to be passed, but the target {name} is None. "
-            "Influence is defined for labelled rows."
+            "Influence is defined for labeled rows."
         )
     if isinstance(y, Tensor):
         y = y.detach().cpu()
@@ -39,33 +39,33 @@ def check_labels(y: Any, n: int, name: str = "y") -> np.ndarray:
             f"Found input variables with inconsistent numbers of samples: {n} rows, but {name} "
             f"has {len(y)}."
         )
-    missing = _is_missing(y)
+    missing = is_missing(y)
     if missing.any():
         raise ValueError(
             f"{name} contains NaN or infinity in {int(missing.sum())} of {n} rows; drop or fill "
             "those rows first."
         )
-    return _of_one_type(y, name) if y.dtype.kind == "O" else y
+    return as_one_type(y, name) if y.dtype.kind == "O" else y
 
 
 def own_labels(X: Any, y: Any) -> Any:
-    """Return y, or where it is None the labels that a Dataset carries itself."""
-    return labels_of(X) if y is None and isinstance(X, Dataset) else y
+    """Return y or, if it is None, the labels in the items of a Dataset."""
+    return dataset_labels(X) if y is None and isinstance(X, Dataset) else y
 
 
-def labels_of(dataset: Dataset) -> np.ndarray:
-    """Targets of a Dataset of (x, y) items, in order."""
+def dataset_labels(dataset: Any) -> np.ndarray:
+    """Return the labels of a Dataset of (x, y) items, in order."""
     first = dataset[0]
     if not isinstance(first, tuple | list) or len(first) != 2:
         raise ValueError(
-            f"y is None and the Dataset's items are no (x, y) pairs but {type(first).__name__}; "
-            "give y, or a Dataset whose items are pairs."
+            f"y is None, and the Dataset's items are not (x, y) pairs but of type "
+            f"{type(first).__name__}; give y, or a Dataset whose items are pairs."
         )
     return np.stack([np.asarray(dataset[i][1]) for i in range(len(dataset))])
 
 
-class Relabelled(Dataset):
-    """The items of a Dataset with other labels: as the net's criterion takes them, or a rule's."""
+class RelabeledDataset(Dataset[tuple[Any, Any]]):
+    """The items of a Dataset with other labels: encoded for the net, or those of a rule."""
 
     def __init__(self, items: Any, y: Any, dtype: torch.dtype | None = None) -> None:
         self.items, self.y, self.dtype = items, y, dtype
@@ -74,25 +74,28 @@ class Relabelled(Dataset):
         return len(self.items)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        x = _without_label(self.items[index])
+        x = without_label(self.items[index])
         return x if self.dtype is None else cast(x, self.dtype), self.y[index]
 
 
 def with_labels(X: Any, y: np.ndarray, dtype: torch.dtype) -> Any:
-    """Return X, cast; a Dataset's items get the labels y, since skorch looks at no others."""
-    return Relabelled(X, y, dtype) if isinstance(X, Dataset) else cast(X, dtype)
+    """Return X, cast. Items of a Dataset get the labels y, since skorch ignores y for those."""
+    return RelabeledDataset(X, y, dtype) if isinstance(X, Dataset) else cast(X, dtype)
 
 
 class Labels:
-    """How the user's labels are written for the net, and back.
+    """Translation of the user's labels to what the net's criterion takes, and back.
 
     Attributes
     ----------
     classes_ : ndarray or None
         The user's labels, sorted; None for a regressor.
     codes_ : ndarray or None
-        What the net calls them: the number of an output.
+        For each of them, the number of the net's output.
     """
+
+    classes_: np.ndarray | None
+    codes_: np.ndarray | None
 
     def __init__(self, net: Any, y: np.ndarray, *, dtype: Any, output_ndim: int | None) -> None:
         self._frozen = frozen = isinstance(net, FrozenEstimator)
@@ -110,59 +113,42 @@ class Labels:
     def _learn_classes(self, net: Any, y: np.ndarray, frozen: bool) -> None:
         y = column_or_1d(y)
         check_classification_targets(y)
-        known, codes = _known_classes(net) if frozen else _as_codes(np.unique(y))
+        known, codes = _known_classes(net) if frozen else _number(np.unique(y))
         if len(known) < 2:
             raise ValueError(
-                f"y has one class only ({_some(known)}); at least two classes are needed to tell a "
-                "right label from a wrong one."
+                f"y has one class only ({_list_some(known)}); at least two classes are needed to "
+                "tell a right label from a wrong one."
             )
         if self._binary and len(known) != 2:
             raise ValueError(
                 "a NeuralNetBinaryClassifier needs two classes, y has "
-                f"{len(known)}: {_some(known)}."
+                f"{len(known)}: {_list_some(known)}."
             )
         order = np.argsort(known)
         self.classes_, self.codes_ = known[order], codes[order]
 
     @property
     def columns_(self) -> np.ndarray | None:
-        """Class of each column of the net's probabilities; None for a regressor."""
-        if self.codes_ is None:
+        """Class of each column of the net's predicted probabilities; None for a regressor."""
+        if self.classes_ is None:
             return None
-        in_order = np.argsort(self.codes_)
-        if np.array_equal(self.codes_[in_order], np.arange(len(in_order))):
-            return self.classes_[in_order]
-        # A frozen net was fitted on numbers with gaps: it has a column for those between, too.
-        return np.arange(self.codes_.max() + 1)
+        classes, codes = self._class_codes()
+        in_order = np.argsort(codes)
+        if np.array_equal(codes[in_order], np.arange(len(in_order))):
+            return classes[in_order]
+        # A frozen net that was fitted on numbers with gaps has columns for the gaps, too.
+        return np.arange(codes.max() + 1)
 
     def encode(self, y: np.ndarray, name: str = "y") -> np.ndarray:
         """Return y as the net's criterion takes it."""
-        if self.is_classification:
-            y = column_or_1d(y)
-            position = np.searchsorted(self.classes_, y) if _comparable(self.classes_, y) else None
-            if position is not None:
-                position = np.minimum(position, len(self.classes_) - 1)
-            if position is None or (self.classes_[position] != y).any():
-                unseen = sorted({str(v) for v in y} - {str(c) for c in self.classes_})
-                hint = ""
-                if self._frozen and len(np.unique(y)) == len(self.classes_):
-                    hint = (
-                        " If its outputs are these classes by other names, tell it before it is "
-                        "frozen, in the order of the outputs: net.classes = "
-                        f"[{_some(np.unique(y))}]."
-                    )
-                raise ValueError(
-                    f"{name} contains labels that the net was not fitted on: "
-                    f"{', '.join(unseen[:5]) or f'dtype {y.dtype}'}; it knows "
-                    f"{_some(self.classes_)}.{hint}"
-                )
-            codes = self.codes_[position]
+        if self.classes_ is not None:
+            codes = self._encode_classes(column_or_1d(y), name)
             return codes.astype(self._float) if self._binary else codes
         if self.reads_text:
             if y.ndim > 1 or y.dtype.kind != "U":
                 raise ValueError(
-                    f"{name} is of shape {y.shape} and dtype {y.dtype}; the answers that a language"
-                    " model learns are texts, one string a row."
+                    f"{name} has shape {y.shape} and dtype {y.dtype}; expected the answers that "
+                    "the language model learns, one string per row."
                 )
             return y
         if y.dtype.kind not in "fiub":
@@ -175,37 +161,62 @@ class Labels:
             y = y.reshape(-1, 1)  # against outputs (n, 1), y (n,) would broadcast to n x n
         return y
 
+    def _encode_classes(self, y: np.ndarray, name: str) -> np.ndarray:
+        classes, codes = self._class_codes()
+        if _are_comparable(classes, y):
+            position = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+            if (classes[position] == y).all():
+                return codes[position]
+        unseen = sorted({str(v) for v in y} - {str(c) for c in classes})
+        hint = ""
+        if self._frozen and len(np.unique(y)) == len(classes):
+            hint = (
+                " If its outputs are these classes under other names, set the names before it is "
+                f"frozen, in the order of the outputs: net.classes = [{_list_some(np.unique(y))}]."
+            )
+        raise ValueError(
+            f"{name} contains labels that the net was not fitted on: "
+            f"{', '.join(unseen[:5]) or f'dtype {y.dtype}'}; it knows {_list_some(classes)}.{hint}"
+        )
+
     def decode(self, index: np.ndarray) -> np.ndarray:
         """Return the user's labels for positions in `classes_`."""
-        return self.classes_[index]
+        return self._class_codes()[0][index]
+
+    def _class_codes(self) -> tuple[np.ndarray, np.ndarray]:
+        """`classes_` and `codes_` of a classifier."""
+        if self.classes_ is None or self.codes_ is None:
+            raise ValueError("labels are numbers, not classes.")
+        return self.classes_, self.codes_
 
 
-def _as_codes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _number(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels, and 0, 1, ... as the numbers of their outputs."""
     return labels, np.arange(len(labels))
 
 
 def _known_classes(net: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of a frozen net, and the numbers of their outputs."""
+    """Return the labels of a frozen net, and the numbers of their outputs."""
     named, seen = getattr(net, "classes", None), getattr(net, "classes_inferred_", None)
     try:
         known = np.asarray(net.classes_ if named is None else named)
     except AttributeError as error:
         raise ValueError(
-            "the frozen net does not know its classes, for it was not trained by fit(X, y): tell "
-            "it before it is frozen, in the order of its outputs: net.classes = [0, 1]."
+            "the frozen net does not know its classes, since it was not trained by fit(X, y). Set "
+            "them before it is frozen, in the order of its outputs: net.classes = [0, 1]."
         ) from error
-    # Numbers that it was itself trained on are numbers of outputs; names are in the outputs' order.
+    # Numbers that it was trained on are the numbers of outputs; names are in the outputs' order.
     own = known if seen is None and named is None else seen
     if known.dtype.kind in "iufb" and own is not None and np.isin(own, known).all():
         return known, known.astype(np.int64)
-    return _as_codes(known)
+    return _number(known)
 
 
 def default_task(y: np.ndarray) -> str:
-    """Return "classification" or "regression", as y asks.
+    """Return "classification" or "regression", depending on y.
 
-    Whole numbers are labels, unless there are more than 20 different ones and either y is of a
-    float dtype or they are more than a tenth of the rows.
+    Whole numbers are class labels, unless there are more than 20 different ones and either y has
+    a float dtype or there are more different ones than a tenth of the rows.
     """
     kind = type_of_target(y, input_name="y")
     if kind == "multiclass" and y.dtype.kind in "iuf":
@@ -218,15 +229,16 @@ def default_task(y: np.ndarray) -> str:
         return "regression"
     raise ValueError(
         f"Unknown label type: y is {kind!r}; the ready-made nets take class labels or numbers. "
-        "Give a net of your own for anything else."
+        "For anything else, give your own net."
     )
 
 
-def _is_missing(y: np.ndarray) -> np.ndarray:
+def is_missing(y: np.ndarray) -> np.ndarray:
+    """Return a mask of the rows with a missing entry: None, NaN, NA or infinity."""
     if y.dtype.kind == "f":
         missing = ~np.isfinite(y)
     elif y.dtype.kind == "O":
-        # None, NaN and pandas' NA: what does not equal itself, or cannot say that it does
+        # None, NaN and pandas' NA: a value that is not equal to itself, or cannot be compared
         missing = np.vectorize(_is_na, otypes=[bool])(y)
     else:
         missing = np.zeros(y.shape, dtype=bool)
@@ -240,18 +252,19 @@ def _is_na(value: Any) -> bool:
         return True
 
 
-def _of_one_type(y: np.ndarray, name: str) -> np.ndarray:
+def as_one_type(y: np.ndarray, name: str) -> np.ndarray:
+    """Return an array of objects with the dtype of its entries; raise if they mix types."""
     kinds = {"text" if isinstance(v, str) else "number" for v in y.ravel()}
     if len(kinds) > 1:
-        raise ValueError(f"{name} mixes text and numbers; make its labels all of one type.")
+        raise ValueError(f"{name} mixes text and numbers; give labels of one type.")
     return np.array(y.tolist())
 
 
-def _comparable(classes: np.ndarray, y: np.ndarray) -> bool:
+def _are_comparable(classes: np.ndarray, y: np.ndarray) -> bool:
     numeric = "iufb"
     return (classes.dtype.kind in numeric) == (y.dtype.kind in numeric)
 
 
-def _some(values: np.ndarray, most: int = 10) -> str:
+def _list_some(values: np.ndarray, most: int = 10) -> str:
     shown = ", ".join(repr(v.item() if hasattr(v, "item") else v) for v in values[:most])
     return shown + (f", ... ({len(values)} in all)" if len(values) > most else "")

@@ -1,4 +1,4 @@
-"""Reference rows and groups: checked when given, split off the training rows when not."""
+"""Reference rows and groups: checked if given, split off the training rows if not."""
 
 from __future__ import annotations
 
@@ -10,40 +10,45 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skinfluence._core.tensors import n_rows
-from skinfluence._data.labels import _is_missing, _of_one_type
+from skinfluence._data.labels import as_one_type, is_missing
+from skinfluence._data.rows import refuse_loader
 
 
 def check_reference(X_val: Any, y_val: Any) -> tuple[Any, Any] | None:
-    """Return (X_val, y_val) or None; 1-tuples, which a grid search does not slice, are opened."""
+    """Return (X_val, y_val), or None if neither is given.
+
+    Each may be a 1-tuple, which a grid search does not slice; its element is taken.
+    """
     X_val, y_val = (v[0] if isinstance(v, tuple) and len(v) == 1 else v for v in (X_val, y_val))
     if X_val is None and y_val is None:
         return None
     if X_val is None:
         raise ValueError("y_val was provided, but X_val was not: give both, or neither.")
+    refuse_loader(X_val, "X_val")
     if y_val is None and not isinstance(X_val, Dataset):
         raise ValueError("X_val was provided, but y_val was not: give both, or neither.")
     return X_val, y_val
 
 
-# What `fit` of our estimators takes beside X and y; metadata routing hands it on unasked.
+# Arguments of `fit` after X and y; metadata routing passes them on without a request.
 REFERENCE_ARGUMENTS = ("X_val", "y_val", "sensitive_features", "sensitive_features_val")
 
 
 def check_groups(
     of_rows: Any, of_val: Any, n: int, reference: tuple[Any, Any] | None
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the group of each row, and of each row of X_val; None where not given."""
+    """Return the group of each row and of each row of X_val; None for what is not given."""
     if isinstance(of_val, tuple) and len(of_val) == 1:
         of_val = of_val[0]
     if reference is None and of_val is not None:
         raise ValueError(
-            "sensitive_features_val was provided, but X_val was not: give sensitive_features, "
-            "aligned with X, from which the reference rows are split off."
+            "sensitive_features_val was provided, but X_val was not: give sensitive_features, with "
+            "one entry per row of X; the reference rows are split off X."
         )
     if reference is not None and of_rows is not None and of_val is None:
         raise ValueError(
-            "sensitive_features is aligned with X; the reference rows are X_val: give their groups "
-            "as sensitive_features_val."
+            "sensitive_features holds the groups of X, and the reference rows are X_val: give "
+            "their groups as sensitive_features_val."
         )
     if of_rows is not None:
         of_rows = _as_groups(of_rows, n, "sensitive_features")
@@ -53,20 +58,20 @@ def check_groups(
 
 
 def check_groups_present(of_reference: np.ndarray, of_rows: np.ndarray) -> None:
-    """Raise where a group of the rows has no reference row."""
+    """Raise if a group of the rows has no reference row."""
     absent = np.setdiff1d(of_rows, of_reference)
     if len(absent):
         rows = int((of_rows == absent[0]).sum())
         raise ValueError(
-            f"group {absent[0].item()!r} of sensitive_features has {rows} rows, but none among the "
-            "reference rows; give more rows of it, a larger validation_fraction, X_val with "
-            "sensitive_features_val, or merge the group."
+            f"group {absent[0].item()!r} of sensitive_features has {rows} rows, but none of them "
+            "is a reference row; give more rows of it, a larger validation_fraction, X_val with "
+            "sensitive_features_val, or merge the group with another."
         )
 
 
 def _as_groups(values: Any, n: int, name: str) -> np.ndarray:
-    """One label a row; several columns are crossed, as in fairlearn."""
-    # Of a list with a NaN among its strings, numpy would make the string "nan".
+    """Return one label per row; several columns are crossed, as in fairlearn."""
+    # For a list with a NaN among its strings, numpy would make the string "nan".
     columns = np.asarray(values, dtype=object if isinstance(values, list | tuple) else None)
     if isinstance(values, Tensor):
         columns = values.detach().cpu().numpy()
@@ -76,16 +81,17 @@ def _as_groups(values: Any, n: int, name: str) -> np.ndarray:
             f"each of {n} rows."
         )
     columns = columns.reshape(n, -1)
-    missing = _is_missing(columns)
+    missing = is_missing(columns)
     if missing.any():
         raise ValueError(
-            f"{name} has {int(missing.sum())} missing entries; give those rows a group of their "
-            "own, or drop them."
+            f"{name} has {int(missing.sum())} missing entries; put those rows into a separate "
+            "group, or drop them."
         )
     if columns.shape[1] == 1:
         column = columns[:, 0]
-        column = _of_one_type(column, name) if column.dtype.kind == "O" else column
-        return column.astype(str) if column.dtype.kind == "O" else column  # such as pandas.cut's
+        column = as_one_type(column, name) if column.dtype.kind == "O" else column
+        # still objects: the intervals of pandas.cut, for example
+        return column.astype(str) if column.dtype.kind == "O" else column
     # Doubled, so that ("a & b", "c") and ("a", "b & c") stay two groups.
     return np.array([" & ".join(str(v).replace("&", "&&") for v in row) for row in columns])
 
@@ -98,11 +104,13 @@ def hold_out(
     stratify: bool,
     groups: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Sorted indices of about `fraction` of the rows; of each class alike, but never all of one.
+    """Draw about `fraction` of the rows as reference rows; return their sorted positions.
 
-    With `stratify`, of each class; with `groups`, of each group.
+    With `stratify` the same share is drawn from each class, with `groups` from each group, but
+    never all rows of one.
     """
-    if not (isinstance(fraction, Real) and 0 < fraction < 1):
+    is_number: bool = isinstance(fraction, Real)
+    if not (is_number and 0 < fraction < 1):
         raise ValueError(f"validation_fraction={fraction!r}: expected a number between 0 and 1.")
     chosen = []
     for rows in _strata(y, stratify, groups):
@@ -125,7 +133,10 @@ def folds(
     stratify: bool,
     groups: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Fold of each row, (n,); -1 for the only row of its class, which every fit must see."""
+    """Draw the fold of each row, (n,).
+
+    The only row of its class (or group) is in no fold, -1, so that every fit is trained on it.
+    """
     fold = np.full(len(y), -1)
     start = 0
     for rows in _strata(y, stratify, groups):
@@ -134,24 +145,24 @@ def folds(
             start += len(rows)
     if len(np.unique(fold[fold >= 0])) < number:
         raise ValueError(
-            f"cv={number} needs at least {number} rows to fold, in classes of two or more; "
-            f"got n_samples={len(y)}. Give more rows, a smaller cv, or X_val and y_val."
+            f"cv={number} needs at least {number} rows, in classes of two rows or more; got "
+            f"n_samples={len(y)}. Give more rows, a smaller cv, or X_val and y_val."
         )
     return fold
 
 
 def check_reference_size(y_val: np.ndarray, classes: np.ndarray | None) -> None:
-    """Raise where there are fewer reference rows than classes."""
+    """Raise if there are fewer reference rows than classes."""
     if classes is not None and len(y_val) < len(classes):
         raise ValueError(
-            f"{len(y_val)} reference rows for {len(classes)} classes; at least one a class is "
-            "needed: give more X_val, a larger validation_fraction, or a smaller cv. What helps or "
-            "harms single rows is asked with skinfluence.pairwise.top_rows."
+            f"{len(y_val)} reference rows for {len(classes)} classes; at least one row per class "
+            "is needed: give more X_val, a larger validation_fraction, or a smaller cv. For the "
+            "rows that help or harm a single row, use skinfluence.pairwise.top_rows."
         )
 
 
 def _strata(y: np.ndarray, stratify: bool, groups: np.ndarray | None) -> list[np.ndarray]:
-    """Rows of each class, of each group, or of each class in each group."""
+    """Return the rows of each class, of each group, or of each class in each group."""
     keys = [y] if stratify else []
     keys += [] if groups is None else [groups]
     if not keys:

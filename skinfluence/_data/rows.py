@@ -1,4 +1,4 @@
-"""Rows that a user hands in, checked once; rows keep their order."""
+"""Rows that users hand in: checked once, in their order, and selected by position."""
 
 from __future__ import annotations
 
@@ -9,35 +9,20 @@ import numpy as np
 import torch
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import (
-    check_array,
-    validate_data,
-)
+from sklearn.utils.validation import check_array, validate_data
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset, Subset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from skinfluence._core.tensors import n_rows, slice_rows
 
 
 def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
-    """Return X as arrays, tensors or a Dataset: finite, numeric, of the width seen in fit."""
+    """Return X as arrays, tensors, texts or a Dataset: finite, and as wide as in `fit`."""
+    refuse_loader(X, name)
     if isinstance(X, Dataset):
-        if isinstance(X, IterableDataset) or not hasattr(X, "__len__"):
-            raise TypeError(
-                f"{name} is a {type(X).__name__}, which has no length and no order to index; "
-                "give a Dataset with __len__ and __getitem__."
-            )
-        _check_some(len(X), name)
-        return X
+        return _check_dataset(X, name)
     if isinstance(X, Mapping) and not issparse(X):  # scipy's dok format is a dict
-        if not X:
-            raise ValueError(f"{name} is a dict without entries; at least one array is needed.")
-        checked = {key: _check_entry(value, f"{name}[{key!r}]") for key, value in X.items()}
-        lengths = {key: len(value) for key, value in checked.items()}
-        if len(set(lengths.values())) != 1:
-            raise ValueError(f"{name} is a dict whose entries differ in their rows: {lengths}.")
-        _check_some(next(iter(lengths.values())), name)
-        return checked
+        return _check_dict(X, name)
     texts = as_texts(X, name)
     if texts is not None:
         return texts
@@ -51,23 +36,53 @@ def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
     given = X
     try:
         X = validate_data(estimator, X, reset=reset, dtype="numeric", allow_nd=True)
-        X = X.astype(np.float64) if X.dtype.kind == "O" else X  # of a pandas categorical
+        X = X.astype(np.float64) if X.dtype.kind == "O" else X  # from a pandas categorical
     except (TypeError, ValueError) as error:
-        text = _advice(error, given)
+        text = _with_advice(error, given)
         if name == "X" and text == str(error):
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(text if name == "X" else f"{name}: {text}") from error
-    return forwards(X.astype(np.float32) if X.dtype.kind == "b" else X)
+    return without_negative_strides(X.astype(np.float32) if X.dtype.kind == "b" else X)
 
 
-def forwards(array: np.ndarray) -> np.ndarray:
-    """Return an array that torch can share: not one that is reversed."""
+def _check_dataset(X: Any, name: str) -> Any:
+    if isinstance(X, IterableDataset) or not hasattr(X, "__len__"):
+        raise TypeError(
+            f"{name} is a {type(X).__name__}, which has no length and no order to index; "
+            "give a Dataset with __len__ and __getitem__."
+        )
+    _check_not_empty(len(X), name)
+    return X
+
+
+def _check_dict(X: Mapping[Any, Any], name: str) -> dict[Any, Any]:
+    if not X:
+        raise ValueError(f"{name} is a dict without entries; at least one array is needed.")
+    checked = {key: _check_entry(value, f"{name}[{key!r}]") for key, value in X.items()}
+    lengths = {key: len(value) for key, value in checked.items()}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"{name} is a dict whose entries differ in their rows: {lengths}.")
+    _check_not_empty(next(iter(lengths.values())), name)
+    return checked
+
+
+def refuse_loader(X: Any, name: str) -> None:
+    """Raise if X is a DataLoader: its batches may be shuffled, and scores belong to rows."""
+    if isinstance(X, DataLoader):
+        raise TypeError(
+            f"{name} is a DataLoader; expected rows in a fixed order, which the net puts into "
+            "batches itself. Pass its dataset, loader.dataset."
+        )
+
+
+def without_negative_strides(array: np.ndarray) -> np.ndarray:
+    """Return an array that torch can share; it cannot share a reversed one, which is copied."""
     return np.ascontiguousarray(array) if any(step < 0 for step in array.strides) else array
 
 
-def _advice(error: Exception, X: Any) -> str:
-    """What scikit-learn found wrong with X, and what to do about it before *our* estimators."""
+def _with_advice(error: Exception, X: Any) -> str:
+    """Return scikit-learn's message about X, with advice that fits the estimators here."""
     first = str(error).split("\n")[0]
     if "contains NaN" in first:
         missing = getattr(X, "isna", None) or getattr(X, "is_null", None)
@@ -90,10 +105,10 @@ def _advice(error: Exception, X: Any) -> str:
 
 
 def as_texts(X: Any, name: str = "X") -> np.ndarray | None:
-    """Return X as strings, (n,) of dtype object, or None where it is no column of texts.
+    """Return X as strings, (n,) of dtype object, or None if it is not a column of texts.
 
-    A column is a list, an array, a Series, a column of a Hugging Face dataset, or a frame or such
-    a dataset that has no other.
+    A column is a list, an array, a Series, or a column of a Hugging Face dataset. A DataFrame or
+    a Hugging Face dataset with a single column counts as that column.
     """
     if isinstance(X, Tensor | str | bytes) or issparse(X):
         return None
@@ -110,7 +125,7 @@ def as_texts(X: Any, name: str = "X") -> np.ndarray | None:
         at = is_text.index(False)
         raise ValueError(
             f"{name} is a column of texts, but entry {at} is {column[at]!r} (and "
-            f"{is_text.count(False)} of {len(column)} are no strings); drop or fill those rows."
+            f"{is_text.count(False)} of {len(column)} are not strings); drop or fill those rows."
         )
     texts = np.empty(len(column), dtype=object)
     texts[:] = column
@@ -118,7 +133,7 @@ def as_texts(X: Any, name: str = "X") -> np.ndarray | None:
 
 
 def is_text(X: Any) -> bool:
-    """Whether rows that `check_rows` returned are texts."""
+    """Whether rows that were returned by `check_rows` are texts."""
     return isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype.kind == "O"
 
 
@@ -128,7 +143,7 @@ def described(X: Any) -> str:
 
 
 def check_reader(X: Any, reads_text: bool) -> None:
-    """Raise where rows are texts and the net takes numbers, or the other way round."""
+    """Raise if the rows are texts and the net takes numbers, or the other way round."""
     if is_text(X) and not reads_text:
         raise ValueError(
             "X is a column of texts, and the net takes numbers: use a net of skinfluence.text, or "
@@ -142,7 +157,7 @@ def check_reader(X: Any, reads_text: bool) -> None:
 
 
 def cast(X: Any, dtype: torch.dtype) -> Any:
-    """Floats to the net's dtype, integers as they are (embeddings need them)."""
+    """Cast floats to the net's dtype; integers stay integers, since embeddings need them."""
     if isinstance(X, Mapping):
         return {key: cast(value, dtype) for key, value in X.items()}
     if isinstance(X, Tensor):
@@ -161,9 +176,9 @@ def cast(X: Any, dtype: torch.dtype) -> Any:
 
 
 def has_floats(X: Any) -> bool:
-    """Whether any entry would be cast."""
+    """Whether `cast` would change any entry."""
     if isinstance(X, Dataset):
-        return has_floats(_without_label(X[0]))
+        return has_floats(without_label(X[0]))
     values = X.values() if isinstance(X, Mapping) else [X]
     return any(
         (isinstance(v, Tensor) and v.is_floating_point())
@@ -173,7 +188,7 @@ def has_floats(X: Any) -> bool:
 
 
 def take(X: Any, index: np.ndarray) -> Any:
-    """Rows by index array, of anything that `check_rows` returns."""
+    """Select rows by position from anything that `check_rows` returns."""
     if isinstance(X, Dataset):
         return Subset(X, index.tolist())
     if isinstance(X, Tensor):
@@ -181,45 +196,8 @@ def take(X: Any, index: np.ndarray) -> Any:
     return slice_rows(X, index)
 
 
-def first_rows(X: Any, number: int = 2) -> Any:
-    """Return the first few rows."""
-    return take(X, np.arange(min(number, n_rows(X))))
-
-
-def _without_label(item: Any) -> Any:
-    return item[0] if isinstance(item, tuple | list) and len(item) == 2 else item
-
-
-def _check_entry(value: Any, name: str) -> Any:
-    if isinstance(value, Tensor):
-        if value.is_floating_point() and not torch.isfinite(value).all():
-            raise ValueError(f"{name} contains NaN or infinity; impute or drop those rows first.")
-        return value.detach()
-    checked = check_array(value, ensure_2d=False, allow_nd=True, dtype="numeric", input_name=name)
-    return forwards(checked)
-
-
-def _check_width(estimator: Any, X: Tensor, *, reset: bool, name: str) -> None:
-    if X.ndim < 2:
-        raise ValueError(
-            f"Expected 2D array, got {name} of shape {tuple(X.shape)} instead. Reshape your data."
-        )
-    if reset:
-        estimator.n_features_in_ = X.shape[1]
-    elif X.shape[1] != estimator.n_features_in_:
-        raise ValueError(
-            f"{name} has {X.shape[1]} features, but {type(estimator).__name__} is expecting "
-            f"{estimator.n_features_in_} features as input."
-        )
-
-
-def _check_some(n: int, name: str) -> None:
-    if n == 0:
-        raise ValueError(f"{name} has 0 sample(s); at least one row is needed.")
-
-
 def rows_of(data: Any, index: np.ndarray) -> Any:
-    """Rows by index array, in the container they came in."""
+    """Select rows by position from anything that users hand in; the container stays the same."""
     if isinstance(data, Mapping):
         return {key: rows_of(value, index) for key, value in data.items()}
     if isinstance(data, Dataset | torch.Tensor):
@@ -229,8 +207,8 @@ def rows_of(data: Any, index: np.ndarray) -> Any:
     return _safe_indexing(data, index)
 
 
-def like(new: np.ndarray, y: Any) -> Any:
-    """Return labels in the container of y."""
+def labels_like(y: Any, new: np.ndarray) -> Any:
+    """Return new labels in the container of y: a Series with its index and name, a list, ..."""
     if isinstance(y, torch.Tensor):
         return torch.as_tensor(new)
     if hasattr(y, "columns"):
@@ -243,3 +221,42 @@ def like(new: np.ndarray, y: Any) -> Any:
     if hasattr(y, "to_numpy"):  # polars
         return type(y)(y.name, new.tolist(), dtype=y.dtype)
     return new.tolist() if isinstance(y, list) else new
+
+
+def first_rows(X: Any, number: int = 2) -> Any:
+    """Return the first few rows."""
+    return take(X, np.arange(min(number, n_rows(X))))
+
+
+def without_label(item: Any) -> Any:
+    """Return x of an item (x, y) of a Dataset; any other item is x itself."""
+    return item[0] if isinstance(item, tuple | list) and len(item) == 2 else item
+
+
+def _check_entry(value: Any, name: str) -> Any:
+    if isinstance(value, Tensor):
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise ValueError(f"{name} contains NaN or infinity; impute or drop those rows first.")
+        return value.detach()
+    checked = check_array(value, ensure_2d=False, allow_nd=True, dtype="numeric", input_name=name)
+    return without_negative_strides(checked)
+
+
+def _check_width(estimator: Any, X: Tensor, *, reset: bool, name: str) -> None:
+    if X.ndim < 2:
+        raise ValueError(
+            f"Expected 2D array, got {name} of shape {tuple(X.shape)} instead. Reshape it: "
+            f"{name}[:, None] is one column, {name}[None] is one row."
+        )
+    if reset:
+        estimator.n_features_in_ = X.shape[1]
+    elif X.shape[1] != estimator.n_features_in_:
+        raise ValueError(
+            f"{name} has {X.shape[1]} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input."
+        )
+
+
+def _check_not_empty(n: int, name: str) -> None:
+    if n == 0:
+        raise ValueError(f"{name} has 0 sample(s); at least one row is needed.")

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: the module's state at some epochs."""
+"""Checkpoints of a training: copies of the module's state at some epochs."""
 
 from __future__ import annotations
 
@@ -16,32 +16,33 @@ from skorch.callbacks import Callback
 from skinfluence._core.shell import module_of
 from skinfluence._core.states import SavedState, State
 
-_IN_MEMORY = 2**30  # bytes; more snapshots than that go to a temporary directory
+_IN_MEMORY = 2**30  # bytes; checkpoints that take more go to a temporary directory
 
 
 class Snapshots(Callback):
-    """Keep copies of the module's state at epochs that are spaced geometrically.
+    """Keep checkpoints of the module at epochs that are spaced geometrically.
 
-    Early epochs tell wrong labels from right ones best, before the net has memorised them. Give it
-    to a net of your own (``callbacks=[Snapshots(6)]``) to score the fitted net, frozen, with
-    :class:`~skinfluence.ensembles.Checkpoints`. Where a training goes on (``partial_fit``, a warm
-    start), its own epochs are counted, and only they are kept.
+    Early epochs tell wrong labels from right ones best, since the net has not memorized them yet.
+    Pass the callback to your own net (``callbacks=[Snapshots(6)]``) to score the fitted, frozen net
+    with :class:`~skinfluence.ensembles.Checkpoints`. If a training continues an earlier one
+    (``partial_fit`` or a warm start), only its own epochs are counted and kept.
 
     Parameters
     ----------
     number : int, default=6
-        How many to keep at most; the last epoch is always one of them.
+        How many checkpoints to keep at most; the last epoch is always one of them.
     dirname : str or path, default=None
-        Directory for the snapshots, made if need be; a file an epoch, which `torch.load` reads with
-        ``weights_only=True``. None: they stay in memory, or where they would take more than 1 GiB
-        go to a temporary directory that goes away with the last of them.
+        Directory for the checkpoints, one file per epoch; it is created if it does not exist.
+        `torch.load` reads the files with ``weights_only=True``. None: they stay in memory. If they
+        take more than 1 GiB, they go to a temporary directory, which is removed together with the
+        last of them.
 
     Attributes
     ----------
     states_ : list of dict or SavedState
-        Oldest first. The nets of :mod:`skinfluence.text` leave out what is frozen.
+        Oldest first. The nets of :mod:`skinfluence.text` leave out their frozen parameters.
     learning_rates_ : list of float
-        Of the optimizer's first group of parameters, at each snapshot.
+        Learning rate of the optimizer's first parameter group, at each checkpoint.
     """
 
     def __init__(self, number: int = 6, dirname: Any = None) -> None:
@@ -50,7 +51,7 @@ class Snapshots(Callback):
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Choose the epochs."""
-        # From the last to the first, so that a number of one means the last.
+        # from the last to the first, so that number=1 keeps the last
         spaced = np.geomspace(max(net.max_epochs, 1), 1, self.number)
         self.epochs_ = {int(e) for e in np.round(spaced)}
         self._by_epoch: dict[int, tuple[State, float]] = {}
@@ -63,29 +64,29 @@ class Snapshots(Callback):
 
     @property
     def states_(self) -> list[State]:
-        """Copies kept so far, oldest first."""
+        """Checkpoints kept so far, oldest first."""
         return [state for state, _ in getattr(self, "_by_epoch", {}).values()]
 
     @property
     def learning_rates_(self) -> list[float]:
-        """Learning rate at each of them."""
+        """Learning rate at each checkpoint."""
         return [lr for _, lr in self._by_epoch.values()]
 
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Note the learning rate: at the end of the epoch a scheduler may have changed it."""
+        """Note the learning rate; a scheduler may change it before the end of the epoch."""
         self._rate = _rate(net)
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Copy the state if the epoch is one of them."""
+        """Copy the state if the epoch is one to keep."""
         if len(net.history) - self._before in self.epochs_:
             self._keep(net)
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Copy the final state (also where training stopped early)."""
+        """Copy the final state, also if the training stopped early."""
         self._keep(net)
 
     def _keep(self, net: NeuralNet) -> None:
-        epoch, state = len(net.history) - self._before, _state(net)
+        epoch, state = len(net.history) - self._before, state_of(net)
         if self._directory is None:
             size = sum(t.numel() * t.element_size() for t in state.values())
             if size * self.number > _IN_MEMORY:
@@ -99,12 +100,12 @@ class Snapshots(Callback):
         self._by_epoch[epoch] = kept, self._rate
 
     def __getstate__(self) -> dict[str, Any]:
-        # A pickle outlives the directory: the snapshots travel in it.
+        # A pickle outlives the directory, so it holds the checkpoints themselves.
         return {k: v for k, v in vars(self).items() if k not in ("_temporary", "_directory")}
 
 
 class _Temporary:
-    """A directory that is removed when this object goes."""
+    """A temporary directory that is removed together with this object."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="snapshots-"))
@@ -112,7 +113,7 @@ class _Temporary:
 
 
 def snapshots_of(net: NeuralNet) -> Snapshots | None:
-    """Return the fitted callback that a user gave to a net."""
+    """Return the callback that a user gave to a net, or None if it kept no checkpoint."""
     kept = [cb for _, cb in net.callbacks_ if isinstance(cb, Snapshots)]
     return kept[0] if kept and kept[0].states_ else None
 
@@ -121,10 +122,11 @@ def _rate(net: NeuralNet) -> float:
     return float(net.optimizer_.param_groups[0]["lr"])
 
 
-def _state(net: NeuralNet) -> dict[str, torch.Tensor]:
+def state_of(net: NeuralNet) -> dict[str, torch.Tensor]:
+    """Return a copy of a net's state, in the memory of the CPU."""
     module, left_out = module_of(net), set()
-    if getattr(net, "frozen_is_pretrained", False):  # and the same in every clone of the net
+    if getattr(net, "frozen_is_pretrained", False):  # then it is the same in every clone of the net
         left_out = {name for name, p in module.named_parameters() if not p.requires_grad}
     kept = {n: t for n, t in module.state_dict().items() if n not in left_out}
-    # In the machine's own memory: a pickle then opens where there is no such device.
+    # On the CPU, so that a pickle can be loaded without the device of the net.
     return {name: t.detach().to("cpu", copy=True) for name, t in kept.items()}

@@ -1,4 +1,4 @@
-"""Fitting the user's net: a clone of it, under a seed, on every training row, with snapshots."""
+"""Fit a clone of the user's net under a seed, on every training row, and keep checkpoints."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from skinfluence._core.gradients import forward
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import State
 from skinfluence._data.rows import described
-from skinfluence._fitting.checkpoints import Snapshots, _state
+from skinfluence._fitting.checkpoints import Snapshots, state_of
 from skinfluence._fitting.isolation import seeded
 
 
-def _going_on(start: NeuralNet, estimator: NeuralNet) -> NeuralNet:
-    """Return a copy of a fitted net that follows what was set on `estimator` since."""
+def _continue_from(start: NeuralNet, estimator: NeuralNet) -> NeuralNet:
+    """Return a copy of a fitted net, with the parameters that were set on `estimator` since.
+
+    If the module or the criterion is another, return a clone of `estimator` instead.
+    """
     before = start.get_params(deep=False)
     plain = (bool, int, float, str, tuple, type(None))
     changed = {
@@ -33,7 +36,7 @@ def _going_on(start: NeuralNet, estimator: NeuralNet) -> NeuralNet:
     if any(name.startswith(("module", "criterion")) for name in changed):
         return clone(estimator)
     net = copy.deepcopy(start)
-    net.set_params(**changed | {"verbose": 0})  # "Re-initializing optimizer" would be no news
+    net.set_params(**changed | {"verbose": 0})  # without skorch's "Re-initializing optimizer"
     net.verbose = estimator.verbose
     return net
 
@@ -47,73 +50,104 @@ def fit_net(
     snapshots: int | Snapshots = 1,
     start: NeuralNet | None = None,
 ) -> tuple[NeuralNet, list[State]]:
-    """Return a fitted clone of `estimator` and its states, the last of which is the final one.
+    """Fit a clone of `estimator`; return it and its checkpoints, the last of which is final.
 
-    A net with a ``train_split`` watches the reference rows instead (early stopping works), so that
-    it trains on every row it is given: scores of rows that it never saw would mean little.
-    A frozen net is returned as it is. `snapshots` is how many states to keep, or the callback that
-    is to keep them. `start` is a fitted clone to go on from (a copy of it does, with the
-    parameters of `estimator`; where the module or the criterion is another, it starts anew).
+    A net with a ``train_split`` is validated on the reference rows instead, so that it trains on
+    every given row, and early stopping still works.
+
+    Parameters
+    ----------
+    estimator : skorch net, or FrozenEstimator of a fitted one, which is returned as it is
+    X, y : rows and labels, checked
+    reference : (X, y) of the reference rows
+    seed : int
+    snapshots : int or Snapshots, default=1
+        Number of checkpoints, or the callback that keeps them.
+    start : fitted skorch net, default=None
+        Continue from a copy of this net, with the parameters of `estimator`. If the module or the
+        criterion of `estimator` is another, the training starts anew.
     """
     if isinstance(estimator, FrozenEstimator):
-        return estimator.estimator, [_state(estimator.estimator)]
-    net = clone(estimator) if start is None else _going_on(start, estimator)
+        return estimator.estimator, [state_of(estimator.estimator)]
+    net = clone(estimator) if start is None else _continue_from(start, estimator)
     split, callbacks = net.train_split, net.callbacks
-    watches = split is not None or getattr(net, "early_stopping", False)  # of the ready-made nets
+    watches = split is not None or getattr(
+        net, "early_stopping", False
+    )  # the ready-made nets have it
     recorder = snapshots if isinstance(snapshots, Snapshots) else Snapshots(snapshots)
-    # Not set_params, which cannot replace "disable".
+    # not by set_params, which cannot replace "disable"
     net.callbacks = [*_as_list(callbacks), ("influence_snapshots", recorder)]
     default = [name for name, _ in net.get_default_callbacks()] if callbacks == "disable" else []
     for name in default:
         setattr(net, f"callbacks__{name}", None)
     if watches:
         net.set_params(train_split=predefined_split(net.get_dataset(*reference)))
-    if net.initialized_:  # it goes on
+    if net.initialized_:  # the training continues
         net.initialize_callbacks()
     with seeded(seed, net.device):
         try:
             net.fit(X, y)
         except (RuntimeError, IndexError) as error:
-            raise _explained(error, X) from error
-    # The fitted net should not carry the reference rows or the snapshots into every pickle of it.
+            raise _explain(error, X) from error
+    # A pickle of the fitted net should hold neither the reference rows nor the checkpoints.
     net.train_split, net.callbacks = split, callbacks
     net.callbacks_ = [(name, cb) for name, cb in net.callbacks_ if cb is not recorder]
     for name in default:
         delattr(net, f"callbacks__{name}")
-    # A net with a fit of its own, in closed form perhaps, may never have called back.
-    return net, recorder.states_ or [_state(net)]
+    # A net that overrides fit, with a closed form for example, may not run callbacks.
+    return net, recorder.states_ or [state_of(net)]
 
 
 def check_net(estimator: Any) -> None:
-    """Raise unless `estimator` is a skorch net, or a fitted one that is frozen."""
+    """Raise unless `estimator` is a skorch net, or FrozenEstimator of a fitted one."""
     net = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
     if not isinstance(net, NeuralNet):
-        hint = " A model of another kind goes into FilteredEstimator, fitted on curated rows."
-        if isinstance(estimator, torch.nn.Module | type):
-            hint = " Wrap the module: skorch.NeuralNetClassifier(Module, ...)."
-        elif hasattr(estimator, "steps"):
-            hint = " Put the steps in front of this one, in a Pipeline that ends with it."
         raise TypeError(
             "estimator= expected a skorch net (NeuralNetClassifier, NeuralNetBinaryClassifier, "
             "NeuralNetRegressor, ...), or FrozenEstimator of a fitted one, or None for a "
-            f"ready-made net; got {_shown(estimator)}.{hint}"
+            f"ready-made net; got {_shown(estimator)}. {how_to_pass(estimator)}"
         )
     if net is not estimator:
         check_is_fitted(net)
     elif isinstance(net.module, torch.nn.Module) and getattr(net, "initialized_", False):
         warnings.warn(
-            "the net's module is an instance that has been trained already; a clone of the net "
-            "goes on from its weights and leaks what they have seen. Pass the module's class (with "
-            "module__... parameters), or FrozenEstimator(net) to score the net as it is.",
+            "the net's module is an instance that has been trained already. A clone of the net "
+            "continues from its weights, which leaks the rows that it was trained on. Pass the "
+            "module's class (with module__... parameters), or FrozenEstimator(net) to score the "
+            "net as it is.",
             UserWarning,
             stacklevel=4,
         )
 
 
-def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype, int | None]:
-    """Return the dtype of the net's parameters and the number of axes of its outputs, untrained.
+def how_to_pass(estimator: Any) -> str:
+    """Say how an estimator that is not a skorch net can be used."""
+    if isinstance(getattr(estimator, "estimator", None), torch.nn.Module):
+        return (
+            "Wrap the trained module in a net before it is frozen: FrozenEstimator("
+            "skorch.NeuralNetClassifier(module, criterion=torch.nn.CrossEntropyLoss, "
+            "classes=[0, 1, ...]).initialize()), with the classes in the order of the outputs."
+        )
+    if isinstance(estimator, type) and not issubclass(estimator, torch.nn.Module):
+        return "Give an instance, not the class."
+    if isinstance(estimator, torch.nn.Module | type):
+        return (
+            "Wrap the module: skorch.NeuralNetClassifier(Module, "
+            "criterion=torch.nn.CrossEntropyLoss, train_split=None)."
+        )
+    if hasattr(estimator, "steps"):
+        return "Put its first steps in front of this estimator, in a Pipeline that ends with it."
+    return (
+        "For a model of another kind, use FilteredEstimator: it fits the model on the rows that a "
+        "selector keeps."
+    )
 
-    X is a few rows. The width of some nets is known at fit only: they answer None for the axes.
+
+def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype, int | None]:
+    """Return the dtype of the net's parameters and the number of axes of its outputs.
+
+    The net is not trained; X is a few rows. The number of axes is None for a net that learns its
+    width only in `fit`.
     """
     net = estimator.estimator if isinstance(estimator, FrozenEstimator) else clone(estimator)
     with seeded(seed, net.device):
@@ -128,23 +162,24 @@ def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype, int | None]:
             return dtype, None
 
 
-def _explained(error: Exception, X: Any) -> Exception:
+def _explain(error: Exception, X: Any) -> Exception:
+    """Return an error that says what to do, or the same error if its cause is not known."""
     kind = getattr(getattr(X, "dtype", None), "kind", "")
     if kind == "i" and "dtype" in str(error):
         return ValueError(
             f"X is of dtype {X.dtype} and the net's module wants floats ({error}). Integers are "
-            "passed on as they are, since embeddings need them: give X.astype('float32')."
+            "not converted, since embeddings need them: give X.astype('float32')."
         )
     if any(text in str(error) for text in ("shapes cannot be multiplied", "out of bounds")):
         return ValueError(
             f"the net's module does not fit these rows ({error}): X has {described(X)}; the module "
-            "must take rows of that shape and have an output for each class."
+            "must take rows of that shape and have one output per class."
         )
     return error
 
 
 def _shown(estimator: Any) -> str:
-    """Its repr, where that is short."""
+    """Return the repr of an estimator if it is short, else the name of its class."""
     text = repr(estimator)
     return text if len(text) <= 80 else type(estimator).__name__
 

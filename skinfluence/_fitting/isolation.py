@@ -1,4 +1,4 @@
-"""Work under a seed and a number of threads that are put back afterwards."""
+"""Run work under a seed and a number of threads; the caller's own are restored afterwards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from skinfluence.nets import is_small
 
 @contextmanager
 def seeded(seed: int, device: Any = "cpu") -> Iterator[None]:
-    """Run under a seed of torch's own; the caller's random state is put back."""
+    """Run under a seed of torch; the caller's random state is restored afterwards."""
     cuda = [torch.device(device)] if device and torch.device(device).type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
@@ -23,10 +23,10 @@ def seeded(seed: int, device: Any = "cpu") -> Iterator[None]:
 
 @contextmanager
 def threads_for(estimator: Any) -> Iterator[None]:
-    """Run in one thread of torch's where the net is a small ready-made one.
+    """Run in one thread of torch if the net is a small ready-made one.
 
-    With other work on two cores, two threads took a small net's steps 3 to 8 times the CPU time of
-    one, and sometimes far more: threads spin while they wait for each other.
+    On two cores that were busy with other work, training a small net in two threads took 3 to 8
+    times the CPU time of one thread, and sometimes far more: waiting threads spin.
     """
     if not (estimator is None or is_small(estimator)):
         yield
@@ -40,7 +40,7 @@ def threads_for(estimator: Any) -> Iterator[None]:
 
 
 def in_one_thread(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Run an estimator's method in the threads that its net wants; see `threads_for`."""
+    """Decorate a method of an estimator: run it in the threads for its net; see `threads_for`."""
 
     @functools.wraps(method)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A user's rows and labels, checked and written for one net: the first step of every fit."""
+"""The first step of every fit: check rows and labels, and put them into the form of the net."""
 
 from __future__ import annotations
 
@@ -27,18 +27,25 @@ from skinfluence.nets import TabularClassifier, TabularRegressor
 
 
 @dataclass
-class Table:
-    """Rows in the form that `net` takes.
+class TrainingData:
+    """Rows and labels in the form that `net` takes.
 
     Attributes
     ----------
-    net : the user's net, or the ready-made one that y asks for
-    X : rows; floats have the net's dtype
-    given : ndarray (n,), the labels as the user gave them
-    y : ndarray, the labels as the net's criterion takes them
-    labels : Labels, how to write and read them
-    dtype : torch dtype of the net's parameters
-    reference : (X, y) in the same form, or None where the user gave no reference rows
+    net : skorch net or FrozenEstimator
+        The user's net, or the ready-made one for y.
+    X : rows
+        Floats have the net's dtype.
+    given : ndarray of shape (n,)
+        The labels as the user gave them.
+    y : ndarray
+        The labels as the net's criterion takes them.
+    labels : Labels
+        Translates between `given` and `y`.
+    dtype : torch.dtype
+        Of the net's parameters.
+    reference : (X, y) in the same form, or None
+        None if the user gave no reference rows.
     seed : int
     """
 
@@ -53,27 +60,23 @@ class Table:
 
     @property
     def stratify(self) -> bool:
-        """Whether splits keep the shares of the classes."""
+        """Whether splits keep the proportions of the classes."""
         return self.labels.is_classification
 
     def split(self, held: np.ndarray) -> tuple[Any, np.ndarray, tuple[Any, np.ndarray]]:
-        """Return training rows, their labels, and the held rows as the reference."""
+        """Return training rows, their labels, and the held-out rows as the reference."""
         rest = np.setdiff1d(np.arange(len(self.y)), held)
         reference = take(self.X, held), self.y[held]
         return take(self.X, rest), self.y[rest], reference
 
 
-def read_table(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -> Table:
-    """Check what was given to the `fit` of one of our estimators; raise where it cannot serve."""
+def read_training_data(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -> TrainingData:
+    """Check what was given to the `fit` of an estimator of this library, and translate it."""
     if estimator.estimator is not None:
         check_net(estimator.estimator)
     X = check_rows(estimator, X, reset=True)
-    n = n_rows(X)
-    given = check_labels(own_labels(X, y), n)
-    net = estimator.estimator
-    if net is None:
-        regression = default_task(given) == "regression"
-        net = TabularRegressor() if regression else TabularClassifier()
+    given = check_labels(own_labels(X, y), n_rows(X))
+    net = _net_for(given) if estimator.estimator is None else estimator.estimator
     reads_text = getattr(getattr(net, "estimator", net), "reads_text", False)
     check_reader(X, reads_text)
     seed = draw_seed(estimator.random_state)
@@ -86,21 +89,31 @@ def read_table(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -> Table:
     labels = Labels(net, given, dtype=dtype, output_ndim=output_ndim)
     reference = check_reference(X_val, y_val)
     if reference is not None:
-        X_ref = check_rows(estimator, reference[0], reset=False, name="X_val")
-        check_reader(X_ref, reads_text)
-        y_ref = check_labels(own_labels(X_ref, reference[1]), n_rows(X_ref), "y_val")
-        check_reference_size(y_ref, labels.classes_)
-        y_ref = labels.encode(y_ref, "y_val")
-        reference = with_labels(X_ref, y_ref, dtype), y_ref
+        reference = _read_reference(estimator, reference, labels, dtype)
     encoded = labels.encode(given)
     X = with_labels(X, encoded, dtype)
-    return Table(net, X, given, encoded, labels, dtype, reference, seed)
+    return TrainingData(net, X, given, encoded, labels, dtype, reference, seed)
+
+
+def _net_for(y: np.ndarray) -> Any:
+    return TabularRegressor() if default_task(y) == "regression" else TabularClassifier()
+
+
+def _read_reference(
+    estimator: Any, reference: tuple[Any, Any], labels: Labels, dtype: torch.dtype
+) -> tuple[Any, np.ndarray]:
+    X = check_rows(estimator, reference[0], reset=False, name="X_val")
+    check_reader(X, labels.reads_text)
+    y = check_labels(own_labels(X, reference[1]), n_rows(X), "y_val")
+    check_reference_size(y, labels.classes_)
+    y = labels.encode(y, "y_val")
+    return with_labels(X, y, dtype), y
 
 
 def read_rows(
     estimator: Any, X: Any, y: Any, labels: Labels, dtype: torch.dtype
 ) -> tuple[Any, np.ndarray | None]:
-    """Check rows to be scored; y None stays None (unless a Dataset carries the labels)."""
+    """Check rows to score. If y is None, it stays None unless a Dataset holds the labels."""
     X = check_rows(estimator, X, reset=False)
     check_reader(X, labels.reads_text)
     y = own_labels(X, y)
@@ -111,7 +124,7 @@ def read_rows(
 
 
 def read_unlabelled(estimator: Any, X: Any, labels: Labels, dtype: torch.dtype) -> Any:
-    """Check rows of a classifier whose labels are not asked for, nor read from a Dataset."""
+    """Check rows of a classifier whose labels are not needed, nor read from a Dataset."""
     X = check_rows(estimator, X, reset=False)
     check_reader(X, labels.reads_text)
     anything = labels.encode(labels.decode(np.zeros(n_rows(X), int)))

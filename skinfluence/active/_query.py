@@ -12,7 +12,7 @@ from skorch import NeuralNet
 from skinfluence._data.params import pass_seed
 from skinfluence._data.rows import take
 from skinfluence._fitting.isolation import in_one_thread, seeded
-from skinfluence._fitting.training_data import read_table
+from skinfluence._fitting.training_data import read_training_data
 from skinfluence._scorer import InfluenceScorer
 from skinfluence.active._ldm import least_disagree_metric
 from skinfluence.active._pool import PoolQuery
@@ -245,7 +245,7 @@ class LDMQuery(PoolQuery):
     ) -> tuple[NeuralNet, np.ndarray]:
         given = TabularClassifier() if self.estimator is None else self.estimator
         asked = clone(self).set_params(estimator=given, random_state=seed)
-        table = read_table(asked, take(rows, labeled), y, None, None)
+        table = read_training_data(asked, take(rows, labeled), y, None, None)
         if isinstance(table.net, FrozenEstimator):
             net = table.net.estimator
         else:

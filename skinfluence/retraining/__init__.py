@@ -1,8 +1,8 @@
-"""The truth about training rows: the estimator is fitted again without them.
+"""The true effect of training rows: the estimator is fitted again without them.
 
-Any scikit-learn estimator will do, a skorch net, a Pipeline or a model without gradients. All fits
-of a call share their seeds, so that what differs between two of them is the rows. Signs are those
-of the scores: the change of a loss when a row is left out is positive for a row that helps.
+Any scikit-learn estimator can be used: a skorch net, a Pipeline, a model without gradients. All
+fits of a call use the same seeds, so that two fits differ only in their rows. Signs are those of
+the scores: when a row that helps is left out, the loss rises, and the change is positive.
 """
 
 from skinfluence.retraining._brittleness import brittleness

@@ -1,4 +1,4 @@
-"""How few rows hold up a prediction: the most helpful ones are dropped until it goes wrong."""
+"""How few rows a prediction depends on: the most helpful rows are dropped until it is wrong."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
+from skinfluence._data.params import check_int
 from skinfluence._data.rows import rows_of
 from skinfluence.retraining._refit import (
     check_reference,
     check_training,
     draw_seeds,
-    fit_and_ask,
+    fit_and_evaluate,
     labels_of,
     run_all,
 )
@@ -34,18 +35,18 @@ def brittleness(
     random_state: Any = None,
     verbose: int = 0,
 ) -> np.ndarray:
-    """Count the most helpful rows whose removal turns each reference row's prediction [1]_.
+    """Count the most helpful rows whose removal makes each prediction wrong [1]_.
 
-    For each reference row the rows that help it most, by its own column of the scores, are dropped
-    and the estimator is fitted again: without the first 1, 2, 4, 8, ... of them and without
-    `max_removed`, until the row is no longer predicted as its label. Between the first number that
-    does it and the last one that did not, bisection goes on. Predictions need not turn once and
-    for all as rows go, so smaller numbers that were not tried may do it as well. What holds of the
-    number k that is returned: without the first k rows the prediction is wrong, and (with `refine`)
-    without the first k - 1 it is right.
+    For each reference row, let the training rows be ordered by how much they help it, by its own
+    column of the scores. The estimator is fitted without the first 1, 2, 4, 8, ... rows, up to
+    `max_removed`, until its prediction for the reference row is wrong. Bisection then searches
+    between this number and the last one with a right prediction. The result k has two properties:
+    without the first k rows the prediction is wrong, and (with `refine`) without the first k - 1
+    rows it is right. A smaller number that was not tried may also give a wrong prediction, since
+    the prediction may change more than once as rows are dropped.
 
-    The better the scores, the smaller the numbers. Scores drawn by lot say how many rows it takes
-    when nothing is known, ``scores=rng.normal(size=(n, m))``.
+    Better scores give smaller numbers. For a baseline, use random scores,
+    ``scores=rng.normal(size=(n, m))``.
 
     Parameters
     ----------
@@ -53,29 +54,30 @@ def brittleness(
         See `retrain`, and there for `X`, `y`, `n_jobs` and `verbose`.
     X, y : array-like of n rows
     scores : array-like of shape (n, m)
-        How much each row helps each reference row.
+        How much each training row helps each reference row.
     X_val, y_val : array-like of m rows
-        Reference rows. With the predictions of the estimator for `y_val`, what is counted are the
-        rows that change a prediction, right or wrong.
+        Reference rows. To count the rows that change a prediction, right or wrong, give the
+        predictions of the estimator as `y_val`.
     max_removed : int, default=None
-        The most rows to drop; None is half of them.
+        The largest number of rows to drop; None is half of them.
     refine : bool, default=True
-        False returns the first of the powers of two (or `max_removed`) that turned the prediction.
+        False skips the bisection: the result is the first power of two (or `max_removed`) with a
+        wrong prediction.
     n_seeds : int, default=1
-        Fits of each subset; a prediction is right where at least half of them are.
+        Number of fits of each subset; a prediction counts as right if at least half of them are.
     random_state : int, RandomState instance or None, default=None
         Seeds the fits, as in `retrain`.
 
     Returns
     -------
     n_rows : ndarray of shape (m,), float64
-        0 where the estimator fitted to all rows is wrong already; ``np.inf`` where no tried number
-        up to `max_removed` did it.
+        0 if the prediction of the estimator fitted to all rows is wrong; ``np.inf`` if no tried
+        number up to `max_removed` makes it wrong.
 
     Notes
     -----
-    A subset without any row of the label cannot predict it, and one that has rows of this label
-    only cannot but predict it: such subsets are not fitted.
+    Some subsets need no fit: without any row of the label the prediction is wrong, and with rows
+    of this label only it is right.
 
     References
     ----------
@@ -95,31 +97,30 @@ def brittleness(
     n, m = check_training(estimator, X, y), check_reference(X_val, y_val)
     if not is_classifier(estimator):
         raise TypeError(
-            f"estimator={estimator!r} is no classifier, and has no predictions that turn; look at "
-            "leave_some_out."
+            f"estimator={estimator!r} is not a classifier, so its predictions are not right or "
+            "wrong; use leave_some_out."
         )
     scores = _check_scores(scores, n, m)
     max_removed = n // 2 if max_removed is None else max_removed
-    if not isinstance(max_removed, int | np.integer) or not 1 <= max_removed < n:
-        raise ValueError(f"max_removed={max_removed!r}: expected an integer from 1 to {n - 1}.")
+    most = check_int("max_removed", max_removed, 1, n - 1, hint=f", fewer than the {n} rows")
     given, labels = labels_of(y), labels_of(y_val)
     seeds = draw_seeds(random_state, n_seeds)
     whole = [
-        fit_and_ask(estimator, X, y, np.arange(n), seed, lambda f: labels_of(f.predict(X_val)))
+        fit_and_evaluate(estimator, X, y, np.arange(n), seed, lambda f: labels_of(f.predict(X_val)))
         for seed in seeds
     ]
     right = (np.array(whole) == labels).mean(0) >= 0.5
     jobs = (
         (estimator, X, y, given, np.argsort(-scores[:, j], kind="stable"))
-        + (rows_of(X_val, np.array([j])), labels[j], seeds, max_removed, refine)
+        + (rows_of(X_val, np.array([j])), labels[j], seeds, most, refine)
         for j in np.flatnonzero(right)
     )
     counts = np.zeros(m)
-    counts[right] = run_all(_turning_number, jobs, right.sum(), n_jobs=n_jobs, verbose=verbose)
+    counts[right] = run_all(_count_until_wrong, jobs, right.sum(), n_jobs=n_jobs, verbose=verbose)
     return counts
 
 
-def _turning_number(
+def _count_until_wrong(
     estimator: Any,
     X: Any,
     y: Any,
@@ -131,7 +132,7 @@ def _turning_number(
     max_removed: int,
     refine: bool,
 ) -> float:
-    """How many of the first rows of `order` have to go before `row` is not predicted as `label`."""
+    """Count the first rows of `order` without which the label of `row` is not predicted."""
 
     def is_wrong(number: int) -> bool:
         index = np.sort(order[number:])
@@ -139,16 +140,21 @@ def _turning_number(
         if (left == label).all() or not (left == label).any():
             return not (left == label).all()
         right = [
-            fit_and_ask(estimator, X, y, index, s, lambda f: labels_of(f.predict(row))[0] == label)
+            fit_and_evaluate(
+                estimator, X, y, index, s, lambda f: labels_of(f.predict(row))[0] == label
+            )
             for s in seeds
         ]
         return np.mean(right) < 0.5
 
-    return _first(is_wrong, max_removed, refine)
+    return _find_wrong(is_wrong, max_removed, refine)
 
 
-def _first(is_wrong: Callable[[int], bool], most: int, refine: bool) -> float:
-    """A number that `is_wrong`; with `refine`, one whose predecessor is not. 0 is known not to."""
+def _find_wrong(is_wrong: Callable[[int], bool], most: int, refine: bool) -> float:
+    """Find a number that `is_wrong`; with `refine`, one whose predecessor is not.
+
+    0 is known not to be wrong.
+    """
     fine = 0
     for number in _doubling(most):
         if is_wrong(number):
@@ -177,9 +183,11 @@ def _check_scores(scores: Any, n: int, m: int) -> np.ndarray:
     scores = np.asarray(scores, dtype=np.float64)
     if scores.shape != (n, m):
         raise ValueError(
-            f"scores has shape {scores.shape}; expected ({n}, {m}), a column for each of the {m} "
+            f"scores has shape {scores.shape}; expected ({n}, {m}), one column for each of the {m} "
             "reference rows."
         )
     if np.isnan(scores).any():
-        raise ValueError(f"scores holds {np.isnan(scores).sum()} NaN; every pair needs a number.")
+        raise ValueError(
+            f"scores holds {np.isnan(scores).sum()} NaN; give a number for every pair of rows."
+        )
     return scores

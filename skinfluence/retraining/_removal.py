@@ -1,4 +1,4 @@
-"""The score of an estimator as rows are dropped in the order of their scores."""
+"""Removal curves: the score of an estimator as rows are dropped in the order of their scores."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ import numpy as np
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state, column_or_1d
 
+from skinfluence._data.params import check_int
 from skinfluence.retraining._refit import check_reference, check_training
 from skinfluence.retraining._retrain import retrain
 
 
 @dataclass(frozen=True, eq=False)
 class RemovalCurve:
-    """What `removal_curve` found.
+    """Result of `removal_curve`.
 
     Attributes
     ----------
     fractions : ndarray of shape (n_fractions,)
         Share of the rows that was dropped.
     n_removed : ndarray of shape (n_fractions,), int
-        Their number.
+        Number of rows that were dropped.
     lowest : ndarray of shape (n_fractions,)
-        Score without the rows that score lowest, mean over the seeds.
+        Score without the lowest-scored rows, mean over the seeds.
     highest : ndarray of shape (n_fractions,) or None
-        Score without the rows that score highest.
+        Score without the highest-scored rows.
     random : ndarray of shape (n_fractions, n_random)
-        Score without rows drawn by lot, a column a draw.
+        Score without random rows, one column per draw.
     score_name : str
-        What was measured.
+        Name of the score that was measured.
     """
 
     fractions: np.ndarray
@@ -43,12 +44,12 @@ class RemovalCurve:
 
     @property
     def random_mean(self) -> np.ndarray:
-        """Mean over the draws, (n_fractions,); NaN without draws."""
+        """Mean over the draws, (n_fractions,); NaN if there are none."""
         return self.random.mean(1) if self.random.shape[1] else np.full(len(self.random), np.nan)
 
     @property
     def random_std(self) -> np.ndarray:
-        """Standard deviation over the draws, (n_fractions,); NaN of fewer than two."""
+        """Standard deviation over the draws, (n_fractions,); NaN for fewer than two."""
         several = self.random.shape[1] > 1
         return self.random.std(1, ddof=1) if several else np.full(len(self.random), np.nan)
 
@@ -70,28 +71,28 @@ def removal_curve(
     random_state: Any = None,
     verbose: int = 0,
 ) -> RemovalCurve:
-    """Drop rows in the order of their scores, fit again, and measure; beside it, rows by lot.
+    """Drop rows in the order of their scores, fit again, and measure; compare with random rows.
 
-    Scores that are right about the rows raise the curve of the lowest and sink that of the highest;
-    rows drawn by lot say what losing as many rows costs anyway. Where all arms fall together, the
-    scores know nothing that counts.
+    If the scores are right, dropping the lowest-scored rows raises the curve and dropping the
+    highest-scored ones lowers it. Random rows show the cost of losing as many rows. If all curves
+    fall together, the scores carry no information about the model's performance.
 
     Parameters
     ----------
     estimator, X, y, n_seeds, n_jobs, verbose : see `retrain`
     scores : array-like of shape (n,)
-        Higher = more helpful. Rows of equal score go in an order drawn by lot.
+        Higher is more helpful. Rows of equal score are dropped in random order.
     X_val, y_val : like X and y
-        Rows to measure on. Use others than those that the scores were made with: to those the
-        order is fitted.
+        Rows to measure on. Use other rows than those that the scores were computed with, since the
+        order is fitted to those.
     fractions : array-like of shape (n_fractions,), default=(0, 0.05, 0.1, 0.2, 0.3, 0.4)
         Shares of the rows to drop, from 0 to less than 1.
     highest : bool, default=True
-        Drop the highest-scored rows too, on a curve of their own.
+        Compute the curve for the highest-scored rows, too.
     n_random : int, default=5
-        Orders drawn by lot. A larger share drops the rows of a smaller one and more.
+        Number of random orders. Within an order, a larger share includes the rows of a smaller one.
     score : str, callable or None, default=None
-        As ``scoring`` in scikit-learn, larger is better; None is the estimator's own ``score``.
+        Like ``scoring`` in scikit-learn: larger is better. None is the estimator's ``score``.
     random_state : int, RandomState instance or None, default=None
         Seeds the fits and the orders.
 
@@ -118,16 +119,12 @@ def removal_curve(
     check_reference(X_val, y_val)
     scores = _check_scores(scores, n)
     n_removed = _check_fractions(fractions, n)
-    if not isinstance(n_random, int | np.integer) or n_random < 0:
-        raise ValueError(f"n_random={n_random!r}: expected an integer, 0 or more.")
+    check_int("n_random", n_random, 0)
     rng = check_random_state(random_state)
-    lot = rng.permutation(n)  # tables often stand sorted by class: ties must not
-    orders = [np.lexsort((lot, scores))]
-    orders += [np.lexsort((lot, -scores))] if highest else []
-    orders += [rng.permutation(n) for _ in range(n_random)]
+    orders = _draw_orders(scores, highest, n_random, rng)
     ranks = np.argsort(orders, axis=1)  # of each row in each order
     kept = (ranks[None] >= n_removed[:, None, None]).reshape(-1, n)
-    kept, at = np.unique(kept, axis=0, return_inverse=True)  # dropping none is one fit for all arms
+    kept, at = np.unique(kept, axis=0, return_inverse=True)  # all orders share the fit to all rows
     values = retrain(
         estimator,
         X,
@@ -152,6 +149,16 @@ def removal_curve(
     )
 
 
+def _draw_orders(
+    scores: np.ndarray, highest: bool, n_random: int, rng: np.random.RandomState
+) -> list[np.ndarray]:
+    """Return orders to drop the rows in: lowest first, highest first, and random ones."""
+    ties = rng.permutation(len(scores))  # tables are often sorted by class: order ties at random
+    orders = [np.lexsort((ties, scores))]
+    orders += [np.lexsort((ties, -scores))] if highest else []
+    return orders + [rng.permutation(len(scores)) for _ in range(n_random)]
+
+
 def _scored(scorer: Any, fitted: Any, X_val: Any, y_val: Any) -> float:
     return scorer(fitted, X_val, y_val)
 
@@ -159,9 +166,9 @@ def _scored(scorer: Any, fitted: Any, X_val: Any, y_val: Any) -> float:
 def _check_scores(scores: Any, n: int) -> np.ndarray:
     scores = column_or_1d(scores, dtype=np.float64)
     if len(scores) != n:
-        raise ValueError(f"scores has {len(scores)} entries and X has {n} rows; give each row one.")
+        raise ValueError(f"scores has {len(scores)} entries, X has {n} rows; give one per row.")
     if np.isnan(scores).any():
-        raise ValueError(f"scores holds {np.isnan(scores).sum()} NaN; every row needs a number.")
+        raise ValueError(f"scores holds {np.isnan(scores).sum()} NaN; give a number for every row.")
     return scores
 
 
@@ -171,5 +178,5 @@ def _check_fractions(fractions: Any, n: int) -> np.ndarray:
         raise ValueError(f"fractions={fractions!r}: expected shares of the rows, each in [0, 1).")
     n_removed = np.round(shares * n).astype(int)
     if n_removed.max() >= n:
-        raise ValueError(f"fractions={fractions!r} leave none of the {n} rows to fit.")
+        raise ValueError(f"fractions={fractions!r} leaves none of the {n} rows to fit.")
     return n_removed

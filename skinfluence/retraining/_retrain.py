@@ -1,4 +1,4 @@
-"""Outcomes of estimators that were fitted to parts of the training rows."""
+"""Outcomes on reference rows of an estimator that is fitted to parts of the training rows."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 
+from skinfluence._data.params import check_int
 from skinfluence.retraining._refit import (
     check_reference,
     check_training,
     draw_seeds,
-    fit_and_ask,
+    fit_and_evaluate,
     labels_of,
     run_all,
 )
@@ -28,7 +29,7 @@ def draw_subsets(
     stratify: Any = None,
     random_state: Any = None,
 ) -> np.ndarray:
-    """Random subsets of the rows, all of one size, as masks of the rows that are kept.
+    """Draw random subsets of the rows, all of the same size, as masks of the kept rows.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ def draw_subsets(
     fraction : float, default=0.5
         Share of the rows that each subset keeps, between 0 and 1.
     stratify : array-like of shape (n,), default=None
-        Labels; each subset keeps the share of each class, and at least one row of it.
+        Labels. Each subset keeps this share of each class, and at least one row of it.
     random_state : int, RandomState instance or None, default=None
         Seeds the draws.
 
@@ -53,16 +54,17 @@ def draw_subsets(
     >>> draw_subsets(6, 2, random_state=0).sum(axis=1)
     array([3, 3])
     """
-    for name, value in (("n", n), ("n_subsets", n_subsets)):
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name}={value!r}: expected an integer, 1 or more.")
+    check_int("n", n, 1)
+    check_int("n_subsets", n_subsets, 1)
     if not 0 < fraction < 1:
         raise ValueError(f"fraction={fraction!r}: expected a number between 0 and 1.")
     groups = [np.arange(n)]
     if stratify is not None:
         codes = np.unique(labels_of(stratify), return_inverse=True)[1]
         if codes.shape != (n,):
-            raise ValueError(f"stratify has shape {codes.shape}; expected ({n},), a label a row.")
+            raise ValueError(
+                f"stratify has shape {codes.shape}; expected ({n},), one label per row."
+            )
         groups = [np.flatnonzero(codes == c) for c in range(codes.max() + 1)]
     rng, kept = check_random_state(random_state), np.zeros((n_subsets, n), dtype=bool)
     for mask in kept:
@@ -86,41 +88,41 @@ def retrain(
     random_state: Any = None,
     verbose: int = 0,
 ) -> np.ndarray:
-    """Fit the estimator to each subset of the rows, and note what becomes of the reference rows.
+    """Fit the estimator to each subset of the rows; return its outcome on the reference rows.
 
     Parameters
     ----------
     estimator : scikit-learn estimator
-        Clones of it are fitted: a net, a Pipeline, any classifier or regressor. Each
+        A net, a Pipeline, or any classifier or regressor; clones of it are fitted. Each
         ``random_state`` in it is replaced by a seed.
     X, y : array-like, DataFrame, Tensor, list or dict of arrays, of n rows
         Training rows and their labels.
     kept : array-like of bool of shape (n_subsets, n)
-        The rows to fit each time; see `draw_subsets`.
+        The rows of each fit; see `draw_subsets`.
     X_val, y_val : like X and y, of m rows
         Reference rows and their labels.
     outcome : callable, default=None
-        ``outcome(fitted, X_val, y_val)`` returns a number for each reference row, (m,), or one for
-        all of them. None: `row_losses`.
+        ``outcome(fitted, X_val, y_val)`` returns one number per reference row, (m,), or a single
+        number. None is `row_losses`.
     n_seeds : int, default=1
-        Fits of each subset, under seeds of their own; outcomes are means over them. The seeds are
-        the same for every subset.
+        Number of fits of each subset, each under another seed; outcomes are means over them. Every
+        subset uses the same seeds.
     n_jobs : int, default=None
-        Fits at a time, as joblib takes it; the numbers do not depend on it. Use processes: threads
-        share the state of random numbers.
+        Number of parallel fits, as in joblib; results do not depend on it. Use processes, since
+        threads share the state of random numbers.
     random_state : int, RandomState instance or None, default=None
         Seeds the fits: the ``random_state`` of estimators, torch, and NumPy's global state. The
-        caller's own states are put back.
+        caller's states are restored afterwards.
     verbose : int, default=0
         1 shows a progress bar.
 
     Returns
     -------
-    outcomes : ndarray of shape (n_subsets, m), or (n_subsets, 1) of an outcome that is one number
+    outcomes : ndarray of shape (n_subsets, m), or (n_subsets, 1) if an outcome is a single number
 
     Notes
     -----
-    Each fit has one thread of torch's; more cores are used by `n_jobs`.
+    Each fit uses one thread of torch; use `n_jobs` for more cores.
 
     Examples
     --------
@@ -138,10 +140,12 @@ def retrain(
         if is_classifier(estimator):
             _check_classes(kept, labels_of(y))
         outcome = row_losses
-    ask = partial(_answer, outcome, X_val, y_val, m)
+    evaluate = partial(_evaluate, outcome, X_val, y_val, m)
     seeds = draw_seeds(random_state, n_seeds)
-    jobs = ((estimator, X, y, np.flatnonzero(mask), seed, ask) for mask in kept for seed in seeds)
-    found = run_all(fit_and_ask, jobs, len(kept) * n_seeds, n_jobs=n_jobs, verbose=verbose)
+    jobs = (
+        (estimator, X, y, np.flatnonzero(mask), seed, evaluate) for mask in kept for seed in seeds
+    )
+    found = run_all(fit_and_evaluate, jobs, len(kept) * n_seeds, n_jobs=n_jobs, verbose=verbose)
     return np.reshape(found, (len(kept), n_seeds, -1)).mean(1)
 
 
@@ -159,25 +163,26 @@ def leave_one_out(
     random_state: Any = None,
     verbose: int = 0,
 ) -> np.ndarray:
-    """Change of the outcome when one row is left out: positive for a row that helps.
+    """Change of the outcome when one row is left out; it is positive for a row that helps.
 
     Parameters
     ----------
     estimator, X, y, X_val, y_val : see `retrain`
     rows : array-like of int of shape (n_left_out,), default=None
-        The rows to leave out, one at a time; None is all of them.
+        Positions of the rows to leave out, one at a time; None is all rows.
     outcome, n_seeds, n_jobs, random_state, verbose : see `retrain`
-        An outcome should be larger the worse, as a loss is, for the sign to be that of the scores.
+        For the signs to be those of the scores, an outcome should be larger for worse predictions,
+        like a loss.
 
     Returns
     -------
     changes : ndarray of shape (n_left_out, m)
-        Outcome without the row, minus the outcome with all rows.
+        Outcome without the row minus the outcome with all rows.
 
     Notes
     -----
-    A net's outcome changes with the seed too, often by more than a single row changes it: compare
-    with `n_seeds` larger, or leave out groups of rows (`leave_some_out`).
+    The outcome of a net also changes with the seed, often by more than with a single row. Use a
+    larger `n_seeds`, or leave out groups of rows (`leave_some_out`).
 
     Examples
     --------
@@ -218,20 +223,21 @@ def leave_some_out(
     random_state: Any = None,
     verbose: int = 0,
 ) -> np.ndarray:
-    """Change of the outcome when a group of rows is left out: positive for rows that help.
+    """Change of the outcome when a group of rows is left out; positive for rows that help.
 
     Parameters
     ----------
     estimator, X, y, X_val, y_val : see `retrain`
     groups : sequence of array-like of int
-        The rows to leave out together, a group at a time.
+        Positions of the rows to leave out together, one group after another.
     outcome, n_seeds, n_jobs, random_state, verbose : see `retrain`
-        An outcome should be larger the worse, as a loss is, for the sign to be that of the scores.
+        For the signs to be those of the scores, an outcome should be larger for worse predictions,
+        like a loss.
 
     Returns
     -------
     changes : ndarray of shape (n_groups, m)
-        Outcome without the group, minus the outcome with all rows.
+        Outcome without the group minus the outcome with all rows.
 
     Examples
     --------
@@ -263,14 +269,15 @@ def leave_some_out(
 
 
 def row_losses(fitted: Any, X: Any, y: Any) -> np.ndarray:
-    """Loss of each row: log loss by ``predict_proba`` of a classifier, else squared error.
+    """Loss of each row: log loss for a classifier, squared error for a regressor.
 
     Parameters
     ----------
     fitted : fitted classifier or regressor
     X : array-like of m rows
     y : array-like of shape (m,) or (m, n_outputs)
-        Labels that the classifier knows, or numbers; squared errors are means over the outputs.
+        Class labels that the classifier was fitted to, or numbers. Squared errors are means over
+        the outputs.
 
     Returns
     -------
@@ -294,7 +301,7 @@ def row_losses(fitted: Any, X: Any, y: Any) -> np.ndarray:
     if not hasattr(fitted, "predict_proba"):
         raise TypeError(
             f"{type(fitted).__name__} has no predict_proba, and so no log loss; give outcome=, a "
-            "callable (fitted, X_val, y_val) that returns a loss for each row."
+            "callable (fitted, X_val, y_val) that returns one loss per row."
         )
     classes, proba = np.asarray(fitted.classes_), np.asarray(fitted.predict_proba(X))
     unknown = ~np.isin(y, classes)
@@ -307,12 +314,12 @@ def row_losses(fitted: Any, X: Any, y: Any) -> np.ndarray:
     return -np.log(np.clip(own, np.finfo(proba.dtype).eps, 1), dtype=np.float64)
 
 
-def _answer(outcome: Any, X_val: Any, y_val: Any, m: int, fitted: Any) -> np.ndarray:
+def _evaluate(outcome: Any, X_val: Any, y_val: Any, m: int, fitted: Any) -> np.ndarray:
     values = np.asarray(outcome(fitted, X_val, y_val), dtype=np.float64)
     if values.shape not in ((), (m,)):
         raise ValueError(
-            f"outcome returned shape {values.shape}; expected ({m},), a number for each reference "
-            "row, or one number."
+            f"outcome returned shape {values.shape}; expected ({m},), one number per reference "
+            "row, or a single number."
         )
     return values
 
@@ -321,17 +328,19 @@ def _check_kept(kept: Any, n: int) -> np.ndarray:
     kept = np.asarray(kept)
     if kept.ndim != 2 or kept.shape[1] != n or not len(kept):
         raise ValueError(
-            f"kept has shape {kept.shape}; expected (n_subsets, {n}), a mask of the {n} rows for "
-            "each subset, as draw_subsets returns them."
+            f"kept has shape {kept.shape}; expected (n_subsets, {n}), one mask of the {n} rows "
+            "per subset, as returned by draw_subsets."
         )
     if not np.isin(kept, (0, 1)).all():
         raise ValueError(
-            f"kept must hold True and False only; it holds {np.unique(kept)[:5].tolist()!r}. Give "
+            f"kept holds {np.unique(kept)[:5].tolist()!r}; expected True and False only. Give "
             "masks of the rows, not their positions."
         )
     kept = kept.astype(bool)
     if not kept.any(1).all():
-        raise ValueError(f"subset {np.argmin(kept.any(1))} of kept keeps no row; each must fit.")
+        raise ValueError(
+            f"subset {np.argmin(kept.any(1))} of kept keeps no row; each subset needs one or more."
+        )
     return kept
 
 
@@ -344,7 +353,7 @@ def _check_classes(kept: np.ndarray, y: np.ndarray) -> None:
         if lost.any():
             raise ValueError(
                 f"subset {k} of kept has no row of class {classes[lost][0].item()!r}, and log loss "
-                "needs every class; use draw_subsets(..., stratify=y), leave fewer rows out, or "
+                "needs every class; use draw_subsets(..., stratify=y), leave out fewer rows, or "
                 "give outcome=."
             )
 
@@ -352,7 +361,7 @@ def _check_classes(kept: np.ndarray, y: np.ndarray) -> None:
 def _check_group(group: Any, n: int, k: int) -> np.ndarray:
     group = np.asarray(group)
     if group.ndim != 1 or not len(group) or group.dtype.kind not in "iu":
-        raise ValueError(f"group {k} is {group!r}; expected positions of one row or more.")
+        raise ValueError(f"group {k} is {group!r}; expected the positions of one row or more.")
     if group.min() < -n or group.max() >= n:
         raise ValueError(f"group {k} names rows {group.min()} to {group.max()}; X has {n} rows.")
     return group

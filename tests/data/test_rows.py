@@ -1,0 +1,129 @@
+"""Rows that cannot be used are refused; the message says what was given and what to do."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import torch
+from small import as_dict, blobs, dict_net, scorer
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from skinfluence._data.labels import check_labels
+
+X, Y = blobs()
+
+
+def with_value(value, X=X):
+    X = X.copy()
+    X[3, 1] = value
+    return X
+
+
+BAD_ROWS = {
+    "NaN": (with_value(np.nan), Y, "Input X contains NaN"),
+    "infinity": (with_value(np.inf), Y, "Input X contains infinity"),
+    "NaN in a tensor": (torch.as_tensor(with_value(np.nan)), Y, "X contains NaN"),
+    "NaN in a dict": (as_dict(with_value(np.nan)), Y, r"X\['rest'\] contains NaN"),
+    "beyond float32": (with_value(1e300), Y, "beyond the range of float32.*StandardScaler"),
+    "no rows": (X[:0], Y[:0], "0 sample"),
+    "no rows in a dict": (as_dict(X[:0]), Y[:0], "0 sample"),
+    "empty dict": ({}, Y, "X is a dict without entries"),
+    "unequal dict": (
+        as_dict(X) | {"first": X[:80, 0]},
+        Y,
+        r"dict whose entries differ in their rows: \{'first': 80, 'rest': 90\}",
+    ),
+    "one axis": (X[:, 0], Y, "Expected 2D array"),
+    "one axis in a tensor": (torch.as_tensor(X[:, 0]), Y, r"Expected 2D array, got X of shape"),
+    "no array": (None, Y, "Expected 2D array"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_ROWS)
+def test_bad_rows_are_refused(make, kind):
+    rows, labels, message = BAD_ROWS[kind]
+    with pytest.raises(ValueError, match=message):
+        make().fit(rows, labels)
+
+
+@pytest.mark.parametrize("form", ["csr", "coo", "dok"])
+def test_sparse_rows_are_refused(make, form):
+    with pytest.raises(TypeError, match=r"Sparse data was passed.*dense data is required"):
+        make().fit(sp.csr_matrix(X).asformat(form), Y)
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(zip(X, Y, strict=True))
+
+
+def test_a_dataset_without_order_is_refused(make):
+    with pytest.raises(TypeError, match="Stream, which has no length and no order to index"):
+        make().fit(Stream(), Y)
+
+
+@pytest.mark.parametrize("where", ["X", "X_val"])
+def test_a_data_loader_is_refused_with_the_way_to_its_rows(make, where):
+    loader = DataLoader(TensorDataset(torch.as_tensor(X), torch.as_tensor(Y)), batch_size=8)
+    rows, known = (loader, {}) if where == "X" else (X, {"X_val": loader})
+    labels = None if where == "X" else Y
+    with pytest.raises(TypeError, match=rf"{where} is a DataLoader.*Pass its dataset, loader.data"):
+        make().fit(rows, labels, **known)
+
+
+def test_text_columns_are_refused(make):
+    with pytest.raises(ValueError, match=r"(?i)numeric|could not convert string"):
+        make().fit(np.array([["a", "b"]] * 90), Y)
+
+
+def test_missing_values_are_counted_by_column():
+    table = pd.DataFrame(X.copy(), columns=list("pqrs"))
+    table.iloc[3:8, 1] = np.nan
+    with pytest.raises(ValueError, match=r"contains NaN \(5 in q\): impute first") as raised:
+        scorer().fit(table, Y)
+    assert "HistGradientBoosting" not in str(raised.value)
+    with pytest.raises(ValueError, match=r"X_val: Input X contains NaN.*impute first"):
+        scorer().fit(table.fillna(0), Y, X_val=table, y_val=Y)
+
+
+@pytest.mark.parametrize(
+    "values", ["clerk", pd.Timestamp("2020-01-01"), pd.Categorical(["a"] * 90)], ids=repr
+)
+def test_columns_that_hold_no_numbers_are_named(values):
+    table = pd.DataFrame(X, columns=list("pqrs")).assign(job=values)
+    with pytest.raises((TypeError, ValueError), match="hold no numbers: job; encode them first"):
+        scorer().fit(table, Y)
+
+
+@pytest.mark.parametrize("rows", [X[:, :3], torch.as_tensor(X[:, :3])])
+def test_another_width_is_refused_when_scoring(make_scorer, rows):
+    fitted = make_scorer().fit(X, Y)
+    with pytest.raises(ValueError, match=r"3 features, but .* is expecting 4 features"):
+        fitted.score_samples(rows)
+
+
+@pytest.mark.parametrize("columns", [list("bacd"), list("abce")])
+def test_other_column_names_are_refused_when_scoring(make_scorer, columns):
+    fitted = make_scorer().fit(pd.DataFrame(X, columns=list("abcd")), Y)
+    with pytest.raises(ValueError, match="feature names should match"):
+        fitted.score_samples(pd.DataFrame(X, columns=columns), Y)
+
+
+def test_nan_is_refused_when_scoring(make_scorer):
+    fitted = make_scorer().fit(X, Y)
+    with pytest.raises(ValueError, match="contains NaN"):
+        fitted.score_samples(with_value(np.nan))
+
+
+def test_unequal_dict_entries_are_refused_when_scoring():
+    fitted = scorer(estimator=dict_net()).fit(as_dict(X), Y)
+    with pytest.raises(ValueError, match="dict whose entries differ"):
+        fitted.transform(as_dict(X) | {"first": np.zeros(3)})
+
+
+def test_reversed_rows_and_bfloat16_labels_are_accepted():
+    backwards = X.astype(np.float32)[::-1]
+    made = scorer().fit(backwards, Y[::-1])
+    assert made.score_samples(backwards, Y[::-1]).shape == (90,)
+    half = torch.tensor(Y, dtype=torch.bfloat16)
+    assert check_labels(half, 90).tolist() == Y.tolist()

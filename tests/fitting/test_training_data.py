@@ -1,0 +1,111 @@
+"""What is refused before a fit: estimators that are not nets, nets that do not fit the rows."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch import NeuralNetClassifier
+from small import (
+    blobs,
+    line,
+    linear_regressor,
+    logits_net,
+    own_net,
+    quick,
+    scorer,
+)
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from skinfluence import InfluenceScorer, NoisyLabelDetector
+
+X, Y = blobs()
+
+
+NO_NETS = {
+    "scikit-learn estimator": LogisticRegression(),
+    "module class": nn.Linear,
+    "module": nn.Linear(4, 3),
+    "net class": NeuralNetClassifier,
+    "frozen scikit-learn estimator": FrozenEstimator(Ridge()),
+    "frozen module": FrozenEstimator(nn.Linear(4, 3)),
+    "string": "mlp",
+}
+
+
+@pytest.mark.parametrize("kind", NO_NETS)
+@pytest.mark.parametrize("cls", [InfluenceScorer, NoisyLabelDetector])
+def test_an_estimator_that_is_not_a_skorch_net_is_refused(cls, kind):
+    with pytest.raises(TypeError, match=r"estimator=.*expected a skorch net"):
+        cls(NO_NETS[kind]).fit(X, Y)
+
+
+@pytest.mark.parametrize("kind", ["module class", "module"])
+@pytest.mark.parametrize("cls", [InfluenceScorer, NoisyLabelDetector])
+def test_an_unwrapped_module_is_refused_with_the_way_to_wrap_it(cls, kind):
+    with pytest.raises(TypeError, match=r"Wrap the module: skorch.NeuralNetClassifier\(Module"):
+        cls(NO_NETS[kind]).fit(X, Y)
+
+
+@pytest.mark.parametrize("cls", [InfluenceScorer, NoisyLabelDetector])
+def test_a_class_of_nets_is_refused_with_the_advice_to_give_an_instance(cls):
+    with pytest.raises(TypeError, match=r"Give an instance, not the class"):
+        cls(NeuralNetClassifier).fit(X, Y)
+
+
+@pytest.mark.parametrize("cls", [InfluenceScorer, NoisyLabelDetector])
+def test_a_frozen_module_is_refused_with_the_way_to_wrap_it(cls):
+    with pytest.raises(TypeError, match=r"got FrozenEstimator\(estimator=Linear.*Wrap the trained"):
+        cls(FrozenEstimator(nn.Linear(4, 3))).fit(X, Y)
+
+
+def test_the_ways_to_wrap_a_module_work():
+    module = nn.Linear(4, 3)
+    before = module.weight.detach().clone()
+    net = NeuralNetClassifier(module, criterion=nn.CrossEntropyLoss, classes=[0, 1, 2], verbose=0)
+    made = scorer(estimator=FrozenEstimator(net.initialize())).fit(X, Y)
+    assert torch.equal(made.estimator_.module_.weight, before)
+    net = NeuralNetClassifier(
+        lambda: nn.Linear(4, 3), criterion=nn.CrossEntropyLoss, train_split=None, verbose=0
+    )
+    assert scorer(estimator=net).fit(X, Y).scores_.shape == (90,)
+
+
+def test_a_pipeline_or_another_model_is_refused_with_advice():
+    with pytest.raises(TypeError, match=r"got Pipeline\. Put its first steps in front of this"):
+        scorer(estimator=make_pipeline(StandardScaler(), quick())).fit(X, Y)
+    with pytest.raises(TypeError, match=r"got Ridge.*FilteredEstimator"):
+        scorer(estimator=Ridge()).fit(X, Y)
+
+
+# Nets that do not fit the rows
+
+
+@pytest.mark.parametrize("rows", [X.astype(int), torch.as_tensor(X.astype(int))])
+@pytest.mark.parametrize("net", [logits_net(), linear_regressor()])
+def test_integers_for_a_module_of_floats_are_refused_with_the_cure(net, rows):
+    with pytest.raises(ValueError, match=r"dtype int64.*wants floats.*astype\('float32'\)"):
+        scorer(estimator=net).fit(rows, Y)
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(5, 3), (4, 1)])
+def test_a_module_that_does_not_fit_the_rows_is_refused(inputs, outputs):
+    net = own_net(nn.Linear, module__in_features=inputs, module__out_features=outputs)
+    with pytest.raises(ValueError, match=r"module does not fit these rows.*X has shape \(72, 4\)"):
+        scorer(estimator=net).fit(X.astype(np.float32), Y)
+
+
+@pytest.mark.parametrize(
+    "rows", [X.reshape(90, 2, 2), {"a": X}, TensorDataset(torch.as_tensor(X), torch.as_tensor(Y))]
+)
+def test_rows_that_are_not_a_table_are_refused_by_the_ready_made_nets(rows):
+    with pytest.raises(ValueError, match=r"ready-made nets take a table.*a net of your own"):
+        scorer().fit(rows, Y)
+
+
+def test_a_training_that_diverged_is_an_error():
+    with pytest.raises(ValueError, match="training diverged"):
+        scorer(estimator=linear_regressor(lr=1e6, max_epochs=50)).fit(*line())
