@@ -2,122 +2,42 @@
 
 import copy
 import pickle
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from members_case import LABELS, WEIGHTS, MembersCase, N
 from skorch import NeuralNetRegressor
 from torch import nn
-from zoo import initialized, loop_gradients, make
+from zoo import assert_close, initialized
 
 from skinfluence import methods
 from skinfluence._aggregation import Mean, Ranks, Votes, share_below
-from skinfluence._core import members
 from skinfluence._core.directions import Objective, directions
 from skinfluence._core.influence import row_scores
 from skinfluence._core.members import InnerProducts, Member
 from skinfluence._core.net import FunctionalNet
 from skinfluence.targets import Utility
 
-N, N_REFERENCE = 60, 9
-LABELS = np.arange(3)
-WEIGHTS = [0.5, 0.2, 1.3]
-
-
-def assert_close(got, want):
-    # float64: sums in another order
-    np.testing.assert_allclose(got, want, rtol=0, atol=1e-10 * np.abs(want).max())
-
-
-class Case:
-    """A net with three members, and the gradients of rows at each member."""
-
-    def __init__(self, name="mlp"):
-        self.net, *_ = make(name, batch_size=16)
-        rng = np.random.RandomState(3)
-        self.X, self.y = rng.randn(N, 5), rng.randint(0, 3, N)
-        self.new, self.new_y = rng.randn(11, 5), rng.randint(0, 3, 11)
-        self.reference = rng.randn(N_REFERENCE, 5), rng.randint(0, 3, N_REFERENCE)
-        self.modules, generator = [self.net.module_], torch.Generator().manual_seed(0)
-        for _ in range(2):
-            module = copy.deepcopy(self.net.module_)
-            with torch.no_grad():
-                for t in module.parameters():
-                    t += 0.3 * torch.randn(t.shape, generator=generator).to(t)
-            self.modules.append(module)
-        states = [{}, *(module.state_dict() for module in self.modules[1:])]
-        pairs = zip(states, WEIGHTS, strict=True)
-        self.members = [Member(state, weight) for state, weight in pairs]
-        self.fnet = FunctionalNet(self.net)
-        self.objective = Objective(Utility(), *self.reference, True)
-
-    def directions(self, **options):
-        return [directions(self.fnet.at(m.state), self.objective, **options) for m in self.members]
-
-    def inner_products(self, normalize=False, **options):
-        return InnerProducts(self.members, self.directions(**options), normalize=normalize)
-
-    def votes(self, normalize=False):
-        rng = np.random.RandomState(0)
-        case = methods.Case(self.fnet, self.members, self.X, self.y, LABELS, self.objective, rng)
-        return Votes(case, normalize=normalize)
-
-    def gradients(self, X, y):
-        """Gradients of rows at each member, (3, n, p), by a loop."""
-        twins = [SimpleNamespace(module_=module) for module in self.modules]
-        return np.stack([loop_gradients(twin, X, y) for twin in twins])
-
-    def pairs(self, X, y, normalize=False):
-        """Scores by each member and reference row, (3, n, m), by a loop."""
-        rows = self.gradients(X, y)
-        if normalize:
-            rows /= np.linalg.norm(rows, axis=2, keepdims=True)
-        return np.einsum("knp,kmp->knm", rows, self.gradients(*self.reference)) / N_REFERENCE
-
 
 @pytest.fixture(scope="module")
 def case():
-    return Case()
+    return MembersCase()
 
 
-# Voices
-
-
-@pytest.mark.parametrize("normalize", [False, True])
-def test_each_voice_is_the_score_at_its_member(case, normalize):
-    got = case.inner_products(normalize).scores(case.fnet, case.X, case.y, iter)
-    assert_close(got, case.pairs(case.X, case.y, normalize).sum(2))
-
-
-@pytest.mark.parametrize("groups", [False, True], ids=["one direction", "one a class"])
-def test_members_too_large_for_one_pass_score_the_same(case, groups, monkeypatch):
-    members_scores = case.inner_products(groups=case.reference[1] if groups else None)
-    together = members_scores.scores(case.fnet, case.X, case.y, iter)
-    monkeypatch.setattr(members, "_TOGETHER", {})
-    monkeypatch.setattr(members, "member_scores", None)  # not to be called
-    assert_close(members_scores.scores(case.fnet, case.X, case.y, iter), together)
-
-
-def test_members_are_scored_in_one_pass_where_possible(case, monkeypatch):
-    monkeypatch.setattr(members, "row_scores", None)  # not to be called
-    assert case.inner_products().scores(case.fnet, case.X, case.y, iter).shape == (3, N)
-
-
-@pytest.mark.filterwarnings("ignore:no forward-mode derivative:RuntimeWarning")
-def test_members_that_cannot_be_scored_together_are_scored_one_by_one():
-    case = Case("weight norm")  # which has no forward-mode rule
-    got = case.inner_products().scores(case.fnet, case.X, case.y, iter)
-    assert_close(got, case.pairs(case.X, case.y).sum(2))
-
-
-def test_one_voice_is_exactly_the_score(case):
-    U = case.directions()[:1]
-    got = Mean(InnerProducts(case.members[:1], U)).scores(case.fnet, case.X, case.y)
-    np.testing.assert_array_equal(got, row_scores(case.fnet, U[0], case.X, case.y))
+def votes_of(case, normalize=False):
+    rng = np.random.RandomState(0)
+    own = methods.Case(case.fnet, case.members, case.X, case.y, LABELS, case.objective, rng)
+    return Votes(own, normalize=normalize)
 
 
 # Means
+
+
+def test_the_mean_of_one_member_is_exactly_its_score(case):
+    U = case.directions()[:1]
+    got = Mean(InnerProducts(case.members[:1], U)).scores(case.fnet, case.X, case.y)
+    np.testing.assert_array_equal(got, row_scores(case.fnet, U[0], case.X, case.y))
 
 
 @pytest.mark.parametrize("normalize", [False, True])
@@ -224,13 +144,13 @@ def brute_votes(known, found):
 @pytest.mark.parametrize("normalize", [False, True])
 def test_votes_of_the_training_rows_are_counted(case, normalize):
     pairs = case.pairs(case.X, case.y, normalize)
-    got = case.votes(normalize).learn(case.fnet, case.X, case.y)
+    got = votes_of(case, normalize).learn(case.fnet, case.X, case.y)
     np.testing.assert_allclose(got, brute_votes(pairs, pairs), rtol=1e-12)
 
 
 @pytest.mark.parametrize("normalize", [False, True])
 def test_votes_of_other_rows_are_counted_against_the_training_rows(case, normalize):
-    aggregation = case.votes(normalize)
+    aggregation = votes_of(case, normalize)
     aggregation.learn(case.fnet, case.X, case.y)
     known = case.pairs(case.X, case.y, normalize)
     found = case.pairs(case.new, case.new_y, normalize)
@@ -245,12 +165,12 @@ def test_votes_of_other_rows_are_counted_against_the_training_rows(case, normali
 def test_votes_of_few_rows_are_counted(case, n):
     X, y = case.X[:n], case.y[:n]
     pairs = case.pairs(X, y)
-    got = case.votes().learn(case.fnet, X, y)
+    got = votes_of(case).learn(case.fnet, X, y)
     np.testing.assert_allclose(got, brute_votes(pairs, pairs), rtol=1e-12)
 
 
 def test_every_voter_gives_all_its_votes(case):
-    got = case.votes().learn(case.fnet, case.X, case.y)
+    got = votes_of(case).learn(case.fnet, case.X, case.y)
     k = N // 20
     assert -got.sum() == pytest.approx(k * (k + 1) / 2 / k, rel=1e-12)
     assert (got <= 0).all()
@@ -264,7 +184,7 @@ AGGREGATIONS = {
     "mean of cosines": lambda case: Mean(case.inner_products(normalize=True)),
     "mean, a direction a class": lambda case: Mean(case.inner_products(groups=case.reference[1])),
     "ranks": lambda case: Ranks(case.inner_products()),
-    "votes": lambda case: case.votes(),
+    "votes": lambda case: votes_of(case),
 }
 each_aggregation = pytest.mark.parametrize("name", AGGREGATIONS)
 

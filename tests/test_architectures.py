@@ -1,4 +1,4 @@
-"""Nets of many kinds, under masks and in half precision: scores are those of a loop over rows."""
+"""Scores of nets of many kinds, with padding and in half precision, equal those of a loop."""
 
 import copy
 import gc
@@ -27,7 +27,7 @@ from skinfluence.methods import SelfInfluence
 from skinfluence.pairwise import influence_matrix
 from skinfluence.targets import Utility
 
-# Packed sequences have no rule for forward mode, and torch says so of vmap as well.
+# Packed sequences have no rule for forward mode, and torch warns about vmap too.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:no forward-mode derivative:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning"),
@@ -35,7 +35,7 @@ pytestmark = [
 
 
 class Reader(nn.Module):
-    """Embeds tokens, of which 0 is padding, runs `body`, and reads the mean over the real ones."""
+    """Embeds tokens (0 is padding), runs `body`, and applies a head to the mean of real tokens."""
 
     def __init__(self, **embedding):
         super().__init__()
@@ -98,7 +98,7 @@ class Recurrent(Reader):
 
 
 class Convolution(Reader):
-    """Each kind of normalisation after a convolution over the sequence."""
+    """Each kind of normalization after a convolution over the sequence."""
 
     def __init__(self):
         super().__init__(padding_idx=0)
@@ -124,7 +124,7 @@ class Bag(nn.Module):
 
 
 class Tied(nn.Module):
-    """Embedding and head share a weight, whose padding row learns from the head alone."""
+    """Embedding and head share a weight, whose padding row has a gradient from the head only."""
 
     def __init__(self):
         super().__init__()
@@ -168,7 +168,7 @@ class TwoInputs(Reader):
         return self.head(torch.tanh(self.mix(h)))
 
 
-# What masks its padding, so that more of it changes nothing.
+# Nets that mask their padding, so that more padding changes nothing.
 MASKED = {
     "attention": Attention,
     "encoder": Encoder,
@@ -234,7 +234,7 @@ def fitted(net, X, **options):
 
 
 def loop_gradients(net, X):
-    """One backward pass a row on a copy of the module, (n, p)."""
+    """Row gradients (n, p), by one backward pass per row on a copy of the module."""
     module = copy.deepcopy(net.module_).eval()
     parameters = [p for p in module.parameters() if p.requires_grad]
     rows = []
@@ -251,7 +251,7 @@ def unit(rows):
 
 
 def assert_close(got, want):
-    # float64: sums of the same terms in another order
+    # float64: the same terms, summed in another order
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-10 * np.abs(want).max())
 
 
@@ -305,7 +305,7 @@ def test_a_score_does_not_depend_on_the_padding_of_its_row(name, normalize):
     assert_close(scorer.score_samples(alone, LABELS[:1]), scorer.scores_[:1])
 
 
-def test_adapters_count_alike_whether_all_else_is_frozen_or_not_asked_for():
+def test_adapters_score_the_same_whether_the_rest_is_frozen_or_not_selected():
     X, frozen, free = rows_of("adapted"), net_of("adapted"), net_of("adapted", frozen=False)
     assert all(p.requires_grad for p in free.module_.parameters())
     want = loop_gradients(frozen, X)
@@ -317,7 +317,7 @@ def test_adapters_count_alike_whether_all_else_is_frozen_or_not_asked_for():
 
 
 @pytest.mark.parametrize("mode", ["mean", "sum", "max"])
-def test_a_bag_of_nothing_but_padding_has_no_part_in_the_gradient(mode):
+def test_a_bag_with_only_padding_has_no_gradient(mode):
     X = rows_of("bag")
     X["tokens"][3] = 0
     net = as_net(Bag(mode, padding_idx=0).double())
@@ -327,13 +327,13 @@ def test_a_bag_of_nothing_but_padding_has_no_part_in_the_gradient(mode):
 
 
 @pytest.mark.parametrize(("mode", "by_vmap"), [("mean", 0), ("sum", 0), ("max", 1)])
-def test_bags_have_a_rule_of_their_own_unless_they_take_the_largest(mode, by_vmap):
+def test_bags_have_a_rule_unless_they_take_the_maximum(mode, by_vmap):
     fnet = FunctionalNet(as_net(Bag(mode, padding_idx=0).double()))
     Xb, _ = next(fnet.batches(rows_of("bag"), LABELS))
     assert len(Ghost(fnet, Xb).by_vmap) == by_vmap
 
 
-# Without a rule for forward mode ----------------------------------------------------------------
+# Without a rule for forward mode --------------------------------------------------------------
 
 
 def warned_by(function):
@@ -344,7 +344,7 @@ def warned_by(function):
 
 
 @pytest.mark.parametrize("options", [{}, {"normalize": "both"}, {"classwise": True}], ids=str)
-def test_the_fallback_is_chosen_once_and_said_once(options, monkeypatch):
+def test_the_fallback_is_chosen_once_and_warns_once(options, monkeypatch):
     tried = []
     forward_mode = gradients._forward_mode_one_by_one
 
@@ -365,13 +365,13 @@ def test_the_fallback_is_chosen_once_and_said_once(options, monkeypatch):
     assert len(warned_by(lambda: other.fit(X, LABELS, **reference))) == 1
 
 
-def test_what_was_found_of_some_parameters_says_nothing_of_others():
+def test_a_fallback_for_some_parameters_is_not_used_for_others():
     X, net = rows_of("packed gru"), net_of("packed gru")
     assert warned_by(lambda: fitted(net, X))
     assert not warned_by(lambda: fitted(net, X, parameters="head.*"))
 
 
-def test_a_module_is_not_kept_alive_by_what_was_found_of_it():
+def test_the_known_fallbacks_do_not_keep_a_module_alive():
     net = net_of("packed gru")
     fitted(net, rows_of("packed gru"))
     assert net.module_ in gradients._ENGINES
@@ -381,7 +381,7 @@ def test_a_module_is_not_kept_alive_by_what_was_found_of_it():
     assert module() is None
 
 
-# Half precision ---------------------------------------------------------------------------------
+# Half precision -------------------------------------------------------------------------------
 
 HALF = [torch.bfloat16, torch.float16]
 EPS = {dtype: torch.finfo(dtype).eps for dtype in HALF}
@@ -391,7 +391,7 @@ each_half = pytest.mark.parametrize("dtype", HALF, ids=str)
 
 @pytest.fixture(scope="module")
 def trained():
-    """A small net that has learned 600 rows, its weights numbers that bfloat16 has; X and y."""
+    """A small net fitted to 600 rows, with weights that bfloat16 represents exactly; X and y."""
     rng = np.random.RandomState(0)
     y = rng.randint(0, 3, 600)
     X = (rng.randn(3, 10)[y] + 1.2 * rng.randn(600, 10)).astype(np.float32)
@@ -416,7 +416,7 @@ def scores_in(dtype, trained, batch_size=128, **options):
     return scorer.fit(X, y, X_val=X[::2], y_val=y[::2]).scores_
 
 
-QUESTIONS = {
+SCORES = {
     "inner product": {},
     "rows": {"normalize": "rows"},
     "reference": {"normalize": "reference"},
@@ -424,14 +424,14 @@ QUESTIONS = {
     "self": {"method": SelfInfluence()},
 }
 # Measured: .9999 or more for each, in both.
-AGREEMENT = dict.fromkeys(QUESTIONS, 0.999)
+AGREEMENT = dict.fromkeys(SCORES, 0.999)
 
 
 @each_half
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_scores_in_half_precision_rank_like_those_in_single(question, dtype, trained):
-    half, single = (scores_in(d, trained, **QUESTIONS[question]) for d in (dtype, torch.float32))
-    assert spearmanr(half, single).statistic > AGREEMENT[question]
+@pytest.mark.parametrize("kind", SCORES)
+def test_scores_in_half_precision_rank_like_those_in_single(kind, dtype, trained):
+    half, single = (scores_in(d, trained, **SCORES[kind]) for d in (dtype, torch.float32))
+    assert spearmanr(half, single).statistic > AGREEMENT[kind]
 
 
 @each_half
@@ -444,13 +444,13 @@ def test_curvatures_in_half_precision_rank_like_those_in_single(curvature, dtype
 
 
 @each_half
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_scores_in_half_precision_do_not_depend_on_the_batch(question, dtype, trained):
-    options = QUESTIONS[question]
+@pytest.mark.parametrize("kind", SCORES)
+def test_scores_in_half_precision_do_not_depend_on_the_batch(kind, dtype, trained):
+    options = SCORES[kind]
     want = scores_in(dtype, trained, 128, **options)
     for batch_size in (1, 7, 600):
         got = scores_in(dtype, trained, batch_size, **options)
-        # kernels round another way in batches of another size: a unit or two of a layer's outputs
+        # at another batch size, kernels round differently: a layer's outputs by a unit or two
         assert np.abs(got - want).max() <= 4 * EPS[dtype] * np.abs(want).max()
 
 
@@ -463,18 +463,18 @@ def relative_error(got, want):
 
 
 def summed(fnet, X, y, kind):
-    """What adds up rows: a direction, or a product with a matrix of the mean loss."""
+    """A sum over rows: a direction, or a product with the Hessian or Gauss-Newton matrix."""
     if kind == "direction":
         return directions(fnet, Objective(Utility(), X, y, True))
-    # Not a constant: moving all logits alike bends no loss.
+    # Not a constant: the loss has no curvature along a shift of all logits.
     u = {name: torch.arange(p.numel()).reshape(p.shape).to(p) for name, p in fnet.params.items()}
     return {"hvp": hvp, "ggnvp": ggnvp}[kind](fnet, fnet.batches(X, y), u)
 
 
 @each_half
 @pytest.mark.parametrize("kind", ["direction", "hvp", "ggnvp"])
-def test_sums_over_rows_are_not_made_in_half_precision(kind, dtype):
-    # In bfloat16 a sum of as many rows, one by one, stops growing at 256 times a row.
+def test_sums_over_rows_are_not_computed_in_half_precision(kind, dtype):
+    # In bfloat16, a running sum of equal rows stops growing at 256 times one row.
     net = as_net(nn.Linear(5, 3, bias=False))
     nn.init.zeros_(net.module_.weight)
     half = as_net(nn.Linear(5, 3, bias=False).to(dtype), batch_size=1)
@@ -482,23 +482,23 @@ def test_sums_over_rows_are_not_made_in_half_precision(kind, dtype):
     X, y = np.tile(np.float32([[1, 2, 3, -1, 0.5]]), (2000, 1)), np.zeros(2000, dtype=int)
     got, want = (summed(FunctionalNet(n), X, y, kind) for n in (half, net))
     assert {v.dtype for v in got.values()} == {dtype}
-    assert relative_error(got, want) <= 2 * EPS[dtype]  # of single rows, and of the sum
+    assert relative_error(got, want) <= 2 * EPS[dtype]  # one rounding of each row, one of the sum
 
 
 @each_half
-def test_half_precision_does_not_hide_a_layer_whose_rule_is_not_true(dtype):
+def test_half_precision_does_not_hide_a_layer_whose_rule_is_wrong(dtype):
     X, _ = rows_for("tied")
     fnet = FunctionalNet(initialized(SharedHead(), dtype=dtype))
     assert set(Ghost(fnet, torch.as_tensor(X)).by_vmap) == {"embed.weight"}
 
 
 @each_half
-def test_half_precision_trusts_the_rules_that_are_true(dtype, trained):
+def test_half_precision_trusts_correct_rules(dtype, trained):
     fnet = FunctionalNet(net_in(dtype, trained))
     assert not Ghost(fnet, torch.as_tensor(trained[1][:4]).to(dtype)).by_vmap
 
 
-def test_norms_too_small_for_float16_are_no_zeros(trained):
+def test_norms_too_small_for_float16_are_not_0(trained):
     X = trained[1]
     norms = []
     for dtype in (torch.float16, torch.float32):
@@ -511,7 +511,7 @@ def test_norms_too_small_for_float16_are_no_zeros(trained):
 
 
 class Autocast(nn.Module):
-    """A module that computes in bfloat16 what torch thinks safe, over parameters in single."""
+    """A module with parameters in single precision that computes under bfloat16 autocast."""
 
     def __init__(self, module):
         super().__init__()
@@ -523,17 +523,17 @@ class Autocast(nn.Module):
 
 
 @pytest.mark.parametrize("where", ["in forward", "around fit"])
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_autocast_keeps_the_ranks(question, where, trained):
+@pytest.mark.parametrize("kind", SCORES)
+def test_autocast_keeps_the_ranks(kind, where, trained):
     module, X, y = trained
-    single = scores_in(torch.float32, trained, **QUESTIONS[question])
+    single = scores_in(torch.float32, trained, **SCORES[kind])
     inside = where == "in forward"
     net = as_net(Autocast(copy.deepcopy(module)) if inside else module, 128)
-    scorer = InfluenceScorer(FrozenEstimator(net), **QUESTIONS[question])
+    scorer = InfluenceScorer(FrozenEstimator(net), **SCORES[kind])
     with torch.autocast("cpu", torch.bfloat16, enabled=not inside):
         mixed = scorer.fit(X, y, X_val=X[::2], y_val=y[::2]).scores_
     assert not np.array_equal(mixed, single)
-    assert spearmanr(mixed, single).statistic > AGREEMENT[question]
+    assert spearmanr(mixed, single).statistic > AGREEMENT[kind]
 
 
 class Copied(torch.autograd.Function):
@@ -554,27 +554,27 @@ class CopiedUnderAutocast(nn.Linear):
         return Copied.apply(f) if torch.is_autocast_enabled("cpu") else f
 
 
-def test_a_way_round_under_autocast_is_not_taken_without_it(monkeypatch):
-    """As for convolutions in bfloat16 on some CPUs."""
+def test_a_fallback_under_autocast_is_not_used_without_it(monkeypatch):
+    """On some CPUs, convolutions in bfloat16 are such a case."""
     torch.manual_seed(0)
     module = CopiedUnderAutocast(4, 3)
     X, y = torch.randn(20, 4).numpy(), np.arange(20) % 3
     scorer = InfluenceScorer(FrozenEstimator(as_net(module, 20)))
-    taken = []
-    way_round = gradients._double_backward
+    used = []
+    double_backward = gradients._double_backward
     monkeypatch.setattr(
-        gradients, "_double_backward", lambda *args: taken.append(1) or way_round(*args)
+        gradients, "_double_backward", lambda *args: used.append(1) or double_backward(*args)
     )
     with torch.autocast("cpu", torch.bfloat16):
         scorer.fit(X, y, X_val=X, y_val=y)
-    assert taken
-    taken.clear()
+    assert used
+    used.clear()
     scorer.fit(X, y, X_val=X, y_val=y)
-    assert not taken
+    assert not used
 
 
 @pytest.mark.parametrize("precision", ["no", "bf16"])
-def test_nets_that_accelerate_drives_are_scored(precision, trained):
+def test_nets_of_accelerate_are_scored(precision, trained):
     accelerate = pytest.importorskip("accelerate")
     hf = pytest.importorskip("skorch.hf")
 

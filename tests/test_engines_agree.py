@@ -1,4 +1,4 @@
-"""The invariant: scores of a net in train mode equal a loop of single backward passes."""
+"""Scores of a net in train mode equal those of a loop with one backward pass per row."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from zoo import MODULES, loop_gradients, make
 
 from skinfluence import InfluenceScorer
 
-# Sums of the same terms in another order: a few hundred roundings of the dtype at the most.
+# Both sides sum the same terms in another order: a few hundred roundings at most.
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 LABELS = [0, 1, 2]
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:no forward-mode derivative:Runti
 
 
 def fitted(name, dtype=torch.float64, **options):
-    """A scorer of a frozen net with the last three rows as the reference; the net, X, y."""
+    """A scorer of a frozen net, with the last three rows as reference rows; the net, X and y."""
     net, X, y = make(name, dtype, classes=LABELS, batch_size=3)
     scorer = InfluenceScorer(FrozenEstimator(net), **options)
     scorer.fit(X, y, X_val=X[4:], y_val=y[4:])
@@ -49,7 +49,7 @@ def test_scores_are_inner_products_of_the_loop(name, normalize, dtype):
 
 @each_dtype
 @each_net
-def test_classwise_scores_are_the_worst_over_the_classes_of_the_loop(name, dtype):
+def test_classwise_scores_are_the_lowest_over_the_classes_of_the_loop(name, dtype):
     scorer, net, X, y = fitted(name, dtype, classwise=True)
     rows, reference = loop_gradients(net, X, y), loop_gradients(net, X[4:], y[4:])
     assert len(np.unique(y[4:])) > 1
@@ -67,7 +67,7 @@ def test_a_column_of_transform_is_the_score_under_that_label(name, normalize, dt
 
 
 @each_net
-def test_the_scores_kept_by_fit_are_those_of_score_samples(name):
+def test_scores_of_fit_are_those_of_score_samples(name):
     scorer, _, X, y = fitted(name)
     assert_close(scorer.scores_, scorer.score_samples(X, y))
 

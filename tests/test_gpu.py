@@ -1,4 +1,4 @@
-"""On a GPU: the numbers of the CPU, nothing left behind on it, pickles that open without one."""
+"""Scores on a GPU equal those on the CPU, and pickles open on a machine without a GPU."""
 
 import pickle
 import subprocess
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA d
 
 X, Y = load_digits(return_X_y=True)
 X, Y = X[:300].astype(np.float32), Y[:300]
-KNOWN = {"X_val": X[200:], "y_val": Y[200:]}
+REFERENCE = {"X_val": X[200:], "y_val": Y[200:]}
 
 
 def net(device):
@@ -29,13 +29,13 @@ def net(device):
 
 
 def on_both(**params):
-    """Scorers of one net, on the CPU and on the GPU."""
+    """Scorers of the same net, on the CPU and on the GPU."""
     torch.manual_seed(0)
     fitted = net("cpu").fit(X[:200], Y[:200])
     moved = net("cuda").fit(X[:200], Y[:200])
     moved.module_.load_state_dict(fitted.module_.state_dict())
     return [
-        InfluenceScorer(FrozenEstimator(n), **params).fit(X[:200], Y[:200], **KNOWN)
+        InfluenceScorer(FrozenEstimator(n), **params).fit(X[:200], Y[:200], **REFERENCE)
         for n in (fitted, moved)
     ]
 
@@ -43,7 +43,7 @@ def on_both(**params):
 @pytest.mark.parametrize(
     "params", [{}, {"normalize": "both"}, {"curvature": EKFAC()}], ids=lambda p: str(list(p))
 )
-def test_scores_are_those_of_the_cpu(params):
+def test_scores_are_the_same_as_on_the_cpu(params):
     cpu, gpu = on_both(**params)
     scale = np.abs(cpu.scores_).max()
     np.testing.assert_allclose(gpu.scores_, cpu.scores_, atol=1e-3 * scale)
@@ -59,7 +59,7 @@ def test_scores_are_those_of_the_cpu(params):
     ],
     ids=["scorer", "detector"],
 )
-def test_pickles_open_where_there_is_no_gpu(estimator, tmp_path):
+def test_pickles_open_without_a_gpu(estimator, tmp_path):
     fitted = estimator.fit(X, Y)
     (tmp_path / "fitted.pickle").write_bytes(pickle.dumps(fitted))
     script = textwrap.dedent(
@@ -68,10 +68,10 @@ def test_pickles_open_where_there_is_no_gpu(estimator, tmp_path):
         import numpy as np
         from sklearn.datasets import load_digits
         X, y = load_digits(return_X_y=True)
-        with warnings.catch_warnings(record=True) as said, open(sys.argv[1], "rb") as file:
+        with warnings.catch_warnings(record=True) as caught, open(sys.argv[1], "rb") as file:
             warnings.simplefilter("always")
             fitted = pickle.load(file)
-        assert any("CUDA" in str(w.message) for w in said)  # skorch says where it went instead
+        assert any("CUDA" in str(w.message) for w in caught)  # skorch warns that it uses the CPU
         np.save(sys.argv[2], fitted.score_samples(X[:50].astype("float32"), y[:50]))
         """
     )

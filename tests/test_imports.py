@@ -33,7 +33,8 @@ LINE = {room: line for line, rooms in enumerate(ORDER) for room in rooms}
 INSIDE = {
     "_core": [
         {"gates", "states", "tensors"},
-        {"factors", "net"},
+        {"factors", "memory", "shell"},
+        {"layer_rules", "net"},
         {"kernels"},
         {"gradients"},
         {"ghost", "selfcheck"},
@@ -160,6 +161,19 @@ OPTIONAL = [
     "datasets", "imblearn", "jinja2", "matplotlib", "pandas", "peft", "polars", "pyarrow",
     "reasoning_gym", "transformers",
 ]  # fmt: skip
+
+
+CORE = sorted(p.stem for p in FILES if room_of(p) == "_core" and p.stem != "__init__")
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_every_file_of_the_core_has_its_tests(name):
+    assert (Path(__file__).parent / "core" / f"test_{name}.py").exists()
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_readme_of_the_core_says_what_is_in_every_file(name):
+    assert f"| `{name}.py` |" in (PACKAGE / "_core" / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", OPTIONAL)

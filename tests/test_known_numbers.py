@@ -1,4 +1,4 @@
-"""Numbers that other libraries' tests hold their own results against, copied as literals."""
+"""Scores equal the expected numbers in the tests of other libraries, copied as literals."""
 
 import numpy as np
 import pytest
@@ -13,8 +13,8 @@ from skinfluence._core.net import FunctionalNet
 from skinfluence._core.pairs import self_influences
 from skinfluence.ensembles import Ensemble
 
-# captum 0.9.0, test_tracin_regression.py: y = w x with the label x, for x = 1, ..., 16, at five
-# weights w. A row's gradient is 2 (w - 1) x², so that pairs score 4 (w - 1)² x_i² x_j².
+# captum 0.9.0, test_tracin_regression.py: the net w x with label x, for x = 1, ..., 16 and five
+# weights w. A row's gradient is 2 (w - 1) x², so the score of a pair is 4 (w - 1)² x_i² x_j².
 WEIGHTS = [0.4379, 0.1653, 0.5132, 0.3651, 0.9992]
 ROWS = np.arange(1.0, 17.0)
 
@@ -36,7 +36,7 @@ def scores(net, reference, **options):
 
 
 def assert_close(ours, known, rtol=1e-12):
-    np.testing.assert_allclose(ours, known, rtol=rtol)  # float64: a product of few numbers
+    np.testing.assert_allclose(ours, known, rtol=rtol)  # float64: products of a few numbers
 
 
 @each_weight
@@ -46,7 +46,7 @@ def test_pairs_on_captums_line(w, j):
 
 
 @each_weight
-def test_scores_on_captums_line_are_means_over_the_pairs(w):
+def test_scores_on_captums_line_are_means_over_pairs(w):
     mean_square = 93.5  # of 1, ..., 16
     known = 4 * (w - 1) ** 2 * ROWS**2 * mean_square
     assert_close(scores(line_through(w), slice(None)), known)
@@ -62,9 +62,9 @@ class Weights(Ensemble):
 
 
 @pytest.mark.parametrize("j", [0, 7, 15])
-def test_checkpoints_on_captums_line_are_added_up(j):
+def test_checkpoints_on_captums_line_are_averaged(j):
     ours = scores(line_through(WEIGHTS[0]), [j], ensemble=Weights())
-    # 4 Σ_w (w - 1)², to nine digits; ours is the mean over the five
+    # captum: 4 Σ_w (w - 1)² to nine digits. Ours is the mean over the five weights.
     assert_close(5 * ours, 6.61101356 * ROWS**2 * ROWS[j] ** 2, 1e-8)
 
 

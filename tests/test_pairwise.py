@@ -117,7 +117,7 @@ def stores(tmp_path):
 def test_blocks_go_to_any_store(tmp_path, monkeypatch):
     scorer = fitted(estimator=quick(iterator_valid__batch_size=16))
     want = influence_matrix(scorer, X, Y)
-    monkeypatch.setattr(pairs, "_HELD", 1)
+    monkeypatch.setattr(pairs, "_MAX_REFERENCE_NUMBERS", 1)
     for store in stores(tmp_path):
         assert influence_matrix(scorer, X, Y, out=store) is store
         np.testing.assert_allclose(np.asarray(store), want, rtol=1e-5, atol=1e-6)
@@ -136,7 +136,7 @@ def test_a_store_of_another_shape_is_refused(out):
 def test_top_rows_are_those_of_the_sorted_matrix(k, monkeypatch):
     scorer = fitted(estimator=quick(iterator_valid__batch_size=16), ensemble=Checkpoints(2))
     matrix = influence_matrix(scorer, X, Y)
-    monkeypatch.setattr(pairs, "_HELD", 1)
+    monkeypatch.setattr(pairs, "_MAX_REFERENCE_NUMBERS", 1)
     top = top_rows(scorer, X, Y, k=k)
     for found, values, sign in (
         (top.proponents, top.proponent_scores, -1),

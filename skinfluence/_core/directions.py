@@ -1,8 +1,9 @@
 """From a target and its reference rows to directions in parameter space.
 
-Let T be the target, a scalar function of the net's outputs f_j on the reference rows. Its gradient
-by the parameters is v = Σ_j v_j with v_j = J_j^T ∂T/∂f_j, one term per reference row. A direction
-is such a sum, over all reference rows or over those of one class.
+Let T be the target, a scalar function of the outputs f_j of all reference rows j, and J_j the
+Jacobian of f_j by the parameters. The gradient of the target by the parameters is v = Σ_j v_j with
+v_j = J_j^T ∂T/∂f_j, one term per reference row. A direction is such a sum, over all reference rows
+or over those of one class.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor
 from skinfluence._core.ghost import Ghost
 from skinfluence._core.gradients import Directions, forward, pullback, wide_zeros
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.states import Params
 from skinfluence._core.tensors import IGNORED, Rows, join_rows, n_rows, slice_rows, wide
 from skinfluence.targets import Reference, Target, evaluate, not_finite
 
@@ -29,7 +31,7 @@ class Objective:
     Attributes
     ----------
     target : Target or callable
-    X, y : reference rows as the net takes them; both None where a method needs no reference rows
+    X, y : reference rows as the net takes them; both None if the method needs no reference rows
     is_classification : bool
     classes : ndarray of shape (n_classes,) or None
         The user's label for each column of the net's probabilities.
@@ -46,7 +48,7 @@ class Objective:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What a target gets besides the outputs and y."""
+        """What the target is given in addition to the outputs and y."""
         groups = self.sensitive_features
         return {} if groups is None else {"sensitive_features": groups}
 
@@ -60,56 +62,82 @@ def directions(
 ) -> Directions:
     """Gradient of the target by the parameters, one direction per group: entries (d, *shape).
 
-    It takes two passes over the reference rows in the memory of one batch, and is exact also for
-    targets that are not a sum over rows. Without `groups` there is one direction, the whole
-    gradient. With `groups`, each direction is the mean over the group's rows, so that large and
-    small groups count alike. With `normalize`, each v_j is divided by its norm first.
+    It takes two passes over the reference rows, one batch in memory. It is exact for any target,
+    including those that are not a sum over rows.
+
+    Parameters
+    ----------
+    fnet : FunctionalNet
+    objective : Objective
+    groups : ndarray of shape (m,), optional
+        Group of each reference row. Each direction is m times the mean of v_j over the group, so
+        that small groups count as much as large ones. By default there is one direction, v.
+    normalize : bool, default=False
+        Divide each v_j by its norm first. A direction is then the mean over the rows of its group
+        that have a gradient.
     """
-    X, y = objective.X, objective.y
-    m = n_rows(X)
+    m = n_rows(objective.X)
     groups = np.zeros(m, dtype=int) if groups is None else groups
-    ids = np.unique(groups)
-    sums = [wide_zeros(fnet) for _ in ids]
-    counts = np.zeros(len(ids))
-    ghost, start = None, 0
-    # A row's share in a mean underflows in float16. A power of two rounds nothing.
-    lift = 2.0 ** m.bit_length()
-    for (Xb, _), G in zip(fnet.batches(X, y), reference_cotangents(fnet, objective), strict=True):
-        if normalize:
-            ghost = ghost or Ghost(fnet, Xb)
-            norms = ghost.square_norms(Xb, G).sqrt()
-            G = _scale_rows(G, torch.where(norms > 0, 1 / norms, 0))
-        else:
-            G = wide(G) * lift
-        of_batch = groups[start : start + len(G)]
-        start += len(G)
-        for k in np.unique(of_batch):
-            at = int(np.searchsorted(ids, k))
-            rows = torch.as_tensor(np.flatnonzero(of_batch == k), device=fnet.device)
-            Gk = G[rows]
-            counts[at] += int((Gk != 0).reshape(len(Gk), -1).any(1).sum())
-            part = (Xb, G) if len(rows) == len(G) else (slice_rows(Xb, rows), Gk)
-            for name, value in pullback(fnet, *part).items():
-                sums[at][name] += value
+    # One row's term of a mean over m rows underflows in float16: scale it up, by a power of two,
+    # which is exact.
+    loss_scale = 2.0 ** m.bit_length()
+    batches = _scaled_cotangents(fnet, objective, None if normalize else loss_scale)
+    sums, counts = _group_sums(fnet, batches, groups)
     if normalize:
         scales = 1 / np.maximum(counts, 1)
-    else:  # one group: the target's own scale; several: each as if it were all reference rows
-        scales = m / np.array([np.sum(groups == k) for k in ids]) / lift
+    else:  # m / group size: each group counts as if it were all reference rows
+        scales = m / np.unique(groups, return_counts=True)[1] / loss_scale
     return {
         name: torch.stack([s[name] * float(c) for s, c in zip(sums, scales, strict=True)]).to(p)
         for name, p in fnet.params.items()
     }
 
 
+def _group_sums(
+    fnet: FunctionalNet, batches: Iterator[tuple[Rows, Tensor]], groups: np.ndarray
+) -> tuple[list[Params], np.ndarray]:
+    """Σ_j v_j over the rows of each group, and its number of rows with a gradient."""
+    ids = np.unique(groups)
+    sums = [wide_zeros(fnet) for _ in ids]
+    counts = np.zeros(len(ids))
+    start = 0
+    for Xb, G in batches:
+        batch_groups = groups[start : start + len(G)]
+        start += len(G)
+        for k in np.unique(batch_groups):
+            at = int(np.searchsorted(ids, k))
+            rows = torch.as_tensor(np.flatnonzero(batch_groups == k), device=fnet.device)
+            Gk = G[rows]
+            counts[at] += int((Gk != 0).reshape(len(Gk), -1).any(1).sum())
+            part = (Xb, G) if len(rows) == len(G) else (slice_rows(Xb, rows), Gk)
+            for name, value in pullback(fnet, *part).items():
+                sums[at][name] += value
+    return sums, counts
+
+
+def _scaled_cotangents(
+    fnet: FunctionalNet, objective: Objective, scale: float | None
+) -> Iterator[tuple[Rows, Tensor]]:
+    """Batches of reference rows with ∂T/∂f_j times `scale`; without it, divided by ‖v_j‖."""
+    cotangents = reference_cotangents(fnet, objective)
+    ghost = None
+    for (Xb, _), G in zip(fnet.batches(objective.X, objective.y), cotangents, strict=True):
+        if scale is not None:
+            yield Xb, wide(G) * scale
+            continue
+        ghost = ghost or Ghost(fnet, Xb)
+        yield Xb, ghost.unit_cotangents(Xb, G)
+
+
 def reference_cotangents(fnet: FunctionalNet, objective: Objective) -> Iterator[Tensor]:
-    """∂T/∂f of the reference rows, one tensor per batch."""
+    """∂T/∂f_j of the reference rows, one tensor per batch."""
     if getattr(objective.target, "is_mean_loss", False):
         return _mean_loss_cotangents(fnet, objective)
     return iter(_joint_cotangents(fnet, objective))
 
 
 def _mean_loss_cotangents(fnet: FunctionalNet, objective: Objective) -> Iterator[Tensor]:
-    """Batch by batch: all outputs of a language model at once would not fit in memory."""
+    """The target is the mean loss: batch by batch, since a language model's outputs are large."""
     n = n_rows(objective.X)
     for Xb, yb in fnet.batches(objective.X, objective.y):
         G = wide(fnet.cotangents(forward(fnet, Xb), Xb, yb)) / n
@@ -119,7 +147,7 @@ def _mean_loss_cotangents(fnet: FunctionalNet, objective: Objective) -> Iterator
 
 
 def _joint_cotangents(fnet: FunctionalNet, objective: Objective) -> tuple[Tensor, ...]:
-    """Of any target, which may mix all reference rows: their outputs are held together."""
+    """The target may mix rows in any way: the outputs of all reference rows are held in memory."""
     leaves, losses, ys = [], [], []
     with torch.enable_grad():
         for Xb, yb in fnet.batches(objective.X, objective.y):
@@ -139,7 +167,3 @@ def _joint_cotangents(fnet: FunctionalNet, objective: Objective) -> tuple[Tensor
         )
         value = evaluate(objective.target, reference)
         return torch.autograd.grad(value, leaves, materialize_grads=True)
-
-
-def _scale_rows(G: Tensor, weights: Tensor) -> Tensor:
-    return G * weights.reshape(-1, *[1] * (G.ndim - 1))

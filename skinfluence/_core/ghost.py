@@ -1,9 +1,12 @@
-"""Norms and inner products of per-row gradients, layer by layer, without forming the gradients.
+"""Norms and inner products of row gradients, layer by layer, without forming the gradients.
 
-The gradient of a row by a layer's weight is a sum of outer products Σ_t d_t ⊗ a_t of what entered
-the layer (a) and the gradient by what left it (d), so its norm follows from a and d alone [1]_.
-A layer is trusted only after its rule has given the plain gradient of two rows; parameters of any
-other layer (attention, recurrent, tied, reparametrised, ...) are done row by row with vmap.
+Let a be the input of a layer and d the gradient of a row's loss by its output. The row's gradient
+by the weight is Σ_t d_t ⊗ a_t, so its norm follows from a and d alone [1]_: it is the "ghost norm".
+The rules for each kind of layer are in `layer_rules`.
+
+A rule is used for a parameter only if it gives the plain gradients of up to four rows. Gradients by
+all other parameters (of attention, recurrent, tied or reparametrized layers, say) are formed row by
+row with vmap.
 
 References
 ----------
@@ -18,126 +21,171 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from skinfluence._core.factors import Dense, Factor, _entering, _rows_a_piece, _stacked, factors
+from skinfluence._core.factors import Dense, Factor, rows_per_piece
 from skinfluence._core.gradients import Directions, forward, precision, pullback, row_gradients
 from skinfluence._core.kernels import plain_kernels
+from skinfluence._core.layer_rules import has_rule, layer_factors, layer_input
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import Params
 from skinfluence._core.tensors import Rows, join_rows, n_rows, slice_rows, wide
 
-# ∂ℓ/∂f of a batch, or what makes it of the outputs of some of its rows: then one pass has both.
+# G = ∂ℓ/∂f of a batch, or a function that computes it from the outputs of some of its rows. With a
+# function, one forward pass gives both the outputs and the factors.
 Cotangents = Tensor | Callable[[Tensor, slice], Tensor]
 
 
 class Ghost:
-    """Norms and Gram of row gradients g_i = J_i^T G_i of one net.
+    """Ghost norms, and inner products, of row gradients g_i = J_i^T G_i of one net.
 
     Parameters
     ----------
     fnet : FunctionalNet
     X : rows
-        At least one; the first four decide which layers' rules can be trusted.
+        At least one. The first four decide which parameters' rules are used.
+
+    Attributes
+    ----------
+    trusted : set of str
+        Parameters whose gradients come from a rule.
+    by_vmap : list of str
+        All other parameters.
+    has_rules : bool
+        Whether the rules cover most of the parameters, so that they save time.
     """
 
     def __init__(self, fnet: FunctionalNet, X: Rows) -> None:
         self.fnet = fnet
-        self._layers = _owners(fnet)
+        self._layers = _layers_with_rules(fnet)
         X = slice_rows(X, slice(0, 4))
-        # Random cotangents: the rows' own may be zero (a perfect fit), and would prove nothing.
+        # Random cotangents: those of the loss may be 0 (a perfect fit), and would prove nothing.
         f = forward(fnet, X)
         G = torch.randn(f.shape, generator=torch.Generator().manual_seed(0)).to(f)
         truth = [
             pullback(fnet, slice_rows(X, slice(i, i + 1)), G[i : i + 1]) for i in range(len(G))
         ]
-        found, _ = self._factors(X, G)
-        # Under .05, though half precision rounds so coarsely: else any rule would do there.
+        by_rule, _ = self._factors(X, G)
+        # At most .05: half precision rounds so coarsely that any rule would pass otherwise.
         tolerance = min(100 * precision(fnet, X) ** 0.75, 0.05)
-        self.trusted = {n for n, factor in found.items() if _agrees(factor, n, truth, tolerance)}
+        self.trusted = {n for n, factor in by_rule.items() if _agrees(factor, n, truth, tolerance)}
         self.by_vmap = [name for name in fnet.params if name not in self.trusted]
         sizes = {name: p.numel() for name, p in fnet.params.items()}
-        # Rows one by one are so slow that some of them cost more than all that the rules save.
+        # A few parameters by vmap can cost more than the rules save for all others.
         self.has_rules = 2 * sum(sizes[name] for name in self.trusted) > sum(sizes.values())
-        kept = {name.rpartition(".")[0] for name in self.trusted}
-        self._layers = {name: layer for name, layer in self._layers.items() if name in kept}
+        layers = {name.rpartition(".")[0] for name in self.trusted}
+        self._layers = {name: layer for name, layer in self._layers.items() if name in layers}
 
     def of_losses(self, X: Rows, y: Any) -> Cotangents:
-        """Gradients of the rows' losses by the outputs, to be taken in the pass that asks."""
+        """Cotangents of the rows' losses, computed in the same pass as the factors."""
         return lambda f, rows: self.fnet.cotangents(f, slice_rows(X, rows), y[rows])
 
     def factors(self, X: Rows, G: Cotangents) -> dict[str, Factor]:
-        """Every parameter's row gradients, in the smallest form known for it."""
-        found, G = self._factors(X, G)
+        """Row gradients by each parameter, in the most compact form known for it."""
+        by_rule, G = self._factors(X, G)
         rest = row_gradients(self.fnet, X, G, self.by_vmap) if self.by_vmap else {}
-        return self._only_trusted(found) | {name: Dense(wide(g)) for name, g in rest.items()}
+        return self._only_trusted(by_rule) | {name: Dense(wide(g)) for name, g in rest.items()}
 
     def square_norms(self, X: Rows, G: Cotangents) -> Tensor:
         """‖g_i‖², (n,)."""
         return self._total(X, G, lambda _, factor: factor.square_norms())
 
-    def inner(self, X: Rows, G: Cotangents, U: Directions, *, normalize: bool = False) -> Tensor:
-        """<g_i, u> of each direction (over ‖g_i‖ with `normalize`), (n, d) float64.
+    def unit_cotangents(self, X: Rows, G: Tensor) -> Tensor:
+        """G scaled so that each row's gradient has length 1; rows without a gradient keep 0."""
+        norms = self.square_norms(X, G).sqrt()
+        scale = torch.where(norms > 0, 1 / norms, 0)
+        return G * scale.reshape(-1, *[1] * (G.ndim - 1))
 
-        A direction costs as much as the layer's own forward pass; J u costs two of them.
+    def inner(self, X: Rows, G: Cotangents, U: Directions, *, normalize: bool = False) -> Tensor:
+        """<g_i, u> for each direction u, over ‖g_i‖ with `normalize`: (n, d) float64.
+
+        A direction costs one forward pass of the rules' layers; J u costs two.
         """
 
-        def of(name: str, factor: Factor) -> Tensor:
+        def of_parameter(name: str, factor: Factor) -> Tensor:
             products = factor.inner(U[name]).double()
             if not normalize:
                 return products
             return torch.cat([products, factor.square_norms().double().unsqueeze(1)], 1)
 
-        found = self._total(X, G, of)
+        total = self._total(X, G, of_parameter)
         if not normalize:
-            return found
-        norms = found[:, -1:].sqrt()
-        return torch.where(norms > 0, found[:, :-1] / norms, 0)
+            return total
+        norms = total[:, -1:].sqrt()
+        return torch.where(norms > 0, total[:, :-1] / norms, 0)
 
-    def _total(self, X: Rows, G: Cotangents, of: Callable[[str, Factor], Tensor]) -> Tensor:
-        """Sum of what `of` says of each parameter's row gradients, (n, ...)."""
-        found, G = self._factors(X, G)
-        parts = [of(name, factor) for name, factor in self._only_trusted(found).items()]
+    def _total(
+        self, X: Rows, G: Cotangents, of_parameter: Callable[[str, Factor], Tensor]
+    ) -> Tensor:
+        """Sum of ``of_parameter(name, factor)`` over all parameters, (n, ...)."""
+        by_rule, G = self._factors(X, G)
+        parts = [of_parameter(name, factor) for name, factor in self._only_trusted(by_rule).items()]
         if self.by_vmap:
             width = sum(self.fnet.params[name].numel() for name in self.by_vmap)
-            step = _rows_a_piece(width)
+            step = rows_per_piece(width)
             pieces = []
             for start in range(0, len(G), step):
                 rows = slice(start, start + step)
                 rest = row_gradients(self.fnet, slice_rows(X, rows), G[rows], self.by_vmap)
-                each = (of(name, Dense(wide(g))) for name, g in rest.items())
+                each = (of_parameter(name, Dense(wide(g))) for name, g in rest.items())
                 pieces.append(reduce(torch.add, each))
             parts.append(torch.cat(pieces))
         return reduce(torch.add, parts)
 
-    def _only_trusted(self, found: dict[str, Factor]) -> dict[str, Factor]:
-        return {name: factor for name, factor in found.items() if name in self.trusted}
+    def _only_trusted(self, by_rule: dict[str, Factor]) -> dict[str, Factor]:
+        return {name: factor for name, factor in by_rule.items() if name in self.trusted}
 
     def _factors(self, X: Rows, G: Cotangents) -> tuple[dict[str, Factor], Tensor]:
-        """Factors by the rules, trusted or not, and ∂ℓ/∂f."""
+        """Factors from all rules, trusted or not, and ∂ℓ/∂f."""
         if isinstance(G, Tensor):
             given = G
             G = lambda _, rows: given[rows]  # noqa: E731
         n = n_rows(X)
         step = self.fnet.rows_at_once or n
         pieces = [slice(i, i + step) for i in range(0, n, step)]
-        found = [self._in_one_call(slice_rows(X, rows), G, rows) for rows in pieces]
-        if len(found) == 1:
-            return found[0]
-        stacked = {name: _stacked([piece[0][name] for piece in found]) for name in found[0][0]}
-        return stacked, join_rows([piece[1] for piece in found])
+        calls = [self._in_one_call(slice_rows(X, rows), G, rows) for rows in pieces]
+        if len(calls) == 1:
+            return calls[0]
+        first, *others = (factors for factors, _ in calls)
+        stacked = {n: f.stack([other[n] for other in others]) for n, f in first.items()}
+        return stacked, join_rows([cotangents for _, cotangents in calls])
 
     def _in_one_call(
         self, X: Rows, cotangents: Callable[[Tensor, slice], Tensor], rows: slice
     ) -> tuple[dict[str, Factor], Tensor]:
+        """Factors and ∂ℓ/∂f of rows that go through the net in one call."""
+        outputs, calls = self._recorded_calls(X)
+        G = cotangents(outputs.detach(), rows)
+        if not calls:
+            return {}, G
+        grads = torch.autograd.grad(
+            outputs,
+            [c[2] for c in calls],
+            G.to(outputs.dtype),
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        factors: dict[str, Factor] = {}
+        with torch.no_grad():
+            for (name, a, _), d in zip(calls, grads, strict=True):
+                if len(a) != len(G) or len(d) != len(G):
+                    continue  # rows are not the first axis here, so vmap must do this layer
+                for own, factor in layer_factors(self._layers[name], a, wide(d)).items():
+                    full = f"{name}.{own}" if name else own
+                    if full in self.fnet.params:
+                        factors[full] = factors[full].join(factor) if full in factors else factor
+        return factors, G
+
+    def _recorded_calls(self, X: Rows) -> tuple[Tensor, list[tuple[str, Tensor, Tensor]]]:
+        """Outputs of the net, and (name, input, output) of each call of a layer, with a graph."""
         calls: list[tuple[str, Tensor, Tensor]] = []
 
         def record(name: str) -> Callable[..., Tensor | None]:
             def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor | None:
                 if not isinstance(output, Tensor) or not output.requires_grad:
                     return None
-                calls.append((name, wide(_entering(layer, inputs[0])), output))
-                return output.clone()  # an in-place activation must not overwrite what we keep
+                calls.append((name, wide(layer_input(layer, inputs[0])), output))
+                # An in-place activation after the layer must not overwrite the output kept here.
+                return output.clone()
 
             return hook
 
@@ -150,43 +198,24 @@ class Ghost:
         finally:
             for hook in hooks:
                 hook.remove()
-        G = cotangents(outputs.detach(), rows)
-        if not calls:
-            return {}, G
-        grads = torch.autograd.grad(
-            outputs,
-            [c[2] for c in calls],
-            G.to(outputs.dtype),
-            allow_unused=True,
-            materialize_grads=True,
-        )
-        found: dict[str, Factor] = {}
-        with torch.no_grad():
-            for (name, a, _), d in zip(calls, grads, strict=True):
-                if len(a) != len(G) or len(d) != len(G):
-                    continue  # rows are not the first axis here: left to vmap by the probe
-                for own, factor in factors(self._layers[name], a, wide(d)).items():
-                    full = f"{name}.{own}" if name else own
-                    if full in fnet.params:
-                        found[full] = found[full].join(factor) if full in found else factor  # type: ignore[arg-type]
-        return found, G
+        return outputs, calls
 
 
-def _owners(fnet: FunctionalNet) -> dict[str, nn.Module]:
+def _layers_with_rules(fnet: FunctionalNet) -> dict[str, nn.Module]:
     """Layers that have a rule and a parameter of interest."""
-    ruled = (
-        nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, _BatchNorm
-    )  # fmt: skip
     return {
         name: layer
         for name, layer in fnet.shell.named_modules()
-        if isinstance(layer, ruled)
-        and any((f"{name}.{own}" if name else own) in fnet.params for own in ("weight", "bias"))
-        and not (isinstance(layer, _BatchNorm) and layer.running_mean is None)
+        if has_rule(layer)
+        and any(
+            (f"{name}.{own}" if name else own) in fnet.params
+            for own, _ in layer.named_parameters(recurse=False)
+        )
     }
 
 
 def _agrees(factor: Factor, name: str, truth: list[Params], tolerance: float) -> bool:
+    """Whether the factor of a parameter gives the true gradients, up to the tolerance."""
     got = factor.dense().flatten(1)
     want = torch.stack([row[name].flatten() for row in truth])
     scale = want.abs().max()

@@ -1,8 +1,10 @@
-"""Derivatives of a FunctionalNet over batches, each in the memory of one batch.
+"""Derivatives of a FunctionalNet, batch by batch.
 
-Letters: f outputs (n, ...), G cotangents (gradients by the outputs, shape of f), u a direction in
-parameter space, t = J u the tangent of the outputs. A row's gradient is g_i = J_i^T G_i, and
-<g_i, u> = <G_i, t_i>: rows times parameters never has to exist.
+Let f_i be the outputs of row i, J_i their Jacobian by the parameters, and G_i = ∂ℓ/∂f_i the
+gradient of the row's loss by its outputs (its cotangent). The gradient of the row's loss by the
+parameters is g_i = J_i^T G_i. For a direction u in parameter space, t_i = J_i u is the tangent of
+the outputs. Then <g_i, u> = <G_i, t_i>, which does not need the matrix of all g_i (rows times
+parameters).
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ import functools
 import threading
 import warnings
 import weakref
-from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -23,16 +24,18 @@ from torch.nn.modules.conv import _ConvNd
 from torch.overrides import TorchFunctionMode
 
 from skinfluence._core.kernels import plain_kernels
-from skinfluence._core.net import FunctionalNet, Watch, is_out_of_memory, module_of
+from skinfluence._core.memory import OutputWatch, is_out_of_memory
+from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import Params
-from skinfluence._core.tensors import Rows, map_tensors, n_rows, slice_rows, wide
+from skinfluence._core.tensors import Rows, map_tensors, wide
 
-Directions = Params  # each entry (d, *shape of the parameter)
+Directions = Params  # d directions u: each entry is (d, *shape of the parameter)
 
-_TURN = threading.RLock()  # torch has one level of dual numbers in a process: threads take turns
+# torch has one level of dual numbers per process, so threads take turns.
+_DUAL_LEVEL_LOCK = threading.RLock()
 
-# How the tangents of a module are computed, by autocast and the parameters that have them: one fit
-# makes several FunctionalNets of it, and what was found out and said of one is known of all.
+# The engine that works for each module, by (autocast, parameters). One fit makes several
+# FunctionalNets of the same module; the search, and the warning, happen once for all of them.
 _ENGINES: weakref.WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Any]] = (
     weakref.WeakKeyDictionary()
 )
@@ -45,14 +48,14 @@ def forward(fnet: FunctionalNet, X: Rows) -> Tensor:
 
 
 def precision(fnet: FunctionalNet, X: Rows) -> float:
-    """Machine epsilon of the coarsest numbers that outputs are computed with (by autocast, say)."""
-    with Watch() as seen:
+    """Machine epsilon of the least precise numbers in a forward pass (under autocast, say)."""
+    with OutputWatch() as watch:
         forward(fnet, X)
-    return max(fnet.eps, seen.eps)
+    return max(fnet.eps, watch.eps)
 
 
 def pullback(fnet: FunctionalNet, X: Rows, G: Tensor) -> Params:
-    """Σ_i J_i^T G_i over the rows of one batch: a dict of the parameters' shapes."""
+    """Σ_i J_i^T G_i over the rows of one batch, in the shapes of the parameters."""
     params = _leaves(fnet)
     with torch.enable_grad(), plain_kernels(fnet):
         outputs = fnet.outputs(params, X)
@@ -69,19 +72,22 @@ def pullback(fnet: FunctionalNet, X: Rows, G: Tensor) -> Params:
 
 
 def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
-    """Outputs f (n, ...) and t = J u for each direction, (d, n, ...), in one forward pass.
+    """Outputs f (n, ...) and tangents t = J u of each direction (d, n, ...) of one batch.
 
-    Forward mode where every operation has a rule for it; otherwise the double-backward trick,
-    which is exact and costs about twice as much. Found out once a module, and said once.
+    Forward mode is used where every operation has a rule for it, and the double-backward trick
+    elsewhere. The trick is exact and costs about twice as much. The choice is made once per module,
+    and a warning names it.
     """
     _load_forward_mode()
     engines = [_forward_mode, _forward_mode_one_by_one, _double_backward]
-    known = _ENGINES.setdefault(module_of(fnet._net), {})
+    known = _ENGINES.setdefault(fnet.module, {})
     case = (torch.is_autocast_enabled(fnet.device.type), *fnet.params)
     if case in known:
         return known[case](fnet, X, U)
     if _count(U) == 1 or fnet.contains(_ConvNd) or fnet.contains(nn.MultiheadAttention):
-        engines = engines[1:]  # their batched rules take two to three times as long
+        engines = engines[
+            1:
+        ]  # batched over directions, their rules take two to three times as long
     for engine in engines:
         try:
             result = engine(fnet, X, U)
@@ -93,8 +99,8 @@ def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Te
         break
     if engine is _double_backward:
         warnings.warn(
-            f"no forward-mode derivative for this net ({reason}); using the double-backward trick: "
-            "the same numbers at about twice the time.",
+            f"no forward-mode derivative for this net ({reason}). Using the double-backward trick: "
+            "the scores are the same and take about twice the time.",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -106,68 +112,61 @@ def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Te
 def pushforward_members(
     fnet: FunctionalNet, X: Rows, states: Params, U: Directions
 ) -> tuple[Tensor, Tensor]:
-    """Outputs (k, n, ...) and tangents (k, d, n, ...) of k members in one pass.
+    """Outputs (k, n, ...) and tangents (k, d, n, ...) of k members of an ensemble in one pass.
 
-    `states` is from `fnet.stacked`; each member has its own directions, entries (k, d, *shape).
-    Raises NotImplementedError or RuntimeError where an operation has no rule for it.
+    `states` comes from `fnet.stacked`. Each member has its own directions: entries of U are
+    (k, d, *shape).
+
+    Raises
+    ------
+    NotImplementedError or RuntimeError
+        Where an operation has no rule for forward mode or vmap.
     """
     _load_forward_mode()
 
     def member(state: Params, u: Directions) -> tuple[Tensor, Tensor]:
         primal = {name: state.get(name, p) for name, p in fnet.params.items()}
 
-        def along(direction: Params) -> tuple[Tensor, Tensor]:
+        def jvp(direction: Params) -> tuple[Tensor, Tensor]:
             f, t = torch.func.jvp(  # type: ignore[misc]
                 lambda p: fnet.outputs(state | p, X), (primal,), (direction,)
             )
             return f, t
 
-        f, t = torch.vmap(along)(u)  # no out_dims of None: in a nested vmap torch refuses it
+        f, t = torch.vmap(jvp)(u)  # torch refuses out_dims=None in a nested vmap
         return f[0], t
 
-    with _TURN, torch.no_grad(), plain_kernels(fnet):
+    with _DUAL_LEVEL_LOCK, torch.no_grad(), plain_kernels(fnet):
         return torch.vmap(member)(states, U)
-
-
-def by_halves(function: Callable[[Rows, Any], Tensor], X: Rows, y: Any, axis: int = 0) -> Tensor:
-    """``function(X, y)`` of a batch; in halves where memory does not suffice, joined along rows."""
-    n = n_rows(X)
-    try:
-        return function(X, y)
-    except (RuntimeError, MemoryError) as error:
-        if n < 2 or not is_out_of_memory(error):
-            raise
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    parts = slice(0, n // 2), slice(n // 2, n)
-    return torch.cat([by_halves(function, slice_rows(X, p), y[p], axis) for p in parts], axis)
 
 
 def row_gradients(
     fnet: FunctionalNet, X: Rows, G: Tensor, names: list[str] | None = None
 ) -> Params:
-    """g_i = J_i^T G_i of every row, entries (n, *shape): rows x parameters, for small things."""
+    """Gradients g_i = J_i^T G_i of all rows, entries (n, *shape). Memory: rows times parameters."""
     params = fnet.params if names is None else {name: fnet.params[name] for name in names}
 
-    def one(x: Rows, g: Tensor) -> Params:
+    def of_row(x: Rows, g: Tensor) -> Params:
         batch = map_tensors(lambda t: t.unsqueeze(0), x)
         return torch.func.grad(lambda p: (fnet.outputs(p, batch) * g.unsqueeze(0)).sum())(params)
 
     with plain_kernels(fnet):
         try:
-            return torch.vmap(one)(X, G)
-        except RuntimeError:  # an operation that vmap cannot batch (data-dependent control flow)
+            return torch.vmap(of_row)(X, G)
+        except (
+            RuntimeError
+        ):  # vmap cannot batch some operation (control flow that depends on the data, say)
             rows = [pullback(fnet, _row(X, i), G[i : i + 1]) for i in range(len(G))]
     return {name: torch.stack([row[name] for row in rows]) for name in params}
 
 
 def wide_zeros(fnet: FunctionalNet) -> Params:
-    """Return zeros to add gradients to: in half precision, small ones would be lost in the sum."""
+    """Zeros to add gradients to. Half precision becomes float32: it would lose small terms."""
     return {name: wide(torch.zeros_like(p)) for name, p in fnet.params.items()}
 
 
 def hvp(fnet: FunctionalNet, batches: Any, u: Params) -> Params:
-    """H u, H the Hessian of the mean loss over `batches` of (X, y), one batch in memory."""
+    """H u, where H is the Hessian of the mean loss over `batches` of (X, y)."""
     total = wide_zeros(fnet)
     n = 0
     for X, y in batches:
@@ -176,19 +175,22 @@ def hvp(fnet: FunctionalNet, batches: Any, u: Params) -> Params:
             loss = fnet.losses(fnet.outputs(params, X), X, y).sum()
             leaves = list(params.values())
             grads = torch.autograd.grad(loss, leaves, create_graph=True, materialize_grads=True)
-            inner = sum((g * u[name]).sum() for name, g in zip(params, grads, strict=True))
-            if not isinstance(inner, Tensor) or not inner.requires_grad:
+            product = sum((g * u[name]).sum() for name, g in zip(params, grads, strict=True))
+            if not isinstance(product, Tensor) or not product.requires_grad:
                 products = [torch.zeros_like(p) for p in leaves]
             else:
-                products = list(torch.autograd.grad(inner, leaves, materialize_grads=True))
-        for name, product in zip(params, products, strict=True):
-            total[name] += product
+                products = list(torch.autograd.grad(product, leaves, materialize_grads=True))
+        for name, term in zip(params, products, strict=True):
+            total[name] += term
         n += len(y)
     return {name: (value / n).to(fnet.params[name].dtype) for name, value in total.items()}
 
 
 def ggnvp(fnet: FunctionalNet, batches: Any, u: Params) -> Params:
-    """G u, G = mean of J_i^T (∂²ℓ/∂f²) J_i over `batches` of (X, y): no second derivative of f."""
+    """M u, where M is the generalized Gauss-Newton matrix of the mean loss over `batches`.
+
+    M is the mean of J_i^T (∂²ℓ/∂f²) J_i: the Hessian without the second derivatives of f.
+    """
     total = wide_zeros(fnet)
     n = 0
     for X, y in batches:
@@ -196,33 +198,33 @@ def ggnvp(fnet: FunctionalNet, batches: Any, u: Params) -> Params:
         with torch.enable_grad():
             f = f.detach().requires_grad_()
             (G,) = torch.autograd.grad(fnet.losses(f, X, y).sum(), f, create_graph=True)
-            bent = torch.zeros_like(f)
-            if G.requires_grad:  # a loss that is linear in the outputs has no curvature
-                (bent,) = torch.autograd.grad((G * t[0]).sum(), f, materialize_grads=True)
-        for name, product in pullback(fnet, X, bent).items():
+            Ht = torch.zeros_like(f)  # (∂²ℓ/∂f²) t; 0 for a loss that is linear in the outputs
+            if G.requires_grad:
+                (Ht,) = torch.autograd.grad((G * t[0]).sum(), f, materialize_grads=True)
+        for name, product in pullback(fnet, X, Ht).items():
             total[name] += product
         n += len(y)
     return {name: (value / n).to(fnet.params[name].dtype) for name, value in total.items()}
 
 
 def _forward_mode(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
-    """All directions at once: the primal pass is shared."""
+    """All directions in one batched pass; the outputs are computed once."""
 
-    def along(u: Params) -> tuple[Tensor, Tensor]:
+    def jvp(u: Params) -> tuple[Tensor, Tensor]:
         f, t = torch.func.jvp(  # type: ignore[misc]
             lambda p: fnet.outputs(p, X), (fnet.params,), (u,)
         )
         return f, t
 
-    with _TURN, torch.no_grad(), plain_kernels(fnet):
-        return torch.vmap(along, out_dims=(None, 0))(U)  # type: ignore[arg-type]
+    with _DUAL_LEVEL_LOCK, torch.no_grad(), plain_kernels(fnet):
+        return torch.vmap(jvp, out_dims=(None, 0))(U)  # type: ignore[arg-type]
 
 
 def _forward_mode_one_by_one(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
-    """A forward-mode pass for each direction, by dual numbers without functorch in between."""
+    """One forward-mode pass per direction, with plain dual numbers instead of functorch."""
     tangents = []
     frozen = _FrozenLinears() if fnet.has_frozen_linear else nullcontext()
-    with _TURN, torch.no_grad(), plain_kernels(fnet):
+    with _DUAL_LEVEL_LOCK, torch.no_grad(), plain_kernels(fnet):
         for k in range(_count(U)):
             with forward_ad.dual_level(), frozen:
                 dual = {n: forward_ad.make_dual(p, U[n][k]) for n, p in fnet.params.items()}
@@ -232,7 +234,7 @@ def _forward_mode_one_by_one(fnet: FunctionalNet, X: Rows, U: Directions) -> tup
 
 
 def _double_backward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
-    """J u by differentiating <J^T w, u> by w: two backward passes, no forward-mode rule needed."""
+    """J u as the derivative of <J^T w, u> by w: two backward passes, without forward mode."""
     params = _leaves(fnet)
     with torch.enable_grad(), plain_kernels(fnet):
         f = fnet.outputs(params, X)
@@ -247,7 +249,7 @@ def _double_backward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tenso
 
 
 class _FrozenLinear(torch.autograd.Function):
-    """x W^T + b for W and b without a tangent; torch's own rule adds x times a matrix of zeros."""
+    """x W^T + b where W and b have no tangent. torch's own rule adds x times a matrix of zeros."""
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -263,7 +265,7 @@ class _FrozenLinear(torch.autograd.Function):
 
 
 class _FrozenLinears(TorchFunctionMode):
-    """Puts `_FrozenLinear` in the place of each linear layer whose parameters have no tangent."""
+    """Replaces each linear layer whose parameters have no tangent by `_FrozenLinear`."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is F.linear and not kwargs:
@@ -276,15 +278,15 @@ class _FrozenLinears(TorchFunctionMode):
 
 @functools.cache
 def _load_forward_mode() -> None:
-    # torch registers its forward-mode decompositions at the first dual number, with a
-    # DeprecationWarning about its own use of torch.jit that is none of the user's business.
-    with _TURN, warnings.catch_warnings(), forward_ad.dual_level():
+    # At the first dual number, torch registers its forward-mode decompositions and warns about its
+    # own use of torch.jit. Users cannot act on that warning.
+    with _DUAL_LEVEL_LOCK, warnings.catch_warnings(), forward_ad.dual_level():
         warnings.simplefilter("ignore", DeprecationWarning)
         forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
 
 
 def _leaves(fnet: FunctionalNet) -> Params:
-    """Return the parameters as fresh leaves over the same memory."""
+    """The parameters as fresh leaves that share their memory."""
     return {name: p.detach().requires_grad_() for name, p in fnet.params.items()}
 
 

@@ -1,7 +1,8 @@
-"""Scores of rows at one net: inner products with given directions, losses and gradient norms.
+"""Scores of rows as inner products with given directions; losses and predictions of rows.
 
-Let g_i be the gradient of the loss of row i by the parameters, and u a direction, the gradient of
-the target or its product with an inverse Hessian. The score of row i is <g_i, u>.
+Let g_i be the gradient of the loss of row i by the parameters, and u a direction: the gradient of
+the target, or its product with an inverse Hessian. The score of row i is <g_i, u>. Scores that need
+no direction are in `row_scores`.
 """
 
 from __future__ import annotations
@@ -16,19 +17,20 @@ from torch import Tensor
 from skinfluence._core.ghost import Ghost
 from skinfluence._core.gradients import (
     Directions,
-    by_halves,
     forward,
     pushforward,
     pushforward_members,
 )
+from skinfluence._core.memory import in_halves_if_needed
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import State
 from skinfluence._core.tensors import Rows, wide
 
-# A progress bar around an iterator of batches; `iter` shows none.
+# Wraps an iterator of batches in a progress bar; `iter` shows none.
 Progress = Callable[[Iterator[Any]], Iterator[Any]]
 
-_WIDE = 4096  # outputs of a language model's head: summed in their own precision, by halves
+# From so many outputs per step (a language model's vocabulary), products stay in single precision.
+_MANY_OUTPUTS = 4096
 
 
 def row_scores(
@@ -40,13 +42,13 @@ def row_scores(
     normalize: bool = False,
     progress: Progress = iter,
 ) -> np.ndarray:
-    """<g_i, u> (over ‖g_i‖ with `normalize`), the worst over the directions: (n,) float64."""
+    """Lowest <g_i, u> over the directions u, over ‖g_i‖ with `normalize`: (n,) float64."""
     ghost: Ghost | None = None
 
     def of_batch(Xb: Rows, yb: Tensor) -> Tensor:
         nonlocal ghost
-        # A direction costs a plain pass in forward mode; from factors, norms and each further one
-        # cost a fraction of it (benchmarks/scoring_cost.py).
+        # Forward mode costs a plain pass per direction. From factors, norms and further directions
+        # cost a fraction of one (benchmarks/scoring_cost.py).
         if normalize or len(next(iter(U.values()))) > 2:
             ghost = ghost or Ghost(fnet, Xb)
             if normalize or ghost.has_rules:
@@ -66,7 +68,7 @@ def member_scores(
     y: Any,
     progress: Progress = iter,
 ) -> np.ndarray | None:
-    """Scores by each member of an ensemble, (k, n), all members in one pass; None if impossible."""
+    """Scores at each of k members, (k, n), in one pass; None where an operation forbids that."""
     stacked = fnet.stacked(states)
     every = {name: torch.stack([u[name] for u in U]) for name in fnet.params}
     scores = []
@@ -88,9 +90,9 @@ def label_scores(
     *,
     normalize: bool = False,
 ) -> np.ndarray:
-    """Score of each row under each label, (n, n_labels), from the same single pass.
+    """Score of each row under each label, (n, n_labels), from one pass.
 
-    The tangent of the outputs does not depend on the label: score_i(c) = <∂ℓ/∂f(f_i, c), t_i>.
+    The tangent t_i does not depend on the label c, so score_i(c) = <∂ℓ(f_i, c)/∂f, t_i>.
     """
     candidates = torch.as_tensor(labels, device=fnet.device)
     norms = _Norms() if normalize else None
@@ -109,10 +111,13 @@ def predictions(fnet: FunctionalNet, X: Rows) -> np.ndarray:
 
 
 def predicted_outputs(fnet: FunctionalNet, X: Rows, is_classification: bool) -> np.ndarray:
-    """Class probabilities, or a regressor's predictions, (n, ...) float64."""
-    readable = fnet.probabilities if is_classification else (lambda f: f)
-    found = [by_halves(lambda Xb, _: readable(forward(fnet, Xb)), *b) for b in fnet.batches(X)]
-    return torch.cat(found).double().cpu().numpy()
+    """Class probabilities, (n, n_classes), or a regressor's predictions, (n, ...); float64."""
+    nonlinearity = fnet.probabilities if is_classification else (lambda f: f)
+    outputs = [
+        in_halves_if_needed(lambda Xb, _: nonlinearity(forward(fnet, Xb)), *b)
+        for b in fnet.batches(X)
+    ]
+    return torch.cat(outputs).double().cpu().numpy()
 
 
 def row_losses(fnet: FunctionalNet, X: Rows, y: Any, progress: Progress = iter) -> np.ndarray:
@@ -140,13 +145,13 @@ def label_losses(
 
 
 def _over_rows(of_batch: Callable[[Rows, Tensor], Tensor], batches: Iterator[Any]) -> np.ndarray:
-    """`of_batch` applied to all batches; float64, checked to be finite."""
-    found = [by_halves(of_batch, Xb, yb) for Xb, yb in batches]
-    return finite(torch.cat(found).double().cpu().numpy())
+    """Values of ``of_batch(X, y)`` over all batches, float64; raise where one is not finite."""
+    values = [in_halves_if_needed(of_batch, Xb, yb) for Xb, yb in batches]
+    return finite(torch.cat(values).double().cpu().numpy())
 
 
 class _Norms:
-    """‖g_i‖ of a batch; the first batch decides which layers' rules are used."""
+    """‖g_i‖ of a batch; the first batch decides which rules are used."""
 
     def __init__(self) -> None:
         self.ghost: Ghost | None = None
@@ -159,9 +164,11 @@ class _Norms:
 def _contract(
     fnet: FunctionalNet, f: Tensor, t: Tensor, X: Rows, y: Tensor, norms: _Norms | None
 ) -> Tensor:
-    """Least over the directions of <G_i, t_i> [/ ‖g_i‖], (n,) float64."""
+    """Lowest <G_i, t_i> over the directions, over ‖g_i‖ if `norms` is given: (n,) float64."""
     G = fnet.cotangents(f, X, y)
-    if G.ndim > 2 and G.shape[-1] >= _WIDE:  # a copy in double precision would cost more than it
+    if (
+        G.ndim > 2 and G.shape[-1] >= _MANY_OUTPUTS
+    ):  # a copy in float64 would cost more than the sum
         products = torch.linalg.vecdot(wide(t), wide(G)).double()
         inner = products.reshape(*t.shape[:2], -1).sum(-1).amin(0)
     else:
@@ -175,12 +182,13 @@ def _contract(
 
 
 def finite(values: np.ndarray) -> np.ndarray:
-    """Return the values; raise where a row's are not finite."""
+    """Return the values; raise if those of some rows are not finite."""
     bad = int((~np.isfinite(values)).reshape(len(values), -1).any(1).sum())
     if bad:
         raise ValueError(
-            f"{bad} of {len(values)} rows have a NaN or infinite loss, gradient or score; the "
-            "net's weights or outputs are not finite there: did training diverge (try a smaller "
-            "lr, or scale X), or does the loss take the log of 0?"
+            f"{bad} of {len(values)} rows have a NaN or infinite loss, gradient or score, because "
+            "the net's weights, or its outputs for these rows, are not finite. If training "
+            "diverged, try a smaller lr or scale X. Otherwise check whether the loss takes the log "
+            "of 0."
         )
     return values

@@ -1,4 +1,4 @@
-"""Switches for the fused kernels that have no rule for forward mode or vmap."""
+"""Switches off the fused kernels that have no rule for forward-mode derivatives or vmap."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from skinfluence._core.net import FunctionalNet
 
 
 class _PlainBags(TorchFunctionMode):
-    """Puts lookups and a sum in the place of `embedding_bag`, whose backward has no derivative."""
+    """Replaces `embedding_bag`, whose backward cannot be differentiated, by lookups and a sum."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -36,20 +36,20 @@ def _plain_bags(
     padding_idx: int | None,
     **others: Any,
 ) -> Tensor:
-    found = F.embedding(index, weight, max_norm=max_norm, norm_type=norm_type)
+    embedded = F.embedding(index, weight, max_norm=max_norm, norm_type=norm_type)
     counted = torch.ones_like(index) if padding_idx is None else (index != padding_idx).long()
     counted, number = counted.unsqueeze(2), counted.sum(1, keepdim=True)
     if mode == "max":
-        most = found.masked_fill(counted == 0, -torch.inf).max(1).values
+        most = embedded.masked_fill(counted == 0, -torch.inf).max(1).values
         return torch.where(number > 0, most, 0)
     if per_sample_weights is not None:
-        found = found * per_sample_weights.unsqueeze(2)
-    total = (found * counted).sum(1)
+        embedded = embedded * per_sample_weights.unsqueeze(2)
+    total = (embedded * counted).sum(1)
     return total / number.clamp_min(1) if mode == "mean" else total
 
 
 class _Switch:
-    """A process-wide torch flag that is off while anybody is inside: the last one out restores."""
+    """A flag of the process, off while any thread is inside; the last to leave restores it."""
 
     def __init__(self, read: Callable[[], bool], write: Callable[[bool], None]) -> None:
         self._read, self._write = read, write
@@ -72,7 +72,7 @@ class _Switch:
 
 
 def _flag(backend: Any) -> _Switch:
-    # Not backend.flags(): on a CPU build that warns of TF32, whatever is asked of it.
+    # Trap: backend.flags() warns about TF32 on CPU builds, whatever it is called with.
     return _Switch(lambda: backend.enabled, lambda value: setattr(backend, "enabled", value))
 
 
@@ -82,7 +82,8 @@ _ATTENTION_FASTPATH = _Switch(
     torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled
 )
 
-# Not sdpa_kernel(MATH): two threads that leave it in another order than they came spoil the flags.
+# Trap: sdpa_kernel(MATH) restores wrong flags if two threads leave it in another order than they
+# entered it.
 _FUSED_ATTENTION = [
     _Switch(torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
     _Switch(
@@ -94,7 +95,7 @@ _FUSED_ATTENTION = [
 
 @contextmanager
 def plain_kernels(fnet: FunctionalNet) -> Iterator[None]:
-    """Do, for the while, without the fused kernels that have no rule for forward mode or vmap."""
+    """Run without the fused kernels that have no rule for forward-mode derivatives or vmap."""
     with ExitStack() as stack:
         for kernel in _FUSED_ATTENTION:
             stack.enter_context(kernel.off())

@@ -1,4 +1,7 @@
-"""Members of an ensemble, and the scores that each member gives to rows."""
+"""Members of an ensemble, and the scores of rows at each member.
+
+How the scores of the members are combined into one is not decided here.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,22 @@ from skinfluence._core.row_scores import RowScore
 from skinfluence._core.states import State
 from skinfluence._core.tensors import Rows
 
-# Members are scored in one pass while their directions hold at most this many numbers. On one CPU
-# core, one pass for 10 members took .7 of the time of 10 passes with 1,400 parameters each, but 1.4
-# of it with 14,000 or more: there the arithmetic dominates, not the calls. The bound for a GPU is a
-# guess.
-_TOGETHER = {"cpu": 2**15, "cuda": 2**24}
+# All members are scored in one pass if their directions hold at most this many numbers. On one CPU
+# core, one pass for 10 members took .7 of the time of 10 passes at 1,400 parameters each, but 1.4
+# of it at 14,000 or more, where arithmetic dominates the overhead of the calls. The limit for a GPU
+# is a guess.
+_ONE_PASS_NUMBERS = {"cpu": 2**15, "cuda": 2**24}
 
 
 class MemberScores(ABC):
-    """Members of an ensemble, each of which scores rows."""
+    """Base of what scores rows at each member of an ensemble.
+
+    Attributes
+    ----------
+    states : list of State
+    weights : ndarray of shape (k,)
+        Weights of the members in a mean; they sum to 1.
+    """
 
     def __init__(self, members: list[Member]) -> None:
         self.states: list[State] = [member.state for member in members]
@@ -33,56 +43,53 @@ class MemberScores(ABC):
 
     @abstractmethod
     def scores(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
-        """Scores by each member, (k, n)."""
+        """Scores at each member, (k, n)."""
 
     @abstractmethod
     def label_scores(self, fnet: FunctionalNet, X: Rows, labels: np.ndarray) -> np.ndarray:
-        """Scores by each member under each label, (k, n, n_labels)."""
+        """Scores at each member under each label, (k, n, n_labels)."""
 
 
 class AtEachMember(MemberScores):
-    """A row score at each member, one member after another."""
+    """A row score for each member; members are scored one after another."""
 
     def __init__(self, members: list[Member], row_scores: Sequence[RowScore]) -> None:
         super().__init__(members)
         self.row_scores = row_scores
 
     def scores(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
-        """Scores by each member, (k, n)."""
         pairs = zip(self.states, self.row_scores, strict=True)
         return np.stack([score.of_rows(fnet.at(s), X, y, progress) for s, score in pairs])
 
     def label_scores(self, fnet: FunctionalNet, X: Rows, labels: np.ndarray) -> np.ndarray:
-        """Scores by each member under each label, (k, n, n_labels)."""
         pairs = zip(self.states, self.row_scores, strict=True)
         return np.stack([score.of_labels(fnet.at(s), X, labels) for s, score in pairs])
 
 
 class InnerProducts(MemberScores):
-    """Inner products of row gradients with a direction (or several) at each member."""
+    """Inner products of row gradients with the directions of each member."""
 
     def __init__(
         self, members: list[Member], U: list[Directions], *, normalize: bool = False
     ) -> None:
         super().__init__(members)
-        # On the CPU, so that a pickle opens on a machine without the device.
+        # On the CPU, so that a pickle opens on a machine without a GPU.
         self.directions = [{name: v.cpu() for name, v in u.items()} for u in U]
         self.normalize = normalize
 
     def scores(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
-        """Scores by each member, (k, n): in one pass over the rows where memory allows."""
+        """Scores at each member, (k, n), of all members in one pass where that is faster."""
         U = self._directions_on(fnet)
         size = sum(v.numel() for u in U for v in u.values())
-        if len(U) > 1 and not self.normalize and size <= _TOGETHER.get(fnet.device.type, 0):
-            found = member_scores(fnet, self.states, U, X, y, progress)
-            if found is not None:
-                return found
+        if len(U) > 1 and not self.normalize and size <= _ONE_PASS_NUMBERS.get(fnet.device.type, 0):
+            scores = member_scores(fnet, self.states, U, X, y, progress)
+            if scores is not None:
+                return scores
         options: Any = {"normalize": self.normalize, "progress": progress}
         pairs = zip(self.states, U, strict=True)
         return np.stack([row_scores(fnet.at(s), u, X, y, **options) for s, u in pairs])
 
     def label_scores(self, fnet: FunctionalNet, X: Rows, labels: np.ndarray) -> np.ndarray:
-        """Scores by each member under each label, (k, n, n_labels)."""
         pairs = zip(self.states, self._directions_on(fnet), strict=True)
         return np.stack(
             [label_scores(fnet.at(s), u, X, labels, normalize=self.normalize) for s, u in pairs]
@@ -94,7 +101,7 @@ class InnerProducts(MemberScores):
 
 @dataclass
 class Member:
-    """A state to score at, its weight in a mean, and its inverse-curvature product, if any."""
+    """A state of the net, its weight in a mean, and the product with its inverse curvature."""
 
     state: State
     weight: float = 1.0

@@ -1,7 +1,7 @@
-"""A fitted skorch net as pure functions of its parameters: the only door to skorch's internals.
+"""A fitted skorch net as pure functions of its parameters.
 
-Nothing here trains, and nothing here changes the user's net: the module is copied as a *shell* that
-shares the weights (no second copy of them) but has its own buffers, train/eval flags and hooks.
+This is the only file of the core that knows skorch's internals. Nothing here trains or changes the
+user's net: it runs a copy of the module that shares the weights (see `shell`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import copy
 import functools
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,40 +20,29 @@ from skorch.dataset import Dataset as SkorchDataset
 from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
 from skinfluence._core.gates import install_gates
+from skinfluence._core.memory import OutputWatch, is_out_of_memory
+from skinfluence._core.shell import (
+    Inference,
+    copy_module,
+    matching_parameters,
+    module_of,
+    refuse_parameters_elsewhere,
+    stop_padding_gradient,
+    twin_net,
+)
 from skinfluence._core.states import Params, State, read_state
 from skinfluence._core.tensors import Rows, is_sliceable, map_tensors, n_rows, slice_rows, wide
 
-# Rows of a batch at most, and bytes that their layers' outputs may take. For MLPs of 0.1M to 1M
-# parameters on a CPU, 512 rows took .6 to .7 of the time of 128, and more brought nothing. Those
-# for a GPU are a guess.
-_BATCH = {"cpu": (512, 2**27), "cuda": (8192, 2**31)}
+# Limits of a batch: rows, and bytes of the outputs of its layers. For MLPs of 0.1M to 1M parameters
+# on a CPU, batches of 512 rows took .6 to .7 of the time of batches of 128; larger ones brought
+# nothing. The limits for a GPU are a guess.
+_BATCH_LIMITS = {"cpu": (512, 2**27), "cuda": (8192, 2**31)}
 
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether torch, on whatever device, or Python ran out of memory."""
-    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or "can't allocate memory" in str(error) or "out of memory" in str(error)
-
-
-class Watch(TorchDispatchMode):
-    """Sees what every operation returns: its bytes, and the machine epsilon of the coarsest."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.eps, self.bytes = 0.0, 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        returned = func(*args, **(kwargs or {}))
-        for t in returned if isinstance(returned, tuple | list) else (returned,):
-            if isinstance(t, Tensor):
-                self.bytes += 0 if t._is_view() else t.numel() * t.element_size()
-                if t.is_floating_point():
-                    self.eps = max(self.eps, torch.finfo(t.dtype).eps)
-        return returned
+# Parameters of the validation iterator that leave the content of a batch alone or are overridden.
+_HARMLESS_ITERATOR_PARAMS = {"batch_size", "num_workers", "pin_memory", "shuffle", "drop_last"}
 
 
 class FunctionalNet:
@@ -63,25 +51,38 @@ class FunctionalNet:
     Parameters
     ----------
     net : skorch.NeuralNet
-        Initialized (normally fitted) net. It is read, never written.
+        An initialized, normally fitted, net. It is read and never written.
     parameters : str or sequence of str, default="*"
-        Globs over parameter names; those that match *and* require a gradient become `params`.
+        Globs over parameter names. Those that match *and* require a gradient become `params`.
+
+    Attributes
+    ----------
+    params : dict of str to Tensor
+        The parameters that count, detached.
+    module : Module
+        The net's own module, which is never called.
+    shell : Module
+        A copy of the module, in eval mode, that shares its weights (see `shell`).
+    device, dtype : device and dtype of the parameters
+    eps : float
+        Machine epsilon of the least precise weight or buffer.
+    rows_at_once : int or None
+        The module's own limit on the rows of one call.
     """
 
     def __init__(self, net: Any, parameters: str | Sequence[str] = "*") -> None:
         module = module_of(net)
-        self._net = net
-        names = _matching(module, parameters)
-        _refuse_parameters_elsewhere(net)
-        self.shell = _shell(module)
+        self.module, self._net = module, net
+        names = matching_parameters(module, parameters)
+        refuse_parameters_elsewhere(net)
+        self.shell = copy_module(module)
         self.shell.eval()
         for layer in self.shell.modules():
             if isinstance(layer, nn.Embedding | nn.EmbeddingBag):
-                layer.scale_grad_by_freq = False  # a row's gradient does not depend on its batch
+                layer.scale_grad_by_freq = False  # else a row's gradient depends on its batch
                 layer.sparse = False
             if isinstance(layer, nn.Embedding) and layer.padding_idx is not None:
-                layer.register_forward_hook(_hold_padding)
-        # Some modules take the rows of a batch apart, by length: into no more than so many.
+                layer.register_forward_hook(stop_padding_gradient)
         self.rows_at_once: int | None = getattr(module, "rows_at_once", None)
         self._kinds: dict[type, bool] = {}
         self._sizes: dict[Any, int] = {}
@@ -89,23 +90,23 @@ class FunctionalNet:
             len(list(named(remove_duplicate=False))) > len(list(named()))
             for named in (self.shell.named_parameters, self.shell.named_buffers)
         )
-        self._twin = _twin(net, self.shell)
-        self._inference = _Inference(self._twin, self.shell)
-        # Not net.device, which may be None: "leave it where it is".
+        self._twin = twin_net(net, self.shell)
+        self._inference = Inference(self._twin, self.shell)
+        # Trap: net.device may be None, which means "leave the module where it is".
         self.device = next(module.parameters()).device
         self._state: Params = {name: p.detach() for name, p in self.shell.named_parameters()}
         self._state |= dict(self.shell.named_buffers())
         self.params: Params = {name: self._state[name] for name in names}
         self.dtype = next(iter(self.params.values())).dtype
         floats = [t.dtype for t in self._state.values() if t.is_floating_point()]
-        self.eps = max(torch.finfo(dtype).eps for dtype in floats)  # of its coarsest weights
+        self.eps = max(torch.finfo(dtype).eps for dtype in floats)
 
     def at(self, state: State) -> FunctionalNet:
-        """Return the same net at other values of some weights, buffers or gates."""
+        """Return this net with the weights, buffers or gates of `state` in place of its own."""
         state = read_state(state)
-        # Open, as long as no state says otherwise.
+        # A gate stays open in each state that does not name it.
         self._state = install_gates(self.shell, state) | self._state
-        other = copy.copy(self)  # the shell is structure only: every call brings its own values
+        other = copy.copy(self)  # both share the shell: each call passes its own values
         changed = {n: t.to(self.device) for n, t in state.items() if n in self._state}
         other._state = self._state | changed
         other.params = {name: other._state[name] for name in self.params}
@@ -117,12 +118,12 @@ class FunctionalNet:
         return other
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # skorch pickles a module apart from what calls it, and the two would not find together.
+        # Built again when unpickled: skorch pickles modules apart from the twin that calls them.
         state = {name: t.cpu() for name, t in self._state.items()}
-        return _rebuilt, (self._net, list(self.params), state)
+        return _rebuild, (self._net, list(self.params), state)
 
     def stacked(self, states: Sequence[State]) -> Params:
-        """What differs between several states, entries (n_states, *shape)."""
+        """Tensors that at least one of the states names, stacked: entries (n_states, *shape)."""
         read = [read_state(state) for state in states]
         for state in read:
             self._state = install_gates(self.shell, state) | self._state
@@ -131,22 +132,25 @@ class FunctionalNet:
         return {name: torch.stack([m[name] for m in members]) for name in sorted(names)}
 
     def outputs(self, params: Params, X: Rows) -> Tensor:
-        """f(X; params): (n, ...); entries absent from `params` keep the net's own value."""
+        """Outputs f(X; params), (n, ...). The net's own values stand in for absent entries."""
         state = {f"module.{name}": t for name, t in (self._state | params).items()}
-        # Looking for tied weights at every batch would cost a twentieth of a small net's pass.
+        # To look for tied weights at each batch would cost 5 % of a small net's forward pass.
         call = torch.func.functional_call(self._inference, state, (X,), tie_weights=self._tied)
         return _one_tensor(call)
 
     def plain_outputs(self, X: Rows) -> tuple[Tensor, list[Tensor]]:
-        """f(X) by the shell's own call, with the parameters to differentiate: an oracle."""
+        """Outputs f(X) of a plain call of the shell, and the parameters to differentiate by.
+
+        The self-check uses it as its oracle.
+        """
         own = dict(self.shell.named_parameters())
         return _one_tensor(self._twin.infer(X)), [own[name] for name in self.params]
 
     def losses(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
-        """Loss of each row, (n,): what the net's own `get_loss` would add up or average."""
+        """Loss of each row, (n,): the terms that the net's `get_loss` would add up or average."""
         raw = self.raw_loss(outputs, X, y)
         n = outputs.shape[0]
-        if raw.ndim == 0:  # `get_loss` reduces by itself: each row is a batch of one
+        if raw.ndim == 0:  # get_loss reduces in spite of reduction='none': pass one row at a time
             rows = [
                 self.raw_loss(outputs[i : i + 1], slice_rows(X, slice(i, i + 1)), y[i : i + 1])
                 for i in range(n)
@@ -156,8 +160,8 @@ class FunctionalNet:
             raise ValueError(
                 f"criterion {type(self._net.criterion_).__name__} turned outputs of shape "
                 f"{tuple(outputs.shape)} and y of shape {tuple(y.shape)} into losses of shape "
-                f"{tuple(raw.shape)}, but one loss a row was expected: give y the shape of the "
-                "outputs (a regressor that returns (n, 1) needs y of shape (n, 1))."
+                f"{tuple(raw.shape)}, but one loss per row was expected. Give y the shape of the "
+                "outputs: a regressor that returns (n, 1) needs y of shape (n, 1)."
             )
         if raw.ndim == 1:
             return raw
@@ -166,23 +170,23 @@ class FunctionalNet:
 
     @property
     def _sums_outputs(self) -> bool:
-        """Whether a row's loss is the sum over its outputs, not the mean."""
+        """Whether a row's loss is the sum over its outputs rather than their mean."""
         return getattr(self._net.criterion_, "reduction", "mean") in ("sum", "batchmean")
 
     @property
     def takes_logarithms(self) -> bool:
-        """Whether the loss takes the logarithm of the outputs, which are to be probabilities."""
+        """Whether the loss takes the logarithm of the outputs, which must be probabilities then."""
         net = self._net
         return isinstance(net, NeuralNetClassifier) and isinstance(net.criterion_, nn.NLLLoss)
 
     def raw_loss(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
-        """`net.get_loss` with the criterion's reduction taken off where it has one."""
-        # Never criterion_(outputs, y): for NLLLoss the classifier takes the log in get_loss.
-        # In single precision: of a row that the net is sure of, half of it has no digit left.
+        """`net.get_loss` with reduction='none' wherever the criterion has a reduction."""
+        # Trap: criterion_(outputs, y) would miss the log that skorch takes for NLLLoss in get_loss.
+        # In single precision: in half precision, the loss of a confident row has no digit left.
         return self._twin.get_loss(wide(outputs), y, X=X, training=False)
 
     def cotangents(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
-        """Gradient of each row's loss by that row's outputs, the shape of `outputs`."""
+        """G = ∂ℓ/∂f: gradient of each row's loss by its outputs, in the shape of `outputs`."""
         with torch.enable_grad():
             f = outputs.detach().requires_grad_()
             total = self.losses(f, X, y).sum()
@@ -192,11 +196,12 @@ class FunctionalNet:
         return grad
 
     def sampled_labels(self, outputs: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-        """Labels drawn from the model, (n,) or of the shape of a regressor's outputs.
+        """Labels drawn from the model: (n,), or in the shape of a regressor's outputs.
 
-        A regressor's loss is taken for the squared one, that of a normal error of variance 1/2; the
-        mean of k of them is that of k errors of variance k/2. A criterion that stands for another
-        distribution draws for itself, by ``sample(outputs, y, generator)``.
+        A regressor's loss is taken to be the squared error, the negative log-likelihood of a normal
+        distribution with variance 1/2. The mean over k outputs is that of k normal errors with
+        variance k/2. A criterion for another distribution needs a method
+        ``sample(outputs, y, generator)``.
         """
         if hasattr(self._net.criterion_, "sample"):
             return self._net.criterion_.sample(outputs, y, generator)
@@ -206,211 +211,126 @@ class FunctionalNet:
             return outputs + noise * (0.5 * terms) ** 0.5
         p = self.probabilities(outputs).double().cpu()
         drawn = torch.multinomial(p, 1, generator=generator)[:, 0].to(outputs.device)
-        # One output for two classes: its criterion takes floats of the outputs' shape.
+        # One output for two classes: the criterion takes floats in the shape of the outputs.
         return drawn if outputs[0].numel() > 1 else drawn.to(outputs).reshape(outputs.shape)
 
     def not_differentiable(self) -> ValueError:
-        """Return the error for a loss that has no gradient by the outputs."""
+        """Return the error to raise for a loss that has no gradient by the outputs."""
         return ValueError(
             f"criterion {type(self._net.criterion_).__name__} returns a loss that does not "
-            "depend differentiably on the net's outputs; influence needs a differentiable loss."
+            "depend differentiably on the net's outputs. Influence needs the gradient of the loss: "
+            "use a differentiable criterion, and keep detach() and argmax() out of it."
         )
 
     def contains(self, kind: type[nn.Module]) -> bool:
-        """Whether a module of this kind is anywhere in the net."""
+        """Whether the net contains a module of this kind."""
         if kind not in self._kinds:
             self._kinds[kind] = any(isinstance(m, kind) for m in self.shell.modules())
         return self._kinds[kind]
 
     @functools.cached_property
     def has_frozen_linear(self) -> bool:
-        """Whether a linear layer's weight is none of the parameters that count."""
+        """Whether the weight of some linear layer is not among `params`."""
         layers = ((n, m) for n, m in self.shell.named_modules() if isinstance(m, nn.Linear))
         return any(f"{name}.weight".removeprefix(".") not in self.params for name, _ in layers)
 
     def probabilities(self, outputs: Tensor) -> Tensor:
-        """Class probabilities as the net's own `predict_proba` makes them, (n, n_classes)."""
+        """Class probabilities, (n, n_classes), computed as in the net's own `predict_proba`."""
         return self._twin._get_predict_nonlinearity()(outputs)
 
     def batches(self, X: Rows, y: Any = None) -> Iterator[tuple[Rows, Tensor]]:
-        """Batches of rows in their given order, on the net's device."""
+        """Batches (X, y) of the rows in their given order, on the net's device."""
         if self._can_be_sliced(X):
             size, n = self.batch_size(X), n_rows(X)
             size = n if size == -1 else size
             for start in range(0, n, size):
                 rows = slice(start, start + size)
-                yield self._enter(slice_rows(X, rows)), self._enter(None if y is None else y[rows])
+                yield (
+                    self._to_device(slice_rows(X, rows)),
+                    self._to_device(None if y is None else y[rows]),
+                )
         else:
             loader = self._twin.get_iterator(self._twin.get_dataset(X, y), training=False)
-            # A DataLoader draws a seed as it starts, also where nothing is shuffled.
+            # A DataLoader draws a random seed when it starts, even if it does not shuffle.
             with torch.random.fork_rng(devices=[]):
                 loaded = iter(loader)
             for batch in loaded:
                 Xb, yb = unpack_data(batch)
-                yield self._enter(Xb), self._enter(yb)
+                yield self._to_device(Xb), self._to_device(yb)
 
     def n_batches(self, X: Rows) -> int:
-        """How many batches `batches(X)` has."""
+        """Number of batches that `batches(X)` yields."""
         size = self.batch_size(X)
         return 1 if size < 1 else -(-n_rows(X) // size)
 
     def batch_size(self, X: Rows) -> int:
-        """Rows a batch: as the net's validation iterator says, else by the memory of a row.
+        """Rows per batch: that of the net's validation iterator if set, else as memory allows.
 
-        Not that of training, which is often small for the sake of the steps. A loader of the
-        user's own, or of a Dataset, has its own.
+        The batch size of training is not used: it is often small on purpose, to take more steps.
+        Data that cannot be sliced come in the batches of their own loader.
         """
         valid = self._net.get_params_for("iterator_valid")
         if "batch_size" in valid or not self._can_be_sliced(X):
             return valid.get("batch_size", self._net.batch_size)
         if n_rows(X) < 2:
             return 1
-        pair = map_tensors(lambda t: self._enter(t[:2]), X)  # BatchNorm may refuse a single row
+        pair = map_tensors(lambda t: self._to_device(t[:2]), X)  # BatchNorm may refuse a single row
         shapes = tuple(t.shape for t in (pair.values() if isinstance(pair, Mapping) else [pair]))
         if shapes not in self._sizes:
             leaf = {name: p.detach().requires_grad_() for name, p in self.params.items()}
-            most, memory = _BATCH.get(self.device.type, _BATCH["cpu"])
+            max_rows, max_bytes = _BATCH_LIMITS.get(self.device.type, _BATCH_LIMITS["cpu"])
             try:
-                # With a graph: torch would take fused kernels without, in which nothing is seen.
-                with torch.enable_grad(), Watch() as seen:
+                # With gradients: without, torch would use fused kernels, which hide their outputs.
+                with torch.enable_grad(), OutputWatch() as watch:
                     self.outputs(leaf, pair)
-                size = max(2 * memory // max(seen.bytes, 1), 1)
+                size = max(2 * max_bytes // max(watch.bytes, 1), 1)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 size = 1
-            self._sizes[shapes] = min(size, most)
+            self._sizes[shapes] = min(size, max_rows)
         return self._sizes[shapes]
 
     def _can_be_sliced(self, X: Rows) -> bool:
-        # skorch's DataLoader collates row by row, which takes longer than scoring the batch does.
-        own: Any = getattr(self._net, "dataset", None)
-        reading = ("transform", "__getitem__")
-        plain = bool(
-            inspect.isclass(own)
-            and issubclass(own, SkorchDataset)
-            and all(getattr(own, name) is getattr(SkorchDataset, name) for name in reading)
+        """Whether slicing X gives the batches that the net's own DataLoader would give."""
+        # The DataLoader collates row by row, which takes longer than scoring the batch.
+        dataset: Any = getattr(self._net, "dataset", None)
+        readers = ("transform", "__getitem__")
+        is_plain = bool(
+            inspect.isclass(dataset)
+            and issubclass(dataset, SkorchDataset)
+            and all(getattr(dataset, name) is getattr(SkorchDataset, name) for name in readers)
             and not self._net.get_params_for("dataset")
             and type(self._net).get_dataset.__module__.startswith("skorch.")
             and type(self._net).get_iterator.__module__.startswith("skorch.")
         )
         custom = set(self._net.get_params_for("iterator_valid")) - _HARMLESS_ITERATOR_PARAMS
-        return plain and not custom and self._net.iterator_valid is DataLoader and is_sliceable(X)
+        return (
+            is_plain and not custom and self._net.iterator_valid is DataLoader and is_sliceable(X)
+        )
 
-    def _enter(self, data: Any) -> Any:
-        """Move a batch to the device; floats get the dtype of the parameters, integers stay."""
+    def _to_device(self, data: Any) -> Any:
+        """Move a batch to the device, and its floats to the dtype of the parameters."""
         if data is None:
             return torch.zeros(0, device=self.device)
         if isinstance(data, Mapping):
-            return {key: self._enter(value) for key, value in data.items()}
+            return {key: self._to_device(value) for key, value in data.items()}
         if isinstance(data, np.ndarray) and not data.flags.writeable:
-            data = data.copy()  # torch warns of tensors over read-only memory (memmaps, joblib)
+            data = data.copy()  # torch warns about read-only memory (memmaps, joblib)
         tensor = to_tensor(data, device=self.device)
         if isinstance(tensor, Tensor) and tensor.is_floating_point():
             tensor = tensor.to(self.dtype)
         return tensor
 
 
-def _rebuilt(net: Any, names: list[str], state: Params) -> FunctionalNet:
+def _rebuild(net: Any, names: list[str], state: Params) -> FunctionalNet:
     return FunctionalNet(net, names).at(state)
-
-
-_HARMLESS_ITERATOR_PARAMS = {"batch_size", "num_workers", "pin_memory", "shuffle", "drop_last"}
-
-
-class _Inference(nn.Module):
-    """`net.infer` as a module, so that `functional_call` can swap the parameters under it."""
-
-    def __init__(self, twin: Any, shell: nn.Module) -> None:
-        super().__init__()
-        self.module = shell
-        self._infer = twin.infer
-
-    def forward(self, X: Rows) -> Any:
-        return self._infer(X)
-
-
-def _shell(module: nn.Module) -> nn.Module:
-    """Copy a module's structure and buffers; its parameters are shared with the original."""
-    memo: dict[int, Any] = {id(p): p for p in module.parameters()}
-    # A forward pass that writes into a buffer must not write into the user's.
-    memo |= {id(b): b.detach().clone() for b in module.buffers()}
-    for layer in module.modules():
-        # An embedding with max_norm rewrites its weight in forward: it gets one of its own.
-        if isinstance(layer, nn.Embedding | nn.EmbeddingBag) and layer.max_norm is not None:
-            memo.pop(id(layer.weight), None)
-        # What forward has left behind (attention weights, say) cannot be copied with its graph.
-        # Not detached: were it part of the function, the self-check would not see that it is.
-        kept = [t for t in vars(layer).values() if isinstance(t, Tensor) and not t.is_leaf]
-        memo |= {id(t): t for t in kept}
-    return copy.deepcopy(module, memo=memo)
-
-
-def _hold_padding(layer: nn.Embedding, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    # Backward leaves the padding row alone; torch's forward mode forgets to.
-    padding = inputs[0].eq(cast(int, layer.padding_idx)).unsqueeze(-1)
-    return torch.where(padding, output.detach(), output)
-
-
-def _twin(net: Any, shell: nn.Module) -> Any:
-    """Return a net that runs `shell` and has a per-row criterion, sharing all else with `net`."""
-    # Not copy.copy(net): that pickles the module through skorch's __getstate__.
-    twin = object.__new__(type(net))
-    twin.__dict__.update(vars(net))
-    criterion = net.criterion_
-    if isinstance(criterion, nn.Module):
-        criterion = _shell(criterion)
-        if hasattr(criterion, "reduction"):
-            setattr(criterion, "reduction", "none")  # noqa: B010
-        for name, buffer in criterion.named_buffers(recurse=False):  # class weights
-            setattr(criterion, name, wide(buffer))
-    twin.__dict__.update(module_=shell, criterion_=criterion)
-    for key in ("sampler", "batch_sampler"):
-        if vars(net).get(f"iterator_valid__{key}") is not None:
-            raise ValueError(
-                f"iterator_valid__{key} is set on the net, so rows may come out in another order "
-                "than they went in; influence needs them in order: remove that parameter."
-            )
-    twin.__dict__.update({k: False for k in _REORDERING if k in vars(net)})
-    return twin
-
-
-_REORDERING = ("iterator_valid__shuffle", "iterator_valid__drop_last")
-
-
-def _matching(module: nn.Module, parameters: str | Sequence[str]) -> list[str]:
-    globs = [parameters] if isinstance(parameters, str) else list(parameters)
-    named = list(module.named_parameters())
-    trainable = [name for name, p in named if p.requires_grad]
-    chosen = [name for name in trainable if any(fnmatchcase(name, g) for g in globs)]
-    if not chosen:
-        have = ", ".join(trainable) or f"none (all {len(named)} are frozen)"
-        raise ValueError(
-            f"parameters={parameters!r} matches no trainable parameter of the module; "
-            f"it has: {have}."
-        )
-    return chosen
-
-
-def _refuse_parameters_elsewhere(net: Any) -> None:
-    inside = {id(p) for p in net.module_.parameters()}
-    outside = [name for name, p in net.get_all_learnable_params() if id(p) not in inside]
-    if outside:
-        raise ValueError(
-            f"the net learns parameters outside its module ({', '.join(outside)}); influence is "
-            "defined over one module: move them into it."
-        )
 
 
 def _one_tensor(outputs: Any) -> Tensor:
     if not isinstance(outputs, Tensor):
         raise TypeError(
-            f"the net's module returns a {type(outputs).__name__}, a single tensor was expected: "
-            "wrap the module so that it returns the tensor that the loss is computed from."
+            f"the net's module returns a {type(outputs).__name__}, but a single tensor was "
+            "expected. Wrap the module so that it returns only the tensor that the loss needs."
         )
     return outputs
-
-
-def module_of(net: Any) -> nn.Module:
-    """Return the net's module without torch.compile's wrapper, which prefixes every name."""
-    return getattr(net.module_, "_orig_mod", net.module_)

@@ -1,12 +1,15 @@
-"""Pairs of rows: <g_i, P g_j> of every row with every reference row, of a row with itself, and g_i.
+"""Inner products <g_i, P v_j> of the gradient of each row i with that of each reference row j.
 
-A block at a time: of the reference rows only as many are held, as factors of their gradients, as
-`_HELD` allows; the other rows go past them a batch at a time.
+Let g_i be the gradient of row i's loss, v_j the term of reference row j in the gradient of the
+target (see `directions`), and P an inverse curvature, which is the identity if no `solve` is given.
+Products come in blocks: some reference rows at a time (as factors of v_j, as many as
+`_MAX_REFERENCE_NUMBERS` allows) with one batch of other rows at a time. This file also has
+<g_i, P g_i>, the product of a row with itself, and g_i itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
 from typing import Any
 
@@ -15,28 +18,28 @@ import torch
 from torch import Tensor
 
 from skinfluence._core.directions import Objective, reference_cotangents
-from skinfluence._core.factors import Factor, gram, square_norms
+from skinfluence._core.factors import Factor, products, square_norms
 from skinfluence._core.ghost import Ghost
-from skinfluence._core.gradients import Directions, by_halves, forward
+from skinfluence._core.gradients import Directions, forward
 from skinfluence._core.influence import Progress, finite
+from skinfluence._core.memory import in_halves_if_needed
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import Params
 from skinfluence._core.tensors import Rows, map_tensors, n_rows, slice_rows
 
-Solve = Callable[[Directions], Directions]
+Solve = Callable[[Directions], Directions]  # multiplies directions with P
 
+Pairs = list[tuple[Rows, Tensor]]  # batches of reference rows, each with ∂T/∂f_j
 
-Pairs = list[tuple[Rows, Tensor]]  # batches of reference rows, and ∂T/∂f there
+Block = tuple[slice, slice, np.ndarray]  # rows, reference rows, and their products
 
-Block = tuple[slice, slice, np.ndarray]
+_MAX_REFERENCE_NUMBERS = 2**26  # factors or gradients of reference rows: 256 MB of float32
 
-_HELD = 2**26  # numbers of reference rows' gradients or factors in memory: 256 MB of float32
-
-_DENSE = 2**24  # numbers of gradient rows that are formed at a time
+_MAX_GRADIENT_NUMBERS = 2**24  # row gradients formed at a time
 
 
 def reference_pairs(fnet: FunctionalNet, objective: Objective) -> Pairs:
-    """Batches of reference rows with ∂T/∂f there, on the CPU, as `pair_blocks` takes them."""
+    """Batches of reference rows with ∂T/∂f_j, on the CPU, as `pair_blocks` takes them."""
     cotangents = reference_cotangents(fnet, objective)
     batches = fnet.batches(objective.X, objective.y)
     return [
@@ -55,19 +58,19 @@ def pair_blocks(
     solve: Solve | None = None,
     progress: Progress = iter,
 ) -> Iterator[Block]:
-    """<g_i, v_j> or <g_i, P v_j> in blocks: rows, columns, values; over ‖g_i‖ with `normalize`.
+    """<g_i, P v_j> in blocks ``(rows, columns, values)``; over ‖g_i‖ with `normalize`.
 
-    Blocks of the same columns follow each other, rows ascending. `reference` is from
+    All blocks with the same columns come one after another, rows ascending. `reference` comes from
     `reference_pairs`.
     """
     left = 0
-    # One for both sides: which layers it trusts is found out on the rows that it is given.
-    ghost = Ghost(fnet, next(_there(fnet, reference))[0])
-    for held in _held(ghost, reference, solve):
+    # One Ghost for both sides: another might trust other rules, and factors would not match.
+    ghost = Ghost(fnet, next(_on_device(fnet, reference))[0])
+    for chunk in _reference_chunks(ghost, reference, solve):
         top, right = 0, left
         for Xb, yb in progress(fnet.batches(X, y)):
             rows = ghost.factors(Xb, ghost.of_losses(Xb, yb))
-            block = torch.cat([_products(rows, columns) for columns in held], 1).double()
+            block = torch.cat([products(rows, columns) for columns in chunk], 1).double()
             if normalize:
                 norms = square_norms(rows).sqrt().double().unsqueeze(1)
                 block = torch.where(norms > 0, block / norms, 0)
@@ -80,53 +83,53 @@ def pair_blocks(
 def gradient_rows(
     fnet: FunctionalNet, X: Rows, y: Any, progress: Progress = iter
 ) -> Iterator[Params]:
-    """Row gradients g_i themselves, entries (b, *shape), b rows at a time."""
+    """Row gradients g_i, some rows at a time: entries (b, *shape) for b rows."""
     ghost = None
     for Xb, yb in progress(fnet.batches(X, y)):
         ghost = ghost or Ghost(fnet, Xb)
-        yield from _dense(ghost, Xb, fnet.cotangents(forward(fnet, Xb), Xb, yb))
+        yield from _gradient_chunks(ghost, Xb, fnet.cotangents(forward(fnet, Xb), Xb, yb))
 
 
 def self_influences(
     fnet: FunctionalNet, X: Rows, y: Any, solve: Solve | None = None, progress: Progress = iter
 ) -> np.ndarray:
-    """<g_i, P g_i>, (n,) float64; ‖g_i‖² without `solve`, from the layers' factors alone."""
-    found, squares = [], _Squares(fnet)
+    """<g_i, P g_i>, (n,) float64. Without `solve` it is ‖g_i‖², from the layers' factors alone."""
+    values, square_norms_of = [], _SquareNorms(fnet)
     if solve is None:
-        found = [by_halves(squares, Xb, yb) for Xb, yb in progress(fnet.batches(X, y))]
+        values = [
+            in_halves_if_needed(square_norms_of, Xb, yb) for Xb, yb in progress(fnet.batches(X, y))
+        ]
     else:
         for rows in gradient_rows(fnet, X, y, progress):
             solved = solve(rows)
             each = ((rows[n] * solved[n]).flatten(1).sum(1).double() for n in rows)
-            found.append(reduce(torch.add, each))
-    return finite(torch.cat(found).cpu().numpy())
+            values.append(reduce(torch.add, each))
+    return finite(torch.cat(values).cpu().numpy())
 
 
 def label_square_norms(fnet: FunctionalNet, X: Rows, labels: np.ndarray) -> np.ndarray:
     """‖g_i‖² of each row under each label, (n, n_labels): one backward pass per label."""
-    candidates, squares = torch.as_tensor(labels, device=fnet.device), _Squares(fnet)
+    candidates, square_norms_of = torch.as_tensor(labels, device=fnet.device), _SquareNorms(fnet)
 
     def of_batch(Xb: Rows, _: Any) -> Tensor:
         n = n_rows(Xb)
-        return torch.stack([squares(Xb, label.expand(n)) for label in candidates], 1)
+        return torch.stack([square_norms_of(Xb, label.expand(n)) for label in candidates], 1)
 
-    found = [by_halves(of_batch, Xb, yb) for Xb, yb in fnet.batches(X)]
-    return finite(torch.cat(found).cpu().numpy())
+    values = [in_halves_if_needed(of_batch, Xb, yb) for Xb, yb in fnet.batches(X)]
+    return finite(torch.cat(values).cpu().numpy())
 
 
 def unit_pairs(fnet: FunctionalNet, reference: Pairs) -> Pairs:
-    """Reference rows with their gradients scaled to length 1 (those without one stay 0)."""
-    found, ghost = [], None
-    for Xr, Gr in _there(fnet, reference):
+    """Reference rows with v_j scaled to length 1; rows without a gradient keep 0."""
+    scaled, ghost = [], None
+    for Xr, Gr in _on_device(fnet, reference):
         ghost = ghost or Ghost(fnet, Xr)
-        norms = ghost.square_norms(Xr, Gr).sqrt()
-        scale = torch.where(norms > 0, 1 / norms, 0)
-        found.append((Xr, Gr * scale.reshape(-1, *[1] * (Gr.ndim - 1))))
-    return found
+        scaled.append((Xr, ghost.unit_cotangents(Xr, Gr)))
+    return scaled
 
 
-class _Squares:
-    """‖g_i‖² of a batch; the first that fits in memory decides which layers' rules are used."""
+class _SquareNorms:
+    """‖g_i‖² of a batch. The first that fits in memory decides which rules are used."""
 
     def __init__(self, fnet: FunctionalNet) -> None:
         self.fnet = fnet
@@ -137,46 +140,41 @@ class _Squares:
         return self.ghost.square_norms(X, self.ghost.of_losses(X, y)).double()
 
 
-def _held(
+def _reference_chunks(
     ghost: Ghost, reference: Pairs, solve: Solve | None
 ) -> Iterator[list[dict[str, Factor] | Directions]]:
-    """Reference rows in the form that rows are multiplied with, as many at a time as may be."""
-    held: list[dict[str, Factor] | Directions] = []
+    """Factors of v_j, or P v_j themselves, of as many reference rows at a time as memory allows."""
+    chunk: list[dict[str, Factor] | Directions] = []
     size = 0
-    for Xr, Gr in _there(ghost.fnet, reference):
-        pieces = [ghost.factors(Xr, Gr)] if solve is None else map(solve, _dense(ghost, Xr, Gr))
+    for Xr, Gr in _on_device(ghost.fnet, reference):
+        pieces: Iterable[dict[str, Factor] | Directions] = (
+            [ghost.factors(Xr, Gr)]
+            if solve is None
+            else map(solve, _gradient_chunks(ghost, Xr, Gr))
+        )
         for piece in pieces:
-            held.append(piece)
-            size += sum(_numbers(part) for part in piece.values())
-            if size >= _HELD:
-                yield held
-                held, size = [], 0
-    if held:
-        yield held
+            chunk.append(piece)
+            size += sum(part.numel() for part in piece.values())
+            if size >= _MAX_REFERENCE_NUMBERS:
+                yield chunk
+                chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
-def _dense(ghost: Ghost, X: Rows, G: Tensor) -> Iterator[Params]:
+def _gradient_chunks(ghost: Ghost, X: Rows, G: Tensor) -> Iterator[Params]:
+    """Row gradients, as many rows at a time as memory allows."""
     width = sum(p.numel() for p in ghost.fnet.params.values())
-    step = max(1, _DENSE // width)
+    step = max(1, _MAX_GRADIENT_NUMBERS // width)
     for start in range(0, len(G), step):
         rows = slice(start, start + step)
-        found = ghost.factors(slice_rows(X, rows), G[rows])
+        factors = ghost.factors(slice_rows(X, rows), G[rows])
         yield {
-            name: found[name].dense().reshape(-1, *p.shape) for name, p in ghost.fnet.params.items()
+            name: factors[name].dense().reshape(-1, *p.shape)
+            for name, p in ghost.fnet.params.items()
         }
 
 
-def _products(rows: dict[str, Factor], columns: Any) -> Tensor:
-    if isinstance(next(iter(columns.values())), Tensor):
-        return reduce(torch.add, (f.inner(columns[name]) for name, f in rows.items()))
-    return gram(rows, columns)
-
-
-def _numbers(part: Any) -> int:
-    tensors = [part] if isinstance(part, Tensor) else vars(part).values()
-    return sum(t.numel() for t in tensors if isinstance(t, Tensor))
-
-
-def _there(fnet: FunctionalNet, reference: Pairs) -> Iterator[tuple[Rows, Tensor]]:
+def _on_device(fnet: FunctionalNet, reference: Pairs) -> Iterator[tuple[Rows, Tensor]]:
     for Xr, Gr in reference:
         yield map_tensors(lambda t: t.to(fnet.device), Xr), Gr.to(fnet.device)

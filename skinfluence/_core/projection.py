@@ -1,4 +1,4 @@
-"""Row gradients in few numbers, by a sparse random projection."""
+"""Row gradients compressed to a few numbers per row, by a sparse random projection."""
 
 from __future__ import annotations
 
@@ -19,9 +19,17 @@ from skinfluence._core.tensors import Rows
 
 
 class Projection:
-    """Row gradients in few numbers: as they are, or times a sparse random matrix.
+    """Row gradients times a sparse random matrix, or as they are if they are short enough.
 
-    Inner products are kept on average over the matrices (Achlioptas 2003; Li et al. 2006).
+    The projection preserves inner products on average over the matrices (Achlioptas 2003; Li et al.
+    2006).
+
+    Parameters
+    ----------
+    fnet : FunctionalNet
+    n_components : int
+        Numbers per row after the projection. A net with no more parameters is not projected.
+    rng : RandomState
     """
 
     def __init__(self, fnet: FunctionalNet, n_components: int, rng: np.random.RandomState) -> None:
@@ -32,16 +40,16 @@ class Projection:
             self.matrix = projection.fit(sparse.csr_matrix((1, width))).components_
 
     def rows(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress = iter) -> np.ndarray:
-        """Return (n, n_components or number of parameters), float32 as a rule."""
+        """Projected gradients of all rows, (n, n_components), float32 for most nets."""
         return finite(np.concatenate(list(self.blocks(fnet, X, y, progress))))
 
     def blocks(
         self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress = iter
     ) -> Iterator[np.ndarray]:
-        """The same, some rows at a time."""
+        """Projected gradients, some rows at a time."""
         for rows in gradient_rows(fnet, X, y, progress):
-            wide = flat_rows(rows).cpu().numpy()
-            yield wide if self.matrix is None else (self.matrix @ wide.T).T.astype(wide.dtype)
+            g = flat_rows(rows).cpu().numpy()
+            yield g if self.matrix is None else (self.matrix @ g.T).T.astype(g.dtype)
 
 
 def flat_rows(rows: Params) -> Tensor:

@@ -1,7 +1,7 @@
-"""Scores of rows at one net that need no direction: losses, margins, norms of gradients.
+"""Scores of rows that need no direction: losses, margins, norms of gradients, outlier scores.
 
 Each is an object that scores rows under their own labels (`of_rows`) or under candidate labels
-(`of_labels`). Higher is more helpful, or at least less suspicious.
+(`of_labels`). A higher score means that the row is more helpful, or less suspicious.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from skinfluence._core.tensors import Rows, n_rows
 
 
 class RowScore(ABC):
-    """Scores rows at the net that it is given."""
+    """Base of the scores of rows at a given net."""
 
     @abstractmethod
     def of_rows(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
         """Scores of rows under their own labels, (n,) float64."""
 
     def of_labels(self, fnet: FunctionalNet, X: Rows, labels: np.ndarray) -> np.ndarray:
-        """Scores of rows under each label, (n, n_labels): one pass per label unless overridden."""
+        """Scores of rows under each label, (n, n_labels), by one pass per label."""
         n = n_rows(X)
         return np.stack([self.of_rows(fnet, X, np.full(n, c), iter) for c in labels], 1)
 
@@ -36,27 +36,25 @@ class NegativeLoss(RowScore):
     """Minus the loss of the row."""
 
     def of_rows(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
-        """Scores of rows, (n,)."""
         return -row_losses(fnet, X, y, progress)
 
     def of_labels(self, fnet: FunctionalNet, X: Rows, labels: np.ndarray) -> np.ndarray:
-        """Scores under each label, (n, n_labels), from one forward pass."""
+        """Scores under each label, from one forward pass."""
         return -label_losses(fnet, X, labels)
 
 
 class LabelMargin(RowScore):
-    """Least loss under any other label minus the loss under the row's own label."""
+    """Lowest loss under another label, minus the loss under the row's own label."""
 
     def __init__(self, labels: np.ndarray) -> None:
         self.labels = labels
 
     def of_rows(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
-        """Scores of rows, (n,)."""
         own = np.reshape(y, (-1, 1)) == self.labels
         return self._margins(label_losses(fnet, X, self.labels, progress), own)
 
     def of_labels(self, fnet: FunctionalNet, X: Rows, labels: np.ndarray) -> np.ndarray:
-        """Scores under each label, (n, n_labels), from one forward pass."""
+        """Scores under each label, from one forward pass."""
         losses = label_losses(fnet, X, self.labels)
         columns = [self._margins(losses, (self.labels == c)[None]) for c in labels]
         return np.stack(columns, 1)
@@ -68,50 +66,45 @@ class LabelMargin(RowScore):
 
 
 class NegativeSelfInfluence(RowScore):
-    """-<g_i, P g_i>; P is the identity without `solve`."""
+    """-<g_i, P g_i>, with P an inverse curvature, or the identity if `solve` is None."""
 
     def __init__(self, solve: Solve | None = None) -> None:
         self.solve = solve
 
     def of_rows(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
-        """Scores of rows, (n,)."""
         return -self_influences(fnet, X, y, self.solve, progress)
 
     def of_labels(self, fnet: FunctionalNet, X: Rows, labels: np.ndarray) -> np.ndarray:
-        """Scores under each label, (n, n_labels)."""
         if self.solve is not None:
             return super().of_labels(fnet, X, labels)
         return -label_square_norms(fnet, X, labels)
 
 
 class NegativeNorm(RowScore):
-    """Minus the L1 or L2 norm of the row's gradient."""
+    """Minus the L1 or L2 norm of the row's gradient (`order` is 1 or 2)."""
 
     def __init__(self, order: int) -> None:
         self.order = order
 
     def of_rows(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
-        """Scores of rows, (n,)."""
         if self.order == 2:
             return -np.sqrt(self_influences(fnet, X, y, None, progress))
-        found = [flat_rows(rows).abs().sum(1) for rows in gradient_rows(fnet, X, y, progress)]
-        return finite(-torch.cat(found).double().cpu().numpy())
+        norms = [flat_rows(rows).abs().sum(1) for rows in gradient_rows(fnet, X, y, progress)]
+        return finite(-torch.cat(norms).double().cpu().numpy())
 
     def of_labels(self, fnet: FunctionalNet, X: Rows, labels: np.ndarray) -> np.ndarray:
-        """Scores under each label, (n, n_labels)."""
         if self.order != 2:
             return super().of_labels(fnet, X, labels)
         return -np.sqrt(label_square_norms(fnet, X, labels))
 
 
 class OutlierScore(RowScore):
-    """Score of the row's gradient by a fitted outlier detector, behind a projection."""
+    """Score that a fitted outlier detector gives to the row's projected gradient."""
 
     def __init__(self, detector: Any, projection: Projection) -> None:
         self.detector, self.projection = detector, projection
 
     def of_rows(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
-        """Scores of rows, (n,)."""
         score = getattr(self.detector, "score_samples", None) or self.detector.decision_function
         blocks = self.projection.blocks(fnet, X, y, progress)
         return np.concatenate([score(finite(block)) for block in blocks]).astype(float)

@@ -1,4 +1,7 @@
-"""Parameters of a net at one moment, in memory or in a file."""
+"""States: tensors of a net (weights, buffers, gates) by name, in memory or in a file.
+
+A checkpoint is a state; so is one member of an ensemble.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,26 @@ Params = dict[str, Tensor]
 
 
 class SavedState:
-    """A snapshot in a file; it is read each time it is looked at, and pickled with its tensors.
+    """A checkpoint in a file. Each use reads the file; a pickle holds the tensors themselves.
 
-    It holds on to `keeper`, which takes a temporary directory away when nobody does.
+    Parameters
+    ----------
+    path : path-like
+        A file that `torch.save` wrote.
+    keeper : object, optional
+        Kept alive as long as this state. A temporary directory, say, deletes itself after.
     """
 
     def __init__(self, path: str | os.PathLike[str], keeper: Any = None) -> None:
         self.path, self._keeper = path, keeper
-        self._written = os.stat(path).st_mtime_ns
+        self._modified = os.stat(path).st_mtime_ns
 
     def read(self) -> Params:
-        """Load the tensors (and nothing else: no code of a pickle is run)."""
-        if os.stat(self.path).st_mtime_ns != self._written:
+        """Load the tensors. ``weights_only`` keeps a tampered file from running code."""
+        if os.stat(self.path).st_mtime_ns != self._modified:
             raise ValueError(
-                f"the snapshot {os.fspath(self.path)} was overwritten, by a later training most "
-                "likely; give each training a dirname of its own, or None."
+                f"the checkpoint {os.fspath(self.path)} was overwritten, by a later training most "
+                "likely. Give each training its own dirname, or set dirname=None."
             )
         return torch.load(self.path, map_location="cpu", weights_only=True)
 
@@ -38,5 +46,5 @@ State = Params | SavedState
 
 
 def read_state(state: State) -> Params:
-    """Return the tensors of a state, wherever they are kept."""
+    """Return the tensors of a state, from memory or from its file."""
     return state.read() if isinstance(state, SavedState) else state

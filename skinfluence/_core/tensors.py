@@ -1,4 +1,4 @@
-"""Rows in any form that a net takes: arrays, tensors, and dicts of either."""
+"""Rows in each form that a net takes: an array, a tensor, a dataset, or a dict of arrays."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-IGNORED = -100  # a target that has no part in the loss, as torch's criteria have it by default
+IGNORED = -100  # a label that adds nothing to the loss: ignore_index of torch's criteria
 
-Rows = Any  # what skorch takes as X: an array, a tensor, a dict of either
+Rows = Any  # what skorch takes as X
 
 
 def wide(t: Tensor) -> Tensor:
-    """Return numbers of half precision as float32, and any others as they are."""
+    """Convert half precision to float32; return any other tensor as it is."""
     return t.to(torch.promote_types(t.dtype, torch.float32)) if t.is_floating_point() else t
 
 
@@ -28,23 +28,23 @@ def map_tensors(function: Callable[[Tensor], Tensor], X: Rows) -> Rows:
 
 
 def join_rows(parts: list[Tensor], fill: float = 0.0) -> Tensor:
-    """Join tensors along the rows; sequences, of which the second axis is, to the longest."""
+    """Join tensors along the first axis; pad the second axis (a sequence, say) to the longest."""
     if parts[0].ndim > 1:
-        most = max(part.shape[1] for part in parts)
-        ends = [(0, 0) * (part.ndim - 2) + (0, most - part.shape[1]) for part in parts]
+        longest = max(part.shape[1] for part in parts)
+        ends = [(0, 0) * (part.ndim - 2) + (0, longest - part.shape[1]) for part in parts]
         parts = [nn.functional.pad(p, end, value=fill) for p, end in zip(parts, ends, strict=True)]
     return torch.cat(parts)
 
 
 def is_sliceable(X: Rows) -> bool:
-    """Whether rows can be taken by a slice or an index array."""
+    """Whether rows can be taken with a slice or an index array."""
     if isinstance(X, Mapping):
         return all(isinstance(value, np.ndarray | Tensor) for value in X.values())
     return isinstance(X, np.ndarray | Tensor) and not isinstance(X, Dataset)
 
 
 def slice_rows(X: Rows, rows: Any) -> Rows:
-    """Take rows of an array, a tensor, or a dict of either."""
+    """Take rows of an array, a tensor, or each entry of a dict."""
     if isinstance(X, Mapping):
         return {key: value[rows] for key, value in X.items()}
     return X[rows]

@@ -13,7 +13,7 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
-from skinfluence._core.net import module_of
+from skinfluence._core.shell import module_of
 from skinfluence._core.states import SavedState, State
 
 _IN_MEMORY = 2**30  # bytes; checkpoints that take more go to a temporary directory

@@ -1,4 +1,4 @@
-"""A gate is one factor a unit, the same for every row, where dropout would have been."""
+"""A gate is one factor per unit, the same for all rows, at the place of dropout."""
 
 import copy
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ from skinfluence.targets import Utility
 
 
 class Times(nn.Module):
-    """A fixed mask as a layer: the slow, obvious twin of a gate."""
+    """A fixed mask as a layer: the slow, obvious equivalent of a gate."""
 
     def __init__(self, mask, axis):
         super().__init__()
@@ -30,7 +30,7 @@ class Times(nn.Module):
 
 
 def masked(module, masks):
-    """A copy of the module with masks as layers: instead of a dropout layer, or before another."""
+    """A copy of the module with masks as layers: in place of dropout layers, or before others."""
     module = copy.deepcopy(module)
     every = list(module.named_modules(remove_duplicate=False))
     for name, mask in masks.items():
@@ -45,7 +45,7 @@ def masked(module, masks):
 
 
 class Positions(nn.Module):
-    """A net with a matrix of its own beside its layers."""
+    """A net whose root module has a matrix in addition to its layers."""
 
     def __init__(self):
         super().__init__()
@@ -57,7 +57,7 @@ class Positions(nn.Module):
 
 
 class Grid(nn.Module):
-    """Linear layers over the last of four axes."""
+    """Linear layers on the last of four axes."""
 
     def __init__(self):
         super().__init__()
@@ -84,7 +84,7 @@ OWN = {
     "weight norm without bias": lambda: nn.Sequential(
         nn.utils.parametrizations.weight_norm(nn.Linear(5, 8, bias=False)), nn.Linear(8, 3)
     ),
-    "matrix of its own": Positions,
+    "matrix in the root": Positions,
     "four axes": Grid,
     "not called": lambda: nn.ModuleDict({"used": nn.Linear(5, 3), "idle": nn.Linear(3, 3)}),
 }
@@ -102,14 +102,14 @@ def made(name, **params):
     return make(name, **params) if name in MODULES else make_own(name, **params)
 
 
-def places_of(name):
+def gates_of(name):
     net, X, _ = made(name)
     fnet = FunctionalNet(net)
     return gate_places(fnet.shell, lambda: forward(fnet, torch.as_tensor(X)))
 
 
 def random_masks(places):
-    """Kept and dropped units, the kept ones scaled by numbers that differ."""
+    """Masks that drop some units and scale each other unit differently."""
     rng = np.random.RandomState(1)
     return {
         name: torch.as_tensor(rng.uniform(0.5, 2, width) * (rng.uniform(size=width) > 0.2))
@@ -123,7 +123,7 @@ def state_of(masks):
 
 def assert_close(got, want):
     got, want = (v.detach().numpy() if isinstance(v, torch.Tensor) else v for v in (got, want))
-    # float64: sums in another order
+    # float64: the same terms, summed in another order
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-10 * np.abs(want).max())
 
 
@@ -138,7 +138,7 @@ def assert_close(got, want):
         ("weight norm", {"2": 8}),
         ("weight norm without bias", {"1": 8}),
         ("norm first", {"3": 8}),
-        ("matrix of its own", {"b": 8}),
+        ("matrix in the root", {"b": 8}),
         ("four axes", {"b": 6}),
         ("conv2d", {"4": 24}),
         ("residual batchnorm2d", {"0.conv2": 4, "2.conv1": 4, "2.conv2": 4, "5": 16}),
@@ -151,8 +151,8 @@ def assert_close(got, want):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_net_without_dropout_is_gated_before_each_layer_but_its_first(name, places):
-    assert places_of(name) == places
+def test_a_net_without_dropout_is_gated_before_each_layer_except_the_first(name, places):
+    assert gates_of(name) == places
 
 
 @pytest.mark.parametrize(
@@ -169,19 +169,19 @@ def test_a_net_without_dropout_is_gated_before_each_layer_but_its_first(name, pl
     ],
     ids=["dropout", "two dropouts", "one dropout for one width", "transformer encoder"],
 )  # fmt: skip
-def test_a_net_with_dropout_is_gated_where_its_dropout_is(name, places):
-    assert places_of(name) == places
+def test_a_net_with_dropout_is_gated_at_its_dropout_layers(name, places):
+    assert gates_of(name) == places
 
 
-def test_a_dropout_layer_that_is_called_at_two_widths_is_no_place():
-    assert places_of("one dropout for two widths") == {"2": 8, "4": 6}
+def test_a_dropout_layer_that_is_called_at_two_widths_is_not_gated():
+    assert gates_of("one dropout for two widths") == {"2": 8, "4": 6}
 
 
-def test_a_linear_model_has_no_place():
-    assert places_of("only linear") == {}
+def test_a_linear_model_is_not_gated():
+    assert gates_of("only linear") == {}
 
 
-def test_looking_for_places_leaves_no_hook():
+def test_the_search_for_places_leaves_no_hook():
     net, X, _ = make("mlp")
     fnet = FunctionalNet(net)
     gate_places(fnet.shell, lambda: forward(fnet, torch.as_tensor(X)))
@@ -210,7 +210,7 @@ GATED = [
     "inplace relu",
     "batchnorm1d",
     "weight norm",
-    "matrix of its own",
+    "matrix in the root",
     "four axes",
     "conv2d",
     "residual batchnorm2d",
@@ -227,16 +227,16 @@ GATED = [
 @pytest.mark.parametrize("name", GATED)
 def test_outputs_at_gates_are_those_of_masks_as_layers(name):
     net, X, _ = made(name)
-    masks = random_masks(places_of(name))
+    masks = random_masks(gates_of(name))
     got = forward(FunctionalNet(net).at(state_of(masks)), torch.as_tensor(X))
     assert_close(got, masked(net.module_, masks).eval()(torch.as_tensor(X)))
 
 
-# weight_norm has no forward mode, and warns
+# weight_norm has no rule for forward mode, which raises a warning
 @pytest.mark.parametrize("name", [name for name in GATED if name != "weight norm"])
 def test_scores_at_gates_are_those_of_a_loop_over_rows_at_the_same_masks(name):
     net, X, y = made(name, batch_size=3)
-    masks = random_masks(places_of(name))
+    masks = random_masks(gates_of(name))
     at = FunctionalNet(net).at(state_of(masks))
     rows = loop_gradients(SimpleNamespace(module_=masked(net.module_, masks)), X, y)
     U = directions(at, Objective(Utility(), X, y, True))
@@ -247,7 +247,7 @@ def test_scores_at_gates_are_those_of_a_loop_over_rows_at_the_same_masks(name):
 @pytest.mark.parametrize("name", GATED)
 def test_pairs_at_gates_are_those_of_a_loop_over_rows_at_the_same_masks(name, normalize):
     net, X, y = made(name, batch_size=3)
-    masks = random_masks(places_of(name))
+    masks = random_masks(gates_of(name))
     at = FunctionalNet(net).at(state_of(masks))
     rows = loop_gradients(SimpleNamespace(module_=masked(net.module_, masks)), X, y)
     pairs = reference_pairs(at, Objective(Utility(), X[:4], y[:4], True))
@@ -262,7 +262,7 @@ def test_open_gates_change_nothing(name):
     net, X, _ = make(name)
     fnet, X = FunctionalNet(net), torch.as_tensor(X)
     before = forward(fnet, X)
-    ones = {n: torch.ones(w) for n, w in places_of(name).items()}
+    ones = {n: torch.ones(w) for n, w in gates_of(name).items()}
     assert torch.equal(forward(fnet.at(state_of(ones)), X), before)
 
 
@@ -271,7 +271,7 @@ def test_one_state_does_not_gate_another(name):
     net, X, _ = make(name)
     fnet, X = FunctionalNet(net), torch.as_tensor(X)
     before, plain = forward(fnet, X), fnet.at({})
-    masks = random_masks(places_of(name))
+    masks = random_masks(gates_of(name))
     assert not torch.equal(forward(fnet.at(state_of(masks)), X), before)
     assert torch.equal(forward(fnet, X), before)
     assert torch.equal(forward(plain, X), before)
@@ -287,7 +287,7 @@ def test_gates_of_the_same_layer_do_not_add_up():
     assert torch.equal(forward(fnet.at(gate), X), once)
 
 
-def test_a_state_that_was_built_on_stays_gated():
+def test_a_gated_net_keeps_its_gates_after_another_state_is_derived_from_it():
     net, X, _ = make("mlp")
     fnet, X = FunctionalNet(net), torch.as_tensor(X)
     at = fnet.at({gate_of("2"): torch.arange(8.0)})
@@ -296,7 +296,7 @@ def test_a_state_that_was_built_on_stays_gated():
     assert torch.equal(forward(at, X), before)
 
 
-def test_a_root_layer_has_a_gate_by_its_own_name():
+def test_a_module_that_is_a_single_layer_can_be_gated():
     net, X, _ = make_own("only linear")
     fnet, X = FunctionalNet(net), torch.as_tensor(X)
     masks = random_masks({"": 5})
@@ -309,7 +309,7 @@ def test_the_users_module_gets_neither_buffer_nor_hook(name):
     net, X, _ = make(name)
     before = {n: t.clone() for n, t in net.module_.state_dict().items()}
     fnet = FunctionalNet(net)
-    forward(fnet.at(state_of(random_masks(places_of(name)))), torch.as_tensor(X))
+    forward(fnet.at(state_of(random_masks(gates_of(name)))), torch.as_tensor(X))
     after = net.module_.state_dict()
     assert after.keys() == before.keys()
     assert all(torch.equal(after[n], before[n]) for n in before)
@@ -321,5 +321,5 @@ def test_the_users_module_gets_neither_buffer_nor_hook(name):
 def test_a_gate_keeps_the_dtype_of_the_net(name, dtype):
     net, X, _ = make(name)
     net.module_.to(dtype)
-    at = FunctionalNet(net).at({gate_of(n): torch.ones(8) for n in places_of(name)})
+    at = FunctionalNet(net).at({gate_of(n): torch.ones(8) for n in gates_of(name)})
     assert forward(at, torch.as_tensor(X).to(dtype)).dtype == dtype

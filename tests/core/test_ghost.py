@@ -1,30 +1,24 @@
-"""Norms and Gram without the gradients equal those of the gradients."""
+"""Norms and inner products from factors equal those of the gradients themselves."""
 
 import numpy as np
 import pytest
 import torch
+from core_cases import ghost_of
 from torch import nn
 from zoo import MODULES, initialized, loop_gradients, make, rows_for
 
-from skinfluence._core import factors as rules
-from skinfluence._core import ghost as ghost_module
-from skinfluence._core.factors import Lookup, Outer, gram, square_norms
+from skinfluence._core import factors as factors_module
+from skinfluence._core.factors import products, square_norms
 from skinfluence._core.ghost import Ghost
 from skinfluence._core.gradients import forward
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.tensors import slice_rows
 
-# Squares of gradients that agree to a few roundings (see test_gradients).
+# The gradients agree up to rounding (see test_gradients), and so do their squares.
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 
 each_dtype = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 each_net = pytest.mark.parametrize("name", MODULES)
-
-
-def ghost_of(net, X, y, parameters="*"):
-    fnet = FunctionalNet(net, parameters)
-    Xb, yb = next(fnet.batches(X, y))
-    return Ghost(fnet, Xb), Xb, fnet.cotangents(forward(fnet, Xb), Xb, yb)
 
 
 def assert_close(got, want, dtype=torch.float64):
@@ -47,7 +41,7 @@ def test_gram_is_that_of_the_loop(name, dtype):
     ghost, Xb, G = ghost_of(net, X, y)
     rows = loop_gradients(net, X, y)
     left, right = slice(0, 3), slice(2, 7)
-    got = gram(*(ghost.factors(slice_rows(Xb, part), G[part]) for part in (left, right)))
+    got = products(*(ghost.factors(slice_rows(Xb, part), G[part]) for part in (left, right)))
     assert_close(got, rows[left] @ rows[right].T, dtype)
 
 
@@ -55,7 +49,7 @@ def test_gram_is_that_of_the_loop(name, dtype):
 def test_pieces_give_the_same_norms(name, monkeypatch):
     net, X, y = make(name)
     ghost, Xb, G = ghost_of(net, X, y)
-    monkeypatch.setattr(rules, "_ELEMENTS", 1)  # a row at a time
+    monkeypatch.setattr(factors_module, "_MAX_NUMBERS", 1)  # one row at a time
     assert_close(ghost.square_norms(Xb, G), (loop_gradients(net, X, y) ** 2).sum(1))
 
 
@@ -63,10 +57,10 @@ def test_pieces_give_the_same_norms(name, monkeypatch):
 def test_pieces_give_the_same_gram(name, monkeypatch):
     net, X, y = make(name)
     ghost, Xb, G = ghost_of(net, X, y)
-    monkeypatch.setattr(rules, "_ELEMENTS", 1)
+    monkeypatch.setattr(factors_module, "_MAX_NUMBERS", 1)
     rows = loop_gradients(net, X, y)
     factors = ghost.factors(Xb, G)
-    assert_close(gram(factors, factors), rows @ rows.T)
+    assert_close(products(factors, factors), rows @ rows.T)
     assert_close(square_norms(factors), (rows**2).sum(1))
 
 
@@ -77,7 +71,7 @@ def test_products_with_several_directions_are_those_of_the_loop(name, dtype, pie
     net, X, y = make(name, dtype)
     ghost, Xb, G = ghost_of(net, X, y)
     if pieces:
-        monkeypatch.setattr(rules, "_ELEMENTS", 1)
+        monkeypatch.setattr(factors_module, "_MAX_NUMBERS", 1)
     rows = loop_gradients(net, X, y)
     generator = torch.Generator().manual_seed(0)
     U = {
@@ -92,7 +86,7 @@ def test_products_with_several_directions_are_those_of_the_loop(name, dtype, pie
     assert_close(ghost.inner(Xb, G, U, normalize=True), along, dtype)
 
 
-# What is done by rule, and what row by row -----------------------------------------------------
+# By a rule or row by row ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -126,25 +120,12 @@ def test_products_with_several_directions_are_those_of_the_loop(name, dtype, pie
         ),
     ],
 )
-def test_only_parameters_without_a_true_rule_are_done_row_by_row(name, by_vmap):
+def test_only_parameters_without_a_correct_rule_are_done_row_by_row(name, by_vmap):
     assert set(ghost_of(*make(name))[0].by_vmap) == by_vmap
 
 
-def test_a_rule_that_lies_is_found_out(monkeypatch):
-    net, X, y = make("mlp")
-    true_rule = rules.factors.dispatch(nn.Linear)
-
-    def half(layer, a, d):
-        return true_rule(layer, a / 2, d)
-
-    monkeypatch.setattr(ghost_module, "factors", half)
-    ghost, Xb, G = ghost_of(net, X, y)
-    assert set(ghost.by_vmap) == {"0.weight", "2.weight"}
-    assert_close(ghost.square_norms(Xb, G), (loop_gradients(net, X, y) ** 2).sum(1))
-
-
 class TimeFirst(nn.Module):
-    """Rows are the second axis inside."""
+    """Inside, rows are the second axis."""
 
     def __init__(self):
         super().__init__()
@@ -154,9 +135,9 @@ class TimeFirst(nn.Module):
         return self.head(torch.tanh(self.inside(X.transpose(0, 1))).mean(0))
 
 
-# 4 steps are as many as the rows that are probed, 7 as many as the rows of the batch
+# 4 is the number of rows that a rule is checked on, 7 the number of rows in the batch.
 @pytest.mark.parametrize("steps", [1, 4, 7])
-def test_a_layer_that_sees_time_first_is_done_row_by_row(steps):
+def test_a_layer_with_time_as_the_first_axis_is_done_row_by_row(steps):
     rng = np.random.RandomState(0)
     X, y = rng.randn(7, steps, 6), rng.randint(0, 3, 7)
     net = initialized(TimeFirst())
@@ -176,7 +157,7 @@ class Cut(nn.Module):
         return self.head(X + self.cut(X).detach())
 
 
-def test_layers_without_a_gradient_add_nothing():
+def test_layers_without_a_gradient_add_0():
     X, y = rows_for("mlp")
     net = initialized(Cut())
     ghost, Xb, G = ghost_of(net, X, y)
@@ -197,7 +178,7 @@ class Reused(nn.Module):
 
 
 @pytest.mark.parametrize("embed", [False, True])
-def test_the_calls_of_a_reused_layer_are_joined(embed):
+def test_the_calls_of_a_reused_layer_are_summed(embed):
     X, y = rows_for("embedding" if embed else "linear over time")
     net = initialized(Reused(embed))
     ghost, Xb, G = ghost_of(net, X, y)
@@ -215,17 +196,7 @@ def test_only_the_chosen_parameters_count(parameters):
     assert_close(ghost.square_norms(Xb, G), (loop_gradients(net, X, y) ** 2).sum(1))
 
 
-def test_padding_has_no_gradient():
-    net, X, y = make("embedding")
-    X[:, 1] = 0  # the padding index
-    ghost, Xb, G = ghost_of(net, X, y)
-    assert "embed.weight" in ghost.trusted
-    embedded = ghost.factors(Xb, G)["embed.weight"].dense()
-    assert not embedded[:, 0].any()
-    assert embedded[:, 1:].any()
-
-
-def test_a_snapshots_batchnorm_statistics_are_the_ones_that_count():
+def test_the_batchnorm_statistics_of_a_checkpoint_are_used():
     net, X, y = make("batchnorm1d")
     state = {n: t.clone() for n, t in net.module_.state_dict().items()}
     state["1.running_mean"] += 1
@@ -248,71 +219,3 @@ def test_rows_with_a_gradient_of_zero_have_norm_zero():
     net, X, y = make("mlp")
     ghost, Xb, G = ghost_of(net, X, y)
     assert not ghost.square_norms(Xb, torch.zeros_like(G)).any()
-
-
-# The two ways through a sum of outer products ---------------------------------------------------
-
-
-def outer(steps, groups, n_in, n_out, n=5):
-    generator = torch.Generator().manual_seed(0)
-    shape = (n, steps, groups)
-    a = torch.randn(*shape, n_in, generator=generator, dtype=torch.float64)
-    return Outer(a, torch.randn(*shape, n_out, generator=generator, dtype=torch.float64))
-
-
-# one step; few steps of wide vectors (Gram of the steps); many steps of narrow ones (dense)
-SHAPES = [(1, 1, 6, 4), (1, 3, 2, 2), (2, 1, 20, 30), (2, 3, 20, 30), (50, 1, 3, 4), (50, 2, 3, 4)]
-
-
-def test_the_shapes_take_every_branch():
-    takes_gram = [steps * (i + o) < i * o for steps, _, i, o in SHAPES if steps > 1]
-    assert takes_gram == [True, True, False, False]
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_square_norms_of_outer_products_are_those_of_the_dense_sum(shape):
-    factor = outer(*shape)
-    want = factor.dense().flatten(1).square().sum(1)
-    torch.testing.assert_close(factor.square_norms(), want, rtol=1e-12, atol=0)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_gram_of_outer_products_is_that_of_the_dense_sum(shape):
-    left = outer(*shape)
-    right = Outer(left.a[:3].flip(0), left.d[:3])
-    want = left.dense().flatten(1) @ right.dense().flatten(1).T
-    torch.testing.assert_close(left.gram(right), want, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("k", [1, 40])
-def test_products_of_outer_products_with_directions_are_those_of_the_dense_sum(shape, k):
-    factor = outer(*shape)
-    rows = factor.dense().flatten(1)
-    generator = torch.Generator().manual_seed(1)
-    V = torch.randn(k, rows.shape[1], generator=generator, dtype=rows.dtype)
-    c = torch.randn(len(rows), k, generator=generator, dtype=rows.dtype)
-    torch.testing.assert_close(factor.inner(V), rows @ V.T, rtol=1e-10, atol=1e-10)
-    combined = factor.combine(c)
-    assert combined.shape == (k, *factor.dense().shape[1:])
-    torch.testing.assert_close(combined.flatten(1), c.T @ rows, rtol=1e-10, atol=1e-10)
-
-
-def test_repeated_indices_of_a_lookup_add_up():
-    d = torch.tensor([[[1.0], [2.0], [4.0]]])
-    factor = Lookup(torch.tensor([[1, 1, 3]]), d, 5)
-    assert factor.dense().flatten().tolist() == [0, 3, 0, 4, 0]
-    assert factor.square_norms().tolist() == [25]
-    assert factor.gram(factor).tolist() == [[25]]
-
-
-def test_an_embedding_with_sparse_gradients_is_no_different():
-    def flat_sequence(**kwargs):
-        return nn.Sequential(nn.Embedding(11, 3, **kwargs), nn.Flatten(), nn.Linear(12, 3))
-
-    plain, sparse = flat_sequence(), flat_sequence(sparse=True)
-    sparse.load_state_dict(plain.state_dict())
-    X, y = rows_for("embedding")
-    ghost, Xb, G = ghost_of(initialized(sparse), X, y)
-    rows = loop_gradients(initialized(plain), X, y)
-    assert_close(ghost.square_norms(Xb, G), (rows**2).sum(1))

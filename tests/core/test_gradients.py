@@ -1,11 +1,9 @@
-"""Every way of differentiating equals one backward pass a row."""
-
-import sys
-import threading
+"""Each way to differentiate gives the numbers of one backward pass per row."""
 
 import numpy as np
 import pytest
 import torch
+from core_cases import random_directions
 from torch import nn
 from zoo import MODULES, initialized, loop_gradients, make, rows_for
 
@@ -18,10 +16,9 @@ from skinfluence._core.gradients import (
     pushforward_members,
     row_gradients,
 )
-from skinfluence._core.kernels import plain_kernels
 from skinfluence._core.net import FunctionalNet
 
-# Both sides are sums of the same terms in another order: a few hundred roundings at the most.
+# Both sides sum the same terms in another order: a few hundred roundings at most.
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 NO_FORWARD_RULE = {"weight norm"}
 
@@ -43,14 +40,6 @@ def batch_of(net, X, y):
 
 def flat(gradient, start=0):
     return torch.cat([g.flatten(start) for g in gradient.values()], start).double().numpy()
-
-
-def random_directions(fnet, number, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        name: torch.randn(number, *p.shape, generator=generator, dtype=torch.float64).to(p.dtype)
-        for name, p in fnet.params.items()
-    }
 
 
 def scores(t, G):
@@ -99,7 +88,7 @@ def test_double_backward_gives_the_inner_products_of_the_loop(name, dtype):
 
 @pytest.mark.parametrize("parameters", ["*", "*weight"])
 @pytest.mark.parametrize("name", [name for name in MODULES if name not in NO_FORWARD_RULE])
-def test_members_in_one_pass_are_as_one_by_one(name, parameters):
+def test_members_in_one_pass_give_the_same_as_one_by_one(name, parameters):
     net, X, _ = make(name)
     fnet, X = FunctionalNet(net, parameters), torch.as_tensor(X)
     generator = torch.Generator().manual_seed(0)
@@ -120,7 +109,7 @@ def test_members_in_one_pass_are_as_one_by_one(name, parameters):
 
 @each_net
 @pytest.mark.filterwarnings("ignore:no forward-mode derivative:RuntimeWarning")
-def test_several_directions_in_one_pass_are_as_one_by_one(name):
+def test_several_directions_in_one_pass_give_the_same_as_one_by_one(name):
     net, X, y = make(name)
     fnet, Xb, _ = batch_of(net, X, y)
     U = random_directions(fnet, 3)
@@ -131,7 +120,7 @@ def test_several_directions_in_one_pass_are_as_one_by_one(name):
 
 @each_net
 @pytest.mark.filterwarnings("ignore:no forward-mode derivative:RuntimeWarning")
-def test_pushforward_returns_the_outputs_as_well(name):
+def test_pushforward_also_returns_the_outputs(name):
     net, X, y = make(name)
     fnet, Xb, _ = batch_of(net, X, y)
     f, _ = pushforward(fnet, Xb, random_directions(fnet, 2))
@@ -157,7 +146,7 @@ def test_a_shared_embedding_with_padding_has_the_tangents_of_the_loop():
     assert_close(scores(t, G), loop_gradients(net, X, y) @ flat(U, 1).T, torch.float64)
 
 
-def test_scale_grad_by_freq_does_not_make_a_gradient_depend_on_its_batch():
+def test_with_scale_grad_by_freq_a_gradient_does_not_depend_on_its_batch():
     plain = nn.Sequential(nn.Embedding(11, 3), nn.Flatten(), nn.Linear(12, 3))
     scaled = nn.Sequential(
         nn.Embedding(11, 3, scale_grad_by_freq=True), nn.Flatten(), nn.Linear(12, 3)
@@ -215,7 +204,7 @@ def test_without_a_forward_mode_rule_the_fallback_is_exact(kind, number):
 
 
 @each_gap
-def test_the_fallback_is_said_once_a_net(kind, recwarn):
+def test_the_fallback_warns_once_per_net(kind, recwarn):
     net, X, y = without_rule(kind)
     fnet, Xb, _ = batch_of(net, X, y)
     U = random_directions(fnet, 2)
@@ -234,7 +223,7 @@ def test_row_gradients_need_no_forward_mode_rule(kind):
     )
 
 
-def test_row_gradients_survive_control_flow_that_looks_at_the_data():
+def test_row_gradients_allow_control_flow_that_depends_on_the_data():
     class Branches(nn.Linear):
         def forward(self, X):
             if not bool(torch.isfinite(X).all()):
@@ -294,134 +283,3 @@ def test_hvp_of_a_linear_loss_is_zero():
     fnet = FunctionalNet(initialized(nn.Linear(5, 3), criterion=Total))
     u = {n: v[0] for n, v in random_directions(fnet, 1).items()}
     assert not flat(hvp(fnet, fnet.batches(X, y), u)).any()
-
-
-# Flags of the process -------------------------------------------------------------------------
-
-FLAGS = {
-    "attention fast path": (
-        torch.backends.mha.get_fastpath_enabled,
-        torch.backends.mha.set_fastpath_enabled,
-    ),
-    "mkldnn": (
-        lambda: torch.backends.mkldnn.enabled,
-        lambda value: setattr(torch.backends.mkldnn, "enabled", value),
-    ),
-    "cudnn": (
-        lambda: torch.backends.cudnn.enabled,
-        lambda value: setattr(torch.backends.cudnn, "enabled", value),
-    ),
-    "flash attention": (
-        torch.backends.cuda.flash_sdp_enabled,
-        torch.backends.cuda.enable_flash_sdp,
-    ),
-    "memory-efficient attention": (
-        torch.backends.cuda.mem_efficient_sdp_enabled,
-        torch.backends.cuda.enable_mem_efficient_sdp,
-    ),
-}
-
-
-class EveryKernel(nn.Module):
-    """Has all the layers for which a kernel is switched off."""
-
-    def __init__(self):
-        super().__init__()
-        self.lstm = nn.LSTM(6, 6, batch_first=True)
-        self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
-        self.head = nn.Linear(6, 3)
-
-    def forward(self, X):
-        h, _ = self.lstm(X)
-        return self.head(self.attention(h, h, h, need_weights=False)[0].mean(1))
-
-
-@pytest.fixture
-def kernels():
-    return FunctionalNet(initialized(EveryKernel()))
-
-
-@pytest.fixture
-def often_switched():
-    """Threads take turns a thousand times as often as usual."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(5e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
-@pytest.fixture(params=FLAGS)
-def flag(request):
-    read, write = FLAGS[request.param]
-    before = read()
-    yield read, write
-    write(before)
-
-
-@pytest.mark.parametrize("before", [True, False])
-def test_a_flag_is_off_inside_and_then_as_it_was(flag, kernels, before):
-    read, write = flag
-    write(before)
-    with plain_kernels(kernels):
-        assert read() is False
-    assert read() is before
-
-
-@pytest.mark.parametrize("before", [True, False])
-def test_a_flag_is_as_it_was_after_an_exception(flag, kernels, before):
-    read, write = flag
-    write(before)
-    with pytest.raises(KeyError), plain_kernels(kernels):
-        raise KeyError
-    assert read() is before
-
-
-def test_a_flag_is_as_it_was_when_one_passes_inside_another(flag, kernels):
-    read, write = flag
-    write(True)
-    with plain_kernels(kernels):
-        with plain_kernels(kernels):
-            pass
-        assert read() is False
-    assert read() is True
-
-
-def test_a_flag_stays_off_until_the_last_of_two_threads_is_out(flag, kernels):
-    read, write = flag
-    write(True)
-    entered, leave = threading.Event(), threading.Event()
-
-    def first():
-        with plain_kernels(kernels):
-            entered.set()
-            leave.wait(10)
-
-    thread = threading.Thread(target=first)
-    thread.start()
-    assert entered.wait(10)
-    with plain_kernels(kernels):
-        leave.set()
-        thread.join()
-        inside = read()
-    assert (inside, read()) == (False, True)
-
-
-@pytest.mark.parametrize("number", [1, 2])
-def test_two_threads_at_once_get_the_numbers_of_one(kernels, number, often_switched):
-    X = torch.as_tensor(rows_for("lstm")[0])
-    U = random_directions(kernels, number)
-    _, want = pushforward(kernels, X, U)
-    found = []
-
-    def work():
-        fnet = FunctionalNet(kernels._net)
-        for _ in range(10):
-            found.append(pushforward(fnet, X, U)[1])
-
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 20
-    assert all(torch.allclose(t, want, rtol=1e-12, atol=1e-12) for t in found)

@@ -1,40 +1,32 @@
-"""FunctionalNet reads a skorch net, never writes it, and has its batches and losses."""
+"""FunctionalNet has the outputs, losses and batches of the skorch net."""
 
 import copy
 
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
+from core_cases import losses_of
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from skorch.dataset import Dataset as SkorchDataset
 from torch import nn
-from torch.utils.data import Dataset, SequentialSampler, TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 from zoo import MODULES, initialized, loop_gradients, make, rows_for
 
 from skinfluence._core import net as net_module
-from skinfluence._core.ghost import Ghost
-from skinfluence._core.gradients import forward, hvp, pullback, pushforward, row_gradients
+from skinfluence._core.gradients import forward, row_gradients
 from skinfluence._core.net import FunctionalNet
-from skinfluence._core.tensors import slice_rows
 
 F = nn.functional
 
 
 def gathered(fnet, X, y=None):
-    """All batches joined: rows, labels and the sizes of the batches."""
+    """Rows and labels of all batches joined, and the sizes of the batches."""
     batches = list(fnet.batches(X, y))
     return (
         torch.cat([b[0] for b in batches]).numpy(),
         torch.cat([b[1] for b in batches]).numpy(),
         [len(b[0]) for b in batches],
     )
-
-
-def losses_of(net, X, y):
-    fnet = FunctionalNet(net)
-    Xb, yb = next(fnet.batches(X, y))
-    return fnet.losses(forward(fnet, Xb), Xb, yb).numpy()
 
 
 def moved(net, seed):
@@ -53,142 +45,11 @@ def loaded(net, state):
     return module.eval()
 
 
-def use_everything(net, X, y):
-    fnet = FunctionalNet(net)
-    for Xb, yb in fnet.batches(X, y):
-        f = forward(fnet, Xb)
-        G = fnet.cotangents(f, Xb, yb)
-        u = pullback(fnet, Xb, G)
-        pushforward(fnet, Xb, {n: v.unsqueeze(0) for n, v in u.items()})
-        row_gradients(fnet, Xb, G)
-        Ghost(fnet, Xb).square_norms(Xb, G)
-        fnet.plain_outputs(Xb)
-    hvp(fnet, fnet.batches(X, y), u)
-    fnet.at(net.module_.state_dict())
-
-
-@pytest.fixture
-def used(request):
-    """A net of the zoo before and after everything was done with it."""
-    net, X, y = make(request.param)
-    before = copy.deepcopy(net.module_)
-    random_state = torch.get_rng_state()
-    use_everything(net, X, y)
-    return net, before, random_state
-
-
-touchy = pytest.mark.parametrize(
-    "used",
-    ["dropout", "residual batchnorm2d", "lstm", "transformer encoder", "tied"],
-    indirect=True,
-)
-
-
-@touchy
-def test_weights_and_buffers_stay_bit_identical(used):
-    net, before, _ = used
-    for name, value in net.module_.state_dict().items():
-        assert torch.equal(value, before.state_dict()[name]), name
-
-
-@touchy
-def test_train_flags_stay_as_they_were(used):
-    net, before, _ = used
-    assert [m.training for m in net.module_.modules()] == [m.training for m in before.modules()]
-
-
-@touchy
-def test_no_hook_is_left_on_the_module(used):
-    net, _, _ = used
-    for module in net.module_.modules():
-        kinds = ("forward", "forward_pre", "backward", "backward_pre")
-        assert not any(getattr(module, f"_{kind}_hooks") for kind in kinds)
-
-
-@touchy
-def test_no_gradient_is_left_on_a_parameter(used):
-    net, _, _ = used
-    assert all(p.grad is None for p in net.module_.parameters())
-
-
-@touchy
-def test_requires_grad_stays_as_it_was(used):
-    net, before, _ = used
-    wants = [p.requires_grad for p in net.module_.parameters()]
-    assert wants == [p.requires_grad for p in before.parameters()]
-
-
-@touchy
-def test_the_random_state_of_torch_is_not_advanced(used):
-    assert torch.equal(used[2], torch.get_rng_state())
-
-
 def test_a_data_loader_does_not_advance_the_random_state_of_torch():
     net, X, y = make("mlp")
     before = torch.get_rng_state()
     list(FunctionalNet(net).batches(TensorDataset(torch.tensor(X), torch.tensor(y))))
     assert torch.equal(before, torch.get_rng_state())
-
-
-def test_the_criterion_keeps_its_reduction():
-    net, X, y = make("mlp", criterion__reduction="sum")
-    losses_of(net, X, y)
-    assert net.criterion_.reduction == "sum"
-
-
-def test_an_embedding_with_max_norm_does_not_rewrite_the_weights():
-    class Bounded(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.embed, self.head = nn.Embedding(11, 4, max_norm=0.5), nn.Linear(4, 3)
-
-        def forward(self, X):
-            return self.head(self.embed(X).mean(1))
-
-    X, _ = rows_for("embedding")
-    net = initialized(Bounded())
-    before = net.module_.embed.weight.detach().clone()
-    fnet = FunctionalNet(net)
-    forward(fnet, torch.as_tensor(X))
-    assert torch.equal(before, net.module_.embed.weight)
-
-
-def test_a_forward_that_writes_into_a_buffer_does_not_write_into_the_users():
-    class Counts(nn.Linear):
-        def __init__(self):
-            super().__init__(5, 3)
-            self.register_buffer("calls", torch.zeros(()))
-
-        def forward(self, X):
-            self.calls.add_(1)
-            return super().forward(X)
-
-    net = initialized(Counts())
-    use_everything(net, *rows_for("mlp"))
-    assert net.module_.calls.item() == 0
-
-
-def test_a_module_that_keeps_a_tensor_of_its_last_pass_can_be_copied():
-    class Remembers(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.body, self.head = nn.Linear(5, 4), nn.Linear(4, 3)
-
-        def forward(self, X):
-            self.hidden = self.body(X)
-            return self.head(self.hidden)
-
-    X, y = rows_for("mlp")
-    net = initialized(Remembers())
-    net.module_(torch.as_tensor(X))
-    assert not net.module_.hidden.is_leaf
-    np.testing.assert_allclose(
-        losses_of(net, X, y),
-        F.cross_entropy(net.module_(torch.as_tensor(X)), torch.as_tensor(y), reduction="none")
-        .detach()
-        .numpy(),
-        rtol=1e-12,
-    )
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -200,61 +61,8 @@ def test_outputs_are_those_of_the_module_in_eval_mode(name):
     torch.testing.assert_close(forward(fnet, torch.as_tensor(X)), want, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("parameters", "names"),
-    [
-        ("*", ["0.weight", "0.bias", "2.weight", "2.bias"]),
-        ("2.*", ["2.weight", "2.bias"]),
-        ("*.bias", ["0.bias", "2.bias"]),
-        (["2.weight", "0.b*"], ["0.bias", "2.weight"]),
-        (("*.weight",), ["0.weight", "2.weight"]),
-    ],
-)
-def test_parameters_are_globs_over_names(parameters, names):
-    net, _, _ = make("mlp")
-    assert list(FunctionalNet(net, parameters).params) == names
-
-
-def test_a_glob_that_matches_nothing_lists_the_names_there_are():
-    net, _, _ = make("mlp")
-    message = (
-        r"parameters='head\.\*' matches no trainable parameter of the module; it has: 0\.weight, "
-        r"0\.bias, 2\.weight, 2\.bias\."
-    )
-    with pytest.raises(ValueError, match=message):
-        FunctionalNet(net, "head.*")
-
-
-def test_a_net_with_every_parameter_frozen_says_so():
-    net, _, _ = make("mlp")
-    net.module_.requires_grad_(False)
-    with pytest.raises(ValueError, match=r"it has: none \(all 4 are frozen\)"):
-        FunctionalNet(net)
-
-
-def test_frozen_parameters_are_left_out():
-    net, _, _ = make("frozen first layer")
-    assert list(FunctionalNet(net).params) == ["2.weight", "2.bias"]
-
-
-def test_a_shared_parameter_counts_once():
-    net, _, _ = make("tied")
-    assert list(FunctionalNet(net).params) == ["embed.weight", "mix.weight", "mix.bias"]
-
-
-def test_parameters_outside_the_module_are_refused():
-    class Learned(nn.CrossEntropyLoss):
-        def __init__(self):
-            super().__init__()
-            self.temperature = nn.Parameter(torch.ones(()))
-
-    net = initialized(nn.Linear(5, 3), criterion=Learned)
-    with pytest.raises(ValueError, match=r"outside its module \(temperature\)"):
-        FunctionalNet(net)
-
-
 @pytest.mark.parametrize("name", ["mlp", "batchnorm1d", "residual batchnorm2d", "tied"])
-def test_a_snapshot_gives_the_outputs_of_that_time(name):
+def test_a_checkpoint_gives_the_outputs_at_its_time(name):
     net, X, _ = make(name)
     X = torch.as_tensor(X)
     state = {n: t.clone() for n, t in net.module_.state_dict().items()}
@@ -267,7 +75,7 @@ def test_a_snapshot_gives_the_outputs_of_that_time(name):
     torch.testing.assert_close(forward(fnet.at(state), X), want, rtol=1e-12, atol=1e-12)
 
 
-def test_a_snapshot_brings_its_batchnorm_statistics():
+def test_a_checkpoint_includes_its_batchnorm_statistics():
     net, _, _ = make("batchnorm1d")
     state = {n: t.clone() for n, t in net.module_.state_dict().items()}
     state["1.running_mean"] += 1
@@ -280,16 +88,11 @@ def test_a_snapshot_brings_its_batchnorm_statistics():
     )
 
 
-def test_a_compiled_net_has_the_names_of_its_module():
-    net, _, _ = make("mlp", compile=True, compile__backend="eager")
-    assert list(FunctionalNet(net).params) == ["0.weight", "0.bias", "2.weight", "2.bias"]
-
-
 # Losses ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_cross_entropy_a_row_whatever_the_reduction(reduction):
+def test_cross_entropy_of_each_row_at_any_reduction(reduction):
     net, X, y = make("mlp", criterion__reduction=reduction)
     logits = net.module_(torch.as_tensor(X))
     want = F.cross_entropy(logits, torch.as_tensor(y), reduction="none").detach()
@@ -304,17 +107,17 @@ def test_class_weights_multiply_the_losses_of_their_rows():
     np.testing.assert_allclose(losses_of(net, X, y), plain * weight[y], rtol=1e-12)
 
 
-def test_nll_loss_takes_probabilities_as_the_classifier_does():
+def test_nll_loss_takes_probabilities_as_in_the_classifier():
     module = nn.Sequential(nn.Linear(5, 3), nn.Softmax(dim=1))
     X, y = rows_for("mlp")
     net = initialized(module, criterion=nn.NLLLoss)
     probabilities = net.module_(torch.as_tensor(X)).detach()
-    eps = torch.finfo(torch.float64).eps  # which skorch adds before the log
+    eps = torch.finfo(torch.float64).eps  # skorch adds it before the log
     want = -torch.log(probabilities[range(7), y] + eps)
     np.testing.assert_allclose(losses_of(net, X, y), want, rtol=1e-12)
 
 
-def test_binary_classifier_takes_one_logit_a_row():
+def test_binary_classifier_takes_one_logit_per_row():
     X, y = rows_for("mlp")
     y = (y > 0).astype(float)
     module = nn.Sequential(nn.Linear(5, 1), nn.Flatten(0))
@@ -328,7 +131,7 @@ def test_binary_classifier_takes_one_logit_a_row():
 @pytest.mark.parametrize(
     ("reduction", "over"), [("mean", "mean"), ("none", "mean"), ("sum", "sum")]
 )
-def test_squared_loss_of_a_row_joins_its_outputs_as_the_reduction_does(n_outputs, reduction, over):
+def test_squared_loss_of_a_row_reduces_its_outputs_like_the_criterion(n_outputs, reduction, over):
     X, _ = rows_for("mlp")
     y = np.random.RandomState(1).randn(7, n_outputs)
     net = initialized(
@@ -342,13 +145,13 @@ def test_squared_loss_of_a_row_joins_its_outputs_as_the_reduction_does(n_outputs
 
 
 class ReducesItself(NeuralNetClassifier):
-    """A loss as users write it: a scalar, whatever the criterion says."""
+    """A get_loss that some users write: a scalar whatever the reduction of the criterion."""
 
     def get_loss(self, y_pred, y_true, *args, **kwargs):
         return F.cross_entropy(y_pred, y_true) * 3
 
 
-def test_a_get_loss_that_reduces_by_itself_is_asked_row_by_row():
+def test_a_get_loss_that_reduces_by_itself_is_called_row_by_row():
     net, X, y = make("mlp", net_class=ReducesItself)
     logits = net.module_(torch.as_tensor(X))
     want = 3 * F.cross_entropy(logits, torch.as_tensor(y), reduction="none").detach()
@@ -372,7 +175,7 @@ def test_a_regressor_with_a_column_against_flat_targets_is_refused():
     f = forward(fnet, Xb)
     message = (
         r"MSELoss turned outputs of shape \(7, 1\) and y of shape \(7,\) into losses of shape "
-        r"\(7, 7\), but one loss a row was expected"
+        r"\(7, 7\), but one loss per row was expected"
     )
     with (
         pytest.warns(UserWarning, match="different to the input size"),  # torch's own
@@ -400,7 +203,7 @@ def test_a_module_that_returns_a_tuple_is_refused():
 
     net = initialized(Pair(5, 3))
     fnet = FunctionalNet(net)
-    with pytest.raises(TypeError, match="returns a tuple, a single tensor was expected"):
+    with pytest.raises(TypeError, match="returns a tuple, but a single tensor was expected"):
         forward(fnet, torch.zeros(2, 5, dtype=torch.float64))
 
 
@@ -408,7 +211,7 @@ def test_a_module_that_returns_a_tuple_is_refused():
 
 
 class Squared(SkorchDataset):
-    """A user's own way of reading rows."""
+    """A custom way to read rows."""
 
     def transform(self, X, y):
         return super().transform(X**2, y)
@@ -433,7 +236,7 @@ ORDERED = {
 }
 
 
-# skorch warns of a shuffled validation iterator; what matters here is that it does no harm.
+# skorch warns about a shuffled validation iterator. Here it must do no harm.
 @pytest.mark.filterwarnings("ignore:You set iterator_valid__shuffle=True:UserWarning")
 @pytest.mark.parametrize("how", ORDERED)
 def test_batches_keep_every_row_in_its_place(how):
@@ -454,27 +257,27 @@ def test_batches_keep_every_row_in_its_place(how):
         ({"batch_size": 3, "dataset": Squared}, [3, 3, 1]),
     ],
 )
-def test_batches_are_of_the_size_that_the_net_predicts_with(params, sizes):
+def test_batches_have_the_size_that_the_net_predicts_with(params, sizes):
     net, X, y = make("mlp", **params)
     assert gathered(FunctionalNet(net), X, y)[2] == sizes
 
 
 def unbatched(**params):
-    """A net of which only the batches of training are set."""
+    """A net with a batch size for training only."""
     net, X, y = make("mlp", **params)
     net.set_params(batch_size=2)
     return net, np.tile(X, (200, 1)), np.tile(y, 200)
 
 
-def test_training_in_small_batches_does_not_make_scoring_slow():
+def test_the_batch_size_of_training_is_not_used_for_scoring():
     net, X, y = unbatched()
     assert gathered(FunctionalNet(net), X, y)[2] == [512, 512, 376]
 
 
-def test_rows_that_take_much_memory_are_fewer_in_a_batch(monkeypatch):
+def test_rows_that_need_much_memory_come_in_smaller_batches(monkeypatch):
     sizes = {}
     for memory in (1, 10**4, 10**5, 10**9):
-        monkeypatch.setitem(net_module._BATCH, "cpu", (512, memory))
+        monkeypatch.setitem(net_module._BATCH_LIMITS, "cpu", (512, memory))
         fnet = FunctionalNet(unbatched()[0])
         sizes[memory] = fnet.batch_size(unbatched()[1])
         assert fnet.n_batches(unbatched()[1]) == -(-1400 // sizes[memory])
@@ -484,7 +287,7 @@ def test_rows_that_take_much_memory_are_fewer_in_a_batch(monkeypatch):
     assert sizes[10**5] == pytest.approx(10 * sizes[10**4], abs=10)
 
 
-def test_longer_rows_have_batches_of_their_own():
+def test_the_batch_size_depends_on_the_length_of_the_rows():
     class Long(nn.Module):
         def __init__(self):
             super().__init__()
@@ -508,7 +311,7 @@ def test_a_dataset_gives_the_same_batches_as_its_arrays():
     assert sizes == gathered(fnet, X, y)[2]
 
 
-def test_a_dataset_of_the_users_own_is_read_item_by_item():
+def test_a_custom_dataset_is_read_item_by_item():
     class Halves(Dataset):
         def __len__(self):
             return 5
@@ -522,14 +325,7 @@ def test_a_dataset_of_the_users_own_is_read_item_by_item():
     np.testing.assert_array_equal(labels, np.arange(5) % 3)
 
 
-@pytest.mark.parametrize("key", ["sampler", "batch_sampler"])
-def test_a_sampler_is_refused(key):
-    net, _, _ = make("mlp", **{f"iterator_valid__{key}": SequentialSampler(range(7))})
-    with pytest.raises(ValueError, match=f"iterator_valid__{key} is set on the net"):
-        FunctionalNet(net)
-
-
-def test_read_only_arrays_are_taken_without_a_warning():
+def test_read_only_arrays_raise_no_warning():
     net, X, y = make("mlp")
     X.flags.writeable = y.flags.writeable = False
     rows, labels, _ = gathered(FunctionalNet(net), X, y)
@@ -587,24 +383,12 @@ def test_dict_rows_have_the_gradients_of_the_loop():
     Xb, yb = next(fnet.batches({"left": X, "right": X[:, :2]}, y))
     grads = row_gradients(fnet, Xb, fnet.cotangents(forward(fnet, Xb), Xb, yb))
     one = initialized(nn.Linear(5, 3))
-    with torch.no_grad():  # the same function of the left rows alone
+    with torch.no_grad():  # the same function, of the left rows alone
         one.module_.weight.copy_(net.module_.left.weight)
         one.module_.weight[:, :2] += net.module_.right.weight
         one.module_.bias.copy_(net.module_.left.bias + net.module_.right.bias)
     want = loop_gradients(one, X, y)[:, :15].reshape(7, 3, 5)
     np.testing.assert_allclose(grads["left.weight"], want, atol=1e-12)
-
-
-def test_a_slice_of_dict_rows_takes_each_entry():
-    X = {"a": np.arange(5), "b": torch.arange(5)}
-    taken = slice_rows(X, slice(1, 3))
-    assert taken["a"].tolist() == taken["b"].tolist() == [1, 2]
-
-
-def test_a_clone_of_the_net_is_still_possible():
-    net, X, y = make("mlp")
-    use_everything(net, X, y)
-    assert clone(net).get_params()["criterion"] is nn.CrossEntropyLoss
 
 
 # Other states ---------------------------------------------------------------------------------
@@ -620,7 +404,7 @@ def test_outputs_at_a_state_are_those_of_a_module_that_loaded_it(name):
     torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)
 
 
-def test_a_state_of_some_weights_leaves_the_rest():
+def test_a_state_of_some_weights_leaves_the_others():
     net, X, _ = make("mlp")
     at = FunctionalNet(net).at({"2.bias": torch.ones(3, dtype=torch.float64)})
     state = net.module_.state_dict() | {"2.bias": torch.ones(3, dtype=torch.float64)}
@@ -629,7 +413,7 @@ def test_a_state_of_some_weights_leaves_the_rest():
     torch.testing.assert_close(forward(at, torch.as_tensor(X)), want, rtol=1e-12, atol=1e-12)
 
 
-def test_parameters_of_interest_are_the_states_own():
+def test_the_chosen_parameters_have_the_values_of_the_state():
     net, *_ = make("mlp")
     state = moved(net, 1)
     at = FunctionalNet(net, "2.*").at(state)
@@ -638,7 +422,7 @@ def test_parameters_of_interest_are_the_states_own():
 
 
 @pytest.mark.parametrize("name", ["batchnorm1d", "tied", "weight norm"])
-def test_going_to_a_state_changes_neither_the_net_nor_the_state(name):
+def test_at_changes_neither_the_net_nor_the_state(name):
     net, X, _ = make(name)
     fnet, state = FunctionalNet(net), moved(net, 1)
     before, given = copy.deepcopy(net.module_.state_dict()), copy.deepcopy(state)
@@ -650,7 +434,7 @@ def test_going_to_a_state_changes_neither_the_net_nor_the_state(name):
 
 
 @pytest.mark.parametrize("name", ["mlp", "batchnorm1d", "tied"])
-def test_stacked_states_are_what_each_state_says(name):
+def test_stacked_states_hold_the_values_of_each_state(name):
     net, *_ = make(name)
     fnet, states = FunctionalNet(net), [moved(net, seed) for seed in (1, 2, 3)]
     stacked = fnet.stacked(states)
@@ -659,12 +443,12 @@ def test_stacked_states_are_what_each_state_says(name):
         assert torch.equal(value, torch.stack([state[n] for state in states]))
 
 
-def test_stacked_states_have_only_what_one_of_them_names():
+def test_stacked_states_hold_only_names_of_some_state():
     net, *_ = make("mlp")
     assert set(FunctionalNet(net).stacked([{}, {"2.bias": torch.ones(3)}])) == {"2.bias"}
 
 
-def test_a_state_that_names_nothing_is_stacked_as_the_net_itself():
+def test_an_empty_state_is_stacked_as_the_net_itself():
     net, *_ = make("mlp")
     own = net.module_.state_dict()["2.bias"]
     other = own + 1

@@ -1,10 +1,10 @@
-"""Inner products of pairs of rows, by layers' factors or by rows, equal those of the loop."""
+"""Inner products of pairs of rows equal those of the loop, in blocks of any size."""
 
 import numpy as np
 import pytest
 import torch
-from test_influence import KINDS, ask, assert_close, fnet_of, gap
-from zoo import loop_gradients, make
+from core_cases import ask, each_batch_size, each_kind, fnet_of, gap
+from zoo import assert_close, loop_gradients, make
 
 from skinfluence._core import pairs
 from skinfluence._core.directions import Objective
@@ -19,12 +19,9 @@ from skinfluence._core.pairs import (
 )
 from skinfluence.targets import Utility
 
-each_kind = pytest.mark.parametrize("name", KINDS)
-each_batch_size = pytest.mark.parametrize("batch_size", [1, 3, 128])
-
 
 def matrix_of(blocks, n, m):
-    """Put blocks together; every entry must come once."""
+    """Assemble the blocks; each entry must come exactly once."""
     matrix, seen = np.full((n, m), np.nan), np.zeros((n, m), int)
     for rows, columns, block in blocks:
         matrix[rows, columns] = block
@@ -66,9 +63,9 @@ def test_scores_of_pairs_add_up_to_the_score_of_the_row(name, batch_size, target
 
 @each_kind
 @pytest.mark.parametrize("normalize", [False, True])
-@pytest.mark.parametrize("held", [1, 2**26], ids=["a batch at a time", "all at once"])
+@pytest.mark.parametrize("held", [1, 2**26], ids=["one batch at a time", "all at once"])
 def test_scores_of_pairs_are_the_inner_products_of_the_loop(name, normalize, held, monkeypatch):
-    monkeypatch.setattr(pairs, "_HELD", held)
+    monkeypatch.setattr(pairs, "_MAX_REFERENCE_NUMBERS", held)
     fnet, X, y, net = fnet_of(name, batch_size=3)
     rows = loop_gradients(net, X, y)
     want = rows @ rows[:5].T / 5
@@ -80,9 +77,9 @@ def test_scores_of_pairs_are_the_inner_products_of_the_loop(name, normalize, hel
 
 
 @each_kind
-@pytest.mark.parametrize("dense", [1, 2**24], ids=["a row at a time", "a batch at a time"])
+@pytest.mark.parametrize("dense", [1, 2**24], ids=["one row at a time", "one batch at a time"])
 def test_pairs_under_a_curvature_are_those_of_the_dense_matrix(name, dense, monkeypatch):
-    monkeypatch.setattr(pairs, "_DENSE", dense)
+    monkeypatch.setattr(pairs, "_MAX_GRADIENT_NUMBERS", dense)
     fnet, X, y, net = fnet_of(name, batch_size=3)
     P, solve = symmetric(fnet)
     rows = loop_gradients(net, X, y)
@@ -90,13 +87,13 @@ def test_pairs_under_a_curvature_are_those_of_the_dense_matrix(name, dense, monk
     assert_close(matrix_of(blocks, len(y), 5), rows @ P @ rows[:5].T / 5)
 
 
-def test_a_pair_without_a_gradient_scores_zero_also_when_normalized():
+def test_a_row_without_a_gradient_scores_0_even_if_normalized():
     net, X, y = make("mlp")
     fnet = FunctionalNet(net)
     pairs = pairs_of(fnet, X, y)
     with torch.no_grad():
         net.module_[2].weight.zero_()
-        net.module_[2].bias.copy_(torch.tensor([1e4, 0.0, 0.0]))  # sure of class 0
+        net.module_[2].bias.copy_(torch.tensor([1e4, 0.0, 0.0]))  # certain of class 0
     ((_, _, block),) = pair_blocks(fnet, pairs, X, y, normalize=True)
     assert (block[y == 0] == 0).all()
     assert np.abs(block[y != 0]).max() > 0
@@ -114,7 +111,7 @@ def test_unit_reference_rows_give_the_projection_on_each(name):
 @each_kind
 @pytest.mark.parametrize("dense", [1, 2**24])
 def test_gradient_rows_are_those_of_the_loop(name, dense, monkeypatch):
-    monkeypatch.setattr(pairs, "_DENSE", dense)
+    monkeypatch.setattr(pairs, "_MAX_GRADIENT_NUMBERS", dense)
     fnet, X, y, net = fnet_of(name, batch_size=3)
     found = list(gradient_rows(fnet, X, y))
     got = torch.cat([torch.cat([g.flatten(1) for g in part.values()], 1) for part in found])

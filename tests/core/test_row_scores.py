@@ -1,9 +1,9 @@
-"""Scores that need no direction: under own labels, under candidate labels, against a loop."""
+"""Scores without a direction equal those of a loop, under own and candidate labels."""
 
 import numpy as np
 import pytest
 from sklearn.ensemble import IsolationForest
-from zoo import loop_gradients, make
+from zoo import assert_close, loop_gradients, make
 
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.projection import Projection
@@ -43,10 +43,6 @@ SCORES = {
     "L2 norm": lambda *_: NegativeNorm(2),
     "outlier": outlier_score,
 }
-
-
-def assert_close(got, want):
-    np.testing.assert_allclose(got, want, rtol=0, atol=1e-10 * np.abs(want).max())
 
 
 @pytest.mark.parametrize("name", SCORES)

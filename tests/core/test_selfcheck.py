@@ -1,4 +1,4 @@
-"""The self-check refuses nets whose scores could not be right, and no others."""
+"""The self-check refuses exactly the nets whose scores would be wrong."""
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ def test_dropout_that_ignores_eval_mode_is_refused():
         check_module(AlwaysDrops(5, 3))
 
 
-def test_a_forward_that_moves_a_buffer_is_refused():
+def test_a_forward_that_changes_a_buffer_is_refused():
     class Counts(nn.Linear):
         def __init__(self):
             super().__init__(5, 3)
@@ -99,18 +99,18 @@ def test_outputs_that_are_not_finite_are_refused(value):
 
 # Losses ---------------------------------------------------------------------------------------
 
-NO_SUM = "loss is not a function of single rows"
+NOT_PER_ROW = "loss is not a function of single rows"
 
 
 class Contrastive(nn.Module):
-    """Each row against all the others of its batch."""
+    """Compares each row with all others of its batch."""
 
     def forward(self, y_pred, y_true):
         return F.cross_entropy(y_pred @ y_pred.T, torch.arange(len(y_pred)))
 
 
-class ContrastiveARow(Contrastive):
-    """The same as one number a row."""
+class ContrastivePerRow(Contrastive):
+    """The same with one number per row."""
 
     reduction = "mean"
 
@@ -131,9 +131,9 @@ class LargestLoss(nn.Module):
         return F.cross_entropy(y_pred, y_true, reduction="none").max()
 
 
-@pytest.mark.parametrize("criterion", [Contrastive, ContrastiveARow, WeightedByHand, LargestLoss])
+@pytest.mark.parametrize("criterion", [Contrastive, ContrastivePerRow, WeightedByHand, LargestLoss])
 def test_a_loss_of_the_batch_is_refused(criterion):
-    with pytest.raises(ValueError, match=NO_SUM):
+    with pytest.raises(ValueError, match=NOT_PER_ROW):
         check_module(nn.Linear(5, 3), criterion=criterion)
 
 
@@ -165,7 +165,7 @@ def test_a_loss_of_single_rows_passes(params):
 
 
 class WithPenalty(NeuralNetClassifier):
-    """The way of skorch's documentation to regularise."""
+    """Adds a penalty as in skorch's documentation."""
 
     def get_loss(self, *args, **kwargs):
         penalty = sum(w.abs().sum() for w in self.module_.parameters())
@@ -177,14 +177,14 @@ def test_a_penalty_on_the_weights_passes():
 
 
 class LooksInside(NeuralNetClassifier):
-    """A loss that takes more from the module than its outputs."""
+    """A loss that uses more of the module than its outputs."""
 
     def get_loss(self, y_pred, y_true, X, *args, **kwargs):
         own = super().get_loss(y_pred, y_true, X, *args, **kwargs)
         return own + self.module_(X).square().mean(1)
 
 
-def test_a_loss_that_goes_round_the_outputs_is_refused():
+def test_a_loss_that_bypasses_the_outputs_is_refused():
     with pytest.raises(ValueError, match="depends on the parameters other than through"):
         check_module(nn.Linear(5, 3), net_class=LooksInside)
 
@@ -195,7 +195,7 @@ DIFFER = "differ from plain autograd"
 
 
 class KeepsInList(nn.Module):
-    """Uses a parameter that it put aside at the start."""
+    """Uses a parameter that it stored in a list in __init__."""
 
     def __init__(self):
         super().__init__()
@@ -208,7 +208,7 @@ class KeepsInList(nn.Module):
 
 
 class KeepsView(nn.Module):
-    """Uses a view of a parameter that it took at the start."""
+    """Uses a view of a parameter that it stored in __init__."""
 
     def __init__(self):
         super().__init__()
@@ -221,12 +221,12 @@ class KeepsView(nn.Module):
 
 
 @pytest.mark.parametrize("module", [KeepsInList, KeepsView])
-def test_a_parameter_that_was_put_aside_is_found_out(module):
+def test_a_parameter_that_was_stored_in_init_is_refused(module):
     with pytest.raises(ValueError, match=DIFFER):
         check_module(module())
 
 
-def test_a_constant_copy_of_a_weight_is_no_parameter_and_passes():
+def test_a_constant_copy_of_a_weight_passes():
     class KeepsCopy(nn.Linear):
         def __init__(self):
             super().__init__(5, 3)
@@ -252,7 +252,7 @@ class _WrongTangent(torch.autograd.Function):
         return 3 * tangent
 
 
-def test_an_autograd_function_whose_derivatives_disagree_is_found_out():
+def test_an_autograd_function_whose_derivatives_disagree_is_refused():
     class Uses(nn.Linear):
         def forward(self, X):
             return _WrongTangent.apply(super().forward(X))
@@ -262,7 +262,7 @@ def test_an_autograd_function_whose_derivatives_disagree_is_found_out():
 
 
 class Kink(nn.Module):
-    """A ReLU whose input is 0 but for rounding, to another side in a batch than alone."""
+    """A ReLU whose input is 0 up to rounding, and rounds differently in a batch than alone."""
 
     def __init__(self):
         super().__init__()
@@ -277,14 +277,14 @@ class Kink(nn.Module):
         return hidden.relu()
 
 
-def test_rows_on_the_kink_of_a_relu_are_no_reason_to_refuse_a_net():
+def test_rows_on_the_kink_of_a_relu_pass():
     torch.manual_seed(0)
     X = torch.randn(6, 3).numpy()
-    X[0, 0] = 1.0  # exactly there, and nowhere near it
+    X[0, 0] = 1.0  # the kink is exactly there, not nearby
     check(initialized(Kink()), X, torch.tensor([0, 1, 0, 1, 0, 1]).numpy())
 
 
-def test_logits_where_probabilities_are_expected():
+def test_logits_in_place_of_probabilities_raise_a_warning():
     X, y = rows_for("mlp", n=12)
     module = nn.Sequential(nn.Linear(X.shape[1], 3), nn.Softplus())
     net = NeuralNetClassifier(module.double(), verbose=0, classes=[0, 1, 2]).initialize()

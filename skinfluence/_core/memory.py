@@ -1,0 +1,58 @@
+"""How much memory and what precision a net's operations use; batches too large for memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from skinfluence._core.tensors import Rows, n_rows, slice_rows
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the error says that Python, or torch on any device, ran out of memory."""
+    is_known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return is_known or "can't allocate memory" in str(error) or "out of memory" in str(error)
+
+
+class OutputWatch(TorchDispatchMode):
+    """Records the outputs of every torch operation inside the ``with`` block.
+
+    Attributes
+    ----------
+    bytes : int
+        Memory of all outputs. Most views count too, since torch marks a view as one only after the
+        operation is recorded, so this is an upper bound.
+    eps : float
+        Machine epsilon of the least precise floating-point output.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.eps, self.bytes = 0.0, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        returned = func(*args, **(kwargs or {}))
+        for t in returned if isinstance(returned, tuple | list) else (returned,):
+            if isinstance(t, Tensor):
+                self.bytes += 0 if t._is_view() else t.numel() * t.element_size()
+                if t.is_floating_point():
+                    self.eps = max(self.eps, torch.finfo(t.dtype).eps)
+        return returned
+
+
+def in_halves_if_needed(function: Callable[[Rows, Any], Tensor], X: Rows, y: Any) -> Tensor:
+    """``function(X, y)`` of a batch; in halves where it does not fit in memory."""
+    n = n_rows(X)
+    try:
+        return function(X, y)
+    except (RuntimeError, MemoryError) as error:
+        if n < 2 or not is_out_of_memory(error):
+            raise
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    parts = slice(0, n // 2), slice(n // 2, n)
+    return torch.cat([in_halves_if_needed(function, slice_rows(X, p), y[p]) for p in parts])

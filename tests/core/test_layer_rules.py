@@ -1,0 +1,75 @@
+"""A registered rule is used, unless it gives wrong gradients."""
+
+import torch
+from core_cases import ghost_of
+from torch import nn
+from zoo import assert_close, initialized, loop_gradients, make, rows_for
+
+from skinfluence._core import ghost as ghost_module
+from skinfluence._core import layer_rules
+from skinfluence._core.factors import Dense
+
+
+class Scale(nn.Module):
+    """A custom layer, whose parameter is named neither weight nor bias."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width))
+
+    def forward(self, X):
+        return X * self.scale
+
+
+def test_a_rule_registered_for_a_new_layer_is_used():
+    X, y = rows_for("mlp")
+    net = initialized(nn.Sequential(nn.Linear(5, 4), Scale(4), nn.Linear(4, 3)))
+    assert ghost_of(net, X, y)[0].by_vmap == ["1.scale"]
+
+    @layer_rules.layer_factors.register
+    def _(layer: Scale, a: torch.Tensor, d: torch.Tensor):
+        return {"scale": Dense(a * d)}
+
+    ghost, Xb, G = ghost_of(net, X, y)
+    assert not ghost.by_vmap
+    assert_close(ghost.square_norms(Xb, G), (loop_gradients(net, X, y) ** 2).sum(1))
+
+
+def test_a_rule_that_gives_wrong_gradients_is_not_used(monkeypatch):
+    net, X, y = make("mlp")
+    correct_rule = layer_rules.layer_factors.dispatch(nn.Linear)
+
+    def halved(layer, a, d):
+        return correct_rule(layer, a / 2, d)
+
+    monkeypatch.setattr(ghost_module, "layer_factors", halved)
+    ghost, Xb, G = ghost_of(net, X, y)
+    assert set(ghost.by_vmap) == {"0.weight", "2.weight"}
+    assert_close(ghost.square_norms(Xb, G), (loop_gradients(net, X, y) ** 2).sum(1))
+
+
+def test_batchnorm_without_running_statistics_has_no_rule():
+    assert layer_rules.has_rule(nn.BatchNorm1d(4))
+    assert not layer_rules.has_rule(nn.BatchNorm1d(4, track_running_stats=False))
+
+
+def test_padding_has_no_gradient():
+    net, X, y = make("embedding")
+    X[:, 1] = 0  # the padding index
+    ghost, Xb, G = ghost_of(net, X, y)
+    assert "embed.weight" in ghost.trusted
+    embedded = ghost.factors(Xb, G)["embed.weight"].dense()
+    assert not embedded[:, 0].any()
+    assert embedded[:, 1:].any()
+
+
+def test_an_embedding_with_sparse_gradients_has_the_same_norms():
+    def flat_sequence(**kwargs):
+        return nn.Sequential(nn.Embedding(11, 3, **kwargs), nn.Flatten(), nn.Linear(12, 3))
+
+    plain, sparse = flat_sequence(), flat_sequence(sparse=True)
+    sparse.load_state_dict(plain.state_dict())
+    X, y = rows_for("embedding")
+    ghost, Xb, G = ghost_of(initialized(sparse), X, y)
+    rows = loop_gradients(initialized(plain), X, y)
+    assert_close(ghost.square_norms(Xb, G), (rows**2).sum(1))

@@ -1,0 +1,220 @@
+"""The user's net is copied and read, and never changed."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from core_cases import losses_of
+from sklearn.base import clone
+from torch import nn
+from torch.utils.data import SequentialSampler
+from zoo import initialized, make, rows_for
+
+from skinfluence._core.ghost import Ghost
+from skinfluence._core.gradients import forward, hvp, pullback, pushforward, row_gradients
+from skinfluence._core.net import FunctionalNet
+
+F = nn.functional
+
+
+def use_everything(net, X, y):
+    fnet = FunctionalNet(net)
+    for Xb, yb in fnet.batches(X, y):
+        f = forward(fnet, Xb)
+        G = fnet.cotangents(f, Xb, yb)
+        u = pullback(fnet, Xb, G)
+        pushforward(fnet, Xb, {n: v.unsqueeze(0) for n, v in u.items()})
+        row_gradients(fnet, Xb, G)
+        Ghost(fnet, Xb).square_norms(Xb, G)
+        fnet.plain_outputs(Xb)
+    hvp(fnet, fnet.batches(X, y), u)
+    fnet.at(net.module_.state_dict())
+
+
+@pytest.fixture
+def used(request):
+    """A net after all was done with it; its module, and torch's random state, before."""
+    net, X, y = make(request.param)
+    before = copy.deepcopy(net.module_)
+    random_state = torch.get_rng_state()
+    use_everything(net, X, y)
+    return net, before, random_state
+
+
+delicate = pytest.mark.parametrize(
+    "used",
+    ["dropout", "residual batchnorm2d", "lstm", "transformer encoder", "tied"],
+    indirect=True,
+)
+
+
+@delicate
+def test_weights_and_buffers_stay_bit_identical(used):
+    net, before, _ = used
+    for name, value in net.module_.state_dict().items():
+        assert torch.equal(value, before.state_dict()[name]), name
+
+
+@delicate
+def test_train_flags_stay_as_they_were(used):
+    net, before, _ = used
+    assert [m.training for m in net.module_.modules()] == [m.training for m in before.modules()]
+
+
+@delicate
+def test_no_hook_is_left_on_the_module(used):
+    net, _, _ = used
+    for module in net.module_.modules():
+        kinds = ("forward", "forward_pre", "backward", "backward_pre")
+        assert not any(getattr(module, f"_{kind}_hooks") for kind in kinds)
+
+
+@delicate
+def test_no_gradient_is_left_on_a_parameter(used):
+    net, _, _ = used
+    assert all(p.grad is None for p in net.module_.parameters())
+
+
+@delicate
+def test_requires_grad_stays_as_it_was(used):
+    net, before, _ = used
+    wants = [p.requires_grad for p in net.module_.parameters()]
+    assert wants == [p.requires_grad for p in before.parameters()]
+
+
+@delicate
+def test_the_random_state_of_torch_is_not_advanced(used):
+    assert torch.equal(used[2], torch.get_rng_state())
+
+
+def test_an_embedding_with_max_norm_does_not_rewrite_the_weights():
+    class Bounded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.head = nn.Embedding(11, 4, max_norm=0.5), nn.Linear(4, 3)
+
+        def forward(self, X):
+            return self.head(self.embed(X).mean(1))
+
+    X, _ = rows_for("embedding")
+    net = initialized(Bounded())
+    before = net.module_.embed.weight.detach().clone()
+    fnet = FunctionalNet(net)
+    forward(fnet, torch.as_tensor(X))
+    assert torch.equal(before, net.module_.embed.weight)
+
+
+def test_a_forward_that_writes_into_a_buffer_does_not_write_into_the_users():
+    class Counts(nn.Linear):
+        def __init__(self):
+            super().__init__(5, 3)
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, X):
+            self.calls.add_(1)
+            return super().forward(X)
+
+    net = initialized(Counts())
+    use_everything(net, *rows_for("mlp"))
+    assert net.module_.calls.item() == 0
+
+
+def test_a_module_that_stores_a_tensor_of_its_last_pass_can_be_copied():
+    class Remembers(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head = nn.Linear(5, 4), nn.Linear(4, 3)
+
+        def forward(self, X):
+            self.hidden = self.body(X)
+            return self.head(self.hidden)
+
+    X, y = rows_for("mlp")
+    net = initialized(Remembers())
+    net.module_(torch.as_tensor(X))
+    assert not net.module_.hidden.is_leaf
+    np.testing.assert_allclose(
+        losses_of(net, X, y),
+        F.cross_entropy(net.module_(torch.as_tensor(X)), torch.as_tensor(y), reduction="none")
+        .detach()
+        .numpy(),
+        rtol=1e-12,
+    )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "names"),
+    [
+        ("*", ["0.weight", "0.bias", "2.weight", "2.bias"]),
+        ("2.*", ["2.weight", "2.bias"]),
+        ("*.bias", ["0.bias", "2.bias"]),
+        (["2.weight", "0.b*"], ["0.bias", "2.weight"]),
+        (("*.weight",), ["0.weight", "2.weight"]),
+    ],
+)
+def test_parameters_are_globs_over_names(parameters, names):
+    net, _, _ = make("mlp")
+    assert list(FunctionalNet(net, parameters).params) == names
+
+
+def test_a_glob_without_a_match_lists_the_parameter_names():
+    net, _, _ = make("mlp")
+    message = (
+        r"parameters='head\.\*' matches no trainable parameter of the module; it has: 0\.weight, "
+        r"0\.bias, 2\.weight, 2\.bias\."
+    )
+    with pytest.raises(ValueError, match=message):
+        FunctionalNet(net, "head.*")
+
+
+def test_the_error_names_a_net_whose_parameters_are_all_frozen():
+    net, _, _ = make("mlp")
+    net.module_.requires_grad_(False)
+    with pytest.raises(ValueError, match=r"it has: none \(all 4 are frozen\)"):
+        FunctionalNet(net)
+
+
+def test_frozen_parameters_are_left_out():
+    net, _, _ = make("frozen first layer")
+    assert list(FunctionalNet(net).params) == ["2.weight", "2.bias"]
+
+
+def test_a_shared_parameter_counts_once():
+    net, _, _ = make("tied")
+    assert list(FunctionalNet(net).params) == ["embed.weight", "mix.weight", "mix.bias"]
+
+
+def test_parameters_outside_the_module_are_refused():
+    class Learned(nn.CrossEntropyLoss):
+        def __init__(self):
+            super().__init__()
+            self.temperature = nn.Parameter(torch.ones(()))
+
+    net = initialized(nn.Linear(5, 3), criterion=Learned)
+    with pytest.raises(ValueError, match=r"outside its module \(temperature\)"):
+        FunctionalNet(net)
+
+
+def test_a_compiled_net_has_the_names_of_its_module():
+    net, _, _ = make("mlp", compile=True, compile__backend="eager")
+    assert list(FunctionalNet(net).params) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+
+
+@pytest.mark.parametrize("key", ["sampler", "batch_sampler"])
+def test_a_sampler_is_refused(key):
+    net, _, _ = make("mlp", **{f"iterator_valid__{key}": SequentialSampler(range(7))})
+    with pytest.raises(ValueError, match=f"iterator_valid__{key} is set on the net"):
+        FunctionalNet(net)
+
+
+def test_the_net_can_still_be_cloned():
+    net, X, y = make("mlp")
+    use_everything(net, X, y)
+    assert clone(net).get_params()["criterion"] is nn.CrossEntropyLoss
+
+
+def test_the_criterion_keeps_its_reduction():
+    net, X, y = make("mlp", criterion__reduction="sum")
+    losses_of(net, X, y)
+    assert net.criterion_.reduction == "sum"

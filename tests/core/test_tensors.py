@@ -1,0 +1,49 @@
+"""Rows in each form are sliced, joined and counted alike."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from skinfluence._core.tensors import IGNORED, is_sliceable, join_rows, n_rows, slice_rows, wide
+
+
+def test_a_slice_of_dict_rows_takes_each_entry():
+    X = {"a": np.arange(5), "b": torch.arange(5)}
+    taken = slice_rows(X, slice(1, 3))
+    assert taken["a"].tolist() == taken["b"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("X", "sliceable"),
+    [
+        (np.zeros((5, 2)), True),
+        (torch.zeros(5, 2), True),
+        ({"a": np.zeros((5, 2)), "b": torch.zeros(5)}, True),
+        (TensorDataset(torch.zeros(5, 2)), False),
+        ({"a": [[0.0]] * 5}, False),
+    ],
+    ids=["array", "tensor", "dict", "dataset", "dict of lists"],
+)
+def test_rows_of_each_form_are_counted(X, sliceable):
+    assert n_rows(X) == 5
+    assert is_sliceable(X) is sliceable
+
+
+def test_shorter_sequences_are_padded_when_joined():
+    joined = join_rows([torch.ones(1, 2, dtype=torch.int64), torch.ones(2, 3).long()], IGNORED)
+    assert joined.tolist() == [[1, 1, IGNORED], [1, 1, 1], [1, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "widened"),
+    [
+        (torch.float16, torch.float32),
+        (torch.bfloat16, torch.float32),
+        (torch.float32, torch.float32),
+        (torch.float64, torch.float64),
+        (torch.int64, torch.int64),
+    ],
+)
+def test_only_half_precision_is_widened(dtype, widened):
+    assert wide(torch.zeros(2, dtype=dtype)).dtype is widened
