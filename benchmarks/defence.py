@@ -315,7 +315,7 @@ def poison_scores(net, X, y, X_val, y_val, incidents, seed):
     yield INCIDENTS, scorer.fit(X, y, **kwargs).scores_
 
 
-def summarise(rows, keys, values):
+def summarize(rows, keys, values):
     """Mean over the seeds ± half the width of its 95 % interval."""
     table = []
     for key, group in rows.groupby(keys, sort=False):
@@ -374,13 +374,13 @@ def main():
             for poison in POISONS:
                 poisoned += poisoning(which, load, poison, seed)
     tables = {
-        "defence_evasion": summarise(
+        "defence_evasion": summarize(
             pd.DataFrame(rows), ["setting", "arm", "action"], ["clean", "transfer", "adaptive"]
         ),
         "defence_gain_old": gains(pd.DataFrame(rows), "transfer"),
         "defence_gain_new": gains(pd.DataFrame(rows), "adaptive"),
-        "defence_budgets": summarise(pd.DataFrame(larger), ["arm"], ["transfer", "adaptive"]),
-        "defence_poisoning": summarise(
+        "defence_budgets": summarize(pd.DataFrame(larger), ["arm"], ["transfer", "adaptive"]),
+        "defence_poisoning": summarize(
             pd.DataFrame(poisoned), ["setting", "arm"], ["found", "clean", "attack succeeds"]
         ),
     }

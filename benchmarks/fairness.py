@@ -135,7 +135,7 @@ def arms(name, seed):
                 yield row(f"demographic parity, reweighted, strength {strength}", weights)
 
 
-def summarise(rows):
+def summarize(rows):
     """Mean over the seeds ± half the width of its 95 % interval, and the change of the gap."""
     table = []
     for (data, arm), group in rows.groupby(["data", "arm"], sort=False):
@@ -161,7 +161,7 @@ def main():
     warnings.filterwarnings("ignore", module="sklearn")  # categories that a small part lacks
     jobs = [(name, seed) for name in DATA for seed in range(options.seeds)]
     rows = pd.DataFrame([row for job in tqdm(jobs) for row in arms(*job)])
-    table = summarise(rows)
+    table = summarize(rows)
     print(table.to_string(index=False))
     print("budgets chosen:", rows.budget.dropna().tolist())
     if options.output:

@@ -25,7 +25,7 @@ from skinfluence._fitting.training_data import (
     TrainingData,
     read_rows,
     read_training_data,
-    read_unlabelled,
+    read_unlabeled,
 )
 from skinfluence._label_noise.fold_net import FoldNet
 from skinfluence._label_noise.label_scores import LabelScores, make_label_scores
@@ -233,7 +233,7 @@ class NoisyLabelDetector(Estimator):
                 "score_labels needs classes, but this detector was fitted on numeric y; use "
                 "score_samples(X, y)."
             )
-        X = read_unlabelled(self, X, self._labels, self._dtype)
+        X = read_unlabeled(self, X, self._labels, self._dtype)
         return self._label_scores.score_labels(X)
 
     def decision_function(self, X: Any, y: Any = None) -> np.ndarray:

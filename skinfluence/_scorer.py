@@ -30,14 +30,14 @@ from skinfluence._data.reference import (
     hold_out,
 )
 from skinfluence._data.rows import cast
-from skinfluence._fitting.checkpoints import Snapshots, snapshots_of
+from skinfluence._fitting.checkpoints import Snapshots, checkpoints_of
 from skinfluence._fitting.fit import fit_net
 from skinfluence._fitting.isolation import in_one_thread
 from skinfluence._fitting.training_data import (
     TrainingData,
     read_rows,
     read_training_data,
-    read_unlabelled,
+    read_unlabeled,
 )
 from skinfluence.attacks import attack_rows
 from skinfluence.curvature import check_curvature
@@ -345,7 +345,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         scores : ndarray of shape (n_samples, n_classes), float64
         """
         self._check_has_classes()
-        X = read_unlabelled(self, X, self._labels, self._dtype)
+        X = read_unlabeled(self, X, self._labels, self._dtype)
         return self._aggregation.label_scores(self._functional_net(), X, self._label_codes())
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -480,7 +480,7 @@ class FittedParts:
         return _attacked(found, self.scorer.estimator_)
 
     def read(self, X: Any, y: Any, suffix: str = "") -> tuple[Any, np.ndarray]:
-        """Check labelled rows, and return them as the net takes them."""
+        """Check labeled rows, and return them as the net takes them."""
         if X is None:
             raise ValueError(f"X{suffix} is None, but y{suffix} was given: give both.")
         scorer = self.scorer
@@ -498,7 +498,7 @@ class FittedParts:
     def predict_proba(self, X: Any) -> np.ndarray:
         """Mean class probabilities of the fitted nets, (n, n_classes), for checked or new rows."""
         scorer = self.scorer
-        rows = read_unlabelled(scorer, X, scorer._labels, scorer._dtype)
+        rows = read_unlabeled(scorer, X, scorer._labels, scorer._dtype)
         nets = [FunctionalNet(net) for net in scorer.estimators_]
         found = [predicted_outputs(n, cast(rows, n.dtype), is_classification=True) for n in nets]
         # A frozen net that was fitted on numbers with gaps has columns for those between, too.
@@ -530,7 +530,7 @@ def _show(verbose: bool, items: Any, desc: str, total: int | None = None) -> Any
 
 def _kept_by(net: Any, number: int) -> tuple[list[Any], list[float]]:
     """At most `number` of the checkpoints that a fitted net kept, including the last one."""
-    recorder = snapshots_of(net)
+    recorder = checkpoints_of(net)
     if recorder is None:
         raise ValueError(
             "the frozen net kept no checkpoints of its training; fit it with "

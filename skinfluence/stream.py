@@ -243,7 +243,7 @@ def open_source(X: Any, y: Any, chunk_size: int) -> Sliced | Iterated:
         return Iterated(X)
     n = _length(next(iter(X.values())) if _is_dict(X) else X)
     if y is not None and not isinstance(y, str) and _length(y) != n:
-        raise ValueError(f"X has {n} rows and y has {_length(y)}; give one label a row.")
+        raise ValueError(f"X has {n} rows and y has {_length(y)}; give one label per row.")
     return Sliced(_by_file_name(X), _by_file_name(y), n, chunk_size)
 
 

@@ -85,7 +85,7 @@ def rooms_imported(path):
         head, _, rest = name.partition(".")
         if head == "skinfluence":
             room = rest.partition(".")[0]
-            # a name that is no room is one that the package itself offers
+            # any other name is one that the package itself offers
             yield room if room in LINE or (PACKAGE / f"{room}.py").exists() else "__init__"
 
 

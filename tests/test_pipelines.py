@@ -40,7 +40,7 @@ def pipeline(estimator=None, **params):
 def table(n=90):
     rows, y = blobs(n)
     frame = pd.DataFrame(rows, columns=list("abcd"), index=[f"r{i}" for i in range(n)])
-    frame["colour"] = np.array(["red", "green"])[(rows[:, 0] > 0).astype(int)]
+    frame["color"] = np.array(["red", "green"])[(rows[:, 0] > 0).astype(int)]
     return frame, NAMES[y]
 
 
@@ -77,7 +77,7 @@ def test_a_grid_search_over_an_imbalanced_learn_pipeline_reaches_the_rule():
 
 def test_mixed_columns_go_through_preprocessing_into_a_filtered_forest():
     frame, y = table()
-    prep = make_column_transformer((OneHotEncoder(), ["colour"]), remainder=StandardScaler())
+    prep = make_column_transformer((OneHotEncoder(), ["color"]), remainder=StandardScaler())
     forest = HistGradientBoostingClassifier(max_iter=5)
     pipe = make_pipeline(prep, FilteredEstimator(forest, selector(Budget(0.1)))).fit(frame, y)
     assert len(pipe[-1].selector_.sample_indices_) == 81
@@ -270,7 +270,7 @@ def test_a_detector_gets_trusted_rows_through_a_pipeline():
     steps = [("prep", StandardScaler()), ("detector", detector)]
     pipe = Pipeline(steps, transform_input=["X_val"])
     pipe.fit(X, Y, X_val=X_TRUSTED, y_val=Y_TRUSTED)
-    references = [len(judge.reference.y) for judge in pipe[-1]._verdict.judges]
+    references = [len(fold_net.reference.y) for fold_net in pipe[-1]._label_scores.fold_nets]
     assert references == [len(Y_TRUSTED)] * 5
 
 

@@ -422,7 +422,7 @@ def test_bad_arguments_of_removal_curve_are_refused(arguments, message):
 # --- brittleness -------------------------------------------------------------------------------
 
 
-def neighbours(n_own, n_other):
+def neighbors(n_own, n_other):
     """Rows on a line and one reference row at 0: its own class is near, the other one far."""
     X = np.r_[0.01 * np.arange(1, n_own + 1), 1 + 0.01 * np.arange(n_other)][:, None]
     return X, np.r_[np.zeros(n_own, int), np.ones(n_other, int)]
@@ -430,7 +430,7 @@ def neighbours(n_own, n_other):
 
 @pytest.mark.parametrize("n_own", [1, 2, 3, 5, 6, 8, 11])
 def test_a_nearest_neighbor_is_wrong_without_the_rows_of_its_class(n_own):
-    X, y = neighbours(n_own, 12)
+    X, y = neighbors(n_own, 12)
     found = brittleness(KNeighborsClassifier(1), X, y, -X, [[0.0]], [0], max_removed=12)
     assert found.tolist() == [n_own]
 
@@ -438,7 +438,7 @@ def test_a_nearest_neighbor_is_wrong_without_the_rows_of_its_class(n_own):
 @pytest.mark.parametrize("n_own", [7, 8, 9, 12])
 def test_bisection_finds_the_exact_number_and_the_powers_of_two_one_above(n_own):
     # 5 rows of the other class: `Majority` is wrong when fewer than 5 of its own class are left
-    X, y = neighbours(n_own, 5)
+    X, y = neighbors(n_own, 5)
     edge, options = n_own - 4, {"max_removed": n_own}
     fine = brittleness(Majority(), X, y, -X, [[0.0]], [0], **options)
     rough = brittleness(Majority(), X, y, -X, [[0.0]], [0], refine=False, **options)
@@ -447,7 +447,7 @@ def test_bisection_finds_the_exact_number_and_the_powers_of_two_one_above(n_own)
 
 
 def test_a_wrong_prediction_counts_zero_and_a_stable_one_infinity():
-    X, y = neighbours(8, 4)
+    X, y = neighbors(8, 4)
     found = brittleness(
         KNeighborsClassifier(1), X, y, -np.c_[X, X], [[0.0], [1.0]], [0, 0], max_removed=4
     )

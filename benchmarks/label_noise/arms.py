@@ -43,9 +43,9 @@ def detect(problem: Any, seed: int) -> tuple[Any, Any, float]:
     """
     nets: dict[int, Any] = {}
 
-    def once(net: Any, X: Any, y: Any, reference: Any, seed: int, snapshots: Any) -> Any:
+    def once(net: Any, X: Any, y: Any, reference: Any, seed: int, checkpoints: Any) -> Any:
         if seed not in nets:
-            nets[seed] = fit_net(net, X, y, reference, seed, snapshots)
+            nets[seed] = fit_net(net, X, y, reference, seed, checkpoints)
         return nets[seed]
 
     with mock.patch("skinfluence._detector.fit_net", once):
@@ -61,11 +61,11 @@ def detect(problem: Any, seed: int) -> tuple[Any, Any, float]:
 def out_of_fold(detector: Any, problem: Any, seed: int) -> np.ndarray:
     """Out-of-sample probabilities of the final fold nets, (n, n_classes)."""
     found = np.zeros((len(problem.y), len(detector.classes_)))
-    for judge, (_, held) in zip(
+    for fold_net, (_, held) in zip(
         detector._label_scores.fold_nets, folds(problem, seed), strict=True
     ):
-        assert np.array_equal(judge.reference.X, problem.X[held])
-        found[held] = judge.net.predict_proba(problem.X[held])[:, : found.shape[1]]
+        assert np.array_equal(fold_net.reference.X, problem.X[held])
+        found[held] = fold_net.net.predict_proba(problem.X[held])[:, : found.shape[1]]
     return found
 
 
@@ -207,10 +207,10 @@ def with_reference(trained: Trained, detector: Any, problem: Any, seed: int) -> 
     found = influences(trained.six, reference, X, y)
     found |= dropout_ensemble(trained.fnet, reference, X, y, seed)
     seeds = np.zeros(len(y))
-    for judge, (rows, _) in zip(
+    for fold_net, (rows, _) in zip(
         detector._label_scores.fold_nets, folds(problem, seed), strict=True
     ):
-        fnet = FunctionalNet(judge.net)
+        fnet = FunctionalNet(fold_net.net)
         seeds[rows] += mean_inner_product([fnet], reference, X[rows], y[rows])
     found["IP Ensemble (seeds)"] = seeds
     found["KNN-Shapley"] = knn_shapley(X, y, *reference)
@@ -221,12 +221,12 @@ def cross_fitted(detector: Any, problem: Any, seed: int) -> dict[str, Any]:
     """Scores with the rows of the other folds as reference rows: their labels are noisy too."""
     X, y = problem.X, problem.y
     total: dict[str, np.ndarray] = {}
-    for judge, (rows, held) in zip(
+    for fold_net, (rows, held) in zip(
         detector._label_scores.fold_nets, folds(problem, seed), strict=True
     ):
         reference = X[held], y[held]
-        fnet = FunctionalNet(judge.net)
-        found = influences([fnet.at(s) for s in judge.states], reference, X[rows], y[rows])
+        fnet = FunctionalNet(fold_net.net)
+        found = influences([fnet.at(s) for s in fold_net.states], reference, X[rows], y[rows])
         found |= dropout_ensemble(fnet, reference, X[rows], y[rows], seed)
         found["KNN-Shapley"] = knn_shapley(X[rows], y[rows], *reference)
         for name, values in found.items():

@@ -108,11 +108,11 @@ class _Temporary:
     """A temporary directory that is removed together with this object."""
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="snapshots-"))
+        self.path = Path(tempfile.mkdtemp(prefix="checkpoints-"))
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
-def snapshots_of(net: NeuralNet) -> Snapshots | None:
+def checkpoints_of(net: NeuralNet) -> Snapshots | None:
     """Return the callback that a user gave to a net, or None if it kept no checkpoint."""
     kept = [cb for _, cb in net.callbacks_ if isinstance(cb, Snapshots)]
     return kept[0] if kept and kept[0].states_ else None

@@ -47,7 +47,7 @@ def fit_net(
     y: Any,
     reference: tuple[Any, Any],
     seed: int,
-    snapshots: int | Snapshots = 1,
+    checkpoints: int | Snapshots = 1,
     start: NeuralNet | None = None,
 ) -> tuple[NeuralNet, list[State]]:
     """Fit a clone of `estimator`; return it and its checkpoints, the last of which is final.
@@ -61,7 +61,7 @@ def fit_net(
     X, y : rows and labels, checked
     reference : (X, y) of the reference rows
     seed : int
-    snapshots : int or Snapshots, default=1
+    checkpoints : int or Snapshots, default=1
         Number of checkpoints, or the callback that keeps them.
     start : fitted skorch net, default=None
         Continue from a copy of this net, with the parameters of `estimator`. If the module or the
@@ -74,9 +74,9 @@ def fit_net(
     watches = split is not None or getattr(
         net, "early_stopping", False
     )  # the ready-made nets have it
-    recorder = snapshots if isinstance(snapshots, Snapshots) else Snapshots(snapshots)
+    recorder = checkpoints if isinstance(checkpoints, Snapshots) else Snapshots(checkpoints)
     # not by set_params, which cannot replace "disable"
-    net.callbacks = [*_as_list(callbacks), ("influence_snapshots", recorder)]
+    net.callbacks = [*_as_list(callbacks), ("influence_checkpoints", recorder)]
     default = [name for name, _ in net.get_default_callbacks()] if callbacks == "disable" else []
     for name in default:
         setattr(net, f"callbacks__{name}", None)

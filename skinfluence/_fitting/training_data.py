@@ -123,7 +123,7 @@ def read_rows(
     return with_labels(X, y, dtype), y
 
 
-def read_unlabelled(estimator: Any, X: Any, labels: Labels, dtype: torch.dtype) -> Any:
+def read_unlabeled(estimator: Any, X: Any, labels: Labels, dtype: torch.dtype) -> Any:
     """Check rows of a classifier whose labels are not needed, nor read from a Dataset."""
     X = check_rows(estimator, X, reset=False)
     check_reader(X, labels.reads_text)

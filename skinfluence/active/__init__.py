@@ -1,4 +1,4 @@
-"""Active learning: which unlabelled rows are worth a label.
+"""Active learning: which unlabeled rows are worth a label.
 
 There are two utilities of an unlabeled row, both computed from one fitted net: how easily its
 predicted label flips (`least_disagree_metric`), and how much its label would change the loss on

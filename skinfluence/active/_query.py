@@ -113,7 +113,7 @@ class InfluenceQuery(PoolQuery):
             Into X; into `candidates`, where those are rows.
         utilities : ndarray of shape (batch_size, n_samples), float64
             Only if asked for; (batch_size, n_candidates) where the candidates are rows. Row k is
-            NaN at rows that are no candidate, or are chosen before the k-th.
+            NaN at rows that are not candidates, or that are chosen before the k-th.
 
         Raises
         ------

@@ -40,8 +40,8 @@ def net_of(**params):
     return NeuralNetClassifier(params.pop("module", MLP), **params)
 
 
-def fitted(net, seed=0, snapshots=1):
-    return fit_net(net, X, y, REFERENCE, seed, snapshots)
+def fitted(net, seed=0, checkpoints=1):
+    return fit_net(net, X, y, REFERENCE, seed, checkpoints)
 
 
 def same(a, b):

@@ -13,7 +13,7 @@ from small_nets import MLP, Diary, X, epochs_of, fitted, net_of, same, y
 
 from skinfluence._core.states import SavedState, read_state
 from skinfluence._fitting import checkpoints
-from skinfluence._fitting.checkpoints import Snapshots, snapshots_of
+from skinfluence._fitting.checkpoints import Snapshots, checkpoints_of
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ from skinfluence._fitting.checkpoints import Snapshots, snapshots_of
 def test_checkpoints_are_spaced_geometrically_and_end_with_the_last_epoch(
     number, max_epochs, epochs
 ):
-    net, states = fitted(net_of(max_epochs=max_epochs, callbacks=[Diary()]), snapshots=number)
+    net, states = fitted(net_of(max_epochs=max_epochs, callbacks=[Diary()]), checkpoints=number)
     assert epochs_of(net, states) == epochs
 
 
@@ -42,12 +42,12 @@ def test_training_that_stops_early_keeps_its_checkpoints_and_its_last_epoch(
     number, stop_after, epochs
 ):
     net = net_of(max_epochs=16, callbacks=[Diary(stop_after)])
-    assert epochs_of(*fitted(net, snapshots=number)) == epochs
+    assert epochs_of(*fitted(net, checkpoints=number)) == epochs
 
 
-@pytest.mark.parametrize("snapshots", [1, 4])
-def test_the_last_checkpoint_is_the_fitted_net(snapshots):
-    net, states = fitted(net_of(max_epochs=5), snapshots=snapshots)
+@pytest.mark.parametrize("checkpoints", [1, 4])
+def test_the_last_checkpoint_is_the_fitted_net(checkpoints):
+    net, states = fitted(net_of(max_epochs=5), checkpoints=checkpoints)
     assert same(states[-1], net.module_.state_dict())
 
 
@@ -61,7 +61,7 @@ def test_checkpoints_are_copies():
 
 
 def test_checkpoints_hold_the_batchnorm_statistics():
-    _, states = fitted(net_of(max_epochs=4), snapshots=2)
+    _, states = fitted(net_of(max_epochs=4), checkpoints=2)
     assert not torch.equal(states[0]["1.running_mean"], states[1]["1.running_mean"])
 
 
@@ -75,7 +75,7 @@ def test_checkpoints_of_a_compiled_net_have_the_names_of_its_module():
 def recorded(number=4, dirname=None, **params):
     """The callback after a training."""
     recorder = Snapshots(number, dirname)
-    fitted(net_of(**{"max_epochs": 8, "lr": 0.5} | params), snapshots=recorder)
+    fitted(net_of(**{"max_epochs": 8, "lr": 0.5} | params), checkpoints=recorder)
     return recorder
 
 
@@ -99,7 +99,7 @@ class WatchRates(Callback):
 def test_a_checkpoints_learning_rate_is_the_one_of_its_epoch(schedule):
     recorder = Snapshots(4)  # epochs 1, 2, 4, 8
     net = net_of(max_epochs=8, lr=0.5, callbacks=[*schedule, ("watch", WatchRates())])
-    rates = dict(fitted(net, snapshots=recorder)[0].callbacks_)["watch"].rates_
+    rates = dict(fitted(net, checkpoints=recorder)[0].callbacks_)["watch"].rates_
     assert recorder.learning_rates_ == [rates[epoch - 1] for epoch in (1, 2, 4, 8)]
 
 
@@ -117,7 +117,7 @@ def test_a_net_stopped_early_with_its_best_weights_ends_with_those():
 
     stop = EarlyStopping("badness", patience=2, load_best=True)
     net = net_of(max_epochs=9, callbacks=[Diary(), Worse(), stop])
-    assert epochs_of(*fitted(net, snapshots=2)) == [1, 2]
+    assert epochs_of(*fitted(net, checkpoints=2)) == [1, 2]
 
 
 def test_checkpoints_in_a_directory_are_those_in_memory(tmp_path):
@@ -190,11 +190,11 @@ def test_small_checkpoints_stay_in_memory():
     assert not any(isinstance(state, SavedState) for state in recorded().states_)
 
 
-@pytest.mark.parametrize("name", ["snapshots", "own"])
+@pytest.mark.parametrize("name", ["checkpoints", "own"])
 def test_a_net_may_have_its_own_checkpoints_under_any_name(name):
-    net, states = fitted(net_of(max_epochs=4, callbacks=[(name, Snapshots(2))]), snapshots=3)
+    net, states = fitted(net_of(max_epochs=4, callbacks=[(name, Snapshots(2))]), checkpoints=3)
     assert len(states) == 3
-    assert len(snapshots_of(net).states_) == 2
+    assert len(checkpoints_of(net).states_) == 2
 
 
 def test_a_second_training_forgets_the_first():
@@ -207,10 +207,10 @@ def test_a_second_training_forgets_the_first():
 
 
 def test_without_the_callback_there_are_no_checkpoints():
-    assert snapshots_of(net_of(max_epochs=1).fit(X, y)) is None
+    assert checkpoints_of(net_of(max_epochs=1).fit(X, y)) is None
 
 
 def test_without_epochs_the_initial_state_is_the_checkpoint():
-    net, states = fitted(net_of(max_epochs=0), snapshots=3)
+    net, states = fitted(net_of(max_epochs=0), checkpoints=3)
     assert len(states) == 1
     assert same(states[0], net.module_.state_dict())
