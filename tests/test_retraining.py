@@ -204,7 +204,7 @@ def test_a_ready_made_net_says_that_it_takes_a_table(kind):
     X, y = blobs(60)
     rows = as_dict(X) if kind == "dict" else SkorchDataset(X.astype(np.float32), y)
     kept = draw_subsets(60, 1, stratify=y, random_state=0)
-    with pytest.raises(ValueError, match=r"take a table, .* or give a net of your own"):
+    with pytest.raises(ValueError, match=r"take a table, .* use a net of your own"):
         retrain(quick(), rows, y, kept, rows, y)
 
 
