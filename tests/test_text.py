@@ -569,7 +569,7 @@ def test_error_messages_say_what_to_do(bert, llama, tweets, task):
         classifier(bert).fit(texts, labels)
     with pytest.raises(ValueError, match="y has 59"):
         classifier(bert).fit(texts, np.arange(59) % 2)
-    with pytest.raises(ValueError, match="expected the answers that the language model learns, one string"):
+    with pytest.raises(ValueError, match="the answers that the language model learns, one string"):
         InfluenceScorer(language_model(llama)).fit(task[0], np.arange(22))
     with pytest.raises(ValueError, match="learns answers, one string per row"):
         language_model(llama).fit(task[0], np.arange(22))
@@ -579,7 +579,7 @@ def test_error_messages_say_what_to_do(bert, llama, tweets, task):
         language_model(llama, module__dtype="float64").initialize()
     with pytest.raises(ValueError, match="expected 'smollm2' or 'minilm'"):
         packaged_model("gpt5")
-    with pytest.raises(ValueError, match="transform gives the score under each class"):
+    with pytest.raises(ValueError, match="transform returns scores under each label"):
         InfluenceScorer(language_model(llama)).fit(*task).transform(task[0])
 
 
