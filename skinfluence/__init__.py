@@ -14,6 +14,7 @@ from skinfluence._detector import NoisyLabelDetector
 from skinfluence._filtered import FilteredEstimator
 from skinfluence._scorer import InfluenceScorer
 from skinfluence._selector import InfluenceSampleSelector
+from skinfluence._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from skinfluence import (  # noqa: F401  for type checkers and editors
@@ -42,7 +43,6 @@ __all__ = [
     "InfluenceScorer",
     "NoisyLabelDetector",
 ]
-__version__ = "0.1.0.dev0"
 
 _MODULES = {found.name for found in iter_modules(__path__) if not found.name.startswith("_")}
 

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from skinfluence import __version__
 from skinfluence._audit import AuditError, Options, audit
+from skinfluence._version import __version__
 
 USER_ERROR, INTERRUPTED = 2, 130
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
 
-import skinfluence
+from skinfluence import _version
 
 
 class Estimator(BaseEstimator):
@@ -52,15 +52,15 @@ class Estimator(BaseEstimator):
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_skinfluence_version": skinfluence.__version__}
+        return {**super().__getstate__(), "_skinfluence_version": _version.__version__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         theirs = state.get("_skinfluence_version", "unknown")
-        if theirs != skinfluence.__version__:
+        if theirs != _version.__version__:
             warnings.warn(
                 InconsistentVersionWarning(
                     estimator_name=f"skinfluence's {type(self).__name__}",
-                    current_sklearn_version=skinfluence.__version__,
+                    current_sklearn_version=_version.__version__,
                     original_sklearn_version=theirs,
                 ),
                 stacklevel=2,

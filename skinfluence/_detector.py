@@ -29,7 +29,8 @@ from skinfluence._fitting.training_data import (
 )
 from skinfluence._label_noise.fold_net import FoldNet
 from skinfluence._label_noise.label_scores import LabelScores, make_label_scores
-from skinfluence.methods import InnerProduct, Method, check_method
+from skinfluence.methods import InnerProduct, Method
+from skinfluence.methods._base import check_method
 from skinfluence.targets import Utility
 
 

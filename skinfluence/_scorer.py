@@ -14,8 +14,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from skinfluence._aggregation import Aggregation, aggregate, check_votes
 from skinfluence._base import Estimator
+from skinfluence._core.aggregation import Aggregation
 from skinfluence._core.directions import Objective
 from skinfluence._core.influence import Progress, predicted_outputs, predictions
 from skinfluence._core.members import Member
@@ -42,7 +42,8 @@ from skinfluence._fitting.training_data import (
 from skinfluence.attacks import attack_rows
 from skinfluence.curvature import check_curvature
 from skinfluence.ensembles import Ensemble, Training, check_ensemble
-from skinfluence.methods import Case, Method, method_of
+from skinfluence.methods._base import Case, Method
+from skinfluence.methods._choice import aggregate, check_votes, method_of
 from skinfluence.targets import check_target
 
 

@@ -21,7 +21,8 @@ from skinfluence._core.tensors import n_rows
 from skinfluence._data.params import check_int
 from skinfluence._fitting.isolation import threads_for
 from skinfluence._scorer import InfluenceScorer, fitted_parts
-from skinfluence.methods import InnerProduct, method_of
+from skinfluence.methods import InnerProduct
+from skinfluence.methods._choice import method_of
 
 if TYPE_CHECKING:
     import pandas as pd

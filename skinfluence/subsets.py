@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skinfluence._aggregation import Mean
+from skinfluence._core.aggregation import Mean
 from skinfluence._core.directions import directions
 from skinfluence._core.influence import row_scores
 from skinfluence._core.tensors import n_rows

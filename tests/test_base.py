@@ -12,8 +12,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.frozen import FrozenEstimator
 from small import blobs, quick, scorer, selector
 
-import skinfluence
-from skinfluence import FilteredEstimator, NoisyLabelDetector, _base
+from skinfluence import FilteredEstimator, NoisyLabelDetector, _base, _version
 from skinfluence.active import InfluenceQuery
 from skinfluence.text import TextEmbedder
 
@@ -40,7 +39,7 @@ def test_a_pickle_of_this_version_is_read_in_silence(estimator):
 @each
 def test_a_pickle_of_another_version_says_so(estimator, monkeypatch):
     old = pickle.dumps(estimator)
-    monkeypatch.setattr(skinfluence, "__version__", "99.0")
+    monkeypatch.setattr(_version, "__version__", "99.0")
     with pytest.warns(InconsistentVersionWarning, match=r"skinfluence's \w+ from version") as said:
         again = pickle.loads(old)
     assert "99.0" in str(said[0].message)

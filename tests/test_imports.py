@@ -13,12 +13,11 @@ PACKAGE = Path(skinfluence.__file__).parent
 
 # A room (a module or a package) imports only from rooms above it, never from its own line or below.
 ORDER = [
-    {"_base", "_extras", "targets"},
-    {"_core"},
+    {"_extras", "_version", "targets"},
+    {"_base", "_core"},
     {"_data", "nets"},
     {"_fitting", "curvature", "datasets", "diffusion", "metrics", "rules", "text"},
     {"attacks", "ensembles", "methods", "plotting", "retraining", "stream"},
-    {"_aggregation"},
     {"_label_noise"},
     {"_detector", "_scorer"},
     {"_selector", "active", "pairwise", "subsets"},
@@ -43,6 +42,7 @@ INSIDE = {
         {"projection"},
         {"row_scores"},
         {"members"},
+        {"aggregation"},
     ],
     "_data": [{"params", "rows"}, {"labels"}, {"reference"}],
     "_fitting": [

@@ -196,7 +196,7 @@ def stopped(*args, **kwargs):
 @pytest.mark.parametrize(
     ("estimator", "place"),
     [
-        (ESTIMATORS[0], "skinfluence.methods.directions"),
+        (ESTIMATORS[0], "skinfluence.methods._inner_product.directions"),
         (ESTIMATORS[3], "skinfluence._label_noise.label_scores.LogOdds.finish"),
         (ESTIMATORS[4], "skinfluence._selector.InfluenceSampleSelector._check_decision"),
         (ESTIMATORS[5], "skinfluence._filtered.HistGradientBoostingClassifier.fit"),

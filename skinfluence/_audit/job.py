@@ -92,7 +92,7 @@ def audit(options: Options) -> Findings:
 
 def make_detector(options: Options, problem: Problem) -> Any:
     """The detector with its default net."""
-    from skinfluence import NoisyLabelDetector
+    from skinfluence._detector import NoisyLabelDetector
 
     return NoisyLabelDetector(
         contamination=options.contamination,

@@ -17,10 +17,10 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-import skinfluence
 from skinfluence._audit.csv_table import CsvTable, display_name
 from skinfluence._audit.findings import Findings, label_changes, value_groups
 from skinfluence._audit.terminal import planted_sentence
+from skinfluence._version import __version__
 from skinfluence.metrics import detection_report
 from skinfluence.plotting import (
     DetectionCurveDisplay,
@@ -214,7 +214,7 @@ def _suspect_rows(table: CsvTable, findings: Findings) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    found = {"skinfluence": skinfluence.__version__, "Python": platform.python_version()}
+    found = {"skinfluence": __version__, "Python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = version(package)

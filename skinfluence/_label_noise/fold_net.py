@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skinfluence._aggregation import Mean
+from skinfluence._core.aggregation import Mean
 from skinfluence._core.directions import Objective
 from skinfluence._core.influence import predicted_outputs
 from skinfluence._core.members import Member
@@ -16,7 +16,8 @@ from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import State
 from skinfluence._core.tensors import Rows
 from skinfluence._label_noise.noise_model import softmax
-from skinfluence.methods import Case, InnerProduct, Method
+from skinfluence.methods import InnerProduct, Method
+from skinfluence.methods._base import Case
 
 _CLASSWISE = InnerProduct(normalize="reference", classwise=True)
 

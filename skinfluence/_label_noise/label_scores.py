@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skinfluence._aggregation import Mean
+from skinfluence._core.aggregation import Mean
 from skinfluence._core.tensors import Rows, n_rows
 from skinfluence._data.rows import take
 from skinfluence._label_noise.fold_net import FoldNet

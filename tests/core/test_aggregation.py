@@ -11,12 +11,12 @@ from skorch import NeuralNetRegressor
 from torch import nn
 from zoo import assert_close, initialized
 
-from skinfluence import methods
-from skinfluence._aggregation import Mean, Ranks, Votes, share_below
+from skinfluence._core.aggregation import Mean, Ranks, Votes, share_below
 from skinfluence._core.directions import Objective, directions
 from skinfluence._core.influence import row_scores
 from skinfluence._core.members import InnerProducts, Member
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.pairs import reference_pairs
 from skinfluence.targets import Utility
 
 
@@ -26,9 +26,12 @@ def case():
 
 
 def votes_of(case, normalize=False):
-    rng = np.random.RandomState(0)
-    own = methods.Case(case.fnet, case.members, case.X, case.y, LABELS, case.objective, rng)
-    return Votes(own, normalize=normalize)
+    rows, found = None, []
+    for member in case.members:
+        pairs = reference_pairs(case.fnet.at(member.state), case.objective)
+        rows = rows or [Xb for Xb, _ in pairs]
+        found.append([(Xb, G) for Xb, (_, G) in zip(rows, pairs, strict=True)])
+    return Votes(case.members, found, normalize=normalize)
 
 
 # Means

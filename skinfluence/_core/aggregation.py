@@ -1,6 +1,6 @@
 """Aggregations: how the scores by several members of an ensemble become one score per row.
 
-A scorer without an ensemble has one member, and its mean is that member's score.
+Without an ensemble there is one member, and the mean is that member's score.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from skinfluence._core.influence import Progress
-from skinfluence._core.members import MemberScores
+from skinfluence._core.members import Member, MemberScores
 from skinfluence._core.net import FunctionalNet
-from skinfluence._core.pairs import Block, Pairs, pair_blocks, reference_pairs
+from skinfluence._core.pairs import Block, Pairs, pair_blocks
 from skinfluence._core.tensors import Rows, n_rows
-from skinfluence.methods import Case, InnerProduct, Method
 
 
 class Aggregation(ABC):
@@ -89,10 +88,12 @@ class Votes(Aggregation):
     minus the votes as a share of the most that a row can get, in [-1, 0].
     """
 
-    def __init__(self, case: Case, *, normalize: bool) -> None:
-        self.states = [member.state for member in case.members]
-        self.solves = [member.solve for member in case.members]
-        self.reference = _reference_of_members(case)
+    def __init__(
+        self, members: list[Member], reference: list[Pairs], *, normalize: bool = False
+    ) -> None:
+        self.states = [member.state for member in members]
+        self.solves = [member.solve for member in members]
+        self.reference = reference  # per member
         self.normalize = normalize
         self._lowest: list[np.ndarray] = []  # per member (k, m): each voter's k lowest, ascending
 
@@ -127,36 +128,10 @@ class Votes(Aggregation):
         return pair_blocks(at, self.reference[member], X, y, normalize=self.normalize, solve=solve)
 
 
-def aggregate(how: str, method: Method, case: Case) -> Aggregation:
-    """Return the aggregation named `how` ("mean", "ranks" or "votes") of a method's scores."""
-    check_votes(how, method)
-    if isinstance(method, InnerProduct) and how == "votes":
-        return Votes(case, normalize=method.normalizes_rows)
-    members = method.member_scores(case)
-    return Ranks(members) if how == "ranks" else Mean(members)
-
-
-def check_votes(how: str, method: Method) -> None:
-    """Raise where votes are asked of a method that compares no pairs of rows."""
-    if how == "votes" and not isinstance(method, InnerProduct):
-        raise ValueError(
-            f"aggregate='votes' compares rows with reference rows, which method={method!r} does "
-            "not do; use aggregate='mean' or 'ranks'."
-        )
-
-
 def share_below(known: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Share of sorted known values below each value; equal ones count half."""
     left, right = (np.searchsorted(known, values, side=side) for side in ("left", "right"))
     return (left + right) / (2 * len(known))
-
-
-def _reference_of_members(case: Case) -> list[Pairs]:
-    """Reference rows and ∂T/∂f at each member; the rows are shared, in memory and in a pickle."""
-    members = case.bar(case.members, "members")
-    found = [reference_pairs(case.fnet.at(m.state), case.objective) for m in members]
-    rows = [Xb for Xb, _ in found[0]]
-    return [[(Xb, G) for Xb, (_, G) in zip(rows, pairs, strict=True)] for pairs in found]
 
 
 def _lowest(blocks: Iterator[Block], k: int) -> np.ndarray:

@@ -1,0 +1,116 @@
+"""Influence from layer inputs and output gradients, without a backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from skinfluence._core.directions import Objective, reference_cotangents
+from skinfluence._core.gradients import forward
+from skinfluence._core.influence import Progress, finite
+from skinfluence._core.members import AtEachMember, MemberScores
+from skinfluence._core.net import FunctionalNet
+from skinfluence._core.row_scores import (
+    RowScore,
+)
+from skinfluence._core.states import Params
+from skinfluence._core.tensors import Rows
+from skinfluence.methods._base import Case, Method
+
+
+class LayerAware(Method):
+    """Influence without a backward pass: Σ_j <δ_i, δ_j> Σ_l <h_l(i), h_l(j)> [1]_.
+
+    Let δ_i be the gradient of row i's loss by the net's outputs, δ_j the gradient of the target by
+    the outputs of reference row j, and h_l(i) the input of linear or convolutional layer l
+    (sequences are averaged over time). With the last layer alone, the score is the exact inner
+    product for that layer's weights.
+
+    References
+    ----------
+    .. [1] Yang, Huang, Liu, "Layer-Aware Influence for Online Data Valuation Estimation",
+       arXiv 2510.16007.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skinfluence import InfluenceScorer
+    >>> from skinfluence.methods import LayerAware
+    >>> X, y = load_iris(return_X_y=True)
+    >>> scorer = InfluenceScorer(method=LayerAware(), random_state=0).fit(X, y)
+    >>> scorer.scores_.shape
+    (150,)
+    """
+
+    uses = frozenset({"target"})
+
+    def member_scores(self, case: Case) -> MemberScores:
+        """Return the layer-wise products at each member."""
+        layers: list[RowScore] = [
+            _LayerProducts(case.fnet.at(m.state), case.objective) for m in case.members
+        ]
+        return AtEachMember(case.members, layers)
+
+
+class _LayerProducts(RowScore):
+    """<Σ_j δ_j ⊗ h_l(j), δ_i ⊗ h_l(i)> summed over layers l: one matrix (outputs, width) each."""
+
+    def __init__(self, fnet: FunctionalNet, objective: Objective) -> None:
+        self.sums: Params = {}
+        batches = fnet.batches(objective.X, objective.y)
+        cotangents = reference_cotangents(fnet, objective)
+        for (Xb, _), G in zip(batches, cotangents, strict=True):
+            for name, h in _layer_inputs(fnet, Xb)[1].items():
+                part = (G.flatten(1).T @ h).cpu()
+                self.sums[name] = self.sums[name] + part if name in self.sums else part
+
+    def of_rows(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
+        """Scores of rows, (n,)."""
+        sums = {name: v.to(fnet.device) for name, v in self.sums.items()}
+        found = []
+        for Xb, yb in progress(fnet.batches(X, y)):
+            f, entering = _layer_inputs(fnet, Xb)
+            G = fnet.cotangents(f, Xb, yb).flatten(1)
+            each = [((G @ sums[name]) * h).sum(1).double() for name, h in entering.items()]
+            found.append(torch.stack(each).sum(0))
+        return finite(torch.cat(found).cpu().numpy())
+
+
+def _layer_inputs(fnet: FunctionalNet, X: Rows) -> tuple[Tensor, Params]:
+    """Outputs, and the input of each linear or convolutional layer, (n, width) each."""
+    kept: Params = {}
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            h = inputs[0].detach()
+            h = h.flatten(1) if isinstance(layer, _ConvNd) or h.ndim == 2 else _over_time(h)
+            kept[name] = kept[name] + h if name in kept else h  # a layer that is called twice
+
+        return hook
+
+    layers = [
+        (name, layer)
+        for name, layer in fnet.shell.named_modules()
+        if isinstance(layer, nn.Linear | _ConvNd)
+        and (f"{name}.weight" if name else "weight") in fnet.params
+    ]
+    if not layers:
+        raise ValueError(
+            "LayerAware() needs a linear or convolutional layer whose weight is among "
+            "`parameters`; this net has none."
+        )
+    hooks = [layer.register_forward_hook(keep(name)) for name, layer in layers]
+    try:
+        return forward(fnet, X), kept
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _over_time(h: Tensor) -> Tensor:
+    return h.mean(tuple(range(1, h.ndim - 1)))

@@ -1,0 +1,94 @@
+"""Methods that look at one row alone: its loss, its margin, its self-influence."""
+
+from __future__ import annotations
+
+from skinfluence._core.members import AtEachMember, MemberScores
+from skinfluence._core.row_scores import (
+    LabelMargin,
+    NegativeLoss,
+    NegativeSelfInfluence,
+    RowScore,
+)
+from skinfluence.methods._base import Case, Method
+
+
+class SelfInfluence(Method):
+    """Minus the influence of a row on its own loss, -<g_i, P g_i> [1]_.
+
+    A row that no other row supports has a large influence on itself: its label is wrong, or it is
+    a rare case. Without a curvature, P is the identity, and the scores cost about one forward and
+    one backward pass. With a curvature, P is the inverse curvature, and the gradient of every row
+    is formed; this is cheap only for :class:`~skinfluence.curvature.EKFAC` and
+    :class:`~skinfluence.curvature.Exact`.
+
+    References
+    ----------
+    .. [1] Koh, Liang, "Understanding Black-box Predictions via Influence Functions", ICML 2017;
+       Pruthi, Liu, Kale, Sundararajan, "Estimating Training Data Influence by Tracing Gradient
+       Descent", NeurIPS 2020.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skinfluence import InfluenceScorer
+    >>> from skinfluence.methods import SelfInfluence
+    >>> X, y = load_iris(return_X_y=True)
+    >>> scorer = InfluenceScorer(method=SelfInfluence(), random_state=0).fit(X, y)
+    >>> bool((scorer.scores_ <= 0).all())
+    True
+    """
+
+    uses = frozenset({"curvature"})
+
+    def member_scores(self, case: Case) -> MemberScores:
+        """Return self-influence at each member."""
+        scores: list[RowScore] = [NegativeSelfInfluence(m.solve) for m in case.members]
+        return AtEachMember(case.members, scores)
+
+
+class Loss(Method):
+    """Minus the loss of the row; with :class:`~skinfluence.ensembles.Checkpoints`, its mean [1]_.
+
+    It uses no influence. It is the baseline that an influence score should beat on noisy labels.
+
+    References
+    ----------
+    .. [1] Arazo et al., "Unsupervised Label Noise Modeling and Loss Correction", ICML 2019.
+
+    Examples
+    --------
+    >>> from skinfluence.methods import Loss
+    >>> Loss()
+    Loss()
+    """
+
+    def member_scores(self, case: Case) -> MemberScores:
+        """Return minus the loss at each member."""
+        return AtEachMember(case.members, [NegativeLoss()] * len(case.members))
+
+
+class Margin(Method):
+    """Log-odds of the row's label against the best other one; for classifiers.
+
+    With :class:`~skinfluence.ensembles.Checkpoints`, its mean over a training: area under the
+    margin [1]_.
+
+    References
+    ----------
+    .. [1] Pleiss, Zhang, Elenberg, Weinberger, "Identifying Mislabeled Data using the Area Under
+       the Margin Ranking", NeurIPS 2020.
+
+    Examples
+    --------
+    >>> from skinfluence.methods import Margin
+    >>> Margin()
+    Margin()
+    """
+
+    def member_scores(self, case: Case) -> MemberScores:
+        """Return the margin at each member."""
+        if case.labels is None:
+            raise ValueError(
+                "Margin() compares class labels, which a regressor does not have; use Loss()."
+            )
+        return AtEachMember(case.members, [LabelMargin(case.labels)] * len(case.members))
