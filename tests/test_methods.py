@@ -1,4 +1,4 @@
-"""Methods without a target: each against a loop over rows, and under everything else."""
+"""Methods without a target, compared with a loop over rows and with the scorer's other options."""
 
 import copy
 import pickle
@@ -37,7 +37,7 @@ def scored(method, rows=X, labels=Y, **params):
 
 
 def of_zoo(name, method, **params):
-    """The net of that name, frozen, with its rows' scores and gradients."""
+    """Fit a scorer to the frozen net of that name; return it, its rows and labels, and the net."""
     net, Xn, y = make(name, classes=[0, 1, 2])
     scorer = InfluenceScorer(
         FrozenEstimator(net), method=method, check_gradients=False, **params
@@ -45,7 +45,7 @@ def of_zoo(name, method, **params):
     return scorer, Xn, y, net
 
 
-def test_margin_knows_all_classes_of_a_frozen_net():
+def test_margin_uses_all_classes_of_a_frozen_net():
     rows = X.astype(np.float32)
     frozen = FrozenEstimator(scored(Margin(), rows).estimator_)
     want = scored(Margin(), rows, estimator=frozen).score_samples(rows, Y)
@@ -57,7 +57,7 @@ def test_margin_knows_all_classes_of_a_frozen_net():
         assert_close(made.score_samples(rows, Y), want)
 
 
-# Against the loop
+# Compared with a loop over rows
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -68,7 +68,7 @@ def test_self_influence_is_minus_the_squared_norm(name):
 
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("name", KINDS)
-def test_norms_are_those_of_the_loop(name, order):
+def test_outlier_gradients_score_minus_the_gradient_norm(name, order):
     scorer, Xn, y, net = of_zoo(name, OutlierGradients(f"l{order}"))
     rows = loop_gradients(net, Xn, y)
     assert_close(scorer.scores_, -np.linalg.norm(rows, ord=order, axis=1))
@@ -88,7 +88,7 @@ def test_self_influence_under_a_curvature_is_a_quadratic_form(curvature):
     np.testing.assert_allclose(scorer.scores_, -(rows * solved).sum(1), rtol=1e-8)
 
 
-def test_a_detector_sees_the_gradients_of_the_training_rows():
+def test_an_outlier_detector_is_fitted_to_the_training_gradients():
     scorer, Xn, y, net = of_zoo("mlp", OutlierGradients(LocalOutlierFactor(2, novelty=True)))
     rows = loop_gradients(net, Xn, y)
     want = LocalOutlierFactor(2, novelty=True).fit(rows).score_samples(rows)
@@ -123,7 +123,7 @@ def test_layer_aware_influence_is_the_double_sum(name):
     assert_close(scorer.scores_, layer_aware_loop(net, Xn, y, 4))
 
 
-def test_layer_aware_influence_of_the_last_layer_is_the_inner_product_of_its_weight():
+def test_layer_aware_influence_of_the_last_weight_is_its_inner_product():
     net, Xn, y = make("mlp", classes=[0, 1, 2])
     exact, aware = (
         InfluenceScorer(FrozenEstimator(net), parameters="2.weight", method=method)
@@ -134,7 +134,7 @@ def test_layer_aware_influence_of_the_last_layer_is_the_inner_product_of_its_wei
     assert_close(aware, exact)
 
 
-def test_loss_and_margin_are_what_they_say():
+def test_loss_and_margin_match_their_definitions():
     net, Xn, y = make("mlp", classes=[0, 1, 2])
     f = net.module_(torch.as_tensor(Xn)).detach().numpy()
     losses = np.log(np.exp(f).sum(1)) - f[np.arange(len(y)), y]
@@ -144,12 +144,12 @@ def test_loss_and_margin_are_what_they_say():
         assert_close(InfluenceScorer(FrozenEstimator(net), method=method).fit(Xn, y).scores_, want)
 
 
-# With the rest of the scorer
+# With the scorer's other options
 
 
 @pytest.mark.parametrize("method", [*METHODS, Margin()], ids=str)
 @pytest.mark.parametrize("ensemble", [None, Checkpoints(2), Dropout(2, 0.3), Seeds(2)], ids=str)
-def test_every_method_works_with_every_ensemble_and_scores_again_the_same(method, ensemble):
+def test_every_method_repeats_its_scores_with_every_ensemble(method, ensemble):
     scorer = scored(method, ensemble=ensemble)
     assert scorer.scores_.shape == Y.shape
     np.testing.assert_allclose(scorer.score_samples(X, Y), scorer.scores_, rtol=1e-6)
@@ -166,12 +166,12 @@ def test_columns_are_the_scores_under_each_label(method):
 
 @pytest.mark.parametrize("curvature", [None, Exact("ggn", 0.1), EKFAC(), CG(), DataInf()])
 def test_a_pickled_scorer_scores_the_same(curvature):
-    scorer = scored(SelfInfluence(), curvature=curvature)
+    scorer = scored(SelfInfluence(), X[:30], Y[:30], curvature=curvature)
     loaded = pickle.loads(pickle.dumps(scorer))
     assert np.array_equal(loaded.score_samples(X[:5], Y[:5]), scorer.score_samples(X[:5], Y[:5]))
 
 
-def test_no_rows_are_split_off_where_none_are_needed():
+def test_self_influence_splits_off_no_reference_rows():
     scorer = scored(SelfInfluence())
     assert scorer.reference_indices_ is None
     net = clone(quick())
@@ -184,7 +184,7 @@ def test_no_rows_are_split_off_where_none_are_needed():
         assert torch.equal(mine, theirs)  # trained on every row
 
 
-def test_layer_aware_influence_splits_reference_rows_off_and_takes_a_target():
+def test_layer_aware_influence_splits_off_reference_rows_and_accepts_a_target():
     assert len(scored(LayerAware()).reference_indices_) == 18
     Xa, groups = blobs(classes=2)[0], np.arange(90) % 2
     scorer = InfluenceScorer(
@@ -193,7 +193,7 @@ def test_layer_aware_influence_splits_reference_rows_off_and_takes_a_target():
     assert np.isfinite(scorer.fit(Xa, groups, sensitive_features=groups[::-1]).scores_).all()
 
 
-def test_regressors_have_self_influence_and_losses_but_no_margin():
+def test_regressors_accept_every_method_except_margin():
     rows, numbers = line()
     for method in (SelfInfluence(), Loss(), OutlierGradients(), LayerAware()):
         assert scored(method, rows, numbers, estimator=quick_regressor()).scores_.shape == (80,)
@@ -208,12 +208,14 @@ def test_wrong_labels_score_low(method):
     assert detection_report(is_noisy, scores)["roc_auc"] > 0.9
 
 
-def test_self_influence_under_a_curvature_ranks_otherwise():
-    plain, bent = (scored(SelfInfluence(), curvature=c).scores_ for c in (None, Exact("ggn", 0.01)))
-    assert 0.2 < spearmanr(plain, bent)[0] < 0.999
+def test_a_curvature_changes_the_ranking_of_self_influence():
+    plain, curved = (
+        scored(SelfInfluence(), curvature=c).scores_ for c in (None, Exact("ggn", 0.01))
+    )
+    assert 0.2 < spearmanr(plain, curved)[0] < 0.999
 
 
-def test_a_selector_takes_such_a_scorer():
+def test_a_selector_accepts_a_scorer_without_a_target():
     selector = InfluenceSampleSelector(
         InfluenceScorer(quick(), method=SelfInfluence()), Budget(0.1), cv=2, random_state=0
     )
@@ -224,7 +226,7 @@ def test_a_selector_takes_such_a_scorer():
 
 
 @pytest.mark.parametrize(
-    ("params", "said"),
+    ("params", "message"),
     [
         ({"method": "loss"}, "expected None or an instance of a class in skinfluence.methods"),
         ({"method": Loss}, "expected None or an instance of a class in skinfluence.methods"),
@@ -238,18 +240,18 @@ def test_a_selector_takes_such_a_scorer():
         ({"method": Loss(), "ensemble": Dropout(aggregate="votes")}, "aggregate='votes' compares"),
     ],
 )
-def test_an_argument_without_an_effect_is_refused(params, said):
+def test_an_argument_without_an_effect_is_refused(params, message):
     with pytest.raises((TypeError, ValueError)) as error:
         InfluenceScorer(quick(), **params).fit(X, Y)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize("detector", ["l3", IsolationForest, LocalOutlierFactor(), object()])
-def test_what_is_no_detector_of_new_rows_is_refused(detector):
+def test_an_object_that_cannot_score_new_rows_is_refused(detector):
     with pytest.raises(TypeError, match="expected 'l1', 'l2', or an outlier"):
         scored(OutlierGradients(detector))
 
 
-def test_a_net_without_such_layers_is_refused_by_layer_aware_influence():
+def test_layer_aware_influence_refuses_a_net_without_a_layer_it_knows():
     with pytest.raises(ValueError, match="linear or convolutional layer"):
         scored(LayerAware(), X.astype(np.float32), estimator=logits_net(), parameters="bias")

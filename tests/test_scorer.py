@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -56,8 +58,21 @@ REGRESSORS = {
 every_regressor = pytest.mark.parametrize("name", REGRESSORS)
 
 
+@functools.cache
+def fitted_to_blobs(make=quick):
+    """Return a scorer fitted to X and Y, shared by the tests that do not change it."""
+    return scorer(estimator=make()).fit(X, Y)
+
+
+@functools.cache
+def fitted_classifier(name):
+    """Return a scorer fitted with one of the CLASSIFIERS, shared likewise."""
+    make, y = CLASSIFIERS[name]
+    return InfluenceScorer(make(), random_state=0).fit(X, y)
+
+
 def gradients(net, X, y, loss):
-    """One backward pass a row, (n, p): the slow, obvious twin."""
+    """Compute per-row gradients, (n, p), with one backward pass per row."""
     rows = []
     for x, target in zip(torch.as_tensor(X), torch.as_tensor(y), strict=True):
         value = loss(net.module_.eval()(x[None]), target[None])
@@ -66,7 +81,7 @@ def gradients(net, X, y, loss):
     return torch.stack(rows).double().numpy()
 
 
-# What a score is
+# Definition of a score
 
 
 @pytest.mark.parametrize(
@@ -85,34 +100,31 @@ def test_a_score_is_the_inner_product_with_the_reference_gradient(make, loss):
 
 @every_classifier
 def test_classifiers_score_every_row(name):
-    make, y = CLASSIFIERS[name]
-    fitted = InfluenceScorer(make(), random_state=0).fit(X, y)
+    fitted = fitted_classifier(name)
     assert fitted.scores_.shape == (90,)
     assert np.isfinite(fitted.scores_).all()
 
 
 @every_classifier
 def test_scores_of_fit_are_those_of_score_samples(name):
-    make, y = CLASSIFIERS[name]
-    fitted = InfluenceScorer(make(), random_state=0).fit(X, y)
-    assert_array_equal(fitted.score_samples(X, y), fitted.scores_)
+    fitted = fitted_classifier(name)
+    assert_array_equal(fitted.score_samples(X, CLASSIFIERS[name][1]), fitted.scores_)
 
 
 @every_classifier
 @pytest.mark.parametrize("normalize", [None, "rows", "reference", "both"])
 @pytest.mark.parametrize("classwise", [False, True])
-def test_transform_has_the_score_under_each_label(name, normalize, classwise):
-    make, y = CLASSIFIERS[name]
-    fitted = InfluenceScorer(make(), random_state=0, normalize=normalize, classwise=classwise)
-    table = fitted.fit(X, y).transform(X)
+def test_transform_returns_the_score_under_each_label(name, normalize, classwise):
+    options = {"normalize": normalize, "classwise": classwise, "random_state": 0}
+    fitted = InfluenceScorer(FrozenEstimator(fitted_classifier(name).estimator_), **options)
+    table = fitted.fit(X, CLASSIFIERS[name][1]).transform(X)
     columns = [fitted.score_samples(X, np.full(len(X), label)) for label in fitted.classes_]
     assert_allclose(table, np.stack(columns, 1), rtol=1e-5, atol=1e-7)
 
 
 @every_classifier
-def test_without_y_the_predicted_labels_are_scored(name):
-    make, y = CLASSIFIERS[name]
-    fitted = InfluenceScorer(make(), random_state=0).fit(X, y)
+def test_score_samples_without_y_scores_the_predicted_labels(name):
+    fitted = fitted_classifier(name)
     predicted = fitted.classes_[fitted.estimator_.predict(X32).astype(int)]
     assert_array_equal(fitted.score_samples(X), fitted.score_samples(X, predicted))
 
@@ -135,14 +147,18 @@ def test_without_y_the_predicted_labels_are_scored(name):
     ids=lambda labels: f"{type(labels).__name__} {getattr(labels, 'dtype', '')}",
 )
 def test_labels_of_any_kind_give_the_same_scores(labels):
-    assert_array_equal(scorer().fit(X, labels).scores_, scorer().fit(X, Y).scores_)
+    assert_array_equal(scorer().fit(X, labels).scores_, fitted_to_blobs().scores_)
+
+
+@functools.cache
+def two_class_scores(make):
+    return scorer(estimator=make()).fit(X, (Y > 0).astype(int)).scores_
 
 
 @pytest.mark.parametrize("labels", [Y > 0, np.where(Y > 0, "yes", "no"), (Y > 0).astype(float)])
 @pytest.mark.parametrize("make", [quick, binary_net])
 def test_two_labels_of_any_kind_give_the_same_scores(make, labels):
-    expected = scorer(estimator=make()).fit(X, (Y > 0).astype(int)).scores_
-    assert_array_equal(scorer(estimator=make()).fit(X, labels).scores_, expected)
+    assert_array_equal(scorer(estimator=make()).fit(X, labels).scores_, two_class_scores(make))
 
 
 @pytest.mark.parametrize(
@@ -184,14 +200,14 @@ def test_a_regressors_score_is_the_inner_product_with_the_reference_gradient(nam
     assert_allclose(fitted.scores_, G @ direction, rtol=1e-4, atol=1e-5)
 
 
-def test_a_column_of_numbers_is_scored_like_a_vector_with_scikit_learns_warning():
+def test_a_column_of_numbers_warns_and_is_scored_like_a_vector():
     rows, y = line()
     with pytest.warns(DataConversionWarning, match="column-vector"):
         fitted = scorer(estimator=linear_regressor()).fit(rows, y[:, None])
     assert_array_equal(fitted.scores_, scorer(estimator=linear_regressor()).fit(rows, y).scores_)
 
 
-def test_flat_outputs_meet_flat_targets_also_for_whole_numbers():
+def test_whole_number_targets_stay_flat_for_flat_outputs():
     class Counts(nn.Module):
         def __init__(self):
             super().__init__()
@@ -205,11 +221,11 @@ def test_flat_outputs_meet_flat_targets_also_for_whole_numbers():
     assert fitted.scores_.shape == (60,)
 
 
-def test_without_a_net_whole_numbers_are_classes():
+def test_a_scorer_without_a_net_treats_whole_numbers_as_classes():
     assert scorer(estimator=None).fit(X, Y).transform(X).shape == (90, 3)
 
 
-def test_without_a_net_other_numbers_are_regressed():
+def test_a_scorer_without_a_net_regresses_other_numbers():
     fitted = scorer(estimator=None).fit(*line())
     assert type(fitted.estimator_).__name__ == "TabularRegressor"
 
@@ -225,7 +241,7 @@ def test_class_weights_scale_the_rows_of_a_class():
     weighted = logits_net(criterion__weight=torch.tensor([1.0, 2.0, 4.0])).fit(X32, Y)
     weighted.module_.load_state_dict(plain.module_.state_dict())
 
-    def margin(outputs, y):  # a target that knows of no weights
+    def margin(outputs, y):  # a target that ignores class weights
         return -outputs.gather(1, y[:, None]).mean()
 
     a = scorer(estimator=plain, target=margin).fit(X, Y)
@@ -236,31 +252,31 @@ def test_class_weights_scale_the_rows_of_a_class():
 # Reference rows
 
 
-def test_reference_rows_have_the_classes_in_proportion():
+def test_reference_rows_keep_the_class_proportions():
     fitted = scorer(validation_fraction=0.2).fit(X, Y)
     assert np.bincount(Y[fitted.reference_indices_]).tolist() == [6, 6, 6]
 
 
 @pytest.mark.parametrize(("fraction", "number"), [(0.1, 9), (0.5, 45), (0.99, 87)])
-def test_validation_fraction_says_how_many_reference_rows(fraction, number):
+def test_validation_fraction_sets_the_number_of_reference_rows(fraction, number):
     fitted = scorer(validation_fraction=fraction).fit(X, Y)
     assert len(fitted.reference_indices_) == number
 
 
-def test_the_only_row_of_a_class_is_no_reference_row():
+def test_the_split_keeps_the_only_row_of_a_class_for_training():
     y = Y.copy()
     y[5] = 9
     assert 5 not in scorer(validation_fraction=0.5).fit(X, y).reference_indices_
 
 
-def test_the_net_is_trained_on_all_rows_but_the_reference_rows():
+def test_the_net_is_trained_on_all_rows_except_the_reference_rows():
     RecordingNet.trained_on = []
     fitted = scorer(estimator=RecordingNet(max_epochs=1)).fit(X, Y)
     [(rows, _)] = RecordingNet.trained_on
     assert_array_equal(rows, np.delete(X32, fitted.reference_indices_, axis=0))
 
 
-def test_with_given_reference_rows_the_net_is_trained_on_every_row():
+def test_the_net_is_trained_on_every_row_if_reference_rows_are_given():
     RecordingNet.trained_on = []
     scorer(estimator=RecordingNet(max_epochs=1)).fit(X, Y, X_val=X[:9] + 1, y_val=Y[:9])
     [(rows, labels)] = RecordingNet.trained_on
@@ -268,7 +284,7 @@ def test_with_given_reference_rows_the_net_is_trained_on_every_row():
     assert_array_equal(labels, Y)
 
 
-def test_given_reference_rows_decide_the_direction():
+def test_given_reference_rows_set_the_direction():
     net = FrozenEstimator(logits_net().fit(X32, Y))
     X_val, y_val = blobs(30, seed=1)
     fitted = InfluenceScorer(net).fit(X, Y, X_val=X_val, y_val=y_val)
@@ -277,17 +293,17 @@ def test_given_reference_rows_decide_the_direction():
     assert_allclose(fitted.scores_, G @ V.mean(0), rtol=1e-4, atol=1e-6)
 
 
-def test_with_given_reference_rows_none_are_split_off():
+def test_no_rows_are_split_off_if_reference_rows_are_given():
     assert scorer().fit(X, Y, X_val=X[:9], y_val=Y[:9]).reference_indices_ is None
 
 
-def test_one_tuples_of_reference_rows_are_opened():
+def test_reference_rows_may_come_in_one_tuples():
     plain = scorer().fit(X, Y, X_val=X[:9], y_val=Y[:9])
     tuples = scorer().fit(X, Y, X_val=(X[:9],), y_val=(Y[:9],))
     assert_array_equal(tuples.scores_, plain.scores_)
 
 
-def test_reference_rows_may_miss_a_class():
+def test_reference_rows_may_lack_a_class():
     X_val, y_val = X[Y < 2][:12], Y[Y < 2][:12]
     fitted = scorer(classwise=True, normalize="reference").fit(X, Y, X_val=X_val, y_val=y_val)
     assert np.isfinite(fitted.scores_).all()
@@ -305,7 +321,7 @@ def test_classwise_takes_the_worst_score_over_the_classes():
 
 
 @pytest.mark.parametrize("normalize", ["rows", "both"])
-def test_normalized_rows_have_scores_of_the_size_of_a_cosine(normalize):
+def test_normalizing_divides_gradients_by_their_norms(normalize):
     net = FrozenEstimator(logits_net().fit(X32, Y))
     fitted = InfluenceScorer(net, normalize=normalize, random_state=0).fit(X, Y)
     G = gradients(fitted.estimator_, X32, Y, nn.functional.cross_entropy)
@@ -314,12 +330,12 @@ def test_normalized_rows_have_scores_of_the_size_of_a_cosine(normalize):
     assert_allclose(fitted.scores_, units @ V.mean(0), rtol=1e-4, atol=1e-6)
 
 
-def test_an_early_stopping_net_trains_on_every_row_and_watches_the_reference_rows():
+def test_an_early_stopping_net_validates_on_the_reference_rows():
     seen = _batches_seen(quick, early_stopping=True, max_epochs=2)
     assert seen == {True: 72, False: 18}
 
 
-def test_a_net_with_a_split_of_its_own_watches_the_reference_rows():
+def test_a_net_with_its_own_split_validates_on_the_reference_rows():
     seen = _batches_seen(
         logits_net,
         train_split=ValidSplit(3),
@@ -330,7 +346,7 @@ def test_a_net_with_a_split_of_its_own_watches_the_reference_rows():
 
 
 def _batches_seen(make, **params):
-    """Rows of an epoch's training (True) and validation (False) batches."""
+    """Count the rows of an epoch's training (True) and validation (False) batches."""
     seen = {}
 
     class Count(Callback):
@@ -362,12 +378,12 @@ def test_a_frozen_nets_weights_stay_bit_identical():
     assert all(torch.equal(t, before[name]) for name, t in net.module_.state_dict().items())
 
 
-def test_a_frozen_net_is_the_very_one_that_scores():
+def test_the_scorer_uses_the_frozen_net_itself():
     net = logits_net().fit(X32, Y)
     assert scorer(estimator=FrozenEstimator(net)).fit(X, Y).estimator_ is net
 
 
-def test_a_frozen_nets_mode_and_history_stay():
+def test_scoring_leaves_a_frozen_nets_mode_and_history_unchanged():
     net = logits_net().fit(X32, Y)
     net.module_.train()
     epochs = len(net.history)
@@ -387,14 +403,14 @@ def test_a_frozen_net_that_is_not_fitted_is_refused():
         InfluenceScorer(FrozenEstimator(logits_net())).fit(X, Y)
 
 
-def test_a_frozen_net_scores_rows_that_miss_a_class_of_its_own():
+def test_a_frozen_net_scores_rows_that_lack_one_of_its_classes():
     frozen = FrozenEstimator(logits_net().fit(X32, Y))
     rows = Y != 1
     fitted = InfluenceScorer(frozen, random_state=0).fit(X[rows], Y[rows])
     assert fitted.transform(X).shape == (90, 3)
 
 
-def test_a_module_that_was_trained_already_is_warned_of():
+def test_a_module_that_was_trained_before_warns():
     net = logits_net().fit(X32, Y)
     with pytest.warns(UserWarning, match="trained already.*FrozenEstimator"):
         scorer(estimator=own_net(net.module_).initialize()).fit(X, Y)
@@ -442,13 +458,13 @@ def test_parameters_restrict_the_gradient_to_the_head():
     assert_allclose(fitted.scores_, G @ G[fitted.reference_indices_].mean(0), rtol=1e-4, atol=1e-6)
 
 
-def test_parameters_of_all_names_are_the_default():
+def test_naming_all_parameters_gives_the_default_scores():
     every = scorer(parameters=["body.*", "head.*"]).fit(X, Y)
-    assert_allclose(every.scores_, scorer().fit(X, Y).scores_, rtol=1e-5, atol=1e-7)
+    assert_allclose(every.scores_, fitted_to_blobs().scores_, rtol=1e-5, atol=1e-7)
 
 
-def test_without_gradient_checks_the_scores_are_the_same():
-    assert_array_equal(scorer(check_gradients=False).fit(X, Y).scores_, scorer().fit(X, Y).scores_)
+def test_check_gradients_does_not_change_the_scores():
+    assert_array_equal(scorer(check_gradients=False).fit(X, Y).scores_, fitted_to_blobs().scores_)
 
 
 def test_verbose_shows_a_progress_bar(capsys):
@@ -473,7 +489,7 @@ def test_columns_are_named_after_the_labels():
 
 
 @pytest.mark.parametrize(("library", "frame"), [("pandas", pd.DataFrame), ("polars", pl.DataFrame)])
-def test_set_output_gives_a_frame(library, frame):
+def test_set_output_returns_a_frame(library, frame):
     made = scorer().set_output(transform=library).fit(X, NAMES[Y]).transform(X)
     assert isinstance(made, frame)
     assert list(made.columns) == ["influence_ash", "influence_beech", "influence_cedar"]
@@ -486,11 +502,11 @@ def test_set_output_pandas_keeps_the_index():
 
 
 def test_fit_transform_is_fit_and_transform():
-    assert_array_equal(scorer().fit_transform(X, Y), scorer().fit(X, Y).transform(X))
+    assert_array_equal(scorer().fit_transform(X, Y), fitted_to_blobs().transform(X))
 
 
 @pytest.mark.parametrize("method", ["transform", "get_feature_names_out"])
-def test_a_regressor_has_no_scores_by_label(method):
+def test_a_regressor_has_no_scores_per_label(method):
     fitted = scorer(estimator=quick_regressor()).fit(*line())
     argument = () if method == "get_feature_names_out" else (line()[0],)
     with pytest.raises(ValueError, match=r"regressor; use score_samples\(X, y\)"):
@@ -522,28 +538,26 @@ CONTAINERS = {
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_any_container_of_the_same_rows_gives_the_same_scores(name):
     fitted = scorer(estimator=logits_net()).fit(CONTAINERS[name], Y)
-    assert_allclose(
-        fitted.scores_, scorer(estimator=logits_net()).fit(X, Y).scores_, rtol=1e-4, atol=1e-6
-    )
+    assert_allclose(fitted.scores_, fitted_to_blobs(logits_net).scores_, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["pandas", "polars"])
-def test_column_names_are_remembered(name):
+def test_fit_stores_the_column_names(name):
     assert scorer().fit(CONTAINERS[name], Y).feature_names_in_.tolist() == list("abcd")
 
 
 @pytest.mark.parametrize("name", ["float64 array", "pandas", "polars", "float32 tensor"])
-def test_the_width_is_remembered(name):
+def test_fit_stores_the_number_of_columns(name):
     assert scorer().fit(CONTAINERS[name], Y).n_features_in_ == 4
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8, bool])
-def test_whole_numbers_go_into_the_ready_made_net(dtype):
+def test_the_ready_made_net_accepts_whole_numbers(dtype):
     fitted = scorer().fit((np.abs(X) * 10 % 7).astype(dtype), Y)
     assert np.isfinite(fitted.scores_).all()
 
 
-def test_scores_are_float64_whatever_the_net_computes_in():
+def test_scores_of_a_float32_net_are_float64():
     assert scorer().fit(X32, Y).scores_.dtype == np.float64
 
 
@@ -560,7 +574,7 @@ def test_a_float64_net_computes_in_float64():
 
 def test_dict_inputs_are_passed_by_name():
     fitted = scorer(estimator=dict_net()).fit(as_dict(X), Y)
-    expected = scorer(estimator=logits_net()).fit(X, Y)
+    expected = fitted_to_blobs(logits_net)
     assert_allclose(fitted.scores_, expected.scores_, rtol=1e-4, atol=1e-6)
 
 
@@ -618,12 +632,12 @@ class Rows(Pairs):
 )
 def test_a_dataset_of_pairs_needs_no_y(dataset):
     fitted = scorer(estimator=logits_net()).fit(dataset)
-    expected = scorer(estimator=logits_net()).fit(X, Y)
+    expected = fitted_to_blobs(logits_net)
     assert_allclose(fitted.scores_, expected.scores_, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("dataset", [Pairs(Y), Rows(Y)], ids=["with labels", "without labels"])
-def test_a_given_y_goes_before_the_labels_of_a_dataset(dataset):
+def test_a_given_y_overrides_the_labels_of_a_dataset(dataset):
     other = (Y + 1) % 3
     fitted = scorer(estimator=logits_net()).fit(dataset, other)
     expected = scorer(estimator=logits_net()).fit(X, other)
@@ -631,8 +645,8 @@ def test_a_given_y_goes_before_the_labels_of_a_dataset(dataset):
 
 
 @pytest.mark.parametrize("dataset", [Rows(Y), Pairs(Y - 7)], ids=["without labels", "unknown"])
-def test_labels_that_are_not_asked_for_are_not_read(dataset):
-    fitted = scorer(estimator=logits_net()).fit(X, Y)
+def test_functions_without_y_do_not_read_the_labels_of_a_dataset(dataset):
+    fitted = fitted_to_blobs(logits_net)
     assert_allclose(fitted.transform(dataset), fitted.transform(X), rtol=1e-5, atol=1e-7)
     assert_allclose(
         influence_query_scores(fitted, dataset), influence_query_scores(fitted, X), rtol=1e-4
@@ -641,15 +655,15 @@ def test_labels_that_are_not_asked_for_are_not_read(dataset):
     assert_allclose(detector.score_labels(dataset), detector.score_labels(X), rtol=1e-4)
 
 
-def test_score_samples_takes_other_labels_for_a_dataset():
-    fitted = scorer(estimator=logits_net()).fit(X, Y)
+def test_score_samples_accepts_other_labels_for_a_dataset():
+    fitted = fitted_to_blobs(logits_net)
     other = (Y + 1) % 3
     assert_allclose(
         fitted.score_samples(Pairs(Y), other), fitted.score_samples(X, other), rtol=1e-5
     )
 
 
-def test_a_dataset_may_be_the_reference_without_y_val():
+def test_a_reference_dataset_needs_no_y_val():
     fitted = scorer(estimator=logits_net()).fit(X, Y, X_val=Pairs(Y))
     expected = scorer(estimator=logits_net()).fit(X, Y, X_val=X, y_val=Y)
     assert_allclose(fitted.scores_, expected.scores_, rtol=1e-4, atol=1e-6)
@@ -660,27 +674,27 @@ def test_a_dataset_is_transformed_like_its_rows():
     assert_allclose(fitted.transform(Pairs(Y)), fitted.transform(X), rtol=1e-5)
 
 
-def test_scaling_the_columns_hardly_changes_what_the_ready_made_net_finds():
+def test_scaling_the_columns_hardly_changes_the_scores_of_the_ready_made_net():
     Z = StandardScaler().fit_transform(X)
-    assert_allclose(scorer().fit(Z, Y).scores_, scorer().fit(X, Y).scores_, rtol=1e-3, atol=1e-3)
+    assert_allclose(scorer().fit(Z, Y).scores_, fitted_to_blobs().scores_, rtol=1e-3, atol=1e-3)
 
 
-def test_the_very_array_of_the_rows_may_be_the_reference():
+def test_the_training_array_itself_may_be_the_reference():
     rows = X.astype(np.float32)
     same = scorer().fit(rows, Y, X_val=rows, y_val=Y)
     assert np.array_equal(same.scores_, scorer().fit(rows, Y, X_val=rows.copy(), y_val=Y).scores_)
 
 
-def test_a_warm_start_follows_what_was_set_since():
-    def histories(**params):
+def test_a_warm_start_uses_parameters_set_since_the_last_fit():
+    def n_epochs(**params):
         made.set_params(**params).fit(X32, Y)
         return len(made.estimator_.history)
 
     made = scorer(estimator=TabularClassifier(max_epochs=5, warm_start=True))
-    assert histories() == 5
-    assert histories(estimator__max_epochs=1, estimator__lr=1e-9) == 6
+    assert n_epochs() == 5
+    assert n_epochs(estimator__max_epochs=1, estimator__lr=1e-9) == 6
     assert made.estimator_.optimizer_.param_groups[0]["lr"] == 1e-9
     before = made.estimator_.predict_proba(X32)
-    assert histories() == 7
+    assert n_epochs() == 7
     assert_allclose(made.estimator_.predict_proba(X32), before, atol=1e-4)
-    assert histories(estimator__module__hidden=(3,)) == 1  # another net begins anew
+    assert n_epochs(estimator__module__hidden=(3,)) == 1  # a new architecture restarts training

@@ -24,14 +24,14 @@ F = nn.functional
 
 
 class Squared(Utility):
-    """Not a mean of losses, though its base class is one."""
+    """A subclass of Utility that is not a mean of losses."""
 
     def __call__(self, reference):
         return super().__call__(reference) ** 2
 
 
 def reference(outputs=None, y=(0, 1, 2, 0), is_classification=True, **metadata):
-    """Reference rows of a classifier on logits; two of the four are predicted right."""
+    """Make reference rows whose outputs are logits; two of the four are predicted correctly."""
     if outputs is None:
         outputs = [[2.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 3.0], [0.0, 0.5, 0.0]]
     outputs = torch.tensor(outputs, dtype=torch.float64, requires_grad=True)
@@ -40,7 +40,7 @@ def reference(outputs=None, y=(0, 1, 2, 0), is_classification=True, **metadata):
     return Reference(outputs, y, losses, lambda f: f.softmax(1), is_classification, metadata)
 
 
-def test_correct_says_which_rows_the_net_gets_right():
+def test_correct_marks_the_rows_that_the_net_predicts_correctly():
     assert reference().correct.tolist() == [True, False, True, False]
 
 
@@ -60,14 +60,14 @@ def test_utility_of_the_correct_rows_is_their_mean_loss():
     assert Utility(rows="correct")(rows).item() == pytest.approx(want.item(), rel=1e-12)
 
 
-def test_utility_of_the_correct_rows_has_no_gradient_at_the_others():
+def test_utility_of_the_correct_rows_has_zero_gradient_at_the_other_rows():
     rows = reference()
     (G,) = torch.autograd.grad(Utility(rows="correct")(rows), rows.outputs)
     assert G.abs().sum(1).bool().tolist() == [True, False, True, False]
 
 
 def margin(outputs, y):
-    """Minus the log-odds of the right label: a target that is not the loss."""
+    """Minus the log-odds of the given label: a target that is not the loss."""
     p = outputs.softmax(1)[range(len(y)), y]
     return -(p / (1 - p)).log().mean()
 
@@ -87,7 +87,7 @@ class LargestLoss(Target):
     [Utility(), Utility(rows="correct"), margin, gap, LargestLoss()],
     ids=["all rows", "correct rows", "margin", "gap", "largest loss"],
 )
-def test_a_target_changes_along_its_direction_as_fast_as_finite_differences_say(target, name):
+def test_the_direction_of_a_target_matches_finite_differences(target, name):
     net, X, y = make(name)
     fnet = FunctionalNet(net)
     v = directions(fnet, Objective(target, X, y, True))
@@ -123,11 +123,11 @@ def test_a_plain_callable_gets_outputs_labels_and_metadata():
     assert (got["sensitive_features"], got["weight"]) == ("s", "w")
 
 
-def test_a_value_of_one_element_is_taken_as_a_scalar():
+def test_a_target_may_return_a_tensor_of_one_element():
     assert evaluate(lambda f, y: f.sum().reshape(1, 1), reference()).shape == ()
 
 
-def test_none_is_the_utility():
+def test_target_none_means_utility():
     assert check_target(None).get_params() == {"rows": "all"}
 
 
@@ -141,7 +141,7 @@ def test_targets_can_be_cloned():
 
 
 @pytest.mark.parametrize("target", ["loss", 3, Utility])
-def test_what_is_no_target_is_refused(target):
+def test_an_object_that_is_not_a_target_is_refused(target):
     with pytest.raises(TypeError, match=r"expected an instance from skinfluence\.targets"):
         check_target(target)
 
@@ -151,7 +151,7 @@ def test_utility_of_unknown_rows_is_refused():
         Utility(rows="wrong")(reference())
 
 
-def test_utility_of_the_correct_rows_needs_one():
+def test_utility_of_the_correct_rows_needs_a_correct_row():
     rows = reference([[0.0, 1.0, 0.0]] * 2, y=(0, 2))
     with pytest.raises(ValueError, match="predicts none of the reference rows correctly"):
         Utility(rows="correct")(rows)
@@ -189,7 +189,7 @@ def test_a_target_must_be_finite(factor):
         evaluate(lambda f, y: f.sum() * factor, reference())
 
 
-def test_an_error_names_the_target():
+def test_errors_name_the_target():
     def squares(outputs, y):
         return outputs**2
 
@@ -207,7 +207,7 @@ def test_a_weighted_sum_is_the_sum_of_its_parts():
     torch.testing.assert_close(both, want, rtol=1e-12, atol=0)
 
 
-def test_a_weighted_sum_without_weights_weighs_all_alike():
+def test_a_weighted_sum_without_weights_gives_each_target_weight_one():
     rows = reference()
     assert WeightedSum([Utility(), Utility()])(rows).item() == pytest.approx(
         2 * rows.losses.mean().item(), rel=1e-12
@@ -228,23 +228,23 @@ def test_the_direction_of_a_weighted_sum_is_the_sum_of_the_directions():
 @pytest.mark.parametrize(
     ("targets", "weights"), [([Utility()], [1, 2]), ([], None)], ids=["too many weights", "none"]
 )
-def test_a_weighted_sum_needs_one_weight_a_target(targets, weights):
+def test_a_weighted_sum_needs_one_weight_per_target(targets, weights):
     with pytest.raises(ValueError, match="one weight per target"):
         WeightedSum(targets, weights)(reference())
 
 
 @pytest.mark.parametrize("attack", [None, FGSM(0.1)], ids=["default attack", "FGSM"])
-def test_a_weighted_sum_refuses_targets_that_ask_other_rows(attack):
+def test_a_weighted_sum_refuses_targets_that_change_the_reference_rows(attack):
     with pytest.raises(ValueError, match="changes its reference rows"):
         WeightedSum([Utility(), Robustness(attack)])(reference())
 
 
-def test_a_weighted_sum_refuses_what_is_no_target():
+def test_a_weighted_sum_refuses_an_object_that_is_not_a_target():
     with pytest.raises(TypeError, match="expected an instance"):
         WeightedSum(["demographic parity"])(reference())
 
 
-def test_a_clone_of_a_weighted_sum_has_targets_of_its_own():
+def test_cloning_a_weighted_sum_clones_its_targets():
     both = WeightedSum([Utility(rows="correct")], weights=[2])
     copy = clone(both)
     assert copy.targets[0] is not both.targets[0]
@@ -252,15 +252,15 @@ def test_a_clone_of_a_weighted_sum_has_targets_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("target", "answer"),
+    ("target", "expected"),
     [(Utility(), True), (Utility(rows="correct"), False), (Squared(), False)],
     ids=repr,
 )
-def test_a_target_says_whether_it_is_the_mean_loss(target, answer):
-    assert target.is_mean_loss is answer
+def test_is_mean_loss_holds_only_for_utility_of_all_rows(target, expected):
+    assert target.is_mean_loss is expected
 
 
-def test_the_direction_of_a_subclass_of_utility_is_that_of_its_own_formula():
+def test_a_subclass_of_utility_has_the_direction_of_its_own_formula():
     net, X, y = make("mlp", batch_size=3)
     fnet = FunctionalNet(net)
     plain, squared = (directions(fnet, Objective(t, X, y, True)) for t in (Utility(), Squared()))
