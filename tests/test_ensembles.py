@@ -1,6 +1,7 @@
-"""An ensemble's score is the aggregate of plain scores at its members."""
+"""An ensemble aggregates the plain scores of its members."""
 
 import copy
+import functools
 import gc
 import pickle
 import shutil
@@ -47,7 +48,7 @@ X_VAL, Y_VAL = blobs(30, seed=1)
 
 
 class MLP(nn.Sequential):
-    """In float64, for identities."""
+    """A float64 net, for exact comparisons."""
 
     def __init__(self, *between):
         super().__init__(nn.Linear(4, 8), *between, nn.ReLU(), nn.Linear(8, 3))
@@ -117,23 +118,35 @@ def fitted(ensemble=None, net=None, **params):
 
 
 def assert_close(got, want):
-    # float64: sums in another order
+    # float64 sums in another order
     assert_allclose(got, want, rtol=0, atol=1e-10 * np.abs(want).max())
 
 
 def plain_scores(net, state=None):
-    """Scores of a net, at a state that it is made to load."""
+    """Compute the scores of a net without an ensemble, after it loads `state`."""
     net = copy.deepcopy(net)
     if state is not None:
         net.module_.load_state_dict(net.module_.state_dict() | dict(state))
     return fitted(net=FrozenEstimator(net)).scores_
 
 
+@functools.cache
+def plain_fit(name="plain", normalize=None):
+    """Return a scorer fitted without an ensemble, shared by the tests that do not change it."""
+    return fitted(net=net_of(name), normalize=normalize)
+
+
+@functools.cache
+def trained_net(name="plain"):
+    """Return a trained net with three checkpoints, shared likewise."""
+    return net_of(name, callbacks=[Snapshots(3)]).fit(X, Y)
+
+
 def members_of(found):
     return found._aggregation.members
 
 
-# One member
+# A single member, and members without noise
 
 
 @pytest.mark.parametrize(
@@ -151,19 +164,19 @@ def members_of(found):
 )
 @pytest.mark.parametrize("normalize", [None, "rows", "reference", "both"])
 def test_a_single_member_is_exactly_the_plain_score(ensemble, normalize):
-    plain = fitted(normalize=normalize)
-    assert_array_equal(fitted(ensemble, normalize=normalize).scores_, plain.scores_)
+    found = fitted(ensemble, normalize=normalize)
+    assert_array_equal(found.scores_, plain_fit(normalize=normalize).scores_)
 
 
 @pytest.mark.parametrize("ensemble", [Dropout(3, 0), WeightNoise(3, 0)], ids=str)
 @each_net
-def test_copies_without_noise_have_the_plain_score(name, ensemble):
-    assert_close(fitted(ensemble, net_of(name)).scores_, fitted(net=net_of(name)).scores_)
+def test_members_without_noise_give_the_plain_score(name, ensemble):
+    assert_close(fitted(ensemble, net_of(name)).scores_, plain_fit(name).scores_)
 
 
 @each_net
 @pytest.mark.parametrize("ensemble", [Dropout(2, 0), WeightNoise(2, 0)], ids=str)
-def test_votes_and_ranks_of_copies_without_noise_are_those_of_one(name, ensemble):
+def test_members_without_noise_give_the_ranks_and_votes_of_a_single_one(name, ensemble):
     for aggregate in ("ranks", "votes"):
         one = clone(ensemble).set_params(n_members=1, aggregate=aggregate)
         two = clone(ensemble).set_params(aggregate=aggregate)
@@ -171,7 +184,7 @@ def test_votes_and_ranks_of_copies_without_noise_are_those_of_one(name, ensemble
         assert_allclose(got, want, rtol=1e-12, atol=1e-12)
 
 
-# What members are
+# Members
 
 
 @each_ensemble
@@ -189,7 +202,7 @@ def test_the_score_is_the_mean_over_the_members(kind):
 
 
 @each_net
-def test_dropout_has_the_net_first_and_then_masked_copies(name):
+def test_dropout_members_are_the_net_and_masked_copies(name):
     rate = 0.6
     first, *others = members_of(fitted(Dropout(30, rate), net_of(name))).states
     assert first == {}
@@ -200,11 +213,11 @@ def test_dropout_has_the_net_first_and_then_masked_copies(name):
             largest += kept.unique().tolist()
             dropped.append((mask == 0).double().mean().item())
     assert all(1 <= scale < 1 / (1 - rate) for scale in largest)
-    assert len(set(largest)) > 20  # another rate each
+    assert len(set(largest)) > 20  # each member draws its own rate
     assert 0.15 < np.mean(dropped) < 0.45  # the mean of U(0, 0.6) is 0.3; 232 units or more
 
 
-def test_a_members_masks_are_all_of_its_one_rate():
+def test_all_masks_of_a_member_have_the_same_rate():
     net = own_net(lambda: nn.Sequential(MLP(), nn.ReLU(), nn.Linear(3, 3).double()))
     for state in members_of(fitted(Dropout(6, 0.4), net)).states[1:]:
         scales = {scale for mask in state.values() for scale in mask[mask != 0].tolist()}
@@ -212,13 +225,13 @@ def test_a_members_masks_are_all_of_its_one_rate():
         assert len(scales) == 1
 
 
-def test_weight_noise_has_the_net_first_and_then_noisy_copies():
+def test_weight_noise_members_are_the_net_and_noisy_copies():
     found = fitted(WeightNoise(60, 0.25))
     first, *others = members_of(found).states
     own = found.estimator_.module_.state_dict()
     assert first == {}
     noise = torch.cat([(state[n] - own[n]).flatten() for state in others for n in own])
-    # 59 copies of 67 weights: the standard error is 0.004
+    # 59 copies of 67 weights: the standard error of the mean is 0.004
     assert noise.mean().item() == pytest.approx(0, abs=0.02)
     assert noise.std().item() == pytest.approx(0.25, abs=0.02)
 
@@ -230,7 +243,7 @@ def test_weight_noise_scores_each_copy_at_its_own_weights(name):
     assert_close(found.scores_, np.mean(each, axis=0))
 
 
-def test_weight_noise_leaves_the_parameters_that_do_not_count():
+def test_weight_noise_changes_only_the_chosen_parameters():
     found = fitted(WeightNoise(3, 0.3), parameters="2.*")
     assert [set(state) for state in members_of(found).states[1:]] == [{"2.weight", "2.bias"}] * 2
 
@@ -247,25 +260,29 @@ RATES = {
 }
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@each_net
-def test_checkpoints_are_the_sum_of_single_snapshots_weighted_by_the_learning_rate(name, schedule):
-    snapshots = Snapshots(4)  # epochs 1, 2, 4, 8
-    net = net_of(name, max_epochs=8, callbacks=[snapshots, *SCHEDULES[schedule]]).fit(X, Y)
-    each = [plain_scores(net, state) for state in snapshots.states_]
+# Each schedule with one net, and each net with one schedule.
+@pytest.mark.parametrize(
+    ("name", "schedule"),
+    [("plain", schedule) for schedule in SCHEDULES]
+    + [(name, "falling") for name in NETS if name != "plain"],
+)
+def test_checkpoints_score_is_the_mean_weighted_by_the_learning_rate(name, schedule):
+    callback = Snapshots(4)  # epochs 1, 2, 4, 8
+    net = net_of(name, max_epochs=8, callbacks=[callback, *SCHEDULES[schedule]]).fit(X, Y)
+    each = [plain_scores(net, state) for state in callback.states_]
     found = fitted(Checkpoints(4), FrozenEstimator(net))
     weights = np.array(RATES[schedule])
     assert_close(found.scores_ * weights.sum(), weights @ each)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_checkpoints_of_a_net_that_is_trained_have_its_learning_rates(schedule):
+def test_checkpoint_weights_are_the_learning_rates_of_training(schedule):
     net = net_of(max_epochs=8, callbacks=SCHEDULES[schedule])
     weights = members_of(fitted(Checkpoints(4), net)).weights
     assert_allclose(weights, RATES[schedule] / np.sum(RATES[schedule]), rtol=1e-12)
 
 
-def test_checkpoints_of_a_trained_net_are_those_of_the_same_net_frozen():
+def test_a_frozen_net_with_checkpoints_scores_like_the_trained_one():
     net = net_of(callbacks=[Snapshots(3)])
     trained = fitted(Checkpoints(3), net)
     frozen = fitted(Checkpoints(3), FrozenEstimator(trained.estimator_))
@@ -273,36 +290,40 @@ def test_checkpoints_of_a_trained_net_are_those_of_the_same_net_frozen():
 
 
 @each_net
-def test_seeds_are_the_mean_over_independent_trainings(name):
-    found = fitted(Seeds(3), net_of(name))
+def test_seeds_score_is_the_mean_over_independent_trainings(name):
+    found = plain_seeds(name)
     each = [plain_scores(net) for net in found.estimators_]
     assert len(each) == 3
     assert_close(found.scores_, np.mean(each, axis=0))
+
+
+@functools.cache
+def plain_seeds(name="plain"):
+    return fitted(Seeds(3), net_of(name))
 
 
 @pytest.mark.parametrize(
     "each", [Dropout(1), WeightNoise(1), WeightNoise(2, 0), Dropout(2, 0), Checkpoints(1)], ids=str
 )
 @each_net
-def test_trainings_without_noise_are_the_trainings(name, each):
-    got, want = (fitted(Seeds(3, e), net_of(name)).scores_ for e in (each, None))
-    assert_close(got, want)
+def test_seeds_of_members_without_noise_are_plain_seeds(name, each):
+    assert_close(fitted(Seeds(3, each), net_of(name)).scores_, plain_seeds(name).scores_)
 
 
-def test_the_first_of_several_trainings_is_the_one_without_an_ensemble():
+def test_the_first_training_of_seeds_is_the_plain_training():
     found = fitted(Seeds(2))
     assert found.estimator_ is found.estimators_[0]
-    own, plain = (f.estimator_.module_.state_dict() for f in (found, fitted()))
+    own, plain = (f.estimator_.module_.state_dict() for f in (found, plain_fit()))
     assert all(torch.equal(own[n], plain[n]) for n in own)
 
 
-def test_trainings_start_from_other_weights():
+def test_trainings_start_from_different_weights():
     first = [state["0.weight"] for state in members_of(fitted(Seeds(3, Checkpoints(1)))).states]
     assert not torch.equal(first[0], first[1])
     assert not torch.equal(first[1], first[2])
 
 
-def test_an_ensemble_of_ones_own_is_used():
+def test_a_custom_ensemble_is_used():
     class Doubled(Ensemble):
         aggregate = "mean"
 
@@ -316,10 +337,10 @@ def test_an_ensemble_of_ones_own_is_used():
     assert_close(found.scores_, (3 * each[0] + each[1]) / 4)
 
 
-# Snapshots on disk
+# Checkpoints on disk
 
 
-def test_snapshots_on_disk_give_the_scores_of_those_in_memory(tmp_path):
+def test_checkpoints_on_disk_give_the_scores_of_those_in_memory(tmp_path):
     on_disk, in_memory = fitted(Checkpoints(3, tmp_path)), fitted(Checkpoints(3))
     assert all(isinstance(state, SavedState) for state in members_of(on_disk).states)
     assert_array_equal(on_disk.scores_, in_memory.scores_)
@@ -327,20 +348,20 @@ def test_snapshots_on_disk_give_the_scores_of_those_in_memory(tmp_path):
 
 
 @pytest.mark.parametrize("each", [Checkpoints, lambda n, d: Seeds(2, Checkpoints(n, d))])
-def test_a_pickled_scorer_outlives_its_snapshots_directory(each, tmp_path):
+def test_a_pickled_scorer_outlives_its_checkpoint_directory(each, tmp_path):
     found = fitted(each(3, tmp_path / "kept"))
     again = pickle.dumps(found)
     shutil.rmtree(tmp_path / "kept")
     assert_array_equal(pickle.loads(again).score_samples(X, Y), found.scores_)
 
 
-def test_each_training_has_a_directory_of_its_own(tmp_path):
+def test_each_training_writes_to_its_own_directory(tmp_path):
     found = fitted(Seeds(2, Checkpoints(2, tmp_path)))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fit-0", "fit-1"]
     assert_array_equal(found.scores_, fitted(Seeds(2, Checkpoints(2))).scores_)
 
 
-def test_snapshots_that_do_not_fit_into_memory_can_be_read_after_fit(monkeypatch):
+def test_checkpoints_too_large_for_memory_can_be_read_after_fit(monkeypatch):
     want = fitted(Checkpoints(3)).scores_
     monkeypatch.setattr(checkpoints, "_IN_MEMORY", 0)
     found = fitted(Checkpoints(3))
@@ -349,14 +370,14 @@ def test_snapshots_that_do_not_fit_into_memory_can_be_read_after_fit(monkeypatch
     assert_array_equal(found.score_samples(X, Y), want)
 
 
-def test_two_scorers_in_one_directory_do_not_mix_their_snapshots(tmp_path):
+def test_a_scorer_refuses_checkpoints_that_another_scorer_overwrote(tmp_path):
     first = fitted(Checkpoints(2, tmp_path), random_state=0)
     fitted(Checkpoints(2, tmp_path), random_state=1)
     with pytest.raises(ValueError, match="was overwritten, by a later training"):
         first.score_samples(X, Y)
 
 
-def test_a_frozen_net_without_snapshots_is_refused_with_the_cure():
+def test_the_error_for_a_frozen_net_without_checkpoints_names_the_callback():
     net = net_of().fit(X, Y)
     with pytest.raises(ValueError, match=r"callbacks=\[skinfluence.ensembles.Snapshots\(6\)\]"):
         fitted(Checkpoints(3), FrozenEstimator(net))
@@ -367,8 +388,8 @@ def test_a_frozen_net_is_a_single_checkpoint():
     assert_array_equal(fitted(Checkpoints(1), FrozenEstimator(net)).scores_, plain_scores(net))
 
 
-def test_a_frozen_net_is_not_trained_again():
-    net = net_of().fit(X, Y)
+def test_seeds_refuses_a_frozen_net():
+    net = trained_net()
     with pytest.raises(ValueError, match="trains the net 2 times, but a frozen net is not trained"):
         fitted(Seeds(2), FrozenEstimator(net))
 
@@ -388,7 +409,7 @@ def test_aggregates_stay_in_their_range(kind, aggregate, low, high):
     assert found.scores_.min() < found.scores_.max()
 
 
-def test_the_aggregate_of_each_training_is_not_used():
+def test_seeds_ignores_the_aggregate_of_its_inner_ensemble():
     by_ranks, by_mean = (fitted(Seeds(2, Dropout(2, aggregate=a))) for a in ("ranks", "mean"))
     assert_array_equal(by_ranks.scores_, by_mean.scores_)
 
@@ -398,12 +419,13 @@ def test_the_aggregate_of_each_training_is_not_used():
 @pytest.mark.parametrize("classwise", [False, True])
 def test_scores_of_fit_are_those_of_score_samples(aggregate, normalize, classwise):
     ensemble = Dropout(3, 0.5, aggregate=aggregate)
-    found = fitted(ensemble, normalize=normalize, classwise=classwise)
+    options = {"normalize": normalize, "classwise": classwise}
+    found = fitted(ensemble, FrozenEstimator(trained_net()), **options)
     assert_array_equal(found.score_samples(X, Y), found.scores_)
 
 
 @pytest.mark.parametrize("aggregate", ["mean", "ranks", "votes"])
-def test_wrong_labels_lie_below_right_ones_in_every_aggregate(aggregate):
+def test_wrong_labels_score_below_right_ones_under_every_aggregate(aggregate):
     found = fitted(Dropout(4, 0.1, aggregate=aggregate))
     wrong = found.score_samples(X, (Y + 1) % 3)
     spread = np.concatenate([found.scores_, wrong]).std()
@@ -413,14 +435,17 @@ def test_wrong_labels_lie_below_right_ones_in_every_aggregate(aggregate):
 # Nets of any kind
 
 
-@pytest.mark.parametrize("aggregate", ["mean", "ranks", "votes"])
-@each_ensemble
+# Each kind with one aggregate, and each aggregate with one kind.
+@pytest.mark.parametrize(
+    ("kind", "aggregate"),
+    [(kind, "mean") for kind in ENSEMBLES] + [("dropout", "ranks"), ("dropout", "votes")],
+)
 @pytest.mark.parametrize(
     "make",
     [quick_regressor, lambda: own_net(DeepFlat, NeuralNetRegressor)],
     ids=["ready-made", "flat outputs"],
 )
-def test_regressors_have_ensembles(make, kind, aggregate):
+def test_ensembles_score_regressors(make, kind, aggregate):
     rows, y = line()
     ensemble = ENSEMBLES[kind](aggregate=aggregate)
     found = InfluenceScorer(make(), ensemble=ensemble, random_state=0).fit(rows, y)
@@ -428,12 +453,12 @@ def test_regressors_have_ensembles(make, kind, aggregate):
     assert_array_equal(found.score_samples(rows, y), found.scores_)
 
 
-def test_a_binary_net_has_an_ensemble():
+def test_an_ensemble_scores_a_binary_net():
     found = scorer(estimator=binary_net(), ensemble=WeightNoise(3)).fit(X, (Y > 0).astype(int))
     assert found.transform(X).shape == (90, 2)
 
 
-def test_a_net_of_dicts_has_an_ensemble():
+def test_an_ensemble_scores_a_net_of_dicts():
     class Two(nn.Module):
         def __init__(self):
             super().__init__()
@@ -457,7 +482,7 @@ def test_a_dataset_has_the_scores_of_its_arrays(aggregate):
     assert_allclose(found.scores_, want.scores_, rtol=1e-9, atol=1e-12)
 
 
-def test_the_ready_made_net_has_masks_after_its_hidden_layers():
+def test_dropout_masks_follow_the_hidden_layers_of_the_ready_made_net():
     found = scorer(estimator=quick(module__hidden=(8, 6)), ensemble=Dropout(2)).fit(X, Y)
     (state,) = members_of(found).states[1:]
     assert {name: len(mask) for name, mask in state.items()} == {
@@ -466,7 +491,7 @@ def test_the_ready_made_net_has_masks_after_its_hidden_layers():
     }
 
 
-# Nothing else changes
+# Reproducibility and side effects
 
 
 @each_ensemble
@@ -476,14 +501,14 @@ def test_the_same_seed_gives_the_same_scores(kind):
 
 
 @pytest.mark.parametrize("kind", ["dropout", "noise"])
-def test_another_seed_draws_other_members(kind):
-    net = FrozenEstimator(net_of().fit(X, Y))
+def test_another_seed_draws_different_members(kind):
+    net = FrozenEstimator(trained_net())
     a, b = (fitted(ENSEMBLES[kind](), net, random_state=seed).scores_ for seed in (0, 1))
     assert np.abs(a - b).max() > 1e-6
 
 
 @each_ensemble
-def test_the_global_random_states_are_left_alone(kind):
+def test_ensembles_leave_the_global_random_states_unchanged(kind):
     before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
     fitted(ENSEMBLES[kind]()).score_samples(X)
     assert_array_equal(np.random.get_state()[1], before[0])  # noqa: NPY002
@@ -494,7 +519,7 @@ def test_the_global_random_states_are_left_alone(kind):
 @pytest.mark.parametrize("kind", ["dropout", "noise", "checkpoints"])
 @each_net
 def test_a_frozen_net_stays_bit_identical(name, kind, aggregate):
-    net = net_of(name, callbacks=[Snapshots(3)]).fit(X, Y)
+    net = trained_net(name)
     before = copy.deepcopy(net.module_.state_dict())
     fitted(ENSEMBLES[kind](aggregate=aggregate), FrozenEstimator(net)).transform(X)
     after = net.module_.state_dict()
@@ -552,12 +577,12 @@ def test_a_grid_search_runs_over_ensembles_and_their_parameters():
     assert search.best_score_ > 0.5  # one in three by chance
 
 
-# What is refused
+# Errors
 
 
 @pytest.mark.parametrize("n_members", [0, -1, 1.5, True, "3", None])
 @pytest.mark.parametrize("cls", [Dropout, WeightNoise, Checkpoints, Seeds])
-def test_a_number_of_members_that_is_none_is_refused(cls, n_members):
+def test_an_invalid_number_of_members_is_refused(cls, n_members):
     words = rf"{cls.__name__}\(n_members={n_members!r}\): expected an integer, 1 or more"
     with pytest.raises(ValueError, match=words):
         fitted(cls(n_members))
@@ -570,7 +595,7 @@ def test_a_dropout_rate_outside_its_interval_is_refused(rate):
 
 
 @pytest.mark.parametrize("sigma", [-0.1, float("nan"), float("inf"), "0.1", None])
-def test_noise_that_is_no_number_is_refused(sigma):
+def test_an_invalid_sigma_is_refused(sigma):
     with pytest.raises(
         ValueError, match=r"WeightNoise\(sigma=.*\): expected a finite number, 0 or more"
     ):
@@ -578,30 +603,30 @@ def test_noise_that_is_no_number_is_refused(sigma):
 
 
 @pytest.mark.parametrize("kind", ENSEMBLES)
-def test_an_unknown_aggregate_is_refused_with_the_known_ones(kind):
+def test_an_unknown_aggregate_is_refused(kind):
     words = r"\(aggregate='sum'\): expected one of 'mean', 'ranks', 'votes'"
     with pytest.raises(ValueError, match=words):
         fitted(ENSEMBLES[kind](aggregate="sum"))
 
 
 @pytest.mark.parametrize("ensemble", ["dropout", 5, Dropout, LogisticRegression()], ids=str)
-def test_what_is_no_ensemble_is_refused(ensemble):
+def test_an_object_that_is_not_an_ensemble_is_refused(ensemble):
     with pytest.raises(TypeError, match=r"expected an instance from skinfluence\.ensembles"):
         fitted(ensemble)
 
 
 @pytest.mark.parametrize("each", ["dropout", Dropout], ids=str)
-def test_what_is_no_ensemble_of_each_training_is_refused(each):
+def test_an_object_that_is_not_an_ensemble_is_refused_for_each_training(each):
     with pytest.raises(TypeError, match=r"Seeds\(each=.*\): expected an ensemble, such as"):
         fitted(Seeds(2, each))
 
 
-def test_dropout_of_a_linear_model_is_refused_with_the_cure():
+def test_dropout_refuses_a_linear_model_and_names_weight_noise():
     with pytest.raises(ValueError, match="Use WeightNoise\\(\\) for a linear model"):
         fitted(Dropout(2), logits_net())
 
 
-def test_members_share_the_reference_rows_that_vote():
+def test_members_share_the_reference_rows_of_a_vote():
     ensemble = Dropout(3, 0.5, aggregate="votes")
     fitted = scorer(ensemble=ensemble).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
     first, *others = fitted._aggregation.reference
