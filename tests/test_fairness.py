@@ -1,4 +1,4 @@
-"""Gaps between groups are those of fairlearn, have their derivatives, and reach every estimator."""
+"""Gaps between groups equal fairlearn's, have exact derivatives and reach every estimator."""
 
 import itertools
 
@@ -62,12 +62,12 @@ Y_VAL = (Y_VAL3 > 0).astype(int)
 GROUP_VAL = np.random.RandomState(6).choice(["north", "south"], 60)
 
 
-def of_their_rows(data):
-    """A group that can be told from the row."""
+def groups_of_rows(data):
+    """Compute each row's group from the row, so that a test can check slices."""
     return np.where(data[:, 0] > np.median(X[:, 0]), "high", "low")
 
 
-BORDER = of_their_rows(X)
+BORDER = groups_of_rows(X)
 
 GAPS = {
     "parity": DemographicParity,
@@ -80,7 +80,7 @@ each_between = pytest.mark.parametrize("between", ["max", "mean"])
 
 
 def reference(p, y, groups, classes=(0, 1)):
-    """Reference rows of a net whose outputs are its probabilities."""
+    """Make reference rows of a net whose outputs are probabilities."""
     outputs = torch.tensor(p, dtype=torch.float64, requires_grad=True)
     y = torch.as_tensor(y)
     losses = 1 - outputs.gather(1, y[:, None]).squeeze(1)
@@ -89,17 +89,17 @@ def reference(p, y, groups, classes=(0, 1)):
 
 
 def rows(n=60, classes=2, groups=2, seed=0, *, hard=False):
-    """Probabilities (n, classes), labels, and a group a row."""
+    """Make probabilities (n, classes), and one label and one group per row."""
     rng = np.random.RandomState(seed)
     p = rng.dirichlet(np.ones(classes), n)
     if hard:
         p = np.eye(classes)[p.argmax(1)]
-    y = np.tile(np.arange(classes), n)[:n]  # each class in each group, as groups change slower
+    y = np.tile(np.arange(classes), n)[:n]  # groups change more slowly, so each has each class
     return p, y, np.array(list("abcdefg"))[np.arange(n) // classes % groups]
 
 
 def brute(gap, p, y, groups, positive=1, between="max"):
-    """The gap by its definition, over pairs of groups."""
+    """Compute the gap from its definition, over pairs of groups."""
     hit, losses = p[:, positive], 1 - p[np.arange(len(y)), y]
     found = []
     for kind, values in {
@@ -114,14 +114,14 @@ def brute(gap, p, y, groups, positive=1, between="max"):
     return max(found)
 
 
-# What a gap is
+# Definition
 
 
 @each_gap
 @each_between
 @pytest.mark.parametrize("n_groups", [2, 3, 5])
 @pytest.mark.parametrize("classes", [2, 3])
-def test_a_gap_is_its_definition(gap, between, n_groups, classes):
+def test_a_gap_matches_its_definition(gap, between, n_groups, classes):
     p, y, groups = rows(classes=classes, groups=n_groups)
     target = GAPS[gap](1, between=between)
     got = evaluate(target, reference(p, y, groups, range(classes))).item()
@@ -139,7 +139,7 @@ FAIRLEARN = {
 @pytest.mark.parametrize("gap", FAIRLEARN)
 @pytest.mark.parametrize("n_groups", [2, 3, 5])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_gap_of_hard_predictions_is_fairlearns(gap, n_groups, seed):
+def test_a_gap_of_hard_predictions_equals_fairlearns(gap, n_groups, seed):
     p, y, groups = rows(groups=n_groups, seed=seed, hard=True)
     want = FAIRLEARN[gap](y, p.argmax(1), sensitive_features=groups)
     got = evaluate(GAPS[gap](), reference(p, y, groups)).item()
@@ -148,7 +148,7 @@ def test_a_gap_of_hard_predictions_is_fairlearns(gap, n_groups, seed):
 
 @pytest.mark.parametrize("gap", FAIRLEARN)
 @pytest.mark.parametrize("positive", [0, 1, 2])
-def test_a_gap_of_one_of_three_classes_is_fairlearns_of_it_against_the_rest(gap, positive):
+def test_a_gap_of_one_of_three_classes_equals_fairlearns_one_against_the_rest(gap, positive):
     p, y, groups = rows(n=90, classes=3, groups=3, hard=True)
     predicted = p.argmax(1) == positive
     want = FAIRLEARN[gap](y == positive, predicted, sensitive_features=groups)
@@ -157,7 +157,7 @@ def test_a_gap_of_one_of_three_classes_is_fairlearns_of_it_against_the_rest(gap,
 
 
 @each_gap
-def test_two_groups_have_one_gap_whatever_is_taken_between(gap):
+def test_between_does_not_matter_for_two_groups(gap):
     p, y, groups = rows()
     largest, mean = (
         evaluate(GAPS[gap](between=b), reference(p, y, groups)).item() for b in ("max", "mean")
@@ -166,7 +166,7 @@ def test_two_groups_have_one_gap_whatever_is_taken_between(gap):
 
 
 @each_gap
-def test_a_gap_does_not_change_when_groups_change_their_names(gap):
+def test_renaming_groups_does_not_change_a_gap(gap):
     p, y, groups = rows()
     swapped = np.where(groups == "a", "b", "a")
     a, b = (evaluate(GAPS[gap](), reference(p, y, g)).item() for g in (groups, swapped))
@@ -195,7 +195,7 @@ def test_equal_groups_have_no_gap(gap):
 @pytest.mark.parametrize("name", ["mlp", "batchnorm1d", "conv1d", "lstm", "tied"])
 @each_between
 @each_gap
-def test_a_gap_changes_along_its_direction_as_fast_as_finite_differences_say(gap, between, name):
+def test_the_direction_of_a_gap_matches_finite_differences(gap, between, name):
     net, data, _ = make(name, batch_size=16)
     rng = np.random.RandomState(0)
     shape = (42, *data.shape[1:])
@@ -233,7 +233,7 @@ def test_gaps_can_be_cloned(gap):
     assert str(clone(target)) == str(target)
 
 
-# What is refused by a gap
+# Errors of a gap
 
 
 @each_gap
@@ -247,7 +247,7 @@ def test_gaps_can_be_cloned(gap):
     ],
     ids=["no groups", "one group", "three classes", "no classes"],
 )
-def test_a_gap_that_is_not_defined_is_refused(gap, change, words):
+def test_an_undefined_gap_is_refused(gap, change, words):
     p, y, groups = rows()
     here = reference(p, y, change.get("groups", groups))
     if "classes" in change:
@@ -258,7 +258,7 @@ def test_a_gap_that_is_not_defined_is_refused(gap, change, words):
 
 @each_gap
 @pytest.mark.parametrize("label", ["yes", 7, 1.5, "1"], ids=repr)
-def test_a_positive_label_that_is_no_class_is_refused_with_the_classes(gap, label):
+def test_the_error_for_an_unknown_positive_label_names_the_classes(gap, label):
     words = r"positive_label is not among the classes \[0, 1\]"
     with pytest.raises(ValueError, match=words):
         evaluate(GAPS[gap](label), reference(*rows()))
@@ -276,7 +276,7 @@ def test_an_unknown_measure_is_refused():
 
 
 @pytest.mark.parametrize("gap", ["opportunity", "opportunity by loss", "odds"])
-def test_a_group_without_positive_rows_is_named(gap):
+def test_the_error_names_a_group_without_positive_rows(gap):
     p, y, groups = rows()
     groups[y == 1] = "a"
     with pytest.raises(
@@ -285,14 +285,14 @@ def test_a_group_without_positive_rows_is_named(gap):
         evaluate(GAPS[gap](), reference(p, y, groups))
 
 
-def test_a_group_of_positive_rows_only_has_no_odds():
+def test_equalized_odds_refuses_a_group_of_positive_rows_only():
     p, y, groups = rows()
     groups[y == 0] = "a"
     with pytest.raises(ValueError, match="no reference row of group 'b' belongs to another class"):
         evaluate(EqualizedOdds(), reference(p, y, groups))
 
 
-def test_a_group_without_positive_rows_has_a_parity():
+def test_demographic_parity_accepts_a_group_without_positive_rows():
     p, y, groups = rows()
     groups[y == 1] = "a"
     want = brute("parity", p, y, groups)
@@ -377,7 +377,7 @@ def test_groups_of_any_kind_give_the_same_scores(kind):
     assert_array_equal(fair().fit(X, Y, sensitive_features=KINDS[kind]).scores_, want)
 
 
-def test_several_columns_are_the_groups_of_their_crossing():
+def test_several_columns_are_crossed_into_groups():
     second = np.arange(120) % 2
     columns = pd.DataFrame({"region": GROUP, "even": second})
     crossed = [f"{a}{b}" for a, b in zip(GROUP, second, strict=True)]
@@ -386,7 +386,7 @@ def test_several_columns_are_the_groups_of_their_crossing():
 
 
 @each_gap
-def test_swapped_names_give_the_same_scores(gap):
+def test_swapping_group_names_does_not_change_the_scores(gap):
     swapped = np.where(GROUP_VAL == "north", "south", "north")
     a, b = (
         fair(GAPS[gap]()).fit(X, Y, **given_reference(sensitive_features_val=g)).scores_
@@ -397,14 +397,14 @@ def test_swapped_names_give_the_same_scores(gap):
 
 
 @each_gap
-def test_a_positive_label_is_the_users_own(gap):
+def test_positive_label_is_one_of_the_users_labels(gap):
     names = np.array(["no", "yes"])
     found = fair(GAPS[gap]("no")).fit(X, names[Y], **given_reference(y_val=names[Y_VAL]))
     want = fair(GAPS[gap](0)).fit(X, Y, **given_reference())
     assert_array_equal(found.scores_, want.scores_)
 
 
-def test_the_second_of_two_labels_is_positive():
+def test_the_second_of_two_labels_is_positive_by_default():
     names = np.array(["no", "yes"])
     a, b = (
         fair(EqualOpportunity(label)).fit(X, names[Y], sensitive_features=GROUP).scores_
@@ -414,7 +414,7 @@ def test_the_second_of_two_labels_is_positive():
 
 
 @each_gap
-def test_a_frozen_net_with_a_gap_in_its_labels_has_its_own_columns(gap):
+def test_a_frozen_net_with_an_unused_label_keeps_its_own_columns(gap):
     labels, labels_val = np.where(Y, 2, 0), np.where(Y_VAL, 2, 0)
     net = logits_net().fit(X.astype(np.float32), labels)  # three columns, the second unused
     found = fair(GAPS[gap](2), FrozenEstimator(net)).fit(
@@ -441,7 +441,7 @@ def test_the_split_keeps_every_group(seed):
     assert set(groups[np.setdiff1d(np.arange(120), held)]) == set(groups)
 
 
-def test_without_a_gap_groups_change_no_score_with_reference_rows():
+def test_groups_do_not_change_the_scores_of_a_target_without_groups():
     plain = scorer(target=Utility()).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
     found = scorer(target=Utility()).fit(X, Y, **given_reference(sensitive_features=GROUP))
     assert_array_equal(found.scores_, plain.scores_)
@@ -459,7 +459,7 @@ def test_a_callable_gets_the_groups_of_the_reference_rows():
     assert seen
 
 
-def test_a_dataset_has_groups_as_its_arrays_have():
+def test_a_dataset_with_groups_scores_like_its_arrays():
     data = TensorDataset(torch.tensor(X, dtype=torch.float32), torch.tensor(Y))
     net = logits_net(module__out_features=2)
     found = fair(net=net).fit(data, sensitive_features=GROUP)
@@ -467,7 +467,7 @@ def test_a_dataset_has_groups_as_its_arrays_have():
     assert_allclose(found.scores_, want.scores_, rtol=1e-5, atol=1e-7)
 
 
-def test_a_reference_dataset_has_groups():
+def test_a_reference_dataset_accepts_groups():
     data = TensorDataset(torch.tensor(X_VAL, dtype=torch.float32), torch.tensor(Y_VAL))
     net = logits_net(module__out_features=2)
     options = given_reference(X_val=data, y_val=None)
@@ -476,7 +476,7 @@ def test_a_reference_dataset_has_groups():
     assert_allclose(found.scores_, want.scores_, rtol=1e-5, atol=1e-7)
 
 
-def test_rows_of_dicts_have_groups():
+def test_rows_in_dicts_accept_groups():
     found = fair(DemographicParity(2), dict_net()).fit(as_dict(X), Y3, sensitive_features=GROUP)
     want = fair(DemographicParity(2), logits_net()).fit(X, Y3, sensitive_features=GROUP)
     assert_allclose(found.scores_, want.scores_, rtol=1e-4, atol=1e-6)
@@ -484,7 +484,7 @@ def test_rows_of_dicts_have_groups():
 
 @pytest.mark.parametrize("aggregate", ["mean", "ranks", "votes"])
 @pytest.mark.parametrize("cls", [Dropout, WeightNoise])
-def test_an_ensemble_is_asked_for_its_gap(cls, aggregate):
+def test_ensembles_accept_a_gap(cls, aggregate):
     ensemble = cls(3, 0.3, aggregate=aggregate)
     found = fair(ensemble=ensemble).fit(X, Y, sensitive_features=GROUP)
     assert np.isfinite(found.scores_).all()
@@ -492,7 +492,7 @@ def test_an_ensemble_is_asked_for_its_gap(cls, aggregate):
 
 
 @pytest.mark.parametrize("options", [{"normalize": "both"}, {"classwise": True}], ids=str)
-def test_a_gap_goes_with_the_scorers_other_options(options):
+def test_a_gap_works_with_the_scorers_other_options(options):
     found = fair(**options).fit(X, Y, sensitive_features=GROUP)
     assert np.ptp(found.scores_) > 0
 
@@ -512,7 +512,7 @@ def test_dropping_the_lowest_rows_is_predicted_to_narrow_the_gap():
     f = net.module_(torch.as_tensor(X[low].astype(np.float32)))
     loss = nn.functional.cross_entropy(f, torch.as_tensor(Y[low]), reduction="sum")
     grads = torch.autograd.grad(loss, list(params.values()))
-    with torch.no_grad():  # a step up their loss takes back a step that they have made
+    with torch.no_grad():  # a step up their loss undoes a training step on them
         for p, g in zip(params.values(), grads, strict=True):
             p += 1e-3 * g
     want = 1e-3 * found.scores_[low].sum()
@@ -522,14 +522,14 @@ def test_dropping_the_lowest_rows_is_predicted_to_narrow_the_gap():
 
 @each_gap
 @pytest.mark.parametrize("make_net", [linear_regressor, quick_regressor, None])
-def test_a_regressor_has_no_gap(gap, make_net):
+def test_a_gap_refuses_a_regressor(gap, make_net):
     data, y = line()
     net = make_net() if make_net else None
     with pytest.raises(ValueError, match="class probabilities, which a regressor does not have"):
         scorer(estimator=net, target=GAPS[gap]()).fit(data, y, sensitive_features=data[:, 0] > 0)
 
 
-def test_a_net_that_is_neither_has_no_gap():
+def test_a_gap_refuses_a_net_that_is_neither_classifier_nor_regressor():
     net = NeuralNet(
         nn.Linear, nn.CrossEntropyLoss, module__in_features=4, module__out_features=2,
         train_split=None, verbose=0, max_epochs=1,
@@ -538,8 +538,8 @@ def test_a_net_that_is_neither_has_no_gap():
         fair(net=net).fit(X.astype(np.float32), Y, sensitive_features=GROUP)
 
 
-NOBODY = GROUP_VAL.copy()
-NOBODY[Y_VAL == 1] = "north"
+NO_POSITIVE_IN_SOUTH = GROUP_VAL.copy()
+NO_POSITIVE_IN_SOUTH[Y_VAL == 1] = "north"
 BAD = {
     "no groups": ({}, "compares groups, but no groups were given"),
     "no groups of the reference": (
@@ -588,18 +588,20 @@ def test_a_reference_group_without_positive_rows_is_refused():
         "no reference row of group 'south' belongs to the positive class. Give more reference rows"
     )
     with pytest.raises(ValueError, match=words):
-        fair(EqualOpportunity()).fit(X, Y, **given_reference(sensitive_features_val=NOBODY))
+        fair(EqualOpportunity()).fit(
+            X, Y, **given_reference(sensitive_features_val=NO_POSITIVE_IN_SOUTH)
+        )
 
 
 # Through the selector
 
 
-def test_the_selector_hands_reference_groups_to_its_scorer():
+def test_the_selector_passes_reference_groups_to_its_scorer():
     found = selector(Budget(0.1), scorer=fair()).fit(X, Y, **given_reference())
     assert_array_equal(found.scores_, fair().fit(X, Y, **given_reference()).scores_)
 
 
-def test_each_fold_is_a_reference_with_its_own_groups():
+def test_each_fold_passes_the_groups_of_its_reference_rows():
     seen = []
 
     def target(outputs, y, sensitive_features):
@@ -629,12 +631,12 @@ def test_groups_follow_their_rows_into_the_folds():
     selector(Budget(0.1), scorer=inner, cv=3).fit(X, Y, sensitive_features=BORDER)
     assert len(seen) == 3
     for data, groups, data_val, groups_val in seen:
-        assert_array_equal(groups, of_their_rows(data))
-        assert_array_equal(groups_val, of_their_rows(data_val))
+        assert_array_equal(groups, groups_of_rows(data))
+        assert_array_equal(groups_val, groups_of_rows(data_val))
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_each_fold_has_every_group_also_a_small_one(seed):
+def test_each_fold_has_every_group_even_a_small_one(seed):
     groups = np.where(np.arange(120) < 12, "west", GROUP)  # four of one label, eight of the other
     found = selector(Budget(0.1), scorer=fair(net=quick(max_epochs=1)), cv=4, random_state=seed)
     assert found.fit(X, Y, sensitive_features=groups).scores_.shape == (120,)
@@ -650,7 +652,7 @@ def test_cached_scores_depend_on_the_groups(tmp_path):
     assert np.abs(a - b).max() > 1e-6
 
 
-def test_a_resampler_takes_groups():
+def test_fit_resample_accepts_groups():
     X_kept, y_kept = selector(Budget(0.25), scorer=fair()).fit_resample(
         X, Y, sensitive_features=GROUP
     )
@@ -666,7 +668,7 @@ def test_a_group_too_small_for_the_folds_is_refused():
 @pytest.mark.parametrize(
     "options", [{"sensitive_features": GROUP}, given_reference()], ids=["rows", "reference"]
 )
-def test_a_scorer_that_compares_no_groups_says_so(options):
+def test_a_scorer_without_groups_refuses_sensitive_features(options):
     inner = NoisyLabelDetector(quick(), cv=2, checkpoints=2)
     words = "was provided, but NoisyLabelDetector.fit does not take it: use InfluenceScorer"
     with pytest.raises(TypeError, match=words):
@@ -690,13 +692,13 @@ def kept_by(groups):
     return selector(Budget(0.2), scorer=fair()).fit(X, Y, sensitive_features=groups).sample_indices_
 
 
-def test_the_filtered_estimator_hands_groups_to_its_selector():
+def test_the_filtered_estimator_passes_groups_to_its_selector():
     found = filtered().fit(X, Y, sensitive_features=GROUP)
     assert_array_equal(found.selector_.sample_indices_, kept_by(GROUP))
     assert found.predict(X).shape == (120,)
 
 
-def test_the_filtered_estimator_hands_reference_groups_to_its_selector():
+def test_the_filtered_estimator_passes_reference_groups_to_its_selector():
     found = filtered().fit(X, Y, **given_reference())
     want = selector(Budget(0.2), scorer=fair()).fit(X, Y, **given_reference())
     assert_array_equal(found.selector_.sample_indices_, want.sample_indices_)
@@ -719,8 +721,8 @@ def test_groups_reach_a_step_of_a_pipeline_with_routing():
     assert_array_equal(pipe["fit"].selector_.sample_indices_, want.sample_indices_)
 
 
-class Watching(InfluenceSampleSelector):
-    """Notes the rows and groups of each fit, over all clones."""
+class RecordingSelector(InfluenceSampleSelector):
+    """Records the rows and groups of each fit, over all clones."""
 
     seen: list = []
 
@@ -734,7 +736,7 @@ class Watching(InfluenceSampleSelector):
         sensitive_features=None,
         sensitive_features_val=None,
     ):
-        Watching.seen.append((X, sensitive_features, X_val, sensitive_features_val))
+        RecordingSelector.seen.append((X, sensitive_features, X_val, sensitive_features_val))
         return super().fit(
             X, y, X_val=X_val, y_val=y_val, sensitive_features=sensitive_features,
             sensitive_features_val=sensitive_features_val,
@@ -743,34 +745,34 @@ class Watching(InfluenceSampleSelector):
 
 @pytest.fixture
 def seen():
-    Watching.seen = []
-    return Watching.seen
+    RecordingSelector.seen = []
+    return RecordingSelector.seen
 
 
-def watching_search(**params):
-    inner = Watching(fair(), Budget(0.2), cv=2, random_state=0)
+def recording_search(**params):
+    inner = RecordingSelector(fair(), Budget(0.2), cv=2, random_state=0)
     pipe = Pipeline([("fit", FilteredEstimator(LogisticRegression(), inner))])
     grid = {"fit__selector__rule__fraction": [0.1, 0.3]}
     return GridSearchCV(pipe, grid, cv=StratifiedKFold(2), error_score="raise", **params)
 
 
 def test_a_search_slices_groups_with_the_rows_without_routing(seen):
-    watching_search().fit(X, Y, fit__sensitive_features=BORDER)
+    recording_search().fit(X, Y, fit__sensitive_features=BORDER)
     assert [len(data) for data, *_ in seen] == [60] * 4 + [120]
-    assert all((groups == of_their_rows(data)).all() for data, groups, *_ in seen)
+    assert all((groups == groups_of_rows(data)).all() for data, groups, *_ in seen)
 
 
 @pytest.mark.usefixtures("routing")
 def test_a_search_slices_groups_with_the_rows_with_routing(seen):
-    watching_search().fit(X, Y, sensitive_features=BORDER)
+    recording_search().fit(X, Y, sensitive_features=BORDER)
     assert [len(data) for data, *_ in seen] == [60] * 4 + [120]
-    assert all((groups == of_their_rows(data)).all() for data, groups, *_ in seen)
+    assert all((groups == groups_of_rows(data)).all() for data, groups, *_ in seen)
 
 
 @pytest.mark.usefixtures("routing")
 def test_a_search_does_not_slice_reference_rows_in_1_tuples(seen):
     options = {key: (value,) for key, value in given_reference().items()}
-    watching_search().fit(X, Y, **options)
+    recording_search().fit(X, Y, **options)
     assert len(seen) == 5
     for _, _, X_val, groups_val in seen:
         assert_array_equal(X_val[0], X_VAL)
@@ -779,10 +781,10 @@ def test_a_search_does_not_slice_reference_rows_in_1_tuples(seen):
 
 @pytest.mark.usefixtures("routing")
 @pytest.mark.parametrize("metric", [demographic_parity_difference, equalized_odds_difference])
-def test_fairlearns_metric_scores_a_search_of_the_same_groups(metric, seen):
+def test_a_search_scores_fairlearns_metric_on_the_same_groups(metric, seen):
     scoring = make_scorer(metric, greater_is_better=False)
     scoring = scoring.set_score_request(sensitive_features=True)
-    search = watching_search(scoring=scoring).fit(X, Y, sensitive_features=BORDER)
+    search = recording_search(scoring=scoring).fit(X, Y, sensitive_features=BORDER)
     best = clone(search.best_estimator_)
     want = []
     for train, test in StratifiedKFold(2).split(X, Y):
@@ -794,7 +796,7 @@ def test_fairlearns_metric_scores_a_search_of_the_same_groups(metric, seen):
 
 
 @pytest.mark.usefixtures("routing")
-def test_the_estimator_may_ask_for_the_groups_too():
+def test_the_estimator_may_request_the_groups_too():
     class Wants(LogisticRegression):
         def fit(self, X, y, sample_weight=None, sensitive_features=None):
             self.groups_ = sensitive_features

@@ -1,4 +1,4 @@
-"""The influence matrix is that of the loop, in memory or in a store, whole or its top only."""
+"""The influence matrix against a loop over rows: in memory, in a store, and its top rows."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def fitted(**params):
 
 
 def of_zoo(name, **params):
-    """A frozen net in float64 with rows, their gradients, and a scorer over four of them."""
+    """Fit a scorer to a frozen float64 net; return it, the rows, labels and per-row gradients."""
     net, Xn, y = make(name, classes=[0, 1, 2])
     scorer = InfluenceScorer(FrozenEstimator(net), check_gradients=False, **params)
     return scorer.fit(Xn, y, X_val=Xn[:4], y_val=y[:4]), Xn, y, loop_gradients(net, Xn, y)
@@ -41,14 +41,14 @@ def test_entries_are_inner_products_of_gradients(name):
 
 
 @pytest.mark.parametrize("normalize", ["rows", "reference", "both"])
-def test_normalising_divides_by_norms(normalize):
+def test_normalizing_divides_gradients_by_their_norms(normalize):
     scorer, Xn, y, rows = of_zoo("mlp", normalize=normalize)
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     left, right = (unit if normalize in (s, "both") else rows for s in ("rows", "reference"))
     assert_close(influence_matrix(scorer, Xn, y), left @ right[:4].T)
 
 
-def test_a_curvature_stands_between_the_two_gradients():
+def test_a_curvature_puts_its_inverse_between_the_two_gradients():
     scorer, Xn, y, rows = of_zoo("mlp", curvature=Exact("ggn", 0.1))
     (member,) = scorer._members
     eye = np.eye(rows.shape[1])
@@ -83,11 +83,11 @@ def test_a_curvature_stands_between_the_two_gradients():
 def test_the_mean_over_the_reference_rows_is_the_score(params):
     scorer = fitted(**params)
     mean = influence_matrix(scorer, X, Y).mean(axis=1)
-    # float32: another order of sums, and CG to its tolerance
+    # float32 sums in another order, and CG stops at its tolerance
     np.testing.assert_allclose(mean, scorer.scores_, rtol=1e-3, atol=1e-4 * np.ptp(scorer.scores_))
 
 
-def test_another_target_has_its_matrix_as_well():
+def test_the_mean_over_the_reference_rows_is_the_score_of_a_gap():
     groups = np.arange(12) % 2
     scorer = InfluenceScorer(quick(), target=DemographicParity(), random_state=0).fit(
         X, Y == 1, X_val=X_REF, y_val=Y_REF == 1, sensitive_features_val=groups
@@ -96,7 +96,7 @@ def test_another_target_has_its_matrix_as_well():
     np.testing.assert_allclose(mean, scorer.scores_, rtol=1e-3, atol=1e-5)
 
 
-def test_numbers_have_influence_on_numbers():
+def test_the_mean_over_the_reference_rows_is_the_score_of_a_regressor():
     rows, numbers = line()
     scorer = InfluenceScorer(quick_regressor(), random_state=0).fit(rows, numbers)
     held = scorer.reference_indices_
@@ -114,7 +114,7 @@ def stores(tmp_path):
     yield zarr.open(tmp_path / "matrix.zarr", mode="w", shape=(90, 12), dtype="f8", chunks=(20, 5))
 
 
-def test_blocks_go_to_any_store(tmp_path, monkeypatch):
+def test_the_matrix_is_written_to_any_store(tmp_path, monkeypatch):
     scorer = fitted(estimator=quick(iterator_valid__batch_size=16))
     want = influence_matrix(scorer, X, Y)
     monkeypatch.setattr(pairs, "_MAX_REFERENCE_NUMBERS", 1)
@@ -149,14 +149,14 @@ def test_top_rows_are_those_of_the_sorted_matrix(k, monkeypatch):
         )
 
 
-def test_of_equal_scores_the_first_row_comes_first():
+def test_ties_are_ordered_by_row():
     twice = np.repeat(X, 2, axis=0)
     top = top_rows(fitted(), twice, np.repeat(Y, 2), k=6)
     assert (top.proponents[:, ::2] + 1 == top.proponents[:, 1::2]).all()
 
 
 @pytest.mark.parametrize("k", [0, 91, 1.5, "3"])
-def test_a_k_that_cannot_be_is_refused(k):
+def test_an_invalid_k_is_refused(k):
     with pytest.raises(ValueError, match="expected an integer from 1 to 90"):
         top_rows(fitted(), X, Y, k=k)
 
@@ -164,29 +164,29 @@ def test_a_k_that_cannot_be_is_refused(k):
 # Features
 
 
-def test_narrow_gradients_are_their_own_features():
+def test_gradients_of_a_small_net_are_not_projected():
     scorer, Xn, y, rows = of_zoo("mlp")
     assert_close(gradient_features(scorer, Xn, y), rows)
 
 
-def test_features_keep_inner_products_on_average():
+def test_projected_features_keep_inner_products_on_average():
     scorer = fitted()
     exact = influence_matrix(scorer, X, Y, X_REF, Y_REF)
-    tries = []
-    for seed in range(40):
+    products = []
+    for seed in range(20):
         options = {"n_components": 30, "random_state": seed}
         features = gradient_features(scorer, X, Y, **options)
-        tries.append(features @ gradient_features(scorer, X_REF, Y_REF, **options).T)
+        products.append(features @ gradient_features(scorer, X_REF, Y_REF, **options).T)
     norms = [
         np.sqrt((gradient_features(scorer, *rows) ** 2).sum(1)) for rows in ((X, Y), (X_REF, Y_REF))
     ]
     scale = np.outer(*norms)
-    assert np.abs(tries[0] - exact).mean() < 2 * (scale / np.sqrt(30)).mean()
-    assert np.abs(np.mean(tries, axis=0) - exact).mean() < 0.3 * (scale / np.sqrt(30)).mean()
+    assert np.abs(products[0] - exact).mean() < 2 * (scale / np.sqrt(30)).mean()
+    assert np.abs(np.mean(products, axis=0) - exact).mean() < 0.3 * (scale / np.sqrt(30)).mean()
 
 
 @pytest.mark.parametrize("n_components", [0, 1.5, "auto"])
-def test_a_number_of_components_that_cannot_be_is_refused(n_components):
+def test_an_invalid_number_of_components_is_refused(n_components):
     with pytest.raises(ValueError, match="n_components="):
         gradient_features(fitted(), X, Y, n_components=n_components)
 
@@ -202,7 +202,7 @@ def test_top_rows_print_as_a_table():
     assert third[4] == str(top.opponents[0, 2])
 
 
-def test_top_rows_as_a_frame_have_every_rank():
+def test_the_frame_of_top_rows_has_every_rank():
     pytest.importorskip("pandas")
     top = top_rows(fitted(), X, Y, X_REF, Y_REF, k=3)
     frame = top.to_frame()
@@ -214,26 +214,26 @@ def test_top_rows_as_a_frame_have_every_rank():
 # Errors
 
 
-def test_a_scorer_without_inner_products_has_no_matrix():
+def test_a_method_without_inner_products_is_refused():
     scorer = InfluenceScorer(quick(), method=Loss(), random_state=0).fit(X, Y)
     with pytest.raises(ValueError, match="fit a scorer without method="):
         influence_matrix(scorer, X, Y)
 
 
 @pytest.mark.parametrize(
-    ("reference", "said"),
+    ("reference", "message"),
     [
         ((X_REF, None), "y_val is needed"),
         ((None, Y_REF), "X_val is None"),
         ((X_REF, Y_REF[1:]), "12"),
     ],
 )
-def test_reference_rows_without_their_labels_are_refused(reference, said):
-    with pytest.raises(ValueError, match=said):
+def test_incomplete_reference_rows_are_refused(reference, message):
+    with pytest.raises(ValueError, match=message):
         influence_matrix(fitted(), X, Y, *reference)
 
 
-def test_a_target_that_needs_groups_says_so_for_other_rows():
+def test_a_gap_refuses_other_reference_rows_without_groups():
     groups = np.arange(12) % 2
     scorer = InfluenceScorer(quick(), target=DemographicParity(), random_state=0).fit(
         X, Y == 1, X_val=X_REF, y_val=Y_REF == 1, sensitive_features_val=groups
@@ -242,7 +242,7 @@ def test_a_target_that_needs_groups_says_so_for_other_rows():
         influence_matrix(scorer, X, Y == 1, X_REF, Y_REF == 1)
 
 
-# Retarget: the same nets, another question
+# Retarget: the same nets, another target
 
 
 def test_retargeting_to_the_same_target_changes_nothing():
@@ -252,13 +252,13 @@ def test_retargeting_to_the_same_target_changes_nothing():
     assert other.estimator_ is scorer.estimator_
 
 
-def test_retargeting_is_fitting_anew_with_that_target_but_without_a_training():
+def test_retargeting_gives_the_scores_of_a_new_fit_and_leaves_the_scorer_unchanged():
     groups = np.arange(12) % 2
     rows = {"X_val": X_REF, "y_val": Y_REF == 1}
     for curvature in (None, Exact("ggn", 0.1), DataInf()):
         options = {"curvature": curvature, "random_state": 0}
         first = InfluenceScorer(quick(), **options).fit(X, Y == 1, **rows)
-        before, states = first.scores_.copy(), first.score_samples(X, Y == 1)
+        before, on_rows = first.scores_.copy(), first.score_samples(X, Y == 1)
         other = first.retarget(DemographicParity(), X, Y == 1, sensitive_features_val=groups)
         anew = InfluenceScorer(quick(), target=DemographicParity(), **options).fit(
             X, Y == 1, **rows, sensitive_features_val=groups
@@ -266,11 +266,11 @@ def test_retargeting_is_fitting_anew_with_that_target_but_without_a_training():
         np.testing.assert_allclose(other.scores_, anew.scores_, rtol=1e-6)
         assert other.target == anew.target or repr(other.target) == repr(anew.target)
         assert first.target is None
-        assert np.array_equal(first.score_samples(X, Y == 1), states)
+        assert np.array_equal(first.score_samples(X, Y == 1), on_rows)
         assert np.array_equal(first.scores_, before)
 
 
-def test_retargeting_takes_other_reference_rows():
+def test_retargeting_accepts_other_reference_rows():
     scorer = fitted()
     other = scorer.retarget(None, X, Y, X_val=X[:9], y_val=Y[:9])
     mean = influence_matrix(scorer, X, Y, X[:9], Y[:9]).mean(axis=1)
@@ -288,13 +288,13 @@ def test_retargeting_needs_labels():
         fitted().retarget(None, X)
 
 
-def test_a_net_of_the_users_own_has_a_matrix():
+def test_a_custom_net_has_a_matrix():
     rows = X.astype(np.float32)
     scorer = InfluenceScorer(logits_net(), random_state=0).fit(rows, Y)
     assert influence_matrix(scorer, rows, Y).shape == (90, 18)
 
 
-def test_pairs_are_asked_of_a_scorer():
+def test_top_rows_refuses_an_estimator_that_is_not_a_scorer():
     with pytest.raises(
         TypeError, match=r"scorer=LogisticRegression\(\): expected a fitted InfluenceScorer"
     ):

@@ -1,4 +1,4 @@
-"""Sets of rows against least squares, where retraining is a formula: groups, and greedy removal."""
+"""Group influence and greedy removal, against least squares, which retrains in closed form."""
 
 import itertools
 
@@ -22,7 +22,7 @@ X, Y = blobs()
 
 
 class LeastSquares(NeuralNetRegressor):
-    """A linear net whose fit is the closed form."""
+    """A linear net that is fitted in closed form."""
 
     def fit(self, X, y=None, **fit_params):
         self.initialize()
@@ -45,12 +45,12 @@ def least_squares(width):
 
 
 def prediction(outputs, y):
-    """The target of the oracle: what the net says of the reference row."""
+    """The target: the prediction for the reference row."""
     return outputs.mean()
 
 
 class Table:
-    """Rows for least squares, one of whose predictions is watched."""
+    """Rows for least squares, and a watched row `x` whose prediction is the target."""
 
     def __init__(self, seed=195, n=14, width=2):
         rng = np.random.RandomState(seed)
@@ -61,7 +61,7 @@ class Table:
         self.n = n
 
     def refit(self, dropped=()):
-        """Prediction for the watched row by a fit without some rows."""
+        """Predict the watched row after a fit without the dropped rows."""
         kept = np.setdiff1d(np.arange(self.n), dropped)
         return (self.x @ np.linalg.lstsq(self.X[kept], self.y[kept], rcond=None)[0]).item()
 
@@ -87,7 +87,7 @@ def table():
 
 
 pytestmark = pytest.mark.filterwarnings(
-    # scikit-learn's, of a y with one column, which this net wants
+    # from scikit-learn: this net needs y as a column
     "ignore:A column-vector y was passed:sklearn.exceptions.DataConversionWarning"
 )
 
@@ -95,7 +95,7 @@ pytestmark = pytest.mark.filterwarnings(
 # Group influence
 
 
-def test_of_the_rest_it_is_exact_for_least_squares(table):
+def test_of_rest_is_exact_for_least_squares(table):
     groups = [[3], [0, 1], [2, 5, 7, 11], np.arange(14) % 2 == 0]
     got = group_influence(table.fitted(), table.X, table.y, groups, of_rest=True)
     again = group_influence(table.fitted(), table.X, table.y, iter(groups), of_rest=True)
@@ -106,8 +106,8 @@ def test_of_the_rest_it_is_exact_for_least_squares(table):
     )
 
 
-def test_of_the_rest_a_single_row_has_its_leverage(table):
-    """The one-step oracle of arXiv 2409.18153: (x^T N x_i)(ŷ_i - y_i) / (1 - h_ii)."""
+def test_of_rest_divides_the_score_of_a_row_by_one_minus_its_leverage(table):
+    """The score is (x^T N x_i)(ŷ_i - y_i) / (1 - h_ii), the one-step oracle of arXiv 2409.18153."""
     X, y = table.X, table.y[:, 0]
     N = np.linalg.inv(X.T @ X)
     errors = X @ N @ X.T @ y - y
@@ -123,14 +123,14 @@ def test_of_the_rest_a_single_row_has_its_leverage(table):
     )
 
 
-def test_to_first_order_it_is_the_sum_of_the_scores():
+def test_first_order_group_influence_is_the_sum_of_the_scores_over_n():
     fitted = scorer(curvature=CG(damping=0.1)).fit(X, Y, X_val=X[:9], y_val=Y[:9])
     got = group_influence(fitted, X, Y, [range(5), [80, 7]])
     want = [fitted.scores_[:5].sum() / 90, fitted.scores_[[80, 7]].sum() / 90]
     np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
-def test_members_of_an_ensemble_are_averaged():
+def test_group_influence_is_the_weighted_mean_over_the_members():
     rows = {"X_val": X[:9], "y_val": Y[:9]}
     fitted = scorer(curvature=Exact("ggn", 0.1), ensemble=Checkpoints(2)).fit(X, Y, **rows)
     states, weights = zip(*((m.state, m.weight) for m in fitted._members), strict=True)
@@ -153,7 +153,7 @@ def test_a_random_curvature_is_reproducible():
 
 
 @pytest.mark.parametrize(
-    ("groups", "said"),
+    ("groups", "message"),
     [
         ([[90]], "positions outside 0 to 89"),
         ([[0], [-1]], r"groups\[1\] has positions outside"),
@@ -164,21 +164,21 @@ def test_a_random_curvature_is_reproducible():
         ([[0.5]], "dtype float64"),
     ],
 )
-def test_groups_that_cannot_be_are_refused(groups, said):
+def test_invalid_groups_are_refused(groups, message):
     fitted = scorer(curvature=EKFAC()).fit(X, Y)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         group_influence(fitted, X, Y, groups)
 
 
 @pytest.mark.parametrize("groups", [5, [5], None])
-def test_groups_that_are_no_lists_are_refused(groups):
+def test_groups_that_are_not_lists_are_refused(groups):
     fitted = scorer(curvature=EKFAC()).fit(X, Y)
     with pytest.raises(TypeError, match="expected a list of groups"):
         group_influence(fitted, X, Y, groups)
 
 
 @pytest.mark.parametrize(
-    ("params", "said"),
+    ("params", "message"),
     [
         ({}, "needs a scorer with a curvature"),
         ({"method": SelfInfluence(), "curvature": EKFAC()}, "needs a scorer with a curvature"),
@@ -190,8 +190,8 @@ def test_groups_that_are_no_lists_are_refused(groups):
         ),
     ],
 )
-def test_scores_that_do_not_add_up_are_refused(params, said):
-    with pytest.raises(ValueError, match=said):
+def test_scores_that_are_not_additive_are_refused(params, message):
+    with pytest.raises(ValueError, match=message):
         group_influence(scorer(**params).fit(X, Y), X, Y, [[1]])
 
 
@@ -199,19 +199,19 @@ def test_scores_that_do_not_add_up_are_refused(params, said):
 
 
 class Oracle(BaseEstimator):
-    """Exact change of the watched prediction when a row is left out, by retraining."""
+    """Scores each row by retraining: the watched prediction of a fit without the row."""
 
     def fit(self, X, y, X_val=None, y_val=None):
-        def said(rows):
+        def predict(rows):
             return (X_val @ np.linalg.lstsq(X[rows], y[rows], rcond=None)[0]).item()
 
         n = len(X)
-        self.scores_ = np.array([said(np.delete(np.arange(n), i)) for i in range(n)])
+        self.scores_ = np.array([predict(np.delete(np.arange(n), i)) for i in range(n)])
         return self
 
 
 def greedy_by_hand(table, k):
-    """Drop, k times, the row without which a new fit gives the least prediction."""
+    """Drop k rows in turn, each time the row without which a new fit predicts the least."""
     dropped = []
     for _ in range(k):
         left = np.setdiff1d(np.arange(table.n), dropped)
@@ -220,15 +220,15 @@ def greedy_by_hand(table, k):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_with_exact_scores_the_greedy_oracle_is_matched(seed):
+def test_adaptive_greedy_with_exact_scores_matches_the_greedy_oracle(seed):
     table = Table(seed)
     for k in (1, 3, 5):
         rule = AdaptiveGreedy(count=k, step=1)
         assert table.select(Oracle(), rule) == greedy_by_hand(table, k)
 
 
-class Leveraged(BaseEstimator):
-    """Scores of single rows by `group_influence` of the rest: one fit, no retraining."""
+class LeaveOneOut(BaseEstimator):
+    """Scores each row by `group_influence(of_rest=True)`: one fit, no retraining."""
 
     def __init__(self, scorer=None):
         self.scorer = scorer
@@ -240,14 +240,14 @@ class Leveraged(BaseEstimator):
         return self
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_with_our_own_leave_one_out_scores_the_greedy_oracle_is_matched(seed):
+@pytest.mark.parametrize("seed", range(3))
+def test_adaptive_greedy_with_group_influence_matches_the_greedy_oracle(seed):
     table = Table(seed)
-    own = Leveraged(table.scorer(check_gradients=False))
+    own = LeaveOneOut(table.scorer(check_gradients=False))
     assert table.select(own, AdaptiveGreedy(count=3, step=1)) == greedy_by_hand(table, 3)
 
 
-def test_where_the_top_k_fails_adaptive_greedy_finds_the_best_set(table):
+def test_adaptive_greedy_finds_the_best_set_where_the_top_k_fails(table):
     top = table.select(table.scorer(), Budget(count=3))
     greedy = table.select(table.scorer(), AdaptiveGreedy(count=3, step=1))
     best = min(itertools.combinations(range(14), 3), key=table.refit)
@@ -256,51 +256,51 @@ def test_where_the_top_k_fails_adaptive_greedy_finds_the_best_set(table):
     assert top != best
 
 
-def test_one_step_of_all_is_the_budget(table):
+def test_a_single_step_equals_the_budget_rule(table):
     step = AdaptiveGreedy(count=3, step=3)
     assert table.select(table.scorer(), step) == table.select(table.scorer(), Budget(count=3))
 
 
-def test_the_rows_are_folded_as_at_first_and_scored_among_themselves():
-    """Cross-fitted, by hand: two folds that stay the same, refitted after each step."""
+def test_a_selector_scores_the_remaining_rows_again_in_the_same_folds():
+    """Two folds stay the same and are refitted after each step."""
     rule = AdaptiveGreedy(count=4, step=2)
     found = selector(rule).fit(X, Y)
-    asked = []
+    rescored = []
 
     class Spy(AdaptiveGreedy):
         def decide(self, scores, y, suggested=None, rescore=None):
             def spied(rows):
-                asked.append(rows)
+                rescored.append(rows)
                 return rescore(rows)
 
             return super().decide(scores, y, suggested, spied)
 
     again = selector(Spy(count=4, step=2)).fit(X, Y)
     assert np.array_equal(found.support_, again.support_)
-    (rows,) = asked
+    (rows,) = rescored
     assert len(rows) == 88
     assert set(np.argsort(found.scores_)[:2]) == set(range(90)) - set(rows)
     assert found.support_.sum() == 86
 
 
-def test_a_warm_net_goes_on_from_its_weights():
+def test_a_warm_started_net_continues_from_its_weights():
     rows = {"X_val": X[:9], "y_val": Y[:9]}
     warm = scorer(estimator=quick(warm_start=True)).fit(X, Y, **rows)
     first = warm.estimator_
     warm.fit(X[5:], Y[5:], **rows)
-    assert len(first.history) == 5  # the net of the first fit is left as it was
+    assert len(first.history) == 5  # the net of the first fit is unchanged
     assert len(warm.estimator_.history) == 10
     assert warm.estimator_.history[5, "train_loss"] < first.history[0, "train_loss"] / 2
     cold = scorer().fit(X, Y, **rows).fit(X[5:], Y[5:], **rows)
     assert len(cold.estimator_.history) == 5
 
 
-def test_checkpoints_of_a_warm_fit_are_those_of_its_own_epochs():
+def test_checkpoints_of_a_warm_start_come_from_its_own_epochs():
     warm = scorer(estimator=quick(warm_start=True), ensemble=Checkpoints(3)).fit(X, Y).fit(X, Y)
     assert len(warm._members) == 3
 
 
-def test_adaptive_greedy_works_in_a_selector_with_warm_nets():
+def test_adaptive_greedy_works_in_a_selector_with_warm_started_nets():
     found = selector(
         AdaptiveGreedy(0.1, step=3, per_class=True), scorer=scorer(estimator=quick(warm_start=True))
     ).fit(X, Y)
@@ -308,11 +308,11 @@ def test_adaptive_greedy_works_in_a_selector_with_warm_nets():
 
 
 @pytest.mark.parametrize("step", [0, 2.5, "1"])
-def test_a_step_that_cannot_be_is_refused(step):
+def test_an_invalid_step_is_refused(step):
     with pytest.raises(ValueError, match="AdaptiveGreedy"):
         selector(AdaptiveGreedy(step=step)).fit(X, Y)
 
 
-def test_without_something_that_scores_again_it_says_so():
+def test_adaptive_greedy_needs_a_way_to_score_again():
     with pytest.raises(TypeError, match="has to score again"):
         AdaptiveGreedy().decide(np.arange(10.0), np.zeros(10))
