@@ -1,4 +1,6 @@
-"""Utilities of unlabelled rows, and the strategies that ask for their labels."""
+"""Utilities of unlabeled rows, and the query strategies that rank rows by them."""
+
+import functools
 
 import numpy as np
 import pytest
@@ -63,7 +65,7 @@ def last_linear(net):
 
 
 def metric_by_loop(net, X, reference, sigmas, n_draws, seed):
-    """LDM by writing each drawn layer into the net, one at a time."""
+    """Compute the LDM by writing each drawn layer into the net."""
     generator = torch.Generator().manual_seed(
         int(np.random.RandomState(seed).randint(np.iinfo(np.int32).max))
     )
@@ -87,34 +89,34 @@ def metric_by_loop(net, X, reference, sigmas, n_draws, seed):
     return least
 
 
-def test_metric_is_that_of_a_loop_over_the_same_draws(net_and_rows):
+def test_metric_matches_a_loop_over_the_same_draws(net_and_rows):
     net, X = net_and_rows
 
     found = least_disagree_metric(
         net, X[:40], X_val=X[40:], sigmas=SIGMAS, n_draws=7, random_state=3
     )
 
-    # Shares are counts over 50; only a tie of two classes to rounding could tell them apart.
+    # Shares are counts over 50, so they differ only where rounding breaks a tie of two classes.
     np.testing.assert_allclose(found, metric_by_loop(net, X[:40], X[40:], SIGMAS, 7, 3), atol=1e-12)
     assert len(np.unique(found)) > 3
 
 
-def test_one_product_for_all_draws_gives_what_whole_passes_give(net_and_rows, monkeypatch):
+def test_one_product_for_all_draws_matches_whole_forward_passes(net_and_rows, monkeypatch):
     net, X = net_and_rows
-    asked = {"sigmas": SIGMAS, "n_draws": 7, "random_state": 0}
-    at_once = least_disagree_metric(net, X, **asked)
+    options = {"sigmas": SIGMAS, "n_draws": 7, "random_state": 0}
+    at_once = least_disagree_metric(net, X, **options)
     monkeypatch.setattr(_ldm, "_AT_ONCE", 100)  # several blocks of rows
-    in_blocks = least_disagree_metric(net, X, **asked)
+    in_blocks = least_disagree_metric(net, X, **options)
     monkeypatch.setattr(_ldm, "entering", lambda *_: None)
 
-    whole = least_disagree_metric(net, X, **asked)
+    whole = least_disagree_metric(net, X, **options)
 
     np.testing.assert_array_equal(at_once, whole)
     np.testing.assert_array_equal(in_blocks, whole)
 
 
 @pytest.mark.parametrize(("make", "is_split"), [(quick, True), (probabilities_net, False)])
-def test_last_layer_is_taken_out_where_nothing_comes_after_it(make, is_split, monkeypatch):
+def test_last_layer_is_split_off_only_if_nothing_follows_it(make, is_split, monkeypatch):
     net, X = fitted(make())
     passes = []
     monkeypatch.setattr(_ldm._Whole, "__call__", lambda *_: passes.append(1) or 1 / 0)
@@ -136,7 +138,7 @@ def test_rows_of_a_linear_net_are_ordered_by_their_distance_to_the_boundary():
 
     metric = least_disagree_metric(net, X, n_draws=60, random_state=0)
 
-    # The share that a flip takes is that of an angle, which is not quite the distance.
+    # The metric measures an angle, which is close to the distance but not equal to it.
     assert spearmanr(metric, distance).statistic > 0.9
     assert distance[metric.argsort()[:20]].max() < np.quantile(distance, 0.15)
 
@@ -146,7 +148,7 @@ def test_rows_that_no_draw_flips_have_a_metric_of_one():
     assert (least_disagree_metric(net, X, sigmas=[1e-12]) == 1).all()
 
 
-def test_threshold_of_a_binary_net_is_its_boundary():
+def test_metric_uses_the_threshold_of_a_binary_net_as_its_boundary():
     net, _ = fitted(binary_net(threshold=0.9, max_epochs=20), classes=2)
     X = np.random.RandomState(0).randn(300, 4).astype(np.float32)
     logit = net.forward(X).numpy().ravel()
@@ -158,7 +160,7 @@ def test_threshold_of_a_binary_net_is_its_boundary():
 
 
 class EarlyHead(nn.Module):
-    """Its last layer is defined first."""
+    """Defines its last layer first."""
 
     def __init__(self):
         super().__init__()
@@ -169,18 +171,18 @@ class EarlyHead(nn.Module):
         return self.last(torch.relu(self.body(X)))
 
 
-def test_last_layer_is_the_one_that_is_called_last():
+def test_last_layer_is_the_one_called_last():
     net, X = fitted(own_net(EarlyHead))
-    asked = {"sigmas": SIGMAS, "random_state": 0}
-    found = least_disagree_metric(net, X, **asked)
+    options = {"sigmas": SIGMAS, "random_state": 0}
+    found = least_disagree_metric(net, X, **options)
     np.testing.assert_array_equal(
-        found, least_disagree_metric(net, X, parameters="last.*", **asked)
+        found, least_disagree_metric(net, X, parameters="last.*", **options)
     )
-    assert (found != least_disagree_metric(net, X, parameters="body.*", **asked)).any()
+    assert (found != least_disagree_metric(net, X, parameters="body.*", **options)).any()
 
 
 class Scaled(nn.Module):
-    """The last that is called is the module itself, with a parameter of its own."""
+    """Multiplies the output of its layer by its own parameter."""
 
     def __init__(self):
         super().__init__()
@@ -191,12 +193,12 @@ class Scaled(nn.Module):
         return self.body(X) * self.scale
 
 
-def test_a_parameter_of_the_whole_module_is_a_last_layer_without_its_parts():
+def test_a_parameter_of_the_module_itself_is_the_last_layer_without_its_submodules():
     net, X = fitted(own_net(Scaled))
-    asked = {"sigmas": SIGMAS, "random_state": 0}
+    options = {"sigmas": SIGMAS, "random_state": 0}
     np.testing.assert_array_equal(
-        least_disagree_metric(net, X, **asked),
-        least_disagree_metric(net, X, parameters="scale", **asked),
+        least_disagree_metric(net, X, **options),
+        least_disagree_metric(net, X, parameters="scale", **options),
     )
 
 
@@ -210,23 +212,23 @@ class Normed(nn.Module):
 
 
 @pytest.mark.parametrize("parameters", [None, "*.original1", "head.bias"])
-def test_weights_behind_a_parametrization_or_only_some_can_be_drawn(parameters):
+def test_parametrized_weights_or_a_part_of_the_layer_can_be_drawn(parameters):
     net, X = fitted(own_net(Normed))
     metric = least_disagree_metric(net, X, parameters=parameters, random_state=0)
     assert metric.min() < 0.2
 
 
-def test_a_scorer_or_a_frozen_net_is_asked_like_its_net():
+def test_metric_of_a_scorer_or_a_frozen_net_is_that_of_its_net():
     X, y = blobs()
     one = scorer().fit(X, y)
-    asked = {"sigmas": SIGMAS, "random_state": 0}
-    wanted = least_disagree_metric(one.estimator_, X, **asked)
-    np.testing.assert_array_equal(least_disagree_metric(one, X, **asked), wanted)
+    options = {"sigmas": SIGMAS, "random_state": 0}
+    wanted = least_disagree_metric(one.estimator_, X, **options)
+    np.testing.assert_array_equal(least_disagree_metric(one, X, **options), wanted)
     frozen = FrozenEstimator(one.estimator_)
-    np.testing.assert_array_equal(least_disagree_metric(frozen, X, **asked), wanted)
+    np.testing.assert_array_equal(least_disagree_metric(frozen, X, **options), wanted)
 
 
-def test_neither_net_nor_random_state_is_changed():
+def test_metric_changes_neither_the_net_nor_the_random_states():
     net, X = fitted(quick())
     weights = {name: t.clone() for name, t in net.module_.state_dict().items()}
     torch.manual_seed(5), np.random.seed(5)  # noqa: NPY002
@@ -251,13 +253,13 @@ def test_neither_net_nor_random_state_is_changed():
         ({"parameters": "neck.*"}, r"parameters='neck.\*' matches no trainable"),
     ],
 )
-def test_options_of_the_metric_that_make_no_sense_are_refused(options, words):
+def test_invalid_options_of_the_metric_are_refused(options, words):
     net, X = fitted(quick())
     with pytest.raises(ValueError, match=words):
         least_disagree_metric(net, X, **options)
 
 
-def test_metric_of_something_else_than_a_classifier_is_refused():
+def test_metric_refuses_an_estimator_that_is_not_a_classifier_net():
     X, _ = blobs()
     with pytest.raises(TypeError, match="expected a fitted skorch classifier"):
         least_disagree_metric(LogisticRegression(), X)
@@ -269,9 +271,16 @@ def test_metric_of_something_else_than_a_classifier_is_refused():
 # Utility from influence
 
 
-@pytest.mark.parametrize("labels", [np.arange(3), np.array(["a", "b", "c"]), np.array([3, 5, 9])])
-@pytest.mark.parametrize("options", [{}, {"ensemble": Seeds(2)}])
-def test_influence_utilities_are_those_of_a_loop(labels, options):
+@pytest.mark.parametrize(
+    ("labels", "options"),
+    [
+        (np.arange(3), {}),
+        (np.array(["a", "b", "c"]), {}),
+        (np.array([3, 5, 9]), {}),
+        (np.array(["a", "b", "c"]), {"ensemble": Seeds(2)}),
+    ],
+)
+def test_influence_utilities_match_a_loop(labels, options):
     X, y = blobs()
     y = labels[y]
     one = scorer(**options).fit(X, y)
@@ -298,7 +307,7 @@ def test_scores_average_to_zero_under_the_nets_own_probabilities():
     np.testing.assert_allclose((p * s).sum(1), 0, atol=1e-5 * np.abs(s).max())
 
 
-def test_gaps_between_the_labels_of_a_frozen_net_are_no_columns():
+def test_unused_labels_of_a_frozen_net_have_no_columns():
     X, y = blobs(classes=2)
     labels = np.array([0, 2])[y]
     net = logits_net().fit(X.astype(np.float32), labels)
@@ -310,7 +319,7 @@ def test_gaps_between_the_labels_of_a_frozen_net_are_no_columns():
     np.testing.assert_allclose(found, s[np.arange(len(X)), p.argmax(1)])
 
 
-def test_bad_questions_about_influence_are_refused():
+def test_influence_query_scores_refuses_invalid_arguments():
     X, y = blobs()
     with pytest.raises(ValueError, match="aggregate='best': expected one of 'predicted'"):
         influence_query_scores(scorer().fit(X, y), X, aggregate="best")
@@ -328,17 +337,17 @@ def strategies(**params):
     ]
 
 
-def partly(labels=None, n_labelled=15, missing=np.nan):
-    """Rows, and labels of the first few only."""
+def partly(labels=None, n_labeled=15, missing=np.nan):
+    """Make rows, and labels for the first `n_labeled` of them only."""
     X, y = blobs()
     y = y if labels is None else np.array(labels)[y]
     shown = np.array(y, dtype=object if y.dtype.kind == "U" else float)
-    shown[n_labelled:] = missing
+    shown[n_labeled:] = missing
     return X, shown
 
 
 @pytest.mark.parametrize("index", [0, 1])
-def test_utilities_have_a_row_for_each_choice_and_none_for_rows_out_of_question(index):
+def test_utilities_have_one_line_per_choice_and_are_nan_for_labeled_and_chosen_rows(index):
     X, y = partly()
 
     chosen, utilities = strategies()[index].query(X, y, batch_size=4, return_utilities=True)
@@ -351,14 +360,14 @@ def test_utilities_have_a_row_for_each_choice_and_none_for_rows_out_of_question(
 
 
 @pytest.mark.parametrize("index", [0, 1])
-def test_a_query_answers_as_scikit_activeml_does(index):
+def test_a_query_returns_the_shapes_dtypes_and_nans_of_scikit_activeml(index):
     pool = pytest.importorskip("skactiveml.pool")
     X, y = partly()
-    asked = {"X": X, "y": y, "batch_size": 4, "return_utilities": True}
+    options = {"X": X, "y": y, "batch_size": 4, "return_utilities": True}
     classifier = peer_classifier()
 
-    chosen, utilities = strategies()[index].query(**asked)
-    its, of_its = pool.UncertaintySampling(random_state=0).query(clf=classifier, **asked)
+    chosen, utilities = strategies()[index].query(**options)
+    its, of_its = pool.UncertaintySampling(random_state=0).query(clf=classifier, **options)
 
     assert (chosen.shape, chosen.dtype) == (its.shape, its.dtype)
     assert (utilities.shape, utilities.dtype) == (of_its.shape, of_its.dtype)
@@ -366,14 +375,14 @@ def test_a_query_answers_as_scikit_activeml_does(index):
         out = np.flatnonzero(np.isnan(of_its[k]))
         assert set(out) == {*range(15), *its[:k]}
         assert set(np.flatnonzero(np.isnan(utilities[k]))) == {*range(15), *chosen[:k]}
-    rows = {"candidates": X[[20, 40, 60]]} | asked | {"batch_size": 2}
+    rows = {"candidates": X[[20, 40, 60]]} | options | {"batch_size": 2}
     chosen, utilities = strategies()[index].query(**rows)
     its, of_its = pool.UncertaintySampling(random_state=0).query(clf=classifier, **rows)
     assert utilities.shape == of_its.shape == (2, 3)
     assert max(chosen.max(), its.max()) < 3
 
 
-def test_the_strategies_take_turns_in_the_loop_of_scikit_activeml():
+def test_the_strategies_work_in_a_loop_of_scikit_activeml():
     pool = pytest.importorskip("skactiveml.pool")
     utils = pytest.importorskip("skactiveml.utils")
     X, y_true = blobs(n=120)
@@ -396,7 +405,7 @@ def peer_classifier():
 
 
 @pytest.mark.parametrize("index", [0, 1])
-def test_without_spread_the_best_rows_are_taken(index):
+def test_spread_one_takes_the_best_rows(index):
     X, y = partly()
     strategy = strategies(spread=1)[index]
 
@@ -410,7 +419,7 @@ def test_without_spread_the_best_rows_are_taken(index):
     assert set(spread) != set(chosen)
 
 
-def test_a_spread_batch_takes_no_row_twice_under_another_name():
+def test_a_spread_batch_takes_at_most_one_copy_of_a_row():
     X, y = partly()
     X[15:30] = X[15] + np.zeros(4)  # copies of one row
 
@@ -419,7 +428,7 @@ def test_a_spread_batch_takes_no_row_twice_under_another_name():
     assert np.isin(chosen, np.arange(15, 30)).sum() <= 1
 
 
-def test_copies_only_make_a_batch_too():
+def test_a_batch_may_consist_of_copies():
     X, y = partly()
     X[15:] = X[15]
     chosen = strategies()[1].query(X, y, batch_size=10)
@@ -431,11 +440,11 @@ def test_candidates_are_indices_a_mask_or_rows(index):
     X, y = partly()
     strategy = strategies()[index]
     at = np.array([80, 20, 50, 33])
-    asked = {"batch_size": 2, "return_utilities": True}
+    options = {"batch_size": 2, "return_utilities": True}
 
-    chosen, utilities = strategy.query(X, y, at, **asked)
-    of_mask, _ = strategy.query(X, y, np.isin(np.arange(90), at), **asked)
-    of_rows, by_row = strategy.query(X, y, X[at], **asked)
+    chosen, utilities = strategy.query(X, y, at, **options)
+    of_mask, _ = strategy.query(X, y, np.isin(np.arange(90), at), **options)
+    of_rows, by_row = strategy.query(X, y, X[at], **options)
 
     assert set(chosen) <= set(at)
     assert set(of_mask) <= set(at)
@@ -444,6 +453,12 @@ def test_candidates_are_indices_a_mask_or_rows(index):
     assert by_row.shape == (2, 4)
     np.testing.assert_array_equal(at[of_rows], chosen)
     np.testing.assert_allclose(by_row[0], utilities[0, at])
+
+
+@functools.cache
+def choices_for_plain_labels():
+    X, y = partly()
+    return [strategy.query(X, y, batch_size=3) for strategy in strategies()]
 
 
 @pytest.mark.parametrize(
@@ -456,26 +471,24 @@ def test_candidates_are_indices_a_mask_or_rows(index):
         ([3, 5, 9], np.nan, np.nan),
     ],
 )
-def test_labels_and_their_absence_may_be_written_in_any_way(labels, missing, missing_label):
+def test_labels_and_missing_labels_may_be_of_any_kind(labels, missing, missing_label):
     X, y = partly(labels, missing=missing)
-    plain_X, plain_y = partly()
-    for strategy, plain in zip(strategies(missing_label=missing_label), strategies(), strict=True):
-        wanted = plain.query(plain_X, plain_y, batch_size=3)
+    found = strategies(missing_label=missing_label)
+    for strategy, wanted in zip(found, choices_for_plain_labels(), strict=True):
         np.testing.assert_array_equal(strategy.query(X, y, batch_size=3), wanted)
         np.testing.assert_array_equal(strategy.query(X, y.tolist(), batch_size=3), wanted)
 
 
-def test_pandas_integers_with_a_gap_are_labels():
+def test_pandas_integers_with_missing_values_are_labels():
     pd = pytest.importorskip("pandas")
     X, y = partly()
     frame = pd.DataFrame(X, columns=list("abcd"))
-    for strategy in strategies():
-        wanted = strategy.query(X, y, batch_size=3)
+    for strategy, wanted in zip(strategies(), choices_for_plain_labels(), strict=True):
         found = strategy.query(frame, pd.Series(y).astype("Int64"), batch_size=3)
         np.testing.assert_array_equal(found, wanted)
 
 
-def test_many_classes_of_few_rows_are_classes_not_numbers():
+def test_many_small_classes_are_not_mistaken_for_numbers():
     X, _ = blobs(n=120)
     y = np.full(120, np.nan)
     y[:50] = np.arange(50) % 25
@@ -483,21 +496,21 @@ def test_many_classes_of_few_rows_are_classes_not_numbers():
     assert LDMQuery(random_state=0).query(X, y).shape == (1,)
 
 
-def test_trusted_reference_rows_decide_an_influence_query():
+def test_trusted_reference_rows_change_an_influence_query():
     X, y = partly()
     X_val, y_val = blobs(n=30, seed=1)
     strategy = strategies()[0]
-    asked = {"return_utilities": True}
+    options = {"return_utilities": True}
 
-    _, own = strategy.query(X, y, **asked)
-    _, trusted = strategy.query(X, y, X_val=X_val, y_val=y_val, **asked)
+    _, own = strategy.query(X, y, **options)
+    _, trusted = strategy.query(X, y, X_val=X_val, y_val=y_val, **options)
 
     assert (own[0, 15:] != trusted[0, 15:]).all()
     with pytest.raises(ValueError, match="X_val was provided, but y_val was not"):
         strategy.query(X, y, X_val=X_val)
 
 
-def test_a_frozen_net_is_asked_and_not_fitted_again():
+def test_a_frozen_net_is_queried_without_another_fit():
     net, X = fitted(quick())
     _, y = partly()
     strategy = LDMQuery(FrozenEstimator(net), random_state=0, sigmas=SIGMAS)
@@ -510,7 +523,7 @@ def test_a_frozen_net_is_asked_and_not_fitted_again():
 
 
 @pytest.mark.parametrize("index", [0, 1])
-def test_a_query_repeats_itself_and_leaves_random_states_and_parameters_alone(index):
+def test_a_query_is_reproducible_and_changes_no_random_state_or_parameter(index):
     X, y = partly()
     strategy = strategies()[index]
     before, shown = strategy.get_params(), y.copy()
@@ -552,13 +565,13 @@ def test_parameters_reach_the_inner_estimators():
         ({"candidates": np.zeros((2, 3))}, "features"),
     ],
 )
-def test_what_cannot_be_asked_is_refused(index, change, words):
+def test_invalid_queries_are_refused(index, change, words):
     X, y = partly()
     with pytest.raises(ValueError, match=words):
         strategies()[index].query(**{"X": X, "y": y} | change)
 
 
-def test_strategies_of_the_wrong_parts_are_refused():
+def test_strategies_with_invalid_parameters_are_refused():
     X, y = partly()
     with pytest.raises(ValueError, match="spread=0: expected an integer"):
         LDMQuery(spread=0).query(X, y)
@@ -570,19 +583,19 @@ def test_strategies_of_the_wrong_parts_are_refused():
         LDMQuery(LogisticRegression()).query(X, y)
 
 
-def accuracy_on_digits(way, seed, X, y):
-    """Test accuracy with 100 labels, 40 of them by lot and 60 in two batches of a strategy's."""
+def accuracy_on_digits(strategy, seed, X, y):
+    """Test accuracy with 100 labels: 40 drawn at random, 60 queried in two batches."""
     X, X_test, y, y_test = train_test_split(X, y, train_size=700, random_state=seed)
     shown = np.full(700, np.nan)
     start = train_test_split(range(700), train_size=40, stratify=y, random_state=seed)[0]
     shown[start] = y[start]
     for step in range(2):
-        if way is None:
+        if strategy is None:
             left = np.flatnonzero(np.isnan(shown))
-            asked = np.random.RandomState(step).choice(left, 30, replace=False)
+            chosen = np.random.RandomState(step).choice(left, 30, replace=False)
         else:
-            asked = clone(way).set_params(random_state=seed).query(X, shown, batch_size=30)
-        shown[asked] = y[asked]
+            chosen = clone(strategy).set_params(random_state=seed).query(X, shown, batch_size=30)
+        shown[chosen] = y[chosen]
     rows = ~np.isnan(shown)
     torch.manual_seed(seed)
     return digits_net().fit(X[rows], y[rows]).score(X_test, y_test)
@@ -592,24 +605,24 @@ def digits_net():
     return TabularClassifier(max_epochs=20, lr=5e-3, module__hidden=(64,))
 
 
-def test_on_digits_the_queries_find_better_rows_than_chance():
+def test_queries_beat_a_random_choice_on_digits():
     X, y = load_digits(return_X_y=True)
     X = X.astype(np.float32)
     inner = InfluenceScorer(digits_net(), check_gradients=False)
-    ways = {
+    arms = {
         "predicted": InfluenceQuery(inner),
         "expected": InfluenceQuery(inner, aggregate="expected"),
         "ldm": LDMQuery(digits_net(), n_draws=5),
         "random": None,
     }
     mean = {
-        name: np.mean([accuracy_on_digits(way, seed, X, y) for seed in range(3)])
-        for name, way in ways.items()
+        name: np.mean([accuracy_on_digits(strategy, seed, X, y) for seed in range(3)])
+        for name, strategy in arms.items()
     }
     assert min(mean["ldm"], mean["predicted"], mean["expected"]) > mean["random"]
 
 
-def test_the_metric_of_a_net_on_other_devices_or_dtypes_is_of_float64():
+def test_metric_of_a_float64_net_is_float64():
     X, y = blobs()
     net = NeuralNetClassifier(
         nn.Linear(4, 3).double(), criterion=nn.CrossEntropyLoss, max_epochs=2, verbose=0
