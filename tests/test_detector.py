@@ -75,18 +75,16 @@ def test_planted_wrong_labels_have_low_scores(found):
     assert roc_auc_score(is_noisy, -fitted.scores_) > 0.95  # 0.988 to 0.998 measured over seeds
 
 
-def test_most_suspects_are_planted(found):
+def test_most_suspects_have_planted_labels(found):
     fitted, _, is_noisy = found
-    assert (
-        is_noisy[~fitted.inlier_mask_].mean() > 0.75
-    )  # 0.88 to 0.96 measured over seeds; 0.15 by chance
+    precision = is_noisy[~fitted.inlier_mask_].mean()
+    assert precision > 0.75  # 0.88 to 0.96 measured over seeds; 0.15 by chance
 
 
 def test_most_planted_rows_get_their_true_label_suggested(found):
     fitted, y, is_noisy = found
-    assert (fitted.suggested_labels_ == y)[
-        is_noisy
-    ].mean() > 0.7  # 0.85 to 0.99 measured over seeds
+    is_true = fitted.suggested_labels_ == y
+    assert is_true[is_noisy].mean() > 0.7  # 0.85 to 0.99 measured over seeds
 
 
 @pytest.mark.parametrize(
@@ -99,7 +97,7 @@ def test_most_planted_rows_get_their_true_label_suggested(found):
         (InnerProduct(), 0.7),  # 0.81 to 0.85
     ],
 )
-def test_with_trusted_rows_every_method_finds_planted_labels(method, least):
+def test_every_method_finds_planted_labels_given_trusted_rows(method, least):
     rows, y, noisy, is_noisy = planted("breast cancer")
     train, trusted = np.arange(400), np.arange(400, 500)
     net = TabularClassifier(max_epochs=10)
@@ -110,13 +108,12 @@ def test_with_trusted_rows_every_method_finds_planted_labels(method, least):
 
 
 @pytest.mark.parametrize("method", WITHOUT_WARNING)
-def test_without_trusted_rows_robust_methods_find_planted_labels(method):
+def test_robust_methods_find_planted_labels_without_trusted_rows(method):
     rows, _, noisy, is_noisy = planted("wine")
     net = TabularClassifier(max_epochs=15)
     fitted = NoisyLabelDetector(net, method=method, cv=3, checkpoints=3, random_state=0)
-    assert (
-        roc_auc_score(is_noisy, -fitted.fit(rows, noisy).scores_) > 0.93
-    )  # 0.98 to 0.998 measured over seeds
+    auc = roc_auc_score(is_noisy, -fitted.fit(rows, noisy).scores_)
+    assert auc > 0.93  # 0.98 to 0.998 measured over seeds
 
 
 def test_wrong_numbers_in_diabetes_are_found():
@@ -129,15 +126,14 @@ def test_wrong_numbers_in_diabetes_are_found():
     assert roc_auc_score(is_noisy, -fitted.scores_) > 0.95  # 0.995 to 0.999 measured over seeds
 
 
-def test_suggested_numbers_are_nearer_to_the_truth_than_wrong_ones():
+def test_suggested_numbers_are_closer_to_the_truth_than_wrong_ones():
     rows, y = load_diabetes(return_X_y=True)
     wrong = y.copy()
     wrong[:40] += 300
     net = TabularRegressor(max_epochs=10, module__hidden=(16,))
     fitted = NoisyLabelDetector(net, cv=3, checkpoints=3, random_state=0).fit(rows, wrong)
-    assert (
-        np.abs(fitted.suggested_labels_ - y)[:40].mean() < 120
-    )  # 66 to 77 measured; 300 was added
+    error = np.abs(fitted.suggested_labels_ - y)[:40].mean()
+    assert error < 120  # 66 to 77 measured; 300 was added
 
 
 # Conventions
@@ -148,13 +144,13 @@ def fitted():
     return detector(contamination=0.2).fit(X, Y)
 
 
-def test_fit_predict_says_plus_one_and_minus_one():
+def test_fit_predict_returns_plus_one_and_minus_one():
     flags = detector(contamination=0.2).fit_predict(X, Y)
     assert set(flags.tolist()) == {1, -1}
     assert flags.dtype.kind == "i"
 
 
-def test_minus_one_goes_to_the_rows_that_are_not_inliers(fitted):
+def test_fit_predict_returns_minus_one_outside_the_inlier_mask(fitted):
     flags = detector(contamination=0.2).fit_predict(X, Y)
     assert_array_equal(flags == -1, ~fitted.inlier_mask_)
 
@@ -169,27 +165,27 @@ def test_contamination_is_the_exact_share_of_suspects(contamination, number):
     assert (flags == -1).sum() == number
 
 
-def test_numpy_contamination_is_taken():
+def test_contamination_may_be_a_numpy_number():
     assert (detector(contamination=np.float32(0.2)).fit_predict(X, Y) == -1).sum() == 18
 
 
-def test_decision_function_is_the_score_less_the_offset(fitted):
+def test_decision_function_is_the_score_minus_the_offset(fitted):
     assert_array_equal(fitted.decision_function(X, Y), fitted.score_samples(X, Y) - fitted.offset_)
 
 
 @pytest.mark.parametrize("method", [m for m in WITHOUT_WARNING if m is not None])
-def test_scores_by_one_evidence_are_mean_ranks(method):
+def test_scores_of_a_single_method_are_mean_ranks(method):
     scores = detector(method=method).fit(X, Y).scores_
     assert (scores > 0).all()
     assert (scores < 1).all()
     assert abs(scores.mean() - 0.5) < 0.02
 
 
-def test_scores_are_log_odds_most_of_them_in_favour(fitted):
+def test_most_log_odds_favor_the_given_label(fitted):
     assert (fitted.scores_ > 0).mean() > 0.7  # 0.88 to 0.96 measured over seeds
 
 
-def test_there_is_no_predict():
+def test_the_detector_has_no_predict():
     # as in LocalOutlierFactor(novelty=False)
     assert not hasattr(NoisyLabelDetector(), "predict")
 
@@ -217,10 +213,10 @@ def test_nothing_is_printed_by_default(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-# The table of issues
+# Table of issues
 
 
-def test_issues_have_a_row_for_each_row(fitted):
+def test_issues_have_one_line_per_row(fitted):
     assert fitted.issues_.columns.tolist() == [
         "row",
         "given_label",
@@ -231,7 +227,7 @@ def test_issues_have_a_row_for_each_row(fitted):
     assert fitted.issues_["row"].tolist() == list(range(90))
 
 
-def test_issues_hold_what_the_attributes_hold(fitted):
+def test_issues_match_the_fitted_attributes(fitted):
     issues = fitted.issues_
     assert issues["given_label"].tolist() == Y.tolist()
     assert_array_equal(issues["suggested_label"], fitted.suggested_labels_)
@@ -244,7 +240,7 @@ def test_issues_keep_the_pandas_index():
     assert detector().fit(frame, Y).issues_.index.equals(frame.index)
 
 
-def test_issues_of_several_numbers_hold_them_as_a_row():
+def test_issues_hold_all_targets_of_a_row_in_one_entry():
     rows, y = line(outputs=2)
     issues = detector(estimator=quick_regressor()).fit(rows, y).issues_
     assert issues["given_label"].iloc[3].tolist() == pytest.approx(y[3].tolist())
@@ -261,11 +257,11 @@ def test_the_share_of_suspects_is_estimated_by_default():
     assert (~fitted.inlier_mask_).mean() == pytest.approx(fitted.contamination_, abs=0.01)
 
 
-def test_the_share_of_suspects_that_was_asked_for_is_told(fitted):
+def test_contamination_is_stored_as_given(fitted):
     assert fitted.contamination_ == 0.2
 
 
-def test_without_a_disputed_label_nobody_is_suspect():
+def test_no_row_is_suspect_if_the_classes_are_far_apart():
     rows, y = blobs(60)
     rows = rows + 100 * np.eye(4)[y]
     fitted = detector(estimator=quick(max_epochs=30), contamination="auto").fit(rows, y)
@@ -273,7 +269,7 @@ def test_without_a_disputed_label_nobody_is_suspect():
     assert fitted.inlier_mask_.all()
 
 
-def test_of_numbers_the_default_share_of_suspects_is_a_tenth():
+def test_the_default_share_of_suspects_of_a_regressor_is_a_tenth():
     fitted = detector(estimator=quick_regressor()).fit(*line())
     assert fitted.contamination_ == 0.1
 
@@ -288,7 +284,7 @@ def test_no_more_than_half_the_rows_are_suspect_by_default():
 
 @pytest.fixture
 def recorded():
-    """Return a detector over rows that carry their number, and what each net was trained on."""
+    """Fit a detector to rows that hold their own index; return it and each net's training rows."""
     RecordingNet.trained_on = []
     rows = np.arange(90.0)[:, None]
     fitted = detector(estimator=RecordingNet(max_epochs=1, module__hidden=(4,)), cv=3)
@@ -300,18 +296,18 @@ def references(fitted):
     return [fold_net.reference.X[:, 0].astype(int) for fold_net in fitted._label_scores.fold_nets]
 
 
-def test_each_judge_is_trained_on_the_rows_outside_its_reference(recorded):
+def test_each_fold_model_is_trained_on_the_rows_outside_its_reference(recorded):
     fitted, trained = recorded
     for rows, reference in zip(trained, references(fitted), strict=True):
         assert_array_equal(np.sort(np.r_[rows, reference]), np.arange(90))
 
 
-def test_each_row_is_a_reference_once(recorded):
+def test_each_row_is_a_reference_row_once(recorded):
     fitted, _ = recorded
     assert_array_equal(np.sort(np.concatenate(references(fitted))), np.arange(90))
 
 
-def test_references_have_the_classes_in_proportion(recorded):
+def test_reference_rows_keep_the_class_proportions(recorded):
     fitted, _ = recorded
     assert [
         np.bincount(fold_net.reference.y).tolist() for fold_net in fitted._label_scores.fold_nets
@@ -319,26 +315,26 @@ def test_references_have_the_classes_in_proportion(recorded):
 
 
 @pytest.mark.parametrize(
-    ("method", "asked"), [(None, "calibrate"), (Loss(), "means")], ids=["default", "loss"]
+    ("method", "spied"), [(None, "calibrate"), (Loss(), "means")], ids=["default", "loss"]
 )
-def test_a_row_is_judged_by_every_fold_but_its_own(monkeypatch, method, asked):
-    judged = []
-    original = getattr(FoldNet, asked)
+def test_each_row_is_scored_by_every_fold_model_trained_on_it(monkeypatch, method, spied):
+    scored = []
+    original = getattr(FoldNet, spied)
 
     def spy(self, *args):
-        rows = args[0] if asked == "calibrate" else args[1]
+        rows = args[0] if spied == "calibrate" else args[1]
         own = set(self.reference.X[:, 0].tolist())
-        judged.extend(int(r) for r in rows[:, 0])
+        scored.extend(int(r) for r in rows[:, 0])
         assert not own & set(rows[:, 0].tolist())
         return original(self, *args)
 
-    monkeypatch.setattr(FoldNet, asked, spy)
+    monkeypatch.setattr(FoldNet, spied, spy)
     detector(cv=3, method=method).fit(np.arange(90.0)[:, None], Y)
-    assert np.bincount(judged).tolist() == [2] * 90
+    assert np.bincount(scored).tolist() == [2] * 90
 
 
 @pytest.mark.parametrize("method", [None, Loss()], ids=["default", "loss"])
-def test_labels_are_suggested_by_nets_that_did_not_see_the_row(method):
+def test_suggested_labels_are_out_of_sample_predictions(method):
     fitted = detector(cv=3, method=method).fit(X, Y)
     for fold_net in fitted._label_scores.fold_nets:
         rows = np.flatnonzero((X[:, None].astype(np.float32) == fold_net.reference.X).all(2).any(1))
@@ -352,11 +348,11 @@ def test_every_row_is_scored(recorded):
 
 
 @pytest.mark.parametrize("cv", [2, 4])
-def test_there_is_a_net_for_each_fold(cv):
+def test_each_fold_trains_one_net(cv):
     assert len(detector(cv=cv).fit(X, Y).estimators_) == cv
 
 
-def test_the_only_row_of_a_class_is_scored_and_answered():
+def test_the_only_row_of_a_class_gets_a_score_and_a_suggested_label():
     y = Y.copy()
     y[5] = 9
     fitted = detector(cv=3).fit(X, y)
@@ -364,7 +360,7 @@ def test_the_only_row_of_a_class_is_scored_and_answered():
     assert fitted.suggested_labels_[5] in fitted.classes_
 
 
-def test_the_only_row_of_a_class_is_in_no_reference():
+def test_the_only_row_of_a_class_is_in_every_training_set():
     RecordingNet.trained_on = []
     y = Y.copy()
     y[5] = 9
@@ -372,7 +368,7 @@ def test_the_only_row_of_a_class_is_in_no_reference():
     assert [5 in trained[:, 0] for trained, _ in RecordingNet.trained_on] == [True] * 3
 
 
-def test_with_trusted_rows_a_single_evidence_has_one_net_trained_on_every_row():
+def test_a_single_method_trains_one_net_on_every_row_given_trusted_rows():
     RecordingNet.trained_on = []
     net = RecordingNet(max_epochs=1)
     detector(estimator=net, method=Loss()).fit(X, Y, X_val=X[:9], y_val=Y[:9])
@@ -380,21 +376,21 @@ def test_with_trusted_rows_a_single_evidence_has_one_net_trained_on_every_row():
     assert_array_equal(rows, X.astype(np.float32))
 
 
-def test_with_trusted_rows_beliefs_are_cross_fitted_and_the_reference_is_theirs():
+def test_the_default_is_cross_fitted_with_trusted_rows_as_its_reference():
     fitted = detector(cv=3).fit(X, Y, X_val=X[:9], y_val=Y[:9])
     assert len(fitted.estimators_) == 3
     for fold_net in fitted._label_scores.fold_nets:
         assert_array_equal(fold_net.reference.X, X[:9].astype(np.float32))
 
 
-def test_one_tuples_of_trusted_rows_are_opened():
+def test_trusted_rows_may_come_in_one_tuples():
     plain = detector().fit(X, Y, X_val=X[:9], y_val=Y[:9])
     tuples = detector().fit(X, Y, X_val=(X[:9],), y_val=(Y[:9],))
     assert_array_equal(tuples.scores_, plain.scores_)
 
 
 @pytest.mark.parametrize("method", [None, Loss()], ids=["default", "loss"])
-def test_with_one_judge_scores_of_fit_are_those_of_score_samples(method):
+def test_scores_of_fit_are_those_of_score_samples_with_one_fold_model(method):
     net = FrozenEstimator(logits_net().fit(X.astype(np.float32), Y))
     fitted = detector(estimator=net, method=method).fit(X, Y, X_val=X[:9], y_val=Y[:9])
     assert_allclose(fitted.score_samples(X, Y), fitted.scores_, atol=1e-12)
@@ -416,7 +412,7 @@ def test_every_method_scores_every_row(method, data):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_score_labels_has_score_samples_in_its_columns(method):
+def test_columns_of_score_labels_are_score_samples(method):
     fitted = detector(method=method).fit(X, NAMES[Y], X_val=X[:30], y_val=NAMES[Y[:30]])
     table = fitted.score_labels(X)
     columns = [fitted.score_samples(X, np.full(90, name)) for name in NAMES]
@@ -437,12 +433,12 @@ def test_the_default_for_numbers_is_the_mean_of_the_ranks_of_two_methods():
     assert_allclose(default, np.mean(of_parts, axis=0), atol=1e-12)
 
 
-def test_inner_product_without_trusted_rows_is_warned_of():
+def test_inner_product_without_trusted_rows_warns():
     with pytest.warns(UserWarning, match=r"InnerProduct\(\) without X_val.*worse than chance"):
         detector(method=InnerProduct()).fit(X, Y)
 
 
-def test_a_frozen_net_without_trusted_rows_is_warned_of():
+def test_a_frozen_net_without_trusted_rows_warns():
     net = FrozenEstimator(logits_net().fit(X.astype(np.float32), Y))
     with pytest.warns(UserWarning, match="frozen net may have been fitted on these rows"):
         detector(estimator=net).fit(X, Y)
@@ -456,18 +452,18 @@ def test_a_frozen_net_with_trusted_rows_is_not_trained_again():
 
 
 @pytest.mark.parametrize(("checkpoints", "kept"), [(1, 1), (2, 2), (3, 3), (50, 5)])
-def test_as_many_epochs_are_looked_at_as_asked_and_there_are(checkpoints, kept):
+def test_the_number_of_checkpoints_is_at_most_the_number_of_epochs(checkpoints, kept):
     fitted = detector(checkpoints=checkpoints).fit(X, Y)
     assert {len(fold_net.states) for fold_net in fitted._label_scores.fold_nets} == {kept}
 
 
-def test_the_last_epoch_is_looked_at():
+def test_the_last_checkpoint_is_the_last_epoch():
     [first, _] = detector(checkpoints=3).fit(X, Y)._label_scores.fold_nets
     weights = first.net.module_.state_dict()
     assert_array_equal(first.states[-1]["head.weight"], weights["head.weight"])
 
 
-def test_one_loss_at_the_last_epoch_is_ranked_by_hand():
+def test_loss_at_a_single_checkpoint_ranks_the_probabilities_of_the_labels():
     reference = {"X_val": X[:9], "y_val": Y[:9]}
     fitted = detector(method=Loss(), checkpoints=1).fit(X, Y, **reference)
     [net] = fitted.estimators_
@@ -476,7 +472,7 @@ def test_one_loss_at_the_last_epoch_is_ranked_by_hand():
     assert_allclose(fitted.scores_, expected, atol=1e-12)
 
 
-# Other rows, other nets
+# New rows, custom nets
 
 
 def test_new_rows_are_scored(fitted):
@@ -492,13 +488,13 @@ def test_wrong_labels_of_new_rows_score_lower(fitted):
     assert (right > wrong).mean() > 0.75  # 0.87 to 0.97 measured over seeds
 
 
-def test_without_y_the_nets_own_labels_are_scored(fitted):
+def test_score_samples_without_y_scores_the_predicted_labels(fitted):
     rows = blobs(30, seed=1)[0]
     assert fitted.score_samples(rows).mean() > fitted.score_samples(rows, np.zeros(30, int)).mean()
 
 
 @pytest.mark.parametrize("outputs", [None, 2])
-def test_numbers_of_new_rows_are_scored_without_y(outputs):
+def test_a_regressor_scores_new_rows_without_y(outputs):
     fitted = detector(estimator=quick_regressor()).fit(*line(outputs=outputs))
     assert fitted.score_samples(line(n=7, seed=1)[0]).shape == (7,)
 
@@ -515,7 +511,7 @@ def test_numbers_of_new_rows_are_scored_without_y(outputs):
     ],
     ids=["logits", "binary", "dict", "regressor", "two outputs", "flat outputs"],
 )
-def test_nets_of_the_users_own_are_taken(net, rows, y):
+def test_custom_nets_are_accepted(net, rows, y):
     fitted = detector(estimator=net).fit(rows, y)
     assert fitted.suggested_labels_.shape == np.shape(y)
     assert np.isfinite(fitted.scores_).all()
@@ -527,6 +523,6 @@ def test_parameters_restrict_the_gradients():
     assert not np.allclose(by_head.scores_, by_body.scores_)
 
 
-def test_lists_have_no_index():
+def test_issues_of_lists_are_indexed_by_row_number():
     fitted = detector().fit(X.tolist(), Y.tolist())
     assert fitted.issues_.index.tolist() == list(range(90))

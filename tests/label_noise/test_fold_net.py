@@ -24,11 +24,11 @@ def test_a_checkpoint_that_predicts_better_has_more_weight(fold_net):
     net, [last] = fit_net(quick(max_epochs=20), X[:60], Y[:60], (X[60:], Y[60:]), 0, 1)
     blank = {name: torch.zeros_like(t) for name, t in last.items()}
     blank |= {name: last[name] for name in ("x_mean", "x_scale", "y_scale")}
-    ignorant, able = FoldNet(net, [blank, last], fold_net.reference, "*", np.arange(3)).skill
-    assert able > 100 * ignorant
+    untrained, trained = FoldNet(net, [blank, last], fold_net.reference, "*", np.arange(3)).skill
+    assert trained > 100 * untrained
 
 
-def test_skill_is_the_brier_skill_squared(fold_net):
+def test_skill_is_the_squared_brier_skill(fold_net):
     p = fold_net.net.predict_proba(X[60:])
     truth = np.eye(3)[Y[60:]]
     chance = ((truth - truth.mean(0)) ** 2).sum()
@@ -51,7 +51,7 @@ def test_label_influence_is_a_distribution_over_the_labels(fold_net):
     assert (influence.argmax(1) == Y[:60]).mean() > 0.8  # 0.93 to 1 measured over seeds
 
 
-def test_skill_of_numbers_is_the_squared_share_of_variance_explained():
+def test_skill_of_a_regressor_is_its_squared_r2():
     rows, y = line()
     rows, y = rows.astype(np.float32), y.astype(np.float32).reshape(-1, 1)
     net, states = fit_net(quick_regressor(), rows[:40], y[:40], (rows[40:], y[40:]), 0, 1)
@@ -61,7 +61,7 @@ def test_skill_of_numbers_is_the_squared_share_of_variance_explained():
     assert_allclose(skill, max(explained, 1e-3) ** 2, rtol=1e-4)
 
 
-def test_scores_are_bayes_rule_on_the_product_of_three_distributions():
+def test_scores_apply_bayes_rule_to_the_product_of_three_distributions():
     fitted = NoisyLabelDetector(logits_net(), cv=2, checkpoints=1, random_state=0).fit(X, Y)
     product = np.ones((len(Y), 3))
     for fold_net in fitted._label_scores.fold_nets:
