@@ -1,6 +1,6 @@
-"""What scores are worth: agreement with retraining on real data, which inner products lack.
+"""Scores with a curvature agree with retraining on real data better than inner products do.
 
-benchmarks/attribution_quality measures the same of every method, at full size.
+benchmarks/attribution_quality measures every method at full size.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ class Logistic(nn.Linear):
 
 
 def net(module, lr, weight_decay, epochs):
-    """Trained on all rows at a time, so that its losses change by the rows and little else."""
+    """Make a net that trains on full batches: its losses depend on little but the rows."""
     return NeuralNetClassifier(
         module,
         criterion=nn.CrossEntropyLoss,
@@ -62,7 +62,7 @@ def pairs(net, data, curvature=None):
     return influence_matrix(scorer.fit(X, y, X_val=X_ref, y_val=y_ref), X, y)
 
 
-def test_exact_influence_of_logistic_regression_is_what_leaving_rows_out_gives():
+def test_exact_influence_matches_leave_one_out_for_logistic_regression():
     data, rows = digits(np.float64), np.arange(0, N, 8)
     model = net(Logistic, 0.5, 0.01, 300)  # to convergence: gradients are 0 to seven digits
     changes = leave_one_out(model, *data, rows=rows, random_state=1)
@@ -71,15 +71,15 @@ def test_exact_influence_of_logistic_regression_is_what_leaving_rows_out_gives()
         scores = pairs(model, data, curvature)[rows]
         return leave_one_out_correlation(scores, changes, n_resamples=2)["per_reference"]
 
-    # What the weight decay adds to the Hessian of the mean loss is itself, as damping.
+    # Weight decay adds its value to the Hessian of the mean loss, exactly as damping does.
     exact = agreement(Exact(damping=0.01))
     assert exact.mean() > 0.98
-    assert exact.min() > 0.9  # 25 rows; what is missing is of second order
+    assert exact.min() > 0.9  # 25 rows; the rest is a second-order error
     assert agreement(None).mean() < 0.5
 
 
 @pytest.mark.slow
-def test_curvature_foretells_subsets_of_a_net_that_inner_products_do_not():
+def test_curvature_predicts_the_losses_of_subsets_better_than_inner_products():
     data = digits(np.float32)
     X, y, X_ref, y_ref = data
     model = net(MLP, 0.3, 1e-3, 150)

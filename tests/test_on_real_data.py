@@ -1,4 +1,6 @@
-"""The paper's applications on real tables, on splits in which no row plays two parts."""
+"""The paper's applications on real tables, with disjoint training, reference and test rows."""
+
+import functools
 
 import numpy as np
 import pytest
@@ -21,11 +23,13 @@ SEEDS = range(5)
 pytestmark = pytest.mark.slow
 
 
+@functools.cache
 def adult():
     data = load_adult()
     return data.data, (data.target == ">50K").to_numpy().astype(int), data.sensitive["sex"]
 
 
+@functools.cache
 def compas():
     data = load_compas()
     y = np.unique(data.target, return_inverse=True)[1]
@@ -33,7 +37,7 @@ def compas():
 
 
 def parts(load, seed, most=8000):
-    """Training, reference and test rows, labels and groups; numbers are the first columns."""
+    """Split into training, reference and test parts: rows (numbers first), labels, groups."""
     frame, y, group = load()
     rows = np.random.RandomState(seed).permutation(len(y))[:most]
     cell = np.char.add(y.astype(str), group.to_numpy().astype(str))
@@ -75,43 +79,46 @@ def parity_scores(train, reference, seed):
 
 @pytest.fixture(scope="module")
 def narrowed():
-    """(seed, arm, (gap, accuracy)) on Adult: nothing, the worst 5 %, any 5 % dropped."""
+    """Measure (gap, accuracy) on Adult for each seed and arm.
+
+    Arms: no row dropped, the lowest 5 % dropped, a random 5 % dropped.
+    """
     found = []
     for seed in SEEDS:
         train, reference, test = parts(adult, seed, most=16_000)
-        lot = np.random.RandomState(seed).uniform(size=len(train[1]))
+        random = np.random.RandomState(seed).uniform(size=len(train[1]))
         by = parity_scores(train, reference, seed)
         kept = [
             Budget(share).decide(s, train[1]).keep
-            for share, s in ((0, by), (0.05, by), (0.05, lot))
+            for share, s in ((0, by), (0.05, by), (0.05, random))
         ]
         found.append([gap_and_accuracy(train, keep, test) for keep in kept])
     return np.array(found)
 
 
-def test_the_worst_twentieth_takes_a_third_off_adults_parity_gap(narrowed):
+def test_dropping_the_lowest_twentieth_cuts_the_parity_gap_of_adult_by_a_third(narrowed):
     gap = narrowed[:, :, 0].mean(0)
     assert gap[1] <= 2 / 3 * gap[0]
 
 
-def test_that_costs_at_most_a_point_of_accuracy(narrowed):
+def test_dropping_the_lowest_twentieth_costs_at_most_one_point_of_accuracy(narrowed):
     accuracy = narrowed[:, :, 1].mean(0)
     assert accuracy[1] >= accuracy[0] - 0.01
 
 
-def test_a_random_twentieth_leaves_the_gap_where_it_was(narrowed):
+def test_dropping_a_random_twentieth_leaves_nine_tenths_of_the_gap(narrowed):
     gap = narrowed[:, :, 0].mean(0)
     assert gap[2] >= 0.9 * gap[0]
 
 
-def test_a_chosen_budget_takes_a_third_off_compas_gap_for_at_most_a_point_of_accuracy():
+def test_a_tuned_budget_cuts_the_gap_of_compas_by_a_third_for_one_point_of_accuracy():
     before, after = [], []
     for seed in SEEDS:
         train, reference, test = parts(compas, seed)
         scores = parity_scores(train, reference, seed)
         kept = [Budget(share).decide(scores, train[1]).keep for share in np.arange(6) / 100]
         seen = [gap_and_accuracy(train, keep, reference)[0] for keep in kept]
-        # The smallest budget that halves the gap of the reference rows, or all of the 5 %.
+        # The smallest budget that halves the gap on the reference rows; 5 % if none does.
         halved = [k for k, gap in enumerate(seen) if gap <= seen[0] / 2]
         before.append(gap_and_accuracy(train, kept[0], test))
         after.append(gap_and_accuracy(train, kept[halved[0] if halved else -1], test))
@@ -120,7 +127,7 @@ def test_a_chosen_budget_takes_a_third_off_compas_gap_for_at_most_a_point_of_acc
     assert new_accuracy >= accuracy - 0.01
 
 
-# Defence --------------------------------------------------------------------------------------
+# Defense --------------------------------------------------------------------------------------
 
 
 def fitted(X, y):
@@ -131,21 +138,23 @@ def fitted(X, y):
 
 @pytest.fixture(scope="module")
 def defended():
-    """(seed, arm, attack) accuracy on Adult: undefended, 5 % dropped by influence and by lot.
+    """Measure the accuracy on Adult for each seed, arm and attack.
 
-    The attacks: at the undefended net, and at the very net that is judged.
+    Arms: undefended, 5 % dropped by influence, 5 % dropped at random.
+
+    Attacks: on the undefended net, and on the net under test.
     """
     found = []
     for seed in SEEDS:
         (X, y, _), (X_val, y_val, _), (X_test, y_test, _) = parts(adult, seed)
-        attack = FGSM(np.where(np.arange(X.shape[1]) < 6, 0.25, 0.0))  # no category is changed
+        attack = FGSM(np.where(np.arange(X.shape[1]) < 6, 0.25, 0.0))  # categories stay unchanged
         net = fitted(X, y)
         attacked = attack(net, X_test, y_test)
         scorer = InfluenceScorer(FrozenEstimator(net), target=Robustness(attack))
         scores = scorer.fit(X, y, X_val=X_val, y_val=y_val).scores_
-        lot = np.random.RandomState(seed).uniform(size=len(y))
+        random = np.random.RandomState(seed).uniform(size=len(y))
         nets = [net]
-        for by in (scores, lot):
+        for by in (scores, random):
             keep = Budget(0.05).decide(by, y).keep
             nets.append(fitted(X[keep], y[keep]))
         found.append(
@@ -161,7 +170,7 @@ def defended():
 
 
 @pytest.mark.parametrize("other", [0, 2], ids=["undefended", "random removal"])
-@pytest.mark.parametrize("attack", [0, 1], ids=["old attack", "attack at the defended net"])
-def test_a_linear_net_of_adult_resists_better_after_dropping_by_influence(defended, other, attack):
+@pytest.mark.parametrize("attack", [0, 1], ids=["old attack", "own attack"])
+def test_dropping_by_influence_makes_a_linear_net_of_adult_more_robust(defended, other, attack):
     gain = defended[:, 1, attack] - defended[:, other, attack]
     assert gain.mean() > 2 * gain.std(ddof=1) / len(gain) ** 0.5

@@ -1,11 +1,10 @@
-"""Outside oracles: other libraries, asked the same of the same net, find the same numbers.
+"""External oracles: for the same net, other libraries compute the same numbers.
 
-Not part of the default suite: `tox -e peers` installs the libraries (requirements-peers.txt) and
-runs these tests. Everything is in float64 on both sides, so that only the order of sums may differ;
-what is compared is what a user sees, `scores_` of a frozen net, unless a peer gives less.
+These tests are not part of the default suite: `tox -e peers` installs the libraries
+(requirements-peers.txt) and runs them. Both sides compute in float64, so only the order of sums may
+differ. Compared are the `scores_` of a frozen net, unless the other library offers less.
 
-Where a peer answers another question than ours, its comment says which, and what is left to
-compare.
+Where a library computes a different quantity, a comment says which, and what remains comparable.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ pytestmark = pytest.mark.peer
 
 N, M = 24, 5  # training and reference rows
 
-# Importing some of the peers compiles functions by torch.jit, which is deprecated.
+# Importing some of the libraries calls torch.jit, which is deprecated.
 uses_jit = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 
 
 def assert_close(ours, peer, tolerance=1e-8):
-    """Largest difference over the largest number; 1e-8 leaves float64 room for linear algebra."""
+    """Bound the largest difference over the largest value; 1e-8 allows for linear algebra."""
     ours, peer = np.asarray(ours), np.asarray(peer)
     assert ours.shape == peer.shape
     assert np.abs(peer).max() > 0
@@ -48,7 +47,7 @@ def assert_close(ours, peer, tolerance=1e-8):
 
 @contextlib.contextmanager
 def double():
-    """For peers whose results are tensors of the default dtype, whatever the net is."""
+    """Set float64 as the default dtype, for libraries that allocate their results in it."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
@@ -73,7 +72,7 @@ class MLPWithoutBias(nn.Sequential):
 
 
 class ConvNet(nn.Sequential):
-    """Padding, stride and dilation; biases; a map that is not square."""
+    """A net with padding, stride, dilation and biases, on images that are not square."""
 
     def __init__(self):
         super().__init__(
@@ -88,7 +87,7 @@ class ConvNet(nn.Sequential):
 
 
 class Problem:
-    """A net after a few epochs, its rows, and the loss that it was trained on."""
+    """A net trained for a few epochs, its rows, and its loss."""
 
     def __init__(self, kind, module, criterion, shape=(4,), outputs=3, **params):
         rng = np.random.RandomState(0)
@@ -112,40 +111,40 @@ class Problem:
 
     @property
     def module(self):
-        """A copy for the peer to do with as it likes."""
+        """A copy that the other library may change."""
         return copy.deepcopy(self.net.module_).eval()
 
     def scorer(self, **options):
         return InfluenceScorer(FrozenEstimator(self.net), random_state=0, **options)
 
     def scores(self, **options):
-        """Ours, of the mean reference loss unless `options` say otherwise."""
+        """Compute our scores; the target is the mean reference loss unless `options` change it."""
         scorer = self.scorer(**options)
         return scorer.fit(self.X, self.y, X_val=self.X_val, y_val=self.y_val).scores_
 
     def pairs(self, **options):
-        """Ours, one reference row at a time, (N, M)."""
+        """Compute our scores for one reference row at a time, (N, M)."""
         found = []
         for j in range(M):
-            rows = [j] * 3  # thrice the same: a scorer asks for as many rows as there are classes
+            rows = [j] * 3  # a scorer needs at least as many rows as classes
             of_row = {"X_val": self.X_val[rows], "y_val": self.y_val[rows]}
             found.append(self.scorer(**options).fit(self.X, self.y, **of_row).scores_)
         return np.stack(found, 1)
 
     def labels(self, y):
-        """As the criterion wants them."""
+        """Return the labels as the criterion needs them."""
         y = torch.as_tensor(y)
         if self.criterion is nn.CrossEntropyLoss:
             return y
         return y.double().reshape(len(y), -1)
 
     def tensors(self):
-        """X, y, X_val, y_val for a peer."""
+        """Return X, y, X_val and y_val as tensors."""
         X, X_val = torch.as_tensor(self.X), torch.as_tensor(self.X_val)
         return X, self.labels(self.y), X_val, self.labels(self.y_val)
 
     def gradients(self, X, y, module=None):
-        """Of each row's loss, by a backward pass each, (n, p)."""
+        """Compute per-row gradients of the loss, (n, p), with one backward pass per row."""
         module = module or self.module
         criterion, params = self.criterion(), list(module.parameters())
         rows = []
@@ -197,7 +196,7 @@ each_classifier = pytest.mark.parametrize("problem", [classifier, images], ids=[
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Labels that our EK-FAC draws from the model, a tensor a batch and a look."""
+    """Record the labels that our EK-FAC draws from the model, one tensor per batch and pass."""
     kept = []
     draw = FunctionalNet.sampled_labels
 
@@ -209,8 +208,8 @@ def drawn(monkeypatch):
     return kept
 
 
-def one_look(drawn, n_rows):
-    """The labels of the first look; those of the second, at the eigenvalues, are the same."""
+def first_pass(drawn, n_rows):
+    """Return the labels of the first pass; the second, for the eigenvalues, draws the same."""
     labels = torch.cat(drawn)
     assert len(labels) in (n_rows, 2 * n_rows)
     if len(labels) > n_rows:
@@ -222,8 +221,11 @@ def one_look(drawn, n_rows):
 
 
 def captum_tracin(problem, states, rates=None):
-    """The slow path. The fast one (`sample_wise_grads_per_batch=True`) is silently wrong for any
-    layer but Linear and Conv2d."""
+    """Make captum's TracInCP on its slow path, with the reference rows.
+
+    The fast path (`sample_wise_grads_per_batch=True`) is silently wrong for layers other than
+    Linear and Conv2d.
+    """
     tracin = importlib.import_module("captum.influence").TracInCP
     rates = [1.0] * len(states) if rates is None else rates
 
@@ -251,7 +253,7 @@ def own_state(problem):
 
 @uses_jit
 @each_classifier
-def test_pairs_are_those_of_captum(problem):
+def test_pairs_match_captum(problem):
     problem = problem()
     tracin, reference = captum_tracin(problem, own_state(problem))
     assert_close(problem.pairs(), tracin.influence(reference).numpy().T)
@@ -259,7 +261,7 @@ def test_pairs_are_those_of_captum(problem):
 
 @uses_jit
 @each_classifier
-def test_scores_are_captums_aggregate_over_the_number_of_reference_rows(problem):
+def test_scores_match_captums_aggregate_over_the_number_of_reference_rows(problem):
     problem = problem()
     tracin, reference = captum_tracin(problem, own_state(problem))
     loader = DataLoader(TensorDataset(*reference), batch_size=2)
@@ -269,7 +271,7 @@ def test_scores_are_captums_aggregate_over_the_number_of_reference_rows(problem)
 
 @uses_jit
 @each_classifier
-def test_squared_gradient_norms_are_captums_self_influence(problem):
+def test_squared_gradient_norms_match_captums_self_influence(problem):
     problem = problem()
     tracin, _ = captum_tracin(problem, own_state(problem))
     ours = self_influences(FunctionalNet(problem.net), problem.X, problem.y)
@@ -277,7 +279,7 @@ def test_squared_gradient_norms_are_captums_self_influence(problem):
 
 
 @uses_jit
-def test_checkpoints_are_captums_weighted_sum_over_the_sum_of_the_weights():
+def test_checkpoints_match_captums_weighted_sum_over_the_sum_of_the_weights():
     snapshots = Snapshots(4)
     schedule = importlib.import_module("skorch.callbacks").LRScheduler(
         torch.optim.lr_scheduler.StepLR, step_size=2, gamma=0.5
@@ -294,8 +296,8 @@ def test_checkpoints_are_captums_weighted_sum_over_the_sum_of_the_weights():
 
 # dattri: TracIn without its projection, and influence functions -------------------------------
 #
-# Its EK-FAC (0.3.0) is left out: it turns into the basis of the rows of eigh's matrices, whose
-# columns are the eigenvectors, and cuts a weight and its bias into rows of another length.
+# Its EK-FAC (0.3.0) is left out because of two errors: it takes the rows of eigh's matrices for
+# eigenvectors, which are the columns, and it splits weight and bias into rows of another length.
 
 
 def dattri_task(problem, states=None):
@@ -321,12 +323,12 @@ def dattri_loaders(problem, batch_size=N):
 
 @uses_jit
 @each_classifier
-def test_pairs_are_those_of_dattri(problem):
+def test_pairs_match_dattri(problem):
     problem = problem()
     attributor = importlib.import_module("dattri.algorithm").TracInAttributor(
         dattri_task(problem), torch.ones(1), normalized_grad=False
     )
-    attributor.projector_kwargs = None  # None as an argument is its default: a random projection
+    attributor.projector_kwargs = None  # passing None selects the default, a random projection
     with double():
         theirs = attributor.attribute(*dattri_loaders(problem, 7))
     assert_close(problem.pairs(), theirs.numpy())
@@ -334,7 +336,7 @@ def test_pairs_are_those_of_dattri(problem):
 
 @uses_jit
 @each_classifier
-def test_cosines_are_those_of_dattri(problem):
+def test_cosines_match_dattri(problem):
     problem = problem()
     attributor = importlib.import_module("dattri.algorithm").TracInAttributor(
         dattri_task(problem), torch.ones(1), normalized_grad=True
@@ -350,20 +352,20 @@ def test_cosines_are_those_of_dattri(problem):
     ("name", "options", "curvature"),
     [
         ("Explicit", {}, Exact(damping=1.0)),
-        # It does not look at its tolerance, and divides 0 by 0 once the residual is 0.
+        # It ignores its tolerance, and divides 0 by 0 once the residual is 0.
         ("CG", {"max_iter": 20}, CG("hessian", 1.0, tol=1e-12)),
-        # One matrix for a weight and its bias, where ours has two: compared without biases.
+        # It uses one matrix for a weight and its bias, ours uses two: compared without biases.
         ("DataInf", {}, DataInf(damping=1.0)),
     ],
     ids=["explicit", "CG", "DataInf"],
 )
-def test_influence_functions_are_those_of_dattri(name, options, curvature):
+def test_influence_functions_match_dattri(name, options, curvature):
     problem = classifier(MLPWithoutBias if name == "DataInf" else MLP)
     module = importlib.import_module("dattri.algorithm.influence_function")
     attributor = getattr(module, f"IFAttributor{name}")(
         dattri_task(problem), regularization=1.0, **options
     )
-    # All rows in one batch: over several, it adds up the batches' inverses.
+    # All rows in one batch, because it adds up the inverses of several batches.
     train, reference = dattri_loaders(problem)
     with double():
         attributor.cache(train)
@@ -373,9 +375,9 @@ def test_influence_functions_are_those_of_dattri(name, options, curvature):
 
 # pyDVL ----------------------------------------------------------------------------------------
 
-# It calls its own helper pyDeprecate by names that are deprecated there, also in threads.
+# It calls its helper pyDeprecate by deprecated names, also in threads.
 old_names = pytest.mark.filterwarnings("ignore:.*is deprecated since .v0:FutureWarning")
-# Its backward hook on the first layer, whose inputs need no gradient, is given none: it needs none.
+# Its backward hook on the first layer gets no gradient of the inputs, and needs none.
 full_hook = pytest.mark.filterwarnings("ignore:Full backward hook is firing:UserWarning")
 
 
@@ -385,7 +387,7 @@ def pydvl(name):
 
 @old_names
 @each_classifier
-def test_exact_influence_is_pydvls_direct_influence(problem):
+def test_exact_influence_matches_pydvls_direct_influence(problem):
     problem = problem()
     X, y, X_val, y_val = problem.tensors()
     model = pydvl("DirectInfluence")(
@@ -397,7 +399,7 @@ def test_exact_influence_is_pydvls_direct_influence(problem):
 
 @old_names
 @each_classifier
-def test_conjugate_gradients_are_pydvls(problem):
+def test_conjugate_gradients_match_pydvl(problem):
     problem = problem()
     X, y, X_val, y_val = problem.tensors()
     model = pydvl("CgInfluence")(
@@ -411,13 +413,15 @@ def test_conjugate_gradients_are_pydvls(problem):
 @full_hook
 @old_names
 @pytest.mark.parametrize("corrected", [True, False], ids=["EK-FAC", "KFAC"])
-def test_ekfac_is_pydvls_on_the_labels_that_we_draw(corrected, drawn, monkeypatch):
-    """pyDVL takes no labels: it differentiates Σ_c √p_c log p_c, whose gradient's outer product
-    has cross terms between classes that the Fisher matrix has not. With its loss put right, its
-    factors, eigenvalues, bias and damping are compared."""
+def test_ekfac_matches_pydvl_on_the_labels_that_we_draw(corrected, drawn, monkeypatch):
+    """Compare factors, eigenvalues, bias and damping, after replacing pyDVL's loss.
+
+    pyDVL takes no labels: it differentiates Σ_c √p_c log p_c. The outer product of that gradient
+    has cross terms between classes that the Fisher matrix does not have.
+    """
     problem = classifier()
     ours = problem.scores(curvature=EKFAC(0.1, corrected=corrected))
-    labels = one_look(drawn, N)
+    labels = first_pass(drawn, N)
     X, y, X_val, y_val = problem.tensors()
     where = importlib.import_module("pydvl.influence.torch.influence_function_model")
     monkeypatch.setattr(
@@ -444,14 +448,14 @@ def curvlinops(name, problem, X, y, **options):
 
 
 def solved(problem, inverse, module):
-    """Scores out of what solves for a direction."""
+    """Compute the scores from an inverse that is applied to the reference gradient."""
     X, y, X_val, y_val = problem.tensors()
     v = problem.gradients(X_val, y_val, module).mean(0)
     return (problem.gradients(X, y, module) @ (inverse @ v)).numpy()
 
 
 def curvlinops_ekfac(problem, X, labels, damping, kind="EKFAC", **options):
-    """Its scores; "auto" damping is one it does not have."""
+    """Compute its scores; it has no damping "auto"."""
     module = problem.module
     operator = curvlinops(
         f"{kind}LinearOperator",
@@ -473,7 +477,7 @@ def curvlinops_ekfac(problem, X, labels, damping, kind="EKFAC", **options):
 @pytest.mark.parametrize(
     ("matrix", "name"), [("hessian", "Hessian"), ("ggn", "GGN")], ids=["hessian", "ggn"]
 )
-def test_exact_matrices_are_those_of_curvlinops(problem, matrix, name):
+def test_exact_matrices_match_curvlinops(problem, matrix, name):
     problem = problem()
     X, y, *_ = problem.tensors()
     module = problem.module
@@ -484,28 +488,33 @@ def test_exact_matrices_are_those_of_curvlinops(problem, matrix, name):
     assert_close(ours, solved(problem, inverse, module))
 
 
-# Without vectors: it multiplies the loss of given labels by the root of their length, which is for
-# errors of variance 1/2. kronfluence, below, takes given labels as they are.
+# Without vectors: it multiplies the loss of given labels by the square root of their length, which
+# assumes errors of variance 1/2. kronfluence, below, uses given labels unchanged.
 @uses_jit
 @pytest.mark.parametrize("problem", list(PROBLEMS.values())[:-1], ids=list(PROBLEMS)[:-1])
 @pytest.mark.parametrize("kind", ["EKFAC", "KFAC"])
 @pytest.mark.parametrize("n_samples", [1, 2])
-def test_ekfac_is_that_of_curvlinops_on_the_labels_that_we_draw(problem, kind, n_samples, drawn):
-    """Its empirical Fisher matrix, of our labels: the same factors, with the bias as a column of
-    the inputs, the same positions of a convolution, eigenvalues and damping."""
+def test_ekfac_matches_curvlinops_on_the_labels_that_we_draw(problem, kind, n_samples, drawn):
+    """Compare with its empirical Fisher matrix of the labels that we draw.
+
+    Both have the same factors (the bias is a column of the inputs), the same positions of a
+    convolution, the same eigenvalues and the same damping.
+    """
     problem = problem()
-    ours = EKFAC(0.1, corrected=kind == "EKFAC", n_samples=n_samples)
-    ours = problem.scores(curvature=ours)
-    labels = problem.labels(one_look(drawn, n_samples * N))
+    curvature = EKFAC(0.1, corrected=kind == "EKFAC", n_samples=n_samples)
+    ours = problem.scores(curvature=curvature)
+    labels = problem.labels(first_pass(drawn, n_samples * N))
     X = problem.tensors()[0].repeat(n_samples, *[1] * (problem.X.ndim - 1))
     assert_close(ours, curvlinops_ekfac(problem, X, labels, 0.1, kind))
 
 
 @uses_jit
 @pytest.mark.parametrize("problem", list(PROBLEMS.values()), ids=list(PROBLEMS))
-def test_ekfac_of_many_draws_is_that_of_curvlinops_expectation(problem):
-    """The labels are drawn from the distribution that the loss stands for: its "type-2" Fisher
-    matrix takes the expectation over it in closed form."""
+def test_ekfac_of_many_draws_matches_the_expectation_of_curvlinops(problem):
+    """Our labels follow the distribution that the loss implies.
+
+    Its "type-2" Fisher matrix takes the expectation over that distribution in closed form.
+    """
     problem = problem()
     X, y, *_ = problem.tensors()
     theirs = curvlinops_ekfac(problem, X, y, 0.1, fisher_type="type-2")
@@ -516,12 +525,12 @@ def test_ekfac_of_many_draws_is_that_of_curvlinops_expectation(problem):
 
 # kronfluence ------------------------------------------------------------------------------------
 
-# It makes a gradient scaler, which it does not use here, by its old name.
+# It makes a gradient scaler, unused here, by a deprecated name.
 old_scaler = pytest.mark.filterwarnings("ignore:.torch.cuda.amp.GradScaler:FutureWarning")
 
 
 def kronfluence_scores(problem, directory, strategy, labels=None, damping=None, partitions=1):
-    """Mean score over the reference rows, all its dtypes float64; factors from `labels`."""
+    """Compute its mean score over the reference rows, in float64, with factors from `labels`."""
     kronfluence = importlib.import_module("kronfluence")
     arguments = importlib.import_module("kronfluence.arguments")
     analyzer = importlib.import_module("kronfluence.analyzer")
@@ -530,7 +539,7 @@ def kronfluence_scores(problem, directory, strategy, labels=None, damping=None, 
     class Task(kronfluence.task.Task):
         def compute_train_loss(self, batch, model, sample=False):
             X, y, drawn = batch
-            return len(X) * criterion(model(X), drawn if sample else y)  # it asks for sums
+            return len(X) * criterion(model(X), drawn if sample else y)  # it needs sums
 
         def compute_measurement(self, batch, model):
             return self.compute_train_loss(batch, model)
@@ -581,7 +590,7 @@ def kronfluence_scores(problem, directory, strategy, labels=None, damping=None, 
 
 @old_scaler
 @each_classifier
-def test_scores_are_those_of_kronfluence_without_factors(problem, tmp_path):
+def test_scores_without_curvature_match_kronfluence(problem, tmp_path):
     problem = problem()
     assert_close(problem.scores(), kronfluence_scores(problem, tmp_path, "identity"))
 
@@ -589,11 +598,11 @@ def test_scores_are_those_of_kronfluence_without_factors(problem, tmp_path):
 @old_scaler
 @each_problem
 @pytest.mark.parametrize("damping", [0.1, "auto"])
-def test_ekfac_is_that_of_kronfluence_on_the_labels_that_we_draw(problem, damping, drawn, tmp_path):
-    """Also the published damping, a tenth of each layer's mean eigenvalue."""
+def test_ekfac_matches_kronfluence_on_the_labels_that_we_draw(problem, damping, drawn, tmp_path):
+    """Compare a constant, and the published damping: 0.1 times each layer's mean eigenvalue."""
     problem = problem()
     ours = problem.scores(curvature=EKFAC(damping))
-    labels = problem.labels(one_look(drawn, N))
+    labels = problem.labels(first_pass(drawn, N))
     theirs = kronfluence_scores(
         problem, tmp_path, "ekfac", labels, None if damping == "auto" else damping
     )
@@ -604,7 +613,7 @@ def test_ekfac_is_that_of_kronfluence_on_the_labels_that_we_draw(problem, dampin
 
 
 class Logistic:
-    """One model twice: scikit-learn's, and a linear net with its weights."""
+    """The same model twice: scikit-learn's, and a linear net with its weights."""
 
     def __init__(self, *, intercept=True, C=1.0):
         rng = np.random.RandomState(0)
@@ -632,8 +641,10 @@ class Logistic:
         return scorer.fit(self.X, self.y, X_val=self.X_val, y_val=self.y_val, **groups).scores_
 
     def theirs(self, functional, hessian="identity", damping=0.0):
-        """Change of the functional when a row is left out: ours is that of a row's whole weight,
-        theirs of its share 1/n. Of the functional's own sign: our gaps are its size."""
+        """Compute its change of the functional without a row, in our scale and sign.
+
+        Its change is that of a weight 1/n, ours of a weight 1. Its gaps have a sign, ours do not.
+        """
         peer = importlib.import_module("pyinfluence")
         attributor = peer.FunctionalInfluence(functional, hessian=hessian, damping=damping)
         attributor.fit(self.model, self.X, self.y)
@@ -666,12 +677,12 @@ each_target = pytest.mark.parametrize(("target", "functional"), TARGETS.values()
 
 
 @each_target
-def test_targets_are_the_functionals_of_pyinfluence(target, functional):
+def test_targets_match_the_functionals_of_pyinfluence(target, functional):
     same = Logistic()
     assert_close(same.ours(target), same.theirs(functional(same.group, same.model)))
 
 
-def test_equalized_odds_is_the_larger_one_of_two_gaps_of_pyinfluence():
+def test_equalized_odds_matches_the_larger_of_two_gaps_of_pyinfluence():
     same = Logistic()
     peer = importlib.import_module("pyinfluence")
     gaps = [disparity(kind, same.group, target_of=same.model) for kind in ("eopp", "fpr")]
@@ -680,15 +691,17 @@ def test_equalized_odds_is_the_larger_one_of_two_gaps_of_pyinfluence():
     assert_close(same.ours(EqualizedOdds()), same.theirs(larger))
 
 
-# Said of the case without a ridge, where the Hessian is well conditioned all the same.
+# It warns of the case without a ridge; the Hessian is well conditioned anyway.
 @pytest.mark.filterwarnings("ignore:.*has no regularization:UserWarning")
 @each_target
 @pytest.mark.parametrize(
     ("intercept", "C", "damping"), [(False, 0.7, 1e-3), (True, np.inf, 0.0)], ids=["ridge", "plain"]
 )
-def test_exact_influence_is_that_of_pyinfluence(target, functional, intercept, C, damping):
-    """It adds the ridge of the model, which it spares the intercept, and a damping, likewise: with
-    an intercept there can be neither."""
+def test_exact_influence_matches_pyinfluence(target, functional, intercept, C, damping):
+    """It adds the ridge of the model and the damping to all weights except the intercept.
+
+    Ours adds damping to all weights, so the case with an intercept has neither.
+    """
     same = Logistic(intercept=intercept, C=C)
     ridge = 1 / (C * len(same.y))
     ours = same.ours(target, Exact(damping=ridge + damping))

@@ -1,4 +1,4 @@
-"""Every public name can be imported from its public path: moving code inside changes none."""
+"""Every public name can be imported from its public path."""
 
 import ast
 import importlib
