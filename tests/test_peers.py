@@ -2,7 +2,7 @@
 
 These tests are not part of the default suite: `tox -e peers` installs the libraries
 (requirements-peers.txt) and runs them. Both sides compute in float64, so only the order of sums may
-differ. Compared are the `scores_` of a frozen net, unless the other library offers less.
+differ. The tests compare `scores_` of a frozen net, unless the other library offers less.
 
 Where a library computes a different quantity, a comment says which, and what remains comparable.
 """
