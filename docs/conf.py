@@ -48,7 +48,8 @@ default_role = "name"
 
 codeautolink_concat_default = True  # the blocks of a page are one program
 # Sphinx takes "doctest: +SKIP" out of the HTML, in which such a block is then not found.
-suppress_warnings = ["codeautolink.match_block"]
+# myst: links of CONTRIBUTING.md to files of the repository, which are not pages here.
+suppress_warnings = ["codeautolink.match_block", "myst.xref_missing"]
 
 mathjax_path = "mathjax/tex-svg-full.js"
 # Inventories lie here: see the README beside them.
