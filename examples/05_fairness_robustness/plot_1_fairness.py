@@ -3,11 +3,12 @@ A fairer model by dropping rows
 ===============================
 
 A classifier trained on the Adult census rows predicts an income above 50,000
-dollars for men far more often than for women. Which training rows cause this?
-:class:`~skinfluence.targets.DemographicParity` measures the gap on reference
-rows, and the rows with the lowest scores widen it. Without them the gap
-shrinks by more than half, at a cost of about one percentage point of accuracy.
-No constraint enters the model, and ``fit`` needs no groups.
+dollars for men far more often than for women. Which training rows cause this
+gap? The target :class:`~skinfluence.targets.DemographicParity` measures the
+gap on reference rows, so the training rows with the lowest scores widen the
+gap. Without them the gap shrinks by more than half, and the accuracy falls by
+about one percentage point. The model itself needs no constraint, and its
+``fit`` no groups.
 """
 
 # %%
@@ -35,7 +36,7 @@ encode = make_column_transformer(
 
 
 def split(seed):
-    """Training, reference and test rows, all of them different."""
+    """Training, reference and test rows; no row is in two parts."""
     rows = np.random.RandomState(seed).permutation(len(earns_more))
     parts = rows[:4000], rows[4000:6000], rows[6000:10000]
     encode.fit(adult.data.iloc[parts[0]])
@@ -51,11 +52,12 @@ def split(seed):
 
 
 # %%
-# We score once per split, and then drop more and more rows. Gap and accuracy
-# are those of a logistic regression's predictions on test rows. Dropping too
-# many rows opens the gap to the other side. The reference rows therefore
-# choose the budget: the smallest gap that costs at most one percentage point
-# of accuracy there.
+# For each split, the training rows are scored once. A logistic regression is
+# then fitted without the lowest-scored rows. The *budget* is the share of rows
+# that are dropped. Gap and accuracy are measured on test rows. If the budget
+# is too large, the gap opens in favor of women. The budget is therefore chosen
+# on the reference rows: the accuracy there may fall by at most one percentage
+# point, and among the budgets that allow this, the gap is smallest.
 from fairlearn.metrics import demographic_parity_difference
 
 from skinfluence import InfluenceScorer
@@ -106,8 +108,8 @@ for seed in range(SPLITS):
     chosen.append(int(np.where(affordable, gap, np.inf).argmin()))
 
 # %%
-# The gap on test rows: means and standard errors of five splits. Stars are the
-# budgets that the reference rows choose, one per split.
+# The gap on test rows: means and standard errors over five splits. Each star
+# is the budget that is chosen on the reference rows of one split.
 import matplotlib.pyplot as plt
 
 
@@ -148,11 +150,12 @@ print(f"gap      {before[0]:.3f} -> {after[0]:.3f}")
 print(f"accuracy {before[1]:.3f} -> {after[1]:.3f}")
 
 # %%
-# The same as one estimator, with the budget chosen by a grid search inside the
-# training rows. With metadata routing, ``sensitive_features`` is split along
-# with the folds, and reaches the selector, its scorer and fairlearn's metric.
-# ``refit`` picks the smallest gap among the budgets that cost at most one
-# percentage point of accuracy.
+# All of this also works as one estimator. A grid search then chooses the
+# budget by cross-validation on the training rows. Metadata routing splits
+# ``sensitive_features`` into the same folds as the rows, and passes it to the
+# selector, its scorer and fairlearn's metric. The function given as ``refit``
+# picks the smallest gap among the budgets that lower the accuracy by at most
+# one percentage point.
 import sklearn
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV
@@ -163,7 +166,7 @@ sklearn.set_config(enable_metadata_routing=True)
 
 
 def fairest_affordable(results):
-    """Index of the smallest gap among the candidates accurate enough."""
+    """Index of the smallest gap among the sufficiently accurate candidates."""
     accuracy = results["mean_test_accuracy"]
     gap = -results["mean_test_gap"]
     affordable = accuracy >= accuracy.max() - 0.01
