@@ -2,16 +2,18 @@
 Which images harm a convolutional net?
 ======================================
 
-A convolutional net needs no special treatment: influence uses gradients,
-whatever the layers. Here one label in ten of a thousand handwritten digits is
+Influence needs only gradients, so a convolutional net needs no special
+treatment. Here a tenth of the labels of a thousand handwritten digits are
 wrong, and 200 other digits with right labels serve as reference rows. Scores
-over candidate labels put the wrong labels first. Plain inner products do not.
-But the net's own probability of the given label finds as many.
+over candidate labels put the wrong labels first; plain inner products do not.
+But the probability that the net predicts for the given label finds as many
+wrong labels.
 """
 
 # %%
-# The wrong labels are those that a person would give: they fall where a linear
-# model is unsure, and are what this model would have predicted instead.
+# The wrong labels resemble mistakes of a person. They are given to images for
+# which a linear model is unsure. Each wrong label is the most probable other
+# label under this model.
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
@@ -54,9 +56,10 @@ images = (images / 16).astype("float32").reshape(-1, 1, 8, 8)
 #
 # - the plain inner product with the gradient of the reference images;
 # - how much better the given label is for the reference images than other
-#   labels would be (``classwise``), which also suggests the best label;
+#   labels would be (``classwise``); the best of these labels, the *best
+#   candidate*, is a suggested correction;
 # - for comparison, the probability that the net predicts for the given label.
-#   It needs neither gradients nor reference images.
+#   This needs neither gradients nor reference images.
 SPLITS, TOP = 4, 32
 
 
@@ -89,8 +92,8 @@ splits = [one_split(seed) for seed in range(SPLITS)]
 
 # %%
 # The images of the first split with the lowest scores over candidate labels.
-# Each caption reads "given → best label". It is green where the given label is
-# indeed wrong, and orange where it is right.
+# Each caption reads "given label → best candidate". A caption is green if the
+# given label is wrong, and orange if it is right.
 import matplotlib.pyplot as plt
 
 from skinfluence.plotting import ImageGridDisplay
@@ -106,7 +109,7 @@ plt.show()
 
 # %%
 # The share of wrong labels found in the first split, if the images are
-# inspected from the lowest score upwards:
+# inspected in order, starting with the lowest score:
 from skinfluence.plotting import DetectionCurveDisplay
 
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
@@ -118,8 +121,8 @@ for (name, values), color in zip(scores.items(), colors, strict=True):
 plt.show()
 
 # %%
-# All splits: means with standard errors. An image counts as memorized if its
-# given label is wrong and the net predicts it.
+# Means and standard errors over all splits. A wrong label is *memorized* if
+# the net predicts it.
 from skinfluence.metrics import detection_report
 
 
@@ -158,17 +161,18 @@ print("    corrected by the best candidate", mean(unlearned))
 # %%
 # Discussion
 # ----------
-# The images with the lowest inner products mostly have wrong labels. But so
-# does every other image among the highest. Where the net disagrees with a
-# label the gradient is large, and whether it points with the gradient of the
-# reference images or against it is not much better than chance. Further down,
-# the order says nothing. With candidate labels, each image is compared with
-# itself, and the wrong labels come first.
+# Most of the images with the lowest inner products have wrong labels. But so
+# do half of the images with the highest. If the net disagrees with a label,
+# the gradient is large. Its inner product with the gradient of the reference
+# images is then large as well, but the sign is not much better than chance.
+# For the other images, the order says nothing. With candidate labels, each
+# image is compared only with itself under other labels, and the wrong labels
+# come first.
 #
-# If you only look for wrong labels, you need none of this. The net's own
-# probability of the given label finds as many, without reference images, and
-# its predictions are right more often than the best candidates. Neither can
-# correct the wrong labels that the net has memorized. Those need
-# out-of-sample predictions, which :class:`~skinfluence.NoisyLabelDetector`
-# uses
+# To find wrong labels, you need neither of these scores. The probability that
+# the net predicts for the given label finds as many, without reference images.
+# To correct wrong labels, the net's predictions are right more often than the
+# best candidates. Neither corrects the wrong labels that the net has
+# memorized. For these you need out-of-sample predictions, as
+# :class:`~skinfluence.NoisyLabelDetector` uses them
 # (:ref:`sphx_glr_auto_examples_02_label_noise_plot_1_noisy_labels.py`).

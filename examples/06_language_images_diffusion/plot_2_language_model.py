@@ -2,16 +2,16 @@
 Which rows teach a language model a task?
 =========================================
 
-A language model of 135 million parameters is fine-tuned on sentences that are
-to be transformed in one of four ways. Which training rows helped with a new
-sentence? Those that are transformed in the same way: on average, their
-influence is about twice that of the others.
+A language model of 135 million parameters is fine-tuned to transform sentences
+in four ways, one for each row. Which training rows helped with a new sentence?
+The rows with the same transformation: on average, their influence is about
+twice the influence of the other rows.
 """
 
 # %%
-# The model comes in a Python package. Only adapters in its last layer are
-# trained. What the layers below it compute is kept for each row
-# (``module__cache``).
+# The model comes in a Python package. Only adapters in the last layer are
+# trained. The outputs of the layers below are computed once for each row and
+# then cached (``module__cache``).
 from skinfluence import InfluenceScorer
 from skinfluence.datasets import make_sentence_transformations
 from skinfluence.pairwise import influence_matrix
@@ -46,8 +46,9 @@ scorer.fit(X, y, X_val=X_new, y_val=y_new)
 matrix = influence_matrix(scorer, X, y)
 
 # %%
-# Each row of the matrix is a training row, each column a new sentence. Rows
-# with a score below zero are harmful. The blocks on the diagonal stand out.
+# Each row of the matrix is a training row, and each column is a new sentence.
+# A training row with a score below zero harms the prediction for the sentence.
+# The blocks on the diagonal (same transformation) stand out.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -69,12 +70,14 @@ figure.colorbar(image, label="influence")
 plt.show()
 
 # %%
-# Means over the blocks: same transformation, and another one.
+# The mean influence in the blocks with the same transformation, and in the
+# blocks with different ones:
 blocks = matrix.reshape(len(ways), TRAIN, len(ways), TEST).mean((1, 3))
 is_same = np.eye(len(ways), dtype=bool)
 print("mean influence, same transformation:", blocks[is_same].round(2))
 print(f"mean influence, another one: {blocks[~is_same].mean():.2f}")
 
 # %%
-# :doc:`/guide/text` has ten transformations with ninety rows each, compares
-# other methods, and measures what the model learns from the selected rows.
+# :doc:`/guide/text` repeats this with ten transformations and ninety training
+# rows for each. It also compares other methods, and measures what the model
+# learns from the selected rows.

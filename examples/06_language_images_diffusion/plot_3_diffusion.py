@@ -3,11 +3,12 @@ Which training digits shaped a generated digit?
 ===============================================
 
 A diffusion model has no labels, and its training loss is random: each image
-gets a random time and random noise.
+gets a random time and random noise. Outside of training,
 :class:`~skinfluence.diffusion.DenoisingDiffusion` makes the loss deterministic
-outside of training, by averaging it over fixed draws. The model can then be
-scored like any other net. For a generated digit we find the training digits
-that shaped it. Only some of them are among its nearest neighbors.
+by averaging it over fixed draws of time and noise. The training rows can then
+be scored as for any other net. We find the training digits that shaped a
+generated digit. Only some of these are nearest neighbors of the generated
+digit.
 """
 
 # %%
@@ -34,8 +35,8 @@ generated = net.fit(X).sample(16, random_state=0)[:1]
 
 # %%
 # The generated digit is the only reference row. The target is the variational
-# bound on its likelihood, and not the training loss. The scorer expects a
-# ``y``, which a diffusion model ignores.
+# bound on the likelihood of this digit, not the training loss. The scorer
+# requires a ``y``, although a diffusion model ignores it.
 scorer = InfluenceScorer(
     FrozenEstimator(net),
     target=net.variational_bound(),
@@ -48,7 +49,9 @@ proponents, opponents = top.proponents[0], top.opponents[0]
 nearest = euclidean_distances(generated, X)[0].argsort()[:5]
 
 # %%
-# Below each training digit stands its label, which the model does not see.
+# The number below each training digit is its label, which the model does not
+# see. "Helped" and "opposed" are the digits with the highest and the lowest
+# scores.
 import matplotlib.pyplot as plt
 
 kinds = {
@@ -87,7 +90,7 @@ print("labels of the nearest digits:", y[nearest])
 print("shaped it and are nearest:", np.intersect1d(proponents, nearest).size)
 
 # %%
-# The generated digit is unclear, between a 3, an 8 and a 9. Most of the digits
-# that shaped it are of these kinds. The digits that opposed it bend the other
-# way. Do such scores predict what a model does that was trained without the
-# rows? :doc:`/guide/diffusion` answers this in numbers.
+# The generated digit looks partly like a 3, an 8 and a 9. Most of the training
+# digits that shaped it are a 3, an 8 or a 9. The digits that opposed it are
+# curved the other way. Do such scores predict the outcome of training without
+# some of the digits? :doc:`/guide/diffusion` measures this.
