@@ -2,24 +2,26 @@
 Do the most helpful images represent all of them?
 =================================================
 
-No. Dataset distillation looks for a few images that teach as much as the
-whole set. The images with the highest influence teach less than random
-images, even if their influence is exact. Influence says what is lost without
-one image while all others stay, and an image with many similar ones is then
-not missed.
+No. Dataset distillation looks for a few images that teach a model as much as
+the whole set. The images with the highest influence teach less than random
+images, even if the influence is computed exactly. Influence says what is lost
+if one image is left out and all others stay. If an image has many similar
+images, little is lost without it.
 """
 
 # %%
-# Kernel ridge regression predicts by a formula, and arXiv 2310.06511
-# (*Self-Supervised Dataset Distillation for Transfer Learning*) makes its
-# images with it. The same formula gives the exact influence of each image on
-# each prediction.
+# arXiv 2310.06511 (*Self-Supervised Dataset Distillation for Transfer
+# Learning*) makes images with the help of kernel ridge regression. This model
+# has a closed form, which also gives the exact influence of each image on each
+# prediction.
 #
-# Let :math:`W_{ts}` be the weight of image s in the prediction for t. Without
-# s, this prediction changes by minus :math:`W_{ts}` times the residual of s in
-# a fit without s. That residual is the usual one, divided by one minus the
-# weight of s in its own prediction. Retraining without each of three images
-# confirms the formula.
+# Let :math:`W_{ts}` be the weight of training image s in the prediction for
+# image t, and let :math:`r_s` be the residual of image s in the fit to all
+# images. If the model is fitted without s, the prediction for t changes by
+#
+# .. math:: -W_{ts} \, r_s / (1 - W_{ss}).
+#
+# We check this by retraining without each of three images.
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.kernel_ridge import KernelRidge
@@ -68,12 +70,16 @@ print(f"largest error of the formula: {np.abs(retrained - formula).max():.0e}")
 # %%
 # We choose ten images per class in six ways:
 #
-# - the highest influence on the reference images, of the kernel;
-# - the same of a net, with plain inner products;
-# - the same of a net, with curvature;
-# - step by step: starting from no images, add the one that lowers the kernel's
-#   error on the reference images most, given those already chosen;
-# - the images closest to ten means of the class;
+# - the images with the highest influence on the reference images, if the model
+#   is the kernel;
+# - the images with the highest influence if the model is a net and the scores
+#   are plain inner products;
+# - the images with the highest influence if the model is a net and the scores
+#   use curvature;
+# - step by step: starting from no images, add the image that lowers the
+#   kernel's error on the reference images most, given the images already
+#   chosen;
+# - for each of ten cluster means of the class, the closest image;
 # - random images.
 from sklearn.cluster import KMeans
 from sklearn.metrics import pairwise_distances_argmin
@@ -128,8 +134,8 @@ def near_means(X, y, seed):
 
 
 # %%
-# In each of four splits, a kernel and a net are fitted to each choice, and
-# tested on the remaining images.
+# In each of four splits, a kernel and a net are fitted to each choice of
+# images. They are evaluated on test images.
 import torch
 from scipy.stats import spearmanr
 
@@ -149,7 +155,7 @@ def agreement(A, B, y, y_val):
 
 
 def accuracies(X, y, X_test, y_test, seed):
-    """Of a kernel and of a net that are fitted to these images."""
+    """Accuracy of a kernel and of a net that are fitted to these images."""
     torch.manual_seed(seed)
     net = TabularClassifier(max_epochs=25, lr=3e-3).fit(X, y)
     predicted = ridge.fit(X, np.eye(10)[y]).predict(X_test).argmax(1)
@@ -186,8 +192,9 @@ for seed in range(SPLITS):
         accuracy.setdefault(name, []).append(values)
 
 # %%
-# The accuracy of fits to each choice: a thin line is a split, a point the
-# mean. Dotted lines are fits to all 600 images.
+# The accuracy after fitting to each choice of images. Each thin line is a
+# split, and each point is the mean over the splits. Dotted lines are fits to
+# all 600 images.
 import matplotlib.pyplot as plt
 
 names = list(chosen[0])
@@ -206,7 +213,7 @@ ax.legend(frameon=False, loc="lower right")
 plt.show()
 
 # %%
-# The first image of each class, by each choice in the first split:
+# For each choice, the first image of each class in the first split:
 from skinfluence.plotting import ImageGridDisplay
 
 X = split(0)[0][0]
@@ -219,8 +226,9 @@ ax.tick_params(length=0)
 plt.show()
 
 # %%
-# The rank agreement of influences, and the accuracy compared with that of
-# random images, in percentage points. Both are means with standard errors.
+# First, the rank correlation between two ways of computing influence. Then the
+# accuracy after fitting to each choice, minus the accuracy after fitting to
+# random images, in percentage points. Means and standard errors:
 print("agreement                         all images   within the class")
 for name, found in agree.items():
     mean, error = np.mean(found, 0), np.std(found, 0, ddof=1) / SPLITS**0.5
@@ -236,20 +244,23 @@ for name, found in zip(accuracy, gain, strict=True):
 # %%
 # Discussion
 # ----------
-# The most helpful images represent the others less well than random images,
-# whether the influence is that of a kernel or of a net, and whether a kernel
-# or a net is fitted. The estimate is not to blame, because the influence of
-# the kernel is exact. Influence answers another question.
+# The images with the highest influence represent the others less well than
+# random images do. This holds if a kernel or a net computes the influence, and
+# if a kernel or a net is fitted to the chosen images. Errors of the estimate
+# are not the reason, because the influence of the kernel is exact. The reason
+# is that influence answers another question.
 #
-# Step by step, the question is what an image adds to those already chosen. In
-# these four splits this is not clearly better than random. In twelve others it
-# was, by about as much. Images near the means of the classes, which need no
-# model and no reference images, were ahead of it in those.
+# The choice step by step asks how much an image adds to the images already
+# chosen. In these four splits, it is not clearly better than random images. In
+# twelve other splits it was clearly better, by about the same difference. In
+# these twelve splits, the images near the means of the classes were better
+# still. They need no model and no reference images.
 #
-# The two influences agree within a class, if the net's has curvature. They
-# agree less than the net's does with that of another seed, and less than the
-# kernel's does with that under another penalty. Plain inner products hardly
-# agree with the kernel, and over all classes no two agree well.
+# Within a class, the influence of the kernel agrees with the influence of the
+# net, if the net uses curvature. Two seeds of the net agree with each other
+# more than that, and so do two penalties of the kernel. Plain inner products
+# hardly agree with the kernel. Over all classes, no two ways of computing
+# influence agree well.
 #
-# Making images, as the paper does, is not tried here, and 8 × 8 pixels are
-# few.
+# The paper makes new images; this was not tried here. Images of 8 × 8 pixels
+# are also small.

@@ -2,11 +2,12 @@
 Which subjects spoil a fit to their surfaces?
 =============================================
 
-In functional data each subject has a curve. In multidimensional functional
-data each has a surface or a volume, such as a scan, or a field over place and
-time. Here a fifth of the subjects were measured with the axes swapped, and we
-do not know which. Dropping the subjects with the lowest scores improves the
-fit, by about half as much as dropping exactly the swapped subjects would.
+In functional data, each subject has a curve. In multidimensional functional
+data, each subject has a surface or a volume, such as a scan, or a field over
+place and time. Here a fifth of the subjects were measured with the axes
+swapped, and we do not know which subjects. Dropping the subjects with the
+lowest scores improves the fit. The gain is about half as large as the gain
+from dropping exactly the swapped subjects.
 """
 
 # %%
@@ -35,11 +36,12 @@ def make_subjects(n, rng):
 
 
 # %%
-# A surface is first written in a basis, here in products of one B-spline per
-# axis, as in arXiv 2107.14728 (*Efficient Multidimensional Functional Data
-# Analysis Using Marginal Product Basis Systems*, which also adapts the basis
-# to the data). On a grid, least squares with all products is least squares
-# along one axis and then along the other. The coefficients go into a net.
+# Each surface is first written in a basis. A basis function is a product of
+# two B-splines, one per axis, as in arXiv 2107.14728 (*Efficient
+# Multidimensional Functional Data Analysis Using Marginal Product Basis
+# Systems*). The paper also adapts the basis to the data, which is not done
+# here. On a grid, the least-squares coefficients are computed along one axis
+# and then along the other. The coefficients are the inputs of a net.
 from scipy.interpolate import BSpline
 from sklearn.base import BaseEstimator, TransformerMixin
 
@@ -73,15 +75,17 @@ class ProductBasis(TransformerMixin, BaseEstimator):
 
 
 # %%
-# :class:`~skinfluence.FilteredEstimator` is the last step of a pipeline. Some
-# other subjects are known to be right and serve as reference rows.
-# ``transform_input`` passes them through the first step. The scores use
-# :class:`~skinfluence.curvature.EKFAC`, an estimate of the curvature.
+# :class:`~skinfluence.FilteredEstimator` is the last step of a pipeline. The
+# reference rows are other subjects, whose axes are known to be right.
+# ``transform_input`` passes the reference rows through the first step, too.
+# The scores use :class:`~skinfluence.curvature.EKFAC`, an estimate of the
+# curvature.
 #
-# For comparison we drop the subjects with the largest out-of-sample errors,
-# random subjects, and the swapped ones. Every choice drops as many subjects as
-# were swapped, a number that is unknown in practice. The fits to the remaining
-# subjects are evaluated on new ones.
+# For comparison, we also drop the subjects with the largest out-of-sample
+# errors, random subjects, or exactly the swapped subjects. We always drop as
+# many subjects as were swapped, although this number is unknown in practice.
+# After each choice, the pipeline is fitted to the remaining subjects and
+# evaluated on new subjects.
 import sklearn
 import torch
 from sklearn.model_selection import cross_val_predict
@@ -150,7 +154,8 @@ for table in range(TABLES):
 explained, share = np.array(explained), np.array(share)
 
 # %%
-# The variance explained in new subjects: a line is a table, a point the mean.
+# The variance explained in new subjects. Each line is one of eight tables,
+# that is, one draw of all subjects. Each point is the mean over the tables.
 import matplotlib.pyplot as plt
 
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
@@ -163,7 +168,7 @@ plt.show()
 
 # %%
 # The surfaces with the lowest scores in the last table, smoothed by the basis.
-# Rings mark the two places that the value depends on.
+# Rings mark the two places on which the value to predict depends.
 basis, lowest = filtered["basis"], scores.argsort()[:8]
 smooth = basis.inverse_transform(basis.transform(X[lowest]))
 figure, axes = plt.subplots(2, 4, figsize=(7, 4), layout="constrained")
@@ -178,8 +183,9 @@ for ax, surface, row in zip(axes.flat, smooth, lowest, strict=True):
 plt.show()
 
 # %%
-# The gain of each choice over dropping none: means over the tables, with 95 %
-# intervals, and the share of swapped subjects among the dropped.
+# For each choice: the variance explained, minus the variance explained if none
+# is dropped (mean over the tables, with a 95 % interval), and the share of
+# swapped subjects among the dropped subjects.
 from scipy.stats import t
 
 
@@ -198,12 +204,14 @@ print("scores minus errors:", interval(explained[:, 3] - explained[:, 2]))
 # %%
 # Discussion
 # ----------
-# The subjects with the very lowest scores are all swapped here. Their surfaces
-# alone would not show it: they look like any other, and only their values do
-# not fit them. Of all dropped subjects, fewer than half are swapped, because a
-# swapped surface does no harm if it happens to fit its value. Still, the fit
-# gains about half of what it would gain if all swapped subjects were known.
+# The subjects with the very lowest scores are all swapped here. The surfaces
+# alone would not show it: a swapped surface looks like any other, but it does
+# not fit the value of its subject. Of all dropped subjects, fewer than half
+# are swapped, because a swapped surface does no harm if it happens to fit the
+# value. Still, the gain is about half of the gain from dropping exactly the
+# swapped subjects.
 #
-# Out-of-sample errors are a strong alternative, and need no reference
-# subjects. Eight tables cannot tell which of the two is better. With twenty,
-# which take too long for this page, the scores were a little ahead.
+# Out-of-sample errors are a strong alternative to the scores, and need no
+# reference subjects. Eight tables are too few to tell which of the two is
+# better. With twenty tables, which take too long for this page, the scores
+# were a little better.

@@ -2,17 +2,17 @@
 Do attacks that see only labels stay closer to the data?
 ========================================================
 
-An attacker can find adversarial rows even if a net returns nothing but labels.
-arXiv 2103.03325 (*Hard-label Manifolds*) argues that such rows are closer to
-the data manifold than rows made with gradients, above all if the search is
-restricted to few directions. Here they are not closer. The scores also show
-which training rows make an attack possible: those of the class it ends in,
-whatever the attack.
+An attacker can find adversarial rows even if a net returns only labels. arXiv
+2103.03325 (*Hard-label Manifolds*) argues that such rows are closer to the
+data manifold than adversarial rows found with gradients, especially if the
+search is restricted to few directions. Here they are not closer. The scores
+also show which training rows make an attack possible. For every attack, they
+are the training rows of the class that the net predicts after the attack.
 """
 
 # %%
-# The data are handwritten digits. The net sees the pixels without
-# standardization, which would blow up corner pixels that hardly ever change.
+# The data are handwritten digits. The pixels are not standardized, because
+# standardization would amplify the corner pixels, which hardly ever change.
 from functools import partial
 
 import numpy as np
@@ -39,16 +39,17 @@ make_net = partial(
 )
 
 # %%
-# :class:`~skinfluence.attacks.Crossing` uses the gradient: it steps across the
-# nearest decision boundary. HopSkipJump uses labels only;
-# :class:`~skinfluence.attacks.FromART` wraps it from the
-# adversarial-robustness-toolbox. It starts at any row with another predicted
-# label, and walks toward the row under attack. Here it starts from noise, or
-# from a training row.
+# The attack :class:`~skinfluence.attacks.Crossing` uses the gradient: it steps
+# across the nearest decision boundary. The attack HopSkipJump of the
+# adversarial-robustness-toolbox, wrapped by
+# :class:`~skinfluence.attacks.FromART`, uses labels only. It starts at a row
+# with another predicted label and moves toward the row under attack. Here the
+# start is noise or a training row.
 #
-# To restrict the search, all rows are given in the coordinates of a principal
-# component analysis, and the net gets one more linear layer that transforms
-# them back. A search in few directions uses the first 16 of 64.
+# To restrict the search to few directions, we use the coordinates of a
+# principal component analysis. The net gets an additional first layer that
+# transforms these coordinates back to pixels. A restricted search changes only
+# the first 16 of the 64 coordinates.
 from art.attacks.evasion import HopSkipJump
 
 from skinfluence.attacks import Crossing, FromART
@@ -64,7 +65,7 @@ def hop_skip_jump(classifier, given, **params):
 
 
 def labels_only(net, Z, y, mask, candidates):
-    """Attack each row from the first candidate with another prediction."""
+    """Attack each row; start at the first candidate with another label."""
     starts = np.where(mask, candidates, Z[:, None])
     labels = net.predict(starts.reshape(-1, 64)).reshape(starts.shape[:2])
     first = (labels != y[:, None]).argmax(1)
@@ -95,16 +96,17 @@ def directions(net, X_train, X, y, seed):
 
 
 # %%
-# We use each attack for its direction only. The row moves along it until its
-# predicted label changes. The distance of this point from the data manifold is
-# its mean distance to the five nearest training rows in the embedding of the
-# net, divided by that of the gradient attack.
+# From each attack we use only the direction. We move the row along this
+# direction until the predicted label changes, and call this point the
+# *adversarial row*. Its distance from the data manifold is measured by its
+# mean distance to the five nearest training rows, in the embedding of the net.
+# We report this distance relative to the distance for the gradient attack.
 #
-# These points are also reference rows, and
+# The adversarial rows are also reference rows:
 # :func:`~skinfluence.pairwise.influence_matrix` gives the score of each
-# training row for each of them. The same training rows make two attacks
-# possible if the ranks of these scores agree. We use three nets with different
-# training rows.
+# training row for each adversarial row. If the ranks of these scores agree for
+# two attacks, the same training rows make both attacks possible. We use three
+# nets with different training rows.
 from scipy.stats import spearmanr
 from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import NearestNeighbors
@@ -158,9 +160,10 @@ far, length, same, agree, blamed = np.concatenate(found, -1)
 agree, same = agree[1:], same[1:].astype(bool)  # without the first itself
 
 # %%
-# The distance from the data manifold, divided by that of the gradient attack
-# in 64 directions: means over rows with 95 % intervals. The number after each
-# attack is its number of directions.
+# The distance of the adversarial rows from the data manifold, divided by the
+# distance for the gradient attack in 64 directions: means over rows, with 95 %
+# intervals. The number after the name of each attack is its number of
+# directions.
 import matplotlib.pyplot as plt
 
 
@@ -182,9 +185,9 @@ ax.set(xlabel="relative distance from the manifold")
 plt.show()
 
 # %%
-# How far the scores of the training rows agree with those for the first
-# attack: each point is a row. Blue rows get the same wrong label by both
-# attacks.
+# For each attacked row and each attack: the rank correlation of the training
+# rows' scores with their scores under the first attack. Each point is an
+# attacked row. It is blue if both attacks lead to the same wrong label.
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 for is_kind, shift, marker, color, label in [
     (same, 0.12, "o", "tab:blue", "same wrong label"),
@@ -212,17 +215,18 @@ print(f"{blamed.mean():.0%}")
 # %%
 # Discussion
 # ----------
-# Attacks that see only labels do not stay closer to the data here. A search
-# from noise ends farther away than a gradient leads, and a search from a
-# training row about as far. Restricting it to 16 directions changes little.
-# The changes made from labels are longer, because the search stops after few
-# queries. After three times as many steps they are shorter, with the same
-# distances from the manifold.
+# Attacks that see only labels do not stay closer to the data here. If the
+# search starts from noise, the adversarial row is farther from the manifold
+# than for the gradient attack. If it starts from a training row, the distance
+# is about the same. A restriction to 16 directions changes little. Attacks
+# that see only labels change a row more than the gradient attack does, because
+# the search stops after few queries. With three times as many steps the
+# changes are smaller, but the distances from the manifold are the same.
 #
-# What makes an attack possible is the class it ends in. Nearly all rows with
-# low scores have the wrong label, and two attacks that end in the same label
-# depend on the same rows.
+# The class that is predicted after the attack decides which training rows make
+# it possible. Nearly all training rows with low scores belong to this class.
+# Two attacks that end in the same class depend on the same training rows.
 #
-# This is a small net with one measure of distance, in its own embedding.
-# Larger images, of which few directions leave out much more, may behave
-# differently.
+# The net is small, and there is one measure of distance, in the net's own
+# embedding. Larger images may behave differently: there a restriction to few
+# directions leaves out much more.

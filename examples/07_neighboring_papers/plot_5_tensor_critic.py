@@ -2,20 +2,24 @@
 Which transitions make a critic wrong about the best joint action?
 ==================================================================
 
-Several agents act together and get one reward. The sensor of one agent fails,
-and some rewards are lost. Which transitions make the critic wrong about the
-best joint action? If the rank of the critic is high enough, the lowest scores
-find them: without twenty transitions the error nearly vanishes. If the rank is
+Several agents act together and get one reward. A *transition* is a joint
+action with its reward. The *critic* is a model that predicts the reward of a
+joint action. A sensor fails sometimes, and some rewards are recorded as 0.
+Which transitions make the critic wrong about the best joint action? If the
+critic has a high enough rank, these are the transitions with the lowest
+scores: without the lowest twenty, the error nearly vanishes. If the rank is
 too low, the error stays large.
 """
 
 # %%
 # A table with the value of every joint action grows exponentially with the
-# number of agents. A critic of low rank does not: each action of each agent
-# has a vector, and the value of a joint action is the sum of the product of
-# its vectors. This is the CP form of arXiv 2106.00136 (*Tesseract: Tensorised
-# Actors for Multi-Agent Reinforcement Learning*). Different transitions then
-# share parameters. Here are three agents with five actions each.
+# number of agents. A critic of low rank grows only linearly. It has one vector
+# for each action of each agent. To get the value of a joint action, the
+# vectors of its actions are multiplied elementwise, and the entries of the
+# product are summed. This is the CP form of arXiv 2106.00136 (*Tesseract:
+# Tensorised Actors for Multi-Agent Reinforcement Learning*). Different
+# transitions then share parameters. Here there are three agents with five
+# actions each.
 from math import comb
 
 import numpy as np
@@ -59,13 +63,13 @@ def make_critic(rank):
 
 # %%
 # The game has one step. Its true values have rank 3 and a maximum of 5. Five
-# hundred transitions are drawn at random. The sensor fails when the first
-# agent takes the action that is best for all: two in five of these rewards are
-# recorded as 0.
+# hundred transitions are drawn at random. The sensor may fail if the first
+# agent takes its part of the best joint action: two in five of these rewards
+# are *lost*, that is, recorded as 0.
 #
 # The reference row is the best joint action with its true value, so the target
-# is the squared error of the critic there. In practice this row is unknown,
-# and some trusted plays have to take its place.
+# is the squared error of the critic for this joint action. In practice this
+# row is unknown; use some trusted transitions in its place.
 from skinfluence import InfluenceScorer
 from skinfluence.retraining import retrain
 
@@ -118,8 +122,8 @@ for r, g in np.ndindex(len(RANKS), GAMES):
     lost[:, r, g] = is_lost[order[:20]].mean(), is_lost[worst_fit[:20]].mean()
 
 # %%
-# The error at the best joint action: a thin line is a game, a point the mean
-# over the games.
+# The error of the critic for the best joint action. Each thin line is a game,
+# and each point is the mean over the games.
 import matplotlib.pyplot as plt
 
 figure, ax = plt.subplots(figsize=(6, 4.2), layout="constrained")
@@ -138,8 +142,9 @@ figure.legend(loc="outside upper center", ncols=3, frameon=False)
 plt.show()
 
 # %%
-# The absolute scores, by the number of actions that a transition shares with
-# the best joint action, compared with the number of such transitions:
+# The transitions are grouped by the number of actions that they share with the
+# best joint action. The first bar shows the share of each group in the number
+# of transitions, and the other bars the share in the sum of absolute scores:
 chance = [
     comb(AGENTS, k) * (ACTIONS - 1) ** (AGENTS - k) for k in range(AGENTS + 1)
 ]
@@ -159,7 +164,7 @@ figure.legend(
 plt.show()
 
 # %%
-# The error at the best joint action, as mean and standard error over the
+# The error for the best joint action, as mean and standard error over the
 # games:
 print("dropped     none           20 lowest      40 random      all lost")
 for rank, of_rank in zip(RANKS, errors, strict=True):
@@ -176,19 +181,21 @@ for name, of_way in zip(("lowest scores", "worst fit"), lost, strict=True):
 # Discussion
 # ----------
 # Half of the transitions share no action with the best joint action. They
-# change vectors that its value does not use, so their score is exactly zero.
-# At rank 20 most of the score is in the few transitions that are the joint
-# action itself, as it would be in a table. At lower ranks more of it is spread
-# over their neighbors.
+# change only vectors that the value of the best joint action does not use, so
+# their score is exactly zero. At rank 20, most of the sum of absolute scores
+# comes from the few transitions with the best joint action itself, as it would
+# with a table. At lower ranks, more of it comes from transitions that share
+# one or two actions.
 #
-# At ranks 3 and 20, dropping the twenty lowest transitions reduces the error
-# as far as dropping every lost reward does. Dropping twice as many random
-# transitions changes little. The rewards that the critic fits worst are less
-# often the lost ones. A critic of rank 1 cannot represent the game: its error
-# stays large even without the lost rewards.
+# At ranks 3 and 20, dropping the twenty transitions with the lowest scores
+# reduces the error as much as dropping all lost rewards. Dropping forty random
+# transitions changes little. The transitions that the critic fits worst have
+# lost rewards less often than the transitions with the lowest scores. A critic
+# of rank 1 cannot represent the game: its error stays large even if all lost
+# rewards are dropped.
 #
-# The zero holds to first order. If the critic is trained again, a transition
-# that shares no action may matter through the vectors of the other agents'
-# actions. Also, all lost rewards are errors in one direction here. If rewards
-# were lost at random, errors could cancel, and the transitions with the lowest
-# scores would often be right.
+# A score of zero holds to first order. If the critic is trained again, a
+# transition that shares no action may still change the error, through vectors
+# that it shares with other transitions. Also, all lost rewards are errors in
+# the same direction here. If rewards were lost at random, errors could cancel,
+# and the transitions with the lowest scores would often have right rewards.
