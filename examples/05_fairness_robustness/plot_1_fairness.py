@@ -7,8 +7,8 @@ dollars for men far more often than for women. Which training rows cause this
 gap? The target :class:`~skinfluence.targets.DemographicParity` measures the
 gap on reference rows, so the training rows with the lowest scores widen the
 gap. Without them the gap shrinks by more than half, and the accuracy falls by
-about one percentage point. The model itself needs no constraint, and its
-``fit`` no groups.
+about one percentage point. The model needs no constraint, and ``fit`` needs no
+groups.
 """
 
 # %%
