@@ -2,10 +2,10 @@
 Which labels of this table are wrong?
 =====================================
 
-We change one label in ten of a real table (breast cancer, 569 rows,
-30 columns) and ask :class:`~skinfluence.NoisyLabelDetector` which ones. It
-sees the rows and their labels, and nothing else. It finds about nine wrong
-labels in ten, and suggests the right label for them.
+We make one label in ten of a real table wrong (breast cancer, 569 rows,
+30 columns). :class:`~skinfluence.NoisyLabelDetector` gets only the rows and
+these labels. It finds about nine of ten wrong labels, and suggests the right
+label for the rows that it finds.
 """
 
 # %%
@@ -19,9 +19,10 @@ y, is_wrong = flip_labels(y_true, 0.1, random_state=0)
 
 # %%
 # The detector trains five nets, each on four fifths of the rows. The score of
-# a row combines the probabilities predicted by the nets that were trained with
-# the row (in-sample), those of the net that was not (out-of-sample), and its
-# influence. It is the log-odds that the given label is right.
+# a row is the log-odds that its given label is right. It combines three
+# signals: the probabilities predicted by the four nets that were trained on
+# the row (in-sample), the probabilities predicted by the net that was not
+# trained on the row (out-of-sample), and the influence of the row.
 from skinfluence import NoisyLabelDetector
 
 detector = NoisyLabelDetector(contamination=0.1, random_state=0)
@@ -38,8 +39,9 @@ print(f"right suggestions for these: {is_right[is_suspect & is_wrong].sum()}")
 
 # %%
 # Left: the lower the score, the more suspect the row. Nearly all rows below
-# the threshold have a wrong label. Right: inspecting the rows from the lowest
-# score upwards finds nearly all wrong labels in the first tenth.
+# the threshold have a wrong label. Right: if you inspect the rows from the
+# lowest score upwards, the first tenth of the rows has nearly all wrong
+# labels.
 import matplotlib.pyplot as plt
 
 from skinfluence.plotting import (
