@@ -2,17 +2,17 @@
 The detector compared with simpler scores
 =========================================
 
-Wrong labels that fall anywhere are easy to find. Those that people make fall
-on the hard rows: a 4 that looks like a 9 is labeled 9. Here 15 % of the
-labels of handwritten digits are wrong in that way.
+Wrong labels at random rows are easy to find. But people mislabel the hard
+rows: a 4 that looks like a 9 is labeled 9. In this example, 15 % of the labels
+of handwritten digits are wrong in this way.
 :class:`~skinfluence.NoisyLabelDetector` with default settings finds more of
-them than three simpler scores of the same nets, and relabeling its suspects
-improves the accuracy.
+these labels than three simpler scores do. If the suspects are relabeled, the
+net becomes more accurate.
 """
 
 # %%
-# ``kind="instance"`` changes labels where a linear model is unsure. The new
-# label is the one that this model would have predicted instead.
+# ``kind="instance"`` changes the labels of rows for which a linear model is
+# unsure. The new label is the wrong label that this model finds most probable.
 import warnings
 
 import numpy as np
@@ -80,9 +80,9 @@ for (name, values), color in zip(scores.items(), colors, strict=True):
 plt.show()
 
 # %%
-# Does cleaning help? The net is trained again without the suspects, and again
-# with the suggested labels in their place. All labels of the test digits are
-# right.
+# Does cleaning help? We train the net without the suspects, and with the
+# suggested labels for the suspects. For comparison, we train it on all rows,
+# and without as many random rows. All labels of the test digits are right.
 is_suspect = ~detector.inlier_mask_
 keep = ~is_suspect
 relabeled = np.where(is_suspect, detector.suggested_labels_, y)

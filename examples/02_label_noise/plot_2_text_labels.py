@@ -2,16 +2,16 @@
 Are wrong labels of texts found?
 ================================
 
-Each of these tweets carries the sentiment that a crowd of annotators gave it.
-We know how many annotators agreed, so we need not change any labels: a label
-on which fewer than half of them agreed is real noise. Such labels are four
-times as frequent in the most suspect fifth of the tweets as in the least
+Several annotators labeled the sentiment of each of these tweets. We know what
+share of the annotators agreed on the label. If fewer than half of them agreed,
+we call the label noisy, so we need not plant wrong labels. Noisy labels are
+four times as frequent in the most suspect fifth of the tweets as in the least
 suspect fifth.
 """
 
 # %%
-# A small pretrained encoder embeds the texts. It comes in a Python package,
-# so nothing is downloaded from a model hub.
+# A small pretrained encoder embeds the texts. The encoder comes in a Python
+# package, so nothing is downloaded from a model hub.
 import numpy as np
 
 from skinfluence import NoisyLabelDetector
@@ -23,7 +23,7 @@ rows = np.random.RandomState(0).permutation(len(tweets.texts))[:1000]
 X = TextEmbedder(packaged_model("minilm")).fit_transform(tweets.texts[rows])
 
 # %%
-# The detector sees the labels, but not how many annotators agreed.
+# The detector gets the labels, but not how many annotators agreed.
 detector = NoisyLabelDetector(random_state=0).fit(X, tweets.labels[rows])
 order = detector.scores_.argsort()  # most suspect first
 fifths = np.array_split(tweets.confidence[rows][order], 5)
@@ -54,9 +54,9 @@ ax.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %%
-# Not all unsure labels are found. A label on which annotators disagree need
-# not be wrong, and need not look wrong to an encoder. :doc:`/guide/text`
-# compares other methods, and fine-tunes the encoder.
+# The detector does not find all noisy labels. If annotators disagree on a
+# label, it may still be right, or may seem right to an encoder.
+# :doc:`/guide/text` compares other methods, and fine-tunes the encoder.
 print("fewer than half of the annotators agreed on")
 print(f"    {(tweets.confidence[rows] < 0.5).mean():.1%} of all labels")
 print(f"    {(fifths[0] < 0.5).mean():.1%} of the most suspect fifth")

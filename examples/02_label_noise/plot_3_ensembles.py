@@ -2,24 +2,25 @@
 Do ensembles of nets find more wrong labels?
 ============================================
 
-An influence score depends on one parameter vector. An ensemble averages the
-scores of several members: copies of the net with noise or dropout on their
-weights, checkpoints of one training, or nets trained under other seeds. Which
-of them is worth its cost? Here class-wise scores over six checkpoints of one
-training find nearly all wrong labels, even if the reference labels are noisy
-as well. More seeds add little to that. Noise on the weights and weak dropout
-change next to nothing, and strong dropout does harm.
+An influence score is computed from the parameters of one net. An ensemble
+averages the scores of several members: copies of the net with noise on its
+weights or under dropout masks, checkpoints of one training, or nets trained
+with different seeds. Which ensemble is worth its cost? In this example,
+class-wise scores over six checkpoints of one training find nearly all wrong
+labels, even if the reference labels are noisy as well. Training with more
+seeds finds few more. Noise on the weights and weak dropout change the result
+very little, and strong dropout makes it worse.
 """
 
 # %%
-# The data are handwritten digits with one label in five wrong. We compare two
-# scores: the plain inner product of gradients, and class-wise scores with
-# reference gradients of unit length. The reference rows have right labels, or
-# labels as noisy as those of the training rows.
+# The data are handwritten digits; one label in five is wrong. We compare two
+# scores: the plain inner product of gradients, and a class-wise score, for
+# which each reference gradient is divided by its norm. The labels of the
+# reference rows are either right, or as noisy as the training labels.
 #
-# One training serves all ensembles of one net, because the callback
-# ``Snapshots`` keeps its checkpoints. ``retarget`` scores the same net with
-# other reference labels.
+# The net is trained once for all ensembles except ``Seeds``: the callback
+# ``Snapshots`` keeps the checkpoints of this training. ``retarget`` scores the
+# same net with other reference labels.
 import numpy as np
 import torch
 from sklearn.base import clone
@@ -87,8 +88,9 @@ for seed in range(REPETITIONS):
                 )
 
 # %%
-# The average precision for the wrong labels: 1 is perfect, and a random order
-# has 0.2 (dotted). Bars are standard errors of three repetitions.
+# The figure shows the average precision for the wrong labels. A perfect order
+# of the rows has 1, and a random order has 0.2 (dotted). Bars are standard
+# errors over three repetitions.
 import matplotlib.pyplot as plt
 
 figure, ax = plt.subplots(figsize=(7, 4.6), layout="constrained")
@@ -117,8 +119,8 @@ figure.legend(loc="outside upper center", ncols=2, frameon=False)
 plt.show()
 
 # %%
-# What each costs: dropout and noise only cost more scoring passes, checkpoints
-# also cost memory, and every seed costs a training.
+# The ensembles differ in cost. Every member takes one more scoring pass.
+# Checkpoints also take memory, and every seed takes one more training.
 print("average precision              right   noisy references")
 for name, of_score in zip(scores, found.mean(3), strict=True):
     print(name)
