@@ -4,15 +4,16 @@ Half moons: is the inverse Hessian needed?
 
 Classical influence functions multiply the gradient of the reference loss by
 the inverse Hessian of the training loss. This library leaves the Hessian out
-by default. On the synthetic set of arXiv 2405.17490, plain inner products find
-all wrong labels. With the inverse Hessian the result depends on the damping:
-with too little it is poor, and with enough all wrong labels are found again.
+by default. On the synthetic data set of arXiv 2405.17490, plain inner products
+find all wrong labels. With the inverse Hessian, the result depends on the
+damping, a number that is added to the Hessian's diagonal. With too little
+damping the result is poor; with enough damping, all wrong labels are found.
 """
 
 # %%
-# The set has two half moons and 250 training rows, of which 20 have wrong
-# labels: ten on the back of each moon. The wrong labels lie together, so a
-# net that is trained for long begins to learn them.
+# The data set has two half moons and 250 training rows. Twenty of these rows
+# have wrong labels: ten on the back of each moon. They lie close together, so
+# a net that is trained for many epochs begins to learn their labels.
 import torch
 from skorch import NeuralNetBinaryClassifier
 from torch import nn
@@ -36,9 +37,9 @@ class SmallNet(nn.Sequential):
 
 
 # %%
-# The paper trains for 5,000 epochs with a learning rate of 0.001. A tenth of
-# the epochs with ten times the rate gives the same picture.
-# ``benchmarks/half_moons.py`` in the repository runs the original.
+# The paper trains for 5,000 epochs with a learning rate of 0.001. We train for
+# a tenth of the epochs with ten times the rate, which gives a similar figure.
+# ``benchmarks/half_moons.py`` in the repository uses the values of the paper.
 net = NeuralNetBinaryClassifier(
     SmallNet,
     optimizer=torch.optim.SGD,
@@ -58,9 +59,10 @@ print(f"wrong labels that the net has learned: {learned[is_wrong].mean():.0%}")
 # %%
 # Inner products
 # --------------
-# The scores take one backward pass over the 100 reference rows and one
-# forward-mode pass over the 250 training rows. Brown rows are harmful, rings
-# mark the wrong labels, and the line is the decision boundary of the net.
+# Computing the scores takes one backward pass over the 100 reference rows and
+# one forward-mode pass over the 250 training rows. In the figure, brown rows
+# are harmful, rings mark the wrong labels, and the line is the decision
+# boundary of the net.
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import CenteredNorm
@@ -94,11 +96,15 @@ print(f"wrong labels among the 20 lowest scores: {is_wrong[lowest].sum()}")
 # %%
 # The same with an inverse Hessian
 # --------------------------------
-# The net has 2,241 parameters, so we can compute the Hessian :math:`H` of the
-# training loss and solve :math:`(H + \lambda I)\, u = v` for any damping
-# :math:`\lambda`. Here :math:`v` is the gradient of the reference loss. This
-# step makes classical influence functions expensive: with a million
-# parameters the matrix would take 4 TB.
+# Let :math:`v` be the gradient of the reference loss and :math:`H` the Hessian
+# of the training loss. The classical score of a row is the inner product of
+# its gradient with the vector :math:`u` that solves
+#
+# .. math:: (H + \lambda I)\, u = v
+#
+# for a damping :math:`\lambda`. This net has only 2,241 parameters, so we can
+# compute :math:`H`. For a net with a million parameters, :math:`H` would take
+# 4 TB of memory.
 from copy import deepcopy
 
 from torch.func import functional_call, grad, hessian, vmap
@@ -142,14 +148,15 @@ print(f"negative eigenvalues: {(eigenvalues < 0).sum()}")
 
 # %%
 # The Hessian of a net is not positive definite, however long the net is
-# trained. If the damping is smaller than the size of the least eigenvalue,
-# :math:`H + \lambda I` is indefinite (gray area). The number of wrong labels
-# found then varies erratically with the damping. The paper reports such a
-# score, with an AUC of 0.45.
+# trained. If the damping is smaller than the absolute value of the least
+# eigenvalue, :math:`H + \lambda I` is indefinite (gray area). A small change
+# of the damping can then change the AUC a lot. The paper reports such a score,
+# with an AUC of 0.45.
 #
-# **With more damping, the scores find all wrong labels again.** The larger
-# the damping, the closer the scores come to plain inner products, which need
-# no Hessian and no choice of :math:`\lambda`.
+# **With more damping, the scores find all wrong labels.** The larger the
+# damping, the closer the order of the scores is to the order by plain inner
+# products. Inner products need neither a Hessian nor a choice of
+# :math:`\lambda`.
 from skinfluence.metrics import detection_report
 
 dampings = np.logspace(-4, 2, 37)
@@ -172,12 +179,13 @@ ax.legend(loc="lower right", frameon=False)
 plt.show()
 
 # %%
-# With too little damping, wrong labels get scores of either sign, and so do
-# their neighbors with right labels. Where the loss curves downward, the
-# inverse reverses the direction; where the loss is flat, the inverse
-# magnifies it without limit.
-# :ref:`sphx_glr_auto_examples_03_influence_plot_4_angle.py` looks at the
-# angle between the two directions.
+# With too little damping, rows with wrong labels get scores of either sign,
+# and so do their neighbors with right labels. There are two reasons. Along an
+# eigenvector with a negative eigenvalue, the inverse reverses the sign of the
+# component of :math:`v`. Along an eigenvector with an eigenvalue near zero,
+# the inverse magnifies the component of :math:`v` without limit.
+# :ref:`sphx_glr_auto_examples_03_influence_plot_4_angle.py` examines the angle
+# between :math:`v` and :math:`u`.
 figure, axes = plt.subplots(
     1, 2, figsize=(8, 4), sharex=True, sharey=True, layout="constrained"
 )

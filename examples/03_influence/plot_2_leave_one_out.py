@@ -3,17 +3,17 @@ Do scores predict what leaving a row out does?
 ==============================================
 
 A score predicts how much the reference loss would rise if a row were left out
-of the training. This can be tested: leave the row out, train again, and
-compare. For a small net trained to convergence, scores with curvature predict
-the result well, and plain inner products less well. For a net that is stopped
-early, retraining under another seed gives another result, which limits how
-well any score can predict a single row.
+of training. To test the prediction, leave the row out, train again, and
+compare the losses. For a small net trained to convergence, scores with
+curvature predict the change well, and plain inner products predict it less
+well. For a net that is stopped early, the change differs from seed to seed,
+which limits how well any score can predict the effect of a single row.
 """
 
 # %%
-# The net has 139 parameters, few enough for the exact curvature. Its loss has
-# a penalty on the weights, so the training has a unique end that full batches
-# and LBFGS reach.
+# The net has 139 parameters, few enough to compute the exact curvature. The
+# loss has a penalty on the weights, and the net is trained by LBFGS on full
+# batches, so that the training converges.
 import numpy as np
 import torch
 from sklearn.datasets import load_wine
@@ -66,13 +66,14 @@ scaler = StandardScaler().fit(X)
 X, X_val = (scaler.transform(a).astype("float32") for a in (X, X_val))
 
 # %%
-# The ground truth comes from retraining under three seeds: without each of
+# The true effects come from retraining with three seeds: without each of
 # thirty random rows, and on 24 random halves of the rows. The scores come from
-# a net with another seed.
+# a net trained with another seed.
 #
-# Retraining is noisy, so even a perfect score cannot reach a correlation of 1.
-# The *ceiling* is the highest correlation that this noise permits, estimated
-# from how well the seeds agree with one another.
+# The seed changes the result of retraining, so even a perfect score cannot
+# reach a correlation of 1. The *ceiling* is the highest correlation that a
+# score can reach. It is estimated from how well the results of the three seeds
+# agree.
 from itertools import combinations
 
 from scipy.stats import spearmanr
@@ -140,9 +141,9 @@ for name, steps in STEPS.items():
         ]
 
 # %%
-# The rank correlation of the scores with retraining, computed for each
-# reference row and then averaged, with 95 % intervals. Black lines are the
-# ceilings.
+# The figure shows the rank correlation of the scores with retraining. It is
+# computed per reference row and then averaged. Bars are 95 % intervals, and
+# black lines are the ceilings.
 import matplotlib.pyplot as plt
 
 figure, ax = plt.subplots(figsize=(7, 4.6), layout="constrained")
@@ -164,9 +165,9 @@ figure.legend(loc="outside upper center", ncols=3, frameon=False)
 plt.show()
 
 # %%
-# The same for single rows: each point is one of the thirty rows that were left
-# out, with its ranks by score and by mean reference loss. A bar covers its
-# ranks under the three seeds.
+# The next figure shows each of the thirty rows that were left out: its rank by
+# score against its rank by the rise of the mean reference loss. A bar spans
+# the ranks of the row for the three seeds.
 from scipy.stats import rankdata
 
 figure, axes = plt.subplots(1, 2, figsize=(8, 4.4), layout="constrained")
@@ -201,20 +202,21 @@ for (name, what), (r, top) in ceilings.items():
 # %%
 # Discussion
 # ----------
-# The result depends on the net at least as much as on the score. For the
-# converged net, scores with curvature predict what a single row does and what
-# half of the rows do. Plain inner products are well behind. The same held in
-# each of five splits of this table.
+# The correlation depends on the net at least as much as on the score. For the
+# converged net, scores with curvature predict the effect of leaving out a
+# single row, and also of leaving out half of the rows. Plain inner products
+# predict both much less well. The same was true in each of five splits of this
+# table.
 #
-# For the net that is stopped early, the seeds hardly agree on a single row.
-# The intervals overlap, so the scores can hardly be compared. This is not the
-# fault of the scores. Half of the rows change the loss by more than a seed
-# does, so their effect can be predicted even then. Curvature was ahead there
-# in four of the five splits, and level in one.
+# For the net that is stopped early, the three seeds hardly agree on the effect
+# of a single row. The intervals overlap, so the scores can hardly be compared.
+# Leaving out half of the rows changes the loss by more than another seed does,
+# so this effect can be predicted. For halves, scores with curvature were
+# better in four of the five splits, and equal in the fifth.
 #
-# Five nets instead of one change nothing if all trainings end in the same
-# place. Otherwise they gain a little for halves, less than the width of the
-# intervals.
+# Averaging the scores of five nets changes nothing if all trainings converge
+# to the same parameters. Otherwise it raises the correlation for halves a
+# little, by less than the width of the intervals.
 #
 # This net is so small that its curvature can be computed exactly.
-# :doc:`/which_method` has larger nets and the curvatures made for them.
+# :doc:`/which_method` uses larger nets, and approximations of their curvature.

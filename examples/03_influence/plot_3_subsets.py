@@ -2,20 +2,20 @@
 Is the worst set of rows the set of the worst rows?
 ===================================================
 
-No. A budget drops the k rows with the lowest scores, and each score treats its
-row alone. But similar rows mask one another: dropping one of them changes
-little while the others are there. Dropping row by row, with new scores after
-each, finds sets with a larger effect.
-:class:`~skinfluence.rules.AdaptiveGreedy` does so, as arXiv 2409.18153 (*Most
-Influential Subset Selection*) proposes, and
+No. The rule ``Budget`` drops the k rows with the lowest scores, and each score
+estimates the effect of dropping its row alone. But similar rows mask one
+another: if one of them is dropped, little changes as long as the others stay.
+To find sets with a larger effect, drop one row at a time and compute the
+scores again after each row. :class:`~skinfluence.rules.AdaptiveGreedy` does
+so, as proposed in arXiv 2409.18153 (*Most Influential Subset Selection*).
 :func:`~skinfluence.subsets.group_influence` predicts the effect of a given
 set.
 """
 
 # %%
-# The model is least squares, written as a net that is fitted by a formula. Any
-# error below is then due to the choice of the set, and not to a training that
-# has not converged.
+# The model is a linear net that is fitted in closed form, by least squares.
+# Any error below is therefore due to the choice of the set, and not to a
+# training that has not converged.
 import numpy as np
 import torch
 from skorch import NeuralNetRegressor
@@ -45,8 +45,9 @@ net = LeastSquares(
 )
 
 # %%
-# The target is one prediction: without which rows would it be lowest? The
-# scores are those of the classical influence function, with the exact Hessian.
+# The target is one prediction: which rows must be dropped to make it as low as
+# possible? The scores are classical influence functions with the exact
+# Hessian.
 from skinfluence import InfluenceSampleSelector, InfluenceScorer
 from skinfluence.curvature import Exact
 from skinfluence.retraining import leave_some_out
@@ -82,10 +83,11 @@ def drop_without(groups, X, y, x):
 # %%
 # Three similar rows
 # ------------------
-# Eighteen rows lie on a line, with two exceptions: three rows at the right lie
-# high together, and three more lie high one by one. Without which three rows
-# does the prediction at the cross drop most? There are only 816 sets of three,
-# so we can try them all.
+# Twelve of eighteen rows lie near a line. Three rows at the right lie above
+# the line, all at the same place on the x-axis. Three more rows lie above the
+# line at different places. Which three rows must be dropped so that the
+# prediction at the cross falls most? There are only 816 sets of three rows, so
+# we can try them all.
 from itertools import combinations
 
 SETS = list(combinations(range(18), 3))
@@ -123,9 +125,9 @@ for r, name in enumerate(("three lowest scores", "row by row")):
     print(f"{'':20s} {share[:, r].mean():.0%} of its effect on average")
 
 # %%
-# One of these tables. The three lowest scores (squares) miss two of the rows
-# at the right, which mask one another. Row by row, all three are found
-# (circles).
+# The figure shows one of these tables. Of the three rows at the right, which
+# mask one another, only one is among the three rows with the lowest scores
+# (squares). If rows are chosen one by one, all three are found (circles).
 import matplotlib.pyplot as plt
 
 example = int(np.flatnonzero(~is_best[:, 0] & is_best[:, 1])[0])
@@ -155,9 +157,10 @@ plt.show()
 # %%
 # Patients
 # --------
-# A larger case: sixty rows of the diabetes table, ten columns, and the
-# prediction for a patient who is not among them. We repeat it for twelve
-# patients, with other rows each time, and leave more and more rows out.
+# The second data set is larger: sixty rows and ten columns of the diabetes
+# table. The target is the prediction for a patient who is not among the sixty.
+# We leave out 1 to 20 rows, and repeat this for twelve patients, each with
+# sixty other rows.
 from sklearn.datasets import load_diabetes
 
 X, y = load_diabetes(return_X_y=True, scaled=False)
@@ -180,7 +183,7 @@ for k in range(PATIENTS):
 
 # %%
 # Left: the mean drop of the prediction after refitting, with standard errors.
-# Right: the drop predicted for each set, against the drop after refitting.
+# Right: for each set, the drop after refitting against the predicted drop.
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(8, 4), layout="constrained"
 )
@@ -209,7 +212,8 @@ right.legend(frameon=False, loc="lower right")
 plt.show()
 
 # %%
-# The gain of row by row over the lowest scores, with standard errors:
+# How much more does the prediction drop if rows are chosen row by row instead
+# of by the lowest scores? Means with standard errors:
 more = drops[:, 1] - drops[:, 0]
 error = more.std(0, ddof=1) / PATIENTS**0.5
 for n, mean, half in zip(COUNTS, more.mean(0), error, strict=True):
@@ -218,15 +222,17 @@ for n, mean, half in zip(COUNTS, more.mean(0), error, strict=True):
 # %%
 # Discussion
 # ----------
-# For one row both ways are the same, and for five rows of sixty they are
-# nearly so. The more rows are dropped, the further the lowest scores fall
-# behind. If similar rows mask one another, three rows are enough. But going
-# row by row does not search all sets: it too often misses the best one, though
-# it seldom loses much by that. And it costs one fit and one curvature per
-# step.
+# If one row is dropped, both ways choose the same row. If five of sixty rows
+# are dropped, the two effects are nearly the same. The more rows are dropped,
+# the larger is the advantage of choosing row by row. If similar rows mask one
+# another, as in the first data set, it is large even for three rows. But
+# choosing row by row does not try all sets. In some tables it misses the best
+# set, though its own set seldom has a much smaller effect. It also costs one
+# fit and one curvature per step.
 #
-# Sums of scores are too low for all of these sets, because each row matters
-# more when similar rows have gone. ``of_rest=True`` computes the curvature
-# over the rows that stay. It is exact here, because the net is linear and the
-# loss is a square. For other nets it is one Newton step, and only refitting
-# shows whether that is enough.
+# The sum of the scores underestimates the effect of all of these sets, because
+# each row matters more if similar rows have been dropped. ``of_rest=True``
+# computes the curvature over the rows that stay. The result is exact here,
+# because the net is linear and the loss is the squared error. For other nets
+# the result is one Newton step, and only refitting shows whether one step is
+# enough.

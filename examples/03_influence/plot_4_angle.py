@@ -2,20 +2,28 @@ r"""
 Why plain inner products work: the angle
 ========================================
 
-Classical influence functions use the direction
-:math:`u = (H + \lambda I)^{-1} v`, where :math:`v` is the gradient of the
-reference loss, :math:`H` the Hessian of the training loss and :math:`\lambda`
-a damping. This library uses :math:`v` itself by default. How far apart are the
-two directions, do they rank rows alike, and do both find wrong labels? The
-angle can be large even for a linear model. Yet both find the wrong labels, as
-long as the damped Hessian is positive definite and not nearly singular.
+A score is the inner product of a row's gradient with a direction. The
+direction of this library and the direction of classical influence functions
+can form a large angle, even for a linear model. Yet both directions find the
+wrong labels, as long as the damped Hessian is positive definite and not nearly
+singular.
+
+Let :math:`v` be the gradient of the reference loss, :math:`H` the Hessian of
+the training loss and :math:`\lambda` a damping. By default, this library uses
+the direction :math:`v`. Classical influence functions use the direction
+
+.. math:: u = (H + \lambda I)^{-1} v.
+
+How large is the angle between :math:`u` and :math:`v`, do the two directions
+rank rows alike, and do both find wrong labels?
 """
 
 # %%
-# We compare three models, all with one output and binary cross-entropy:
-# logistic regressions on half moons (3 parameters) and on breast cancer (31
-# parameters), and a net 2-16-16-16-1 on half moons. The net has 609
-# parameters, few enough to compute the Hessian.
+# We compare three models, all with one output and binary cross-entropy: a
+# logistic regression on half moons (3 parameters), a logistic regression on
+# breast cancer (31 parameters), and a net on half moons with three hidden
+# layers of 16 units. The net has 609 parameters, few enough to compute the
+# Hessian.
 import numpy as np
 import torch
 from sklearn.datasets import load_breast_cancer
@@ -72,9 +80,9 @@ y_noisy, is_wrong = flip_labels(y, 0.1, random_state=0)
 cancer = scaler.transform(X), y_noisy, scaler.transform(X_val), y_val, is_wrong
 
 # %%
-# For each model we compute the gradient of each row, :math:`v`, and the
-# eigenvalues and eigenvectors of :math:`H`. After that, any damping costs next
-# to nothing.
+# For each model we compute :math:`v`, the gradient of each row, and the
+# eigenvalues and eigenvectors of :math:`H`. With these, the scores for any
+# damping take almost no time.
 from copy import deepcopy
 
 from scipy.stats import spearmanr
@@ -145,17 +153,19 @@ for name, model in models.items():
 # %%
 # Over the damping
 # ----------------
-# A positive definite matrix turns a vector by less than 90°. The largest
-# possible angle depends only on its condition number :math:`\kappa`
-# (Kantorovich's inequality):
-# :math:`\cos(v, u) \geq 2 \sqrt{\kappa} / (1 + \kappa)`, drawn dotted.
+# A positive definite matrix turns a vector by less than 90°. If :math:`\kappa`
+# is the condition number of the matrix, Kantorovich's inequality bounds the
+# angle (dotted lines):
 #
-# - With three well-scaled parameters the two directions are nearly the same
-#   without any damping.
-# - With 31 correlated parameters they are far apart, although the model is
-#   linear. The angle depends on the spread of the eigenvalues, not on depth.
-# - The Hessian of the net is indefinite up to a certain damping (hollow
-#   points). Up to there, no bound holds.
+# .. math:: \cos(v, u) \geq \frac{2 \sqrt{\kappa}}{1 + \kappa}
+#
+# - For the model with three well-scaled parameters, the two directions are
+#   nearly the same even without damping.
+# - For the model with 31 correlated parameters, the angle is large, although
+#   the model is linear. The angle depends on the spread of the eigenvalues,
+#   not on depth.
+# - For the net, the damped Hessian is indefinite if the damping is small
+#   (hollow points). The bound does not hold there.
 import matplotlib.pyplot as plt
 
 dampings = np.logspace(-4, 2, 25)
@@ -197,10 +207,10 @@ figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
 plt.show()
 
 # %%
-# The ranks of the scores agree where the directions do. On breast cancer,
-# plain inner products (dashed) find more of the wrong labels than a Hessian
-# with little damping, and slightly fewer than one with just enough damping.
-# For the net, both find all wrong labels once the damped Hessian is positive
+# If the two directions agree, so do the ranks of the scores. On breast cancer,
+# plain inner products (dashed) have a higher AUC than scores with little
+# damping, and a slightly lower AUC than scores with the best damping. For the
+# net, both directions find all wrong labels if the damped Hessian is positive
 # definite.
 figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
 for k, ax in enumerate(axes):
@@ -219,11 +229,11 @@ plt.show()
 # %%
 # Over the epochs
 # ---------------
-# With a damping of 1 or 10, which outweighs the negative eigenvalues at all
-# times, the two directions start out together. They part as the largest
-# eigenvalue grows. At times the ranks differ more than the directions do. With
-# a damping of 0.1 the matrix is sometimes indefinite, and the agreement comes
-# and goes.
+# A damping of 1 or 10 exceeds the absolute value of all negative eigenvalues
+# at every epoch. With it, the two directions are close in the first epochs.
+# The angle grows as the largest eigenvalue grows. At some epochs, the ranks
+# agree less than the directions do. With a damping of 0.1, the damped Hessian
+# is indefinite at some epochs, and the agreement varies erratically.
 figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
 for damping, color, marker in (
     (0.1, "tab:orange", "^"),
@@ -245,9 +255,9 @@ figure.legend(
 plt.show()
 
 # %%
-# From the tenth epoch on, both directions find nearly all wrong labels at a
-# damping of 1 or more, whatever the angle. So a small cosine alone does not
-# make a score bad. A matrix that is indefinite or nearly singular does.
+# From the tenth epoch on, both directions find nearly all wrong labels if the
+# damping is 1 or more, whatever the angle is. So a small cosine alone does not
+# make a score bad, but a matrix that is indefinite or nearly singular does.
 print("epochs     plain   λ = 1                    λ = 10")
 print("           AUC     cosine  ranks  AUC       cosine  ranks  AUC")
 for epochs, model in zip(EPOCHS, history, strict=True):
