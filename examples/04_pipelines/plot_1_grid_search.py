@@ -2,17 +2,17 @@
 How many rows should be dropped? Let a grid search choose
 =========================================================
 
-:class:`~skinfluence.FilteredEstimator` drops rows as a step of the model. It
-drops them only while fitting, so cross-validation never filters the rows it
-tests on, and the share to drop is a parameter like any other. With 20 % wrong
-labels the grid search drops 20 % to 25 % of the rows, and boosted trees become
-more accurate on clean test rows.
+:class:`~skinfluence.FilteredEstimator` drops rows in ``fit`` only, so no test
+fold of a cross-validation is filtered. The share of rows to drop is a
+parameter that a grid search can choose. In this example, 20 % of the labels
+are wrong. The grid search drops 20 % to 25 % of the rows, and boosted trees
+become more accurate on clean test rows.
 """
 
 # %%
-# The grid includes zero, so dropping nothing is one of the candidates. The
-# scores do not depend on how many rows are dropped. With ``memory``, each
-# split is therefore scored once for the whole grid.
+# The grid includes zero, so the search can choose to drop nothing. The scores
+# do not depend on the share of rows to drop. With ``memory``, they are
+# therefore computed once per split and used for the whole grid.
 from tempfile import mkdtemp
 
 from joblib import Memory
@@ -43,10 +43,11 @@ search = GridSearchCV(pipe, {parameter: fractions}, cv=folds)
 
 # %%
 # One training row in five gets a wrong label. The labels of the validation
-# folds are as noisy as the others, so the search sees accuracies that are too
-# low. What matters is whether it chooses well. To find out, we also score
-# every candidate on clean test rows that the search never sees. We repeat this
-# for three splits, because single splits of a small table vary.
+# folds are as noisy as the labels that the trees are fitted to, so the
+# accuracies in the search are too low. But does the search choose a good
+# share? To find out, we also score every candidate on clean test rows that the
+# search does not use. Results vary between splits of a small table, so we
+# repeat this for three splits.
 X, y = load_breast_cancer(return_X_y=True)
 seen, true, chosen, gain = [], [], [], []
 for seed in range(3):
@@ -68,8 +69,8 @@ print("chosen shares:", chosen)
 print("gain on clean test rows:", [f"{g:+.3f}" for g in gain])
 
 # %%
-# Both curves have their highest values at similar shares. Bars are standard
-# errors over the splits.
+# Both curves reach their maximum at similar shares. Bars are standard errors
+# over the splits.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -86,7 +87,8 @@ ax.legend(frameon=False, loc="center right")
 plt.show()
 
 # %%
-# The fitted pipeline knows which rows it was fitted on.
+# The attribute ``support_`` of the fitted selector marks the rows that were
+# kept.
 final = search.best_estimator_[-1]
 dropped = ~final.selector_.support_
 print(f"rows dropped in the last split: {dropped.sum()}")

@@ -2,23 +2,29 @@
 Do influence scores of a net help boosted trees?
 ================================================
 
-Influence needs gradients with respect to parameters, which boosted trees do
-not have. But a net can score the rows, and the trees can be fitted to those
-that are left. :class:`~skinfluence.FilteredEstimator` does so for any
-scikit-learn estimator. Do rows that harm a net also harm trees? Here they do:
-without them the trees regain most of the accuracy that wrong labels cost.
+Influence needs gradients with respect to parameters, and boosted trees have no
+such gradients. But a net can score the rows, and the trees can be fitted to
+the rows that are kept. :class:`~skinfluence.FilteredEstimator` does so for any
+scikit-learn estimator. Do rows that harm a net also harm trees? In this
+example they do: if these rows are dropped, the trees regain most of the
+accuracy that they lose to the wrong labels.
 """
 
 # %%
-# We change some labels of a table, and fit the same trees five times: to all
-# rows, without random rows, without the rows that the trees themselves doubt,
-# without the rows that harm a net, and without the wrong rows. The trees doubt
-# the rows whose given label has the lowest out-of-sample probability.
+# We make some labels of a table wrong, and fit the same trees five times:
 #
-# Each choice drops as many rows as have a wrong label. In practice this number
-# is unknown;
+# - to all rows ("no row" dropped);
+# - without random rows;
+# - without the rows "doubted by trees", whose given label has the lowest
+#   out-of-sample probability predicted by the trees;
+# - without the rows "harmful to a net", which have the lowest influence
+#   scores;
+# - without the rows that do have a wrong label.
+#
+# Except for the first fit, the number of dropped rows is the number of wrong
+# labels. In practice this number is unknown;
 # :ref:`sphx_glr_auto_examples_04_pipelines_plot_1_grid_search.py` chooses it.
-# No choice uses trusted rows.
+# Trusted rows are not used.
 import numpy as np
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -62,8 +68,8 @@ def drop_and_fit(X, y, is_wrong, seed):
 
 
 # %%
-# Six splits, with one training label in ten wrong and with one in five. The
-# test labels are right.
+# There are six splits. In each, first 10 % and then 20 % of the training
+# labels are wrong. The test labels are right.
 X, y = load_breast_cancer(return_X_y=True)
 NOISE, SPLITS = (0.1, 0.2), 6
 accuracy = np.zeros((len(NOISE), len(CHOICES), SPLITS))
@@ -80,8 +86,9 @@ for i, noise in enumerate(NOISE):
             precision[i, k, seed] = is_wrong[rows].sum() / max(len(rows), 1)
 
 # %%
-# Splits differ more than the choices do, so each split is compared with
-# itself: a thin line is a split, a large point the mean.
+# The accuracy differs more between splits than between choices of the dropped
+# rows, so compare the choices within a split. Each thin line is a split, and
+# each large point is a mean over the splits.
 import matplotlib.pyplot as plt
 
 figure, ax = plt.subplots(figsize=(6.5, 4.2), layout="constrained")
@@ -98,8 +105,9 @@ ax.legend(frameon=False, loc="lower right")
 plt.show()
 
 # %%
-# The gain of each choice over all rows, in percentage points of accuracy:
-# means over the splits, with 95 % intervals.
+# How much does each choice raise the accuracy, compared with fitting to all
+# rows? The gains are in percentage points: means over the splits, with 95 %
+# intervals.
 from scipy.stats import t
 
 
@@ -119,20 +127,20 @@ for noise, values, share in zip(NOISE, accuracy, precision, strict=True):
 # %%
 # Discussion
 # ----------
-# Rows that harm a net also harm these trees. Without the rows that the net
-# calls harmful, the trees are better at both noise rates. This is most of what
-# can be gained: dropping exactly the wrong rows brings little more. Dropping
-# random rows brings nothing.
+# Rows that harm a net also harm these trees. If these rows are dropped, the
+# trees are more accurate at both noise rates. Dropping exactly the rows with
+# wrong labels raises the accuracy only a little more, and dropping random rows
+# does not raise it.
 #
-# The trees are nearly as good at finding the wrong rows themselves. In these
-# six splits the net is ahead of them. In twelve others it was ahead by less,
-# with zero inside the interval at both rates. If wrong labels are the only
-# concern, the doubt of the trees is a fair choice. But a net can answer
-# questions that trees cannot, for instance which rows widen a gap between
-# groups
+# The trees' own predictions find the wrong labels nearly as well as the net
+# does. In these six splits, dropping by the net gives the higher accuracy. In
+# twelve other splits the difference was smaller, and its interval contained
+# zero at both noise rates. If you only want to find wrong labels, the
+# predictions of the trees are a good choice. But a net can answer other
+# questions, for instance which rows widen a gap between groups
 # (:ref:`sphx_glr_auto_examples_05_fairness_robustness_plot_1_fairness.py`).
 #
-# This is one table with thirty numeric columns, which a net learns as well as
-# trees do. The labels are wrong anywhere, and not only where rows are hard.
-# And the number of rows to drop was known. Where a net cannot learn the table,
-# do not expect its choice to help.
+# This example has three limits. It uses one table with thirty numeric columns,
+# which a net learns as well as trees do; if a net cannot learn a table, do not
+# expect its scores to help. The wrong labels are at random rows, not at the
+# hard rows. And the number of wrong labels was known.

@@ -2,29 +2,31 @@
 Which rows should be labeled next?
 ==================================
 
-We have a thousand handwritten digits, labels for forty of them, and a budget
+We have a thousand handwritten digits and labels for forty of them, and can ask
 for a hundred more labels, in batches of twenty. After each batch the net is
-fitted again, and a query chooses the next batch. Queries near the decision
-boundary (:class:`~skinfluence.active.LDMQuery`, and margin sampling) work
-best here. :class:`~skinfluence.active.InfluenceQuery` gains less over random
-rows, and needs to spread its batches.
+fitted again, and a *query* chooses the rows of the next batch. Queries that
+choose rows near the decision boundary work best in this example: margin
+sampling and :class:`~skinfluence.active.LDMQuery`.
+:class:`~skinfluence.active.InfluenceQuery` gains less over random rows, and
+only if the rows of a batch are spread out.
 """
 
 # %%
-# Four kinds of queries choose
+# We compare queries that choose
 #
 # - random rows;
 # - the rows for which the two most probable classes are closest (margin);
-# - the rows whose prediction changes after the smallest change of the last
+# - the rows whose predicted label changes with the smallest change of the last
 #   layer (:class:`~skinfluence.active.LDMQuery`);
-# - the rows whose predicted label would lower the loss most
-#   (:class:`~skinfluence.active.InfluenceQuery`).
+# - the rows that would lower the loss most if they were added with their
+#   predicted label (:class:`~skinfluence.active.InfluenceQuery`).
 #
-# The best rows are similar, so a batch of them pays twenty times for nearly
-# one answer. Both classes therefore spread a batch over their hundred best
-# rows. We try margins and influence with the spread and without it, to tell
-# its effect from that of the query. The net of the round is passed frozen, so
-# the queries do not fit it again.
+# The rows that a query ranks highest are often similar, so that twenty labels
+# tell hardly more than one. Both classes therefore *spread* a batch: they take
+# the hundred best rows, and choose twenty of them that differ. We try margins
+# and influence both with and without the spread, to separate its effect from
+# the effect of the query. The fitted net is passed as a frozen net, so the
+# queries do not fit it again.
 import numpy as np
 import torch
 from sklearn.cluster import kmeans_plusplus
@@ -86,7 +88,7 @@ QUERIES = {
 }
 
 # %%
-# Every query starts from the same forty labels.
+# Within a repetition, every query starts from the same forty labels.
 X, y_true = load_digits(return_X_y=True)
 X = X.astype(np.float32)
 accuracy = np.zeros((len(QUERIES), REPETITIONS, ROUNDS + 1))
@@ -116,7 +118,8 @@ for seed in range(REPETITIONS):
                 y[chosen] = y_true[pool][chosen]
 
 # %%
-# The accuracy on other digits after each batch: means of four repetitions.
+# The figure shows the accuracy on the remaining digits after each batch: means
+# over four repetitions.
 import matplotlib.pyplot as plt
 
 labels = 40 + BATCH * np.arange(ROUNDS + 1)
@@ -134,8 +137,8 @@ ax.legend(frameon=False, loc="lower right")
 plt.show()
 
 # %%
-# The gain over random rows, averaged over the rounds, with the standard error
-# over the repetitions:
+# How much higher is the accuracy than with random rows? Means over the
+# batches, with standard errors over the repetitions:
 for name, values in zip(QUERIES, accuracy, strict=True):
     gain = (values - accuracy[0])[:, 1:].mean(1)
     error = gain.std(ddof=1) / REPETITIONS**0.5
@@ -144,12 +147,14 @@ for name, values in zip(QUERIES, accuracy, strict=True):
 # %%
 # Discussion
 # ----------
-# Influence is behind margin sampling here. Without the spread it is little
-# better than random rows, presumably because one direction scores all rows, so
-# that the best rows all fix the same error. The spread helps it, but does not
-# close the gap. Margins and the least disagree metric (LDM) both look for rows
-# near the decision boundary. Four repetitions cannot tell them apart.
+# Influence is worse than margin sampling in this example. Without the spread,
+# influence is little better than random rows. The reason is presumably that
+# all rows are scored by one direction, so that the best rows all correct the
+# same error. With the spread, influence is better, but still worse than margin
+# sampling. Margins and the least disagree metric (LDM) both choose rows near
+# the decision boundary. Four repetitions cannot show which of these two is
+# better.
 #
-# If the aim is accuracy, use ``LDMQuery`` or margins. ``InfluenceQuery`` can
-# answer questions that margins cannot: which rows lower the loss on trusted
-# rows of another kind, or a gap between groups.
+# If the aim is accuracy, use ``LDMQuery`` or margins. ``InfluenceQuery`` has
+# other uses: it can choose the rows that lower the loss on trusted rows from
+# another source, or that narrow a gap between groups.
