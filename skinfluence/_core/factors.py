@@ -1,10 +1,14 @@
 """Gradients of single rows by the parameters of one layer, in compact form.
 
-Let a be the input of a layer and d the gradient of a row's loss by the output of the layer. The
-gradient of row i by a parameter of the layer, g_i, follows from a and d alone. For the weight of a
-linear layer it is Σ_t d_t ⊗ a_t, a sum over the steps t of a sequence or the positions of an image.
-A `Factor` holds the gradients of a batch of rows by one parameter and computes with them, where
-possible without forming them.
+Let a be the input of a layer and d the gradient of a row's loss by the output of the layer. Let g_i
+be the gradient of the loss of row i by a parameter of the layer. It follows from a and d alone. For
+the weight of a linear layer,
+
+    g_i = Σ_t d_t ⊗ a_t,
+
+a sum over the steps t of a sequence or the positions of an image. A `Factor` represents the
+gradients g_i of a batch of rows by one parameter. It computes norms and products of these
+gradients, where possible without forming them.
 
 The rules that make factors are in `layer_rules`.
 """
@@ -31,7 +35,7 @@ class Factor(ABC):
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
-        """Fields that hold one entry per row along their first axis."""
+        """Fields whose first axis has one entry per row."""
 
     @abstractmethod
     def dense(self) -> Tensor:
@@ -55,7 +59,7 @@ class Factor(ABC):
 
     @abstractmethod
     def join(self, other: Self) -> Self:
-        """Gradients of a layer that was called twice: this call plus the other."""
+        """Combine two calls of the same layer: the gradients are the sums over both calls."""
 
     def __len__(self) -> int:
         return len(next(iter(self.tensors().values())))
@@ -65,16 +69,16 @@ class Factor(ABC):
         return sum(t.numel() for t in self.tensors().values())
 
     def rows(self, rows: slice) -> Self:
-        """Take some of the rows."""
+        """Select some of the rows."""
         return replace(self, **{name: t[rows] for name, t in self.tensors().items()})
 
     def stack(self, others: Sequence[Self]) -> Self:
-        """Append the rows of `others`; sequences are padded to the longest."""
+        """Append the rows of `others`; sequences are padded to the longest length."""
         each = [self.tensors(), *(other.tensors() for other in others)]
         return replace(self, **{name: join_rows([t[name] for t in each]) for name in each[0]})
 
     def in_pieces(self, function: Callable[[Self], Tensor], numbers_per_row: int) -> Tensor:
-        """Apply a function that forms `numbers_per_row` to pieces of rows, to bound the memory."""
+        """Apply a function piece by piece, so that at most `_MAX_NUMBERS` numbers are formed."""
         step = rows_per_piece(numbers_per_row)
         if step >= len(self):
             return function(self)
@@ -123,7 +127,8 @@ class Outer(Factor):
             return self.in_pieces(
                 lambda piece: piece.dense().flatten(1) @ V.flatten(1).T, self._numbers_per_row
             )
-        # einsum goes from left to right: the first product keeps only the narrower of both sides.
+        # einsum multiplies from left to right: start with the wider of a and d, so that the first
+        # result has only the narrower width.
         if self.d.shape[3] < self.a.shape[3]:
             return torch.einsum("ntgi,kgoi,ntgo->nk", self.a, V, self.d)
         return torch.einsum("ntgo,kgoi,ntgi->nk", self.d, V, self.a)
@@ -140,7 +145,7 @@ class Outer(Factor):
         return torch.einsum("nk,ntgo,ntgi->kgoi", c, self.d, self.a)
 
     def join(self, other: Self) -> Self:
-        """Gradients of a layer that was called twice: the steps of both calls."""
+        """Combine two calls of the same layer, by joining their steps."""
         return replace(self, a=torch.cat([self.a, other.a], 1), d=torch.cat([self.d, other.d], 1))
 
     @property
@@ -148,9 +153,10 @@ class Outer(Factor):
         return self.a.shape[2] * self.a.shape[3] * self.d.shape[3]
 
     def _is_cheaper_dense(self, k: int) -> bool:
-        """Whether k products with single steps cost more than forming the row gradients."""
+        """Whether forming the row gradients is cheaper than k products with single steps."""
         steps, out = self.a.shape[1], self.d.shape[3]
-        # Counts products. A number written to memory costs about as much as eight of them.
+        # Both sides count multiplications. Writing one number to memory costs about as much as
+        # eight multiplications.
         return (steps + k + 8) * out < steps * k * (out + 8)
 
 
@@ -194,14 +200,14 @@ class Lookup(Factor):
         return out.index_add_(1, self.index.flatten(), scaled)
 
     def join(self, other: Self) -> Self:
-        """Gradients of a layer that was called twice: the steps of both calls."""
+        """Combine two calls of the same layer, by joining their steps."""
         index = torch.cat([self.index, other.index], 1)
         return replace(self, index=index, d=torch.cat([self.d, other.d], 1))
 
 
 @dataclass
 class Dense(Factor):
-    """Row gradients as they are, (n, ...): of biases and of the vectors of normalization layers."""
+    """Row gradients in full, (n, ...): for biases and the vectors of normalization layers."""
 
     g: Tensor
 
@@ -226,12 +232,12 @@ class Dense(Factor):
         return c.T @ self.g.flatten(1)
 
     def join(self, other: Self) -> Self:
-        """Gradients of a layer that was called twice: their sum."""
+        """Combine two calls of the same layer, by adding their gradients."""
         return replace(self, g=self.g + other.g)
 
 
 def products(rows: dict[str, Factor], columns: Mapping[str, Factor | Tensor]) -> Tensor:
-    """<g_i, v_j> summed over the parameters, (n, m), for columns v_j as factors or as tensors."""
+    """<g_i, v_j> summed over the parameters, (n, m). `columns` holds v_j as factors or tensors."""
 
     def of_parameter(name: str, factor: Factor) -> Tensor:
         column = columns[name]
@@ -246,5 +252,5 @@ def square_norms(rows: dict[str, Factor]) -> Tensor:
 
 
 def rows_per_piece(numbers_per_row: int) -> int:
-    """Rows whose gradients may be formed at a time."""
+    """Number of rows whose gradients may be formed at a time."""
     return max(1, _MAX_NUMBERS // numbers_per_row)

@@ -1,8 +1,8 @@
-"""Gates: fixed factors, one per unit of a layer, that multiply the unit for every row alike.
+"""Gates: one fixed factor per unit of a layer, which multiplies the unit for all rows.
 
-A dropout mask that is the same for all rows is a gate. Gates are buffers of the shell's layers (see
-`shell`), so a mask is part of a state. Whatever can be computed at a checkpoint can therefore be
-computed at a mask: tangents, norms, and several members in one pass.
+An example of a gate is a dropout mask shared by all rows. Gates are stored as buffers on the layers
+of the copied module (see `shell`), so a state of the net includes the mask. Anything that can be
+computed for a checkpoint can therefore also be computed for the net under a given mask.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ _GATE = "influence_gate"
 
 _GATEABLE = (nn.Linear, _ConvNd, nn.RNNBase, _DropoutNd)
 
-# Units are channels, on the second axis.
+# Layers whose units are channels, on the second axis.
 _BY_CHANNEL = (_ConvNd, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.FeatureAlphaDropout)
 
 
 def gate_of(layer: str) -> str:
-    """Name of a layer's gate in a state."""
+    """Name that the gate of a layer has in a state."""
     return f"{layer}.{_GATE}" if layer else _GATE
 
 
 def install_gates(shell: nn.Module, state: Any) -> dict[str, Tensor]:
-    """Add the gates that a state names and the shell lacks; return all that it names.
+    """Return all gates that a state names; add those that the shell does not have yet.
 
-    A new gate is open: all ones.
+    A new gate is all ones, so it changes nothing.
     """
     gates = {}
     for name, value in state.items():
@@ -50,11 +50,11 @@ def install_gates(shell: nn.Module, state: Any) -> dict[str, Tensor]:
 
 
 def gate_places(shell: nn.Module, call: Callable[[], Any]) -> dict[str, int]:
-    """Choose the layers to gate: ``{name: number of units}``.
+    """Choose the layers that get a gate: ``{name: number of units}``.
 
-    They are the net's dropout layers. A net without any, or with one that is called at several
-    widths, is gated at the input of each linear, convolutional or recurrent layer except the first,
-    which is after each hidden block.
+    These are the net's dropout layers. If the net has no dropout layer, or one that is called with
+    several numbers of units, then every linear, convolutional or recurrent layer except the first
+    gets a gate at its input. These inputs are the outputs of the hidden blocks.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ def gate_places(shell: nn.Module, call: Callable[[], Any]) -> dict[str, int]:
         Runs the shell once, without arguments.
     """
     widths, with_matrix = _recorded_calls(shell, call)
-    # A parent with a matrix (position embeddings, say) is called before its layers, but is not
-    # the first layer.
+    # A parent module may have a matrix of its own, such as position embeddings. It is called
+    # before its layers, but it is not the first layer.
     parents = {"", *(n[:i] for n in widths for i, c in enumerate(n) if c == ".")} - set(widths)
     first = next((name for name in with_matrix if name not in parents), None)
     dropouts = {n: w for n, w in widths.items() if isinstance(shell.get_submodule(n), _DropoutNd)}
@@ -76,13 +76,14 @@ def gate_places(shell: nn.Module, call: Callable[[], Any]) -> dict[str, int]:
 def _recorded_calls(
     shell: nn.Module, call: Callable[[], Any]
 ) -> tuple[dict[str, set[int]], list[str]]:
-    """Widths that each gateable layer was called at; names of modules with a matrix, as called."""
+    """Numbers of units that each layer was called with; modules with a matrix, in call order."""
     widths: dict[str, set[int]] = {}
     with_matrix: list[str] = []
 
     def record(name: str) -> Callable[..., None]:
         def hook(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-            # A parametrized layer keeps its weight in a child. A norm's weight is a vector.
+            # A parametrized layer keeps its weight in a child module, hence `recurse`. The weight
+            # of a normalization layer is a vector.
             own = layer.parameters(recurse=isinstance(layer, _GATEABLE))
             if any(p.ndim > 1 for p in own):
                 with_matrix.append(name)

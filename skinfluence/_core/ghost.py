@@ -1,12 +1,12 @@
 """Norms and inner products of row gradients, layer by layer, without forming the gradients.
 
-Let a be the input of a layer and d the gradient of a row's loss by its output. The row's gradient
-by the weight is Σ_t d_t ⊗ a_t, so its norm follows from a and d alone [1]_: it is the "ghost norm".
-The rules for each kind of layer are in `layer_rules`.
+Let a be the input of a layer and d the gradient of a row's loss by the output of the layer. The
+row's gradient by the weight is Σ_t d_t ⊗ a_t. The norm of this gradient, called the "ghost norm",
+is computed from a and d alone [1]_. The rules for each type of layer are in `layer_rules`.
 
-A rule is used for a parameter only if it gives the plain gradients of up to four rows. Gradients by
-all other parameters (of attention, recurrent, tied or reparametrized layers, say) are formed row by
-row with vmap.
+Each rule is first tested on up to four rows. It is used for a parameter only if it gives the same
+gradients as plain autograd. Gradients by all other parameters, for example of attention, recurrent,
+tied or reparametrized layers, are formed row by row with vmap.
 
 References
 ----------
@@ -30,8 +30,8 @@ from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import Params
 from skinfluence._core.tensors import Rows, join_rows, n_rows, slice_rows, wide
 
-# G = ∂ℓ/∂f of a batch, or a function that computes it from the outputs of some of its rows. With a
-# function, one forward pass gives both the outputs and the factors.
+# G = ∂ℓ/∂f of a batch, or a function of outputs and their rows that returns G. With a function, a
+# single forward pass gives both the outputs, from which G is computed, and the factors.
 Cotangents = Tensor | Callable[[Tensor, slice], Tensor]
 
 
@@ -42,35 +42,36 @@ class Ghost:
     ----------
     fnet : FunctionalNet
     X : rows
-        At least one. The first four decide which parameters' rules are used.
+        At least one row. The rules are tested on the first four rows.
 
     Attributes
     ----------
     trusted : set of str
-        Parameters whose gradients come from a rule.
+        Parameters whose gradients are computed by a rule.
     by_vmap : list of str
         All other parameters.
     has_rules : bool
-        Whether the rules cover most of the parameters, so that they save time.
+        Whether rules cover more than half of the numbers in the parameters, so that they save time.
     """
 
     def __init__(self, fnet: FunctionalNet, X: Rows) -> None:
         self.fnet = fnet
         self._layers = _layers_with_rules(fnet)
         X = slice_rows(X, slice(0, 4))
-        # Random cotangents: those of the loss may be 0 (a perfect fit), and would prove nothing.
+        # Random cotangents: if the fit is perfect, the cotangents of the loss are 0, and every rule
+        # would pass.
         f = forward(fnet, X)
         G = torch.randn(f.shape, generator=torch.Generator().manual_seed(0)).to(f)
         truth = [
             pullback(fnet, slice_rows(X, slice(i, i + 1)), G[i : i + 1]) for i in range(len(G))
         ]
         by_rule, _ = self._factors(X, G)
-        # At most .05: half precision rounds so coarsely that any rule would pass otherwise.
+        # At most .05: otherwise any rule would pass in half precision, which rounds coarsely.
         tolerance = min(100 * precision(fnet, X) ** 0.75, 0.05)
         self.trusted = {n for n, factor in by_rule.items() if _agrees(factor, n, truth, tolerance)}
         self.by_vmap = [name for name in fnet.params if name not in self.trusted]
         sizes = {name: p.numel() for name, p in fnet.params.items()}
-        # A few parameters by vmap can cost more than the rules save for all others.
+        # Using vmap for a few parameters can cost more time than the rules save for all others.
         self.has_rules = 2 * sum(sizes[name] for name in self.trusted) > sum(sizes.values())
         layers = {name.rpartition(".")[0] for name in self.trusted}
         self._layers = {name: layer for name, layer in self._layers.items() if name in layers}
@@ -80,7 +81,7 @@ class Ghost:
         return lambda f, rows: self.fnet.cotangents(f, slice_rows(X, rows), y[rows])
 
     def factors(self, X: Rows, G: Cotangents) -> dict[str, Factor]:
-        """Row gradients by each parameter, in the most compact form known for it."""
+        """Row gradients by each parameter: compact if there is a rule, otherwise in full."""
         by_rule, G = self._factors(X, G)
         rest = row_gradients(self.fnet, X, G, self.by_vmap) if self.by_vmap else {}
         return self._only_trusted(by_rule) | {name: Dense(wide(g)) for name, g in rest.items()}
@@ -96,9 +97,10 @@ class Ghost:
         return G * scale.reshape(-1, *[1] * (G.ndim - 1))
 
     def inner(self, X: Rows, G: Cotangents, U: Directions, *, normalize: bool = False) -> Tensor:
-        """<g_i, u> for each direction u, over ‖g_i‖ with `normalize`: (n, d) float64.
+        """<g_i, u> for each direction u, divided by ‖g_i‖ if `normalize` is true: (n, d) float64.
 
-        A direction costs one forward pass of the rules' layers; J u costs two.
+        A direction costs about one forward pass of the layers that have rules. Computing J u
+        instead would cost two.
         """
 
         def of_parameter(name: str, factor: Factor) -> Tensor:
@@ -168,7 +170,7 @@ class Ghost:
         with torch.no_grad():
             for (name, a, _), d in zip(calls, grads, strict=True):
                 if len(a) != len(G) or len(d) != len(G):
-                    continue  # rows are not the first axis here, so vmap must do this layer
+                    continue  # rows are not the first axis here, so this layer needs vmap
                 for own, factor in layer_factors(self._layers[name], a, wide(d)).items():
                     full = f"{name}.{own}" if name else own
                     if full in self.fnet.params:
@@ -184,7 +186,7 @@ class Ghost:
                 if not isinstance(output, Tensor) or not output.requires_grad:
                     return None
                 calls.append((name, wide(layer_input(layer, inputs[0])), output))
-                # An in-place activation after the layer must not overwrite the output kept here.
+                # Return a copy: an in-place activation after the layer would overwrite this output.
                 return output.clone()
 
             return hook
@@ -202,7 +204,7 @@ class Ghost:
 
 
 def _layers_with_rules(fnet: FunctionalNet) -> dict[str, nn.Module]:
-    """Layers that have a rule and a parameter of interest."""
+    """Layers that have a rule and at least one parameter in `fnet.params`."""
     return {
         name: layer
         for name, layer in fnet.shell.named_modules()

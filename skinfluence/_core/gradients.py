@@ -1,10 +1,17 @@
 """Derivatives of a FunctionalNet, batch by batch.
 
 Let f_i be the outputs of row i, J_i their Jacobian by the parameters, and G_i = ∂ℓ/∂f_i the
-gradient of the row's loss by its outputs (its cotangent). The gradient of the row's loss by the
-parameters is g_i = J_i^T G_i. For a direction u in parameter space, t_i = J_i u is the tangent of
-the outputs. Then <g_i, u> = <G_i, t_i>, which does not need the matrix of all g_i (rows times
-parameters).
+gradient of the row's loss by its outputs (the cotangent). The gradient of the row's loss by the
+parameters is
+
+    g_i = J_i^T G_i.
+
+For a direction u in parameter space, the tangent t_i = J_i u is the derivative of the outputs along
+u. The inner product
+
+    <g_i, u> = <G_i, t_i>
+
+is computed from the right-hand side. The matrix of all g_i (rows times parameters) is not formed.
 """
 
 from __future__ import annotations
@@ -31,11 +38,11 @@ from skinfluence._core.tensors import Rows, map_tensors, wide
 
 Directions = Params  # d directions u: each entry is (d, *shape of the parameter)
 
-# torch has one level of dual numbers per process, so threads take turns.
+# torch allows one level of dual numbers per process, so threads have to wait for each other.
 _DUAL_LEVEL_LOCK = threading.RLock()
 
-# The engine that works for each module, by (autocast, parameters). One fit makes several
-# FunctionalNets of the same module; the search, and the warning, happen once for all of them.
+# For each module: which of the functions below computes J u, by (autocast, parameters). One fit
+# creates several FunctionalNets of the same module. The search and its warning happen only once.
 _ENGINES: weakref.WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Any]] = (
     weakref.WeakKeyDictionary()
 )
@@ -48,7 +55,7 @@ def forward(fnet: FunctionalNet, X: Rows) -> Tensor:
 
 
 def precision(fnet: FunctionalNet, X: Rows) -> float:
-    """Machine epsilon of the least precise numbers in a forward pass (under autocast, say)."""
+    """Machine epsilon of the least precise numbers in a forward pass, which autocast may lower."""
     with OutputWatch() as watch:
         forward(fnet, X)
     return max(fnet.eps, watch.eps)
@@ -74,9 +81,9 @@ def pullback(fnet: FunctionalNet, X: Rows, G: Tensor) -> Params:
 def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
     """Outputs f (n, ...) and tangents t = J u of each direction (d, n, ...) of one batch.
 
-    Forward mode is used where every operation has a rule for it, and the double-backward trick
-    elsewhere. The trick is exact and costs about twice as much. The choice is made once per module,
-    and a warning names it.
+    Forward mode is used if every operation supports it. Otherwise the double-backward trick is
+    used, which is also exact but takes about twice the time; a warning says so. The choice is made
+    once per module.
     """
     _load_forward_mode()
     engines = [_forward_mode, _forward_mode_one_by_one, _double_backward]
@@ -85,9 +92,8 @@ def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Te
     if case in known:
         return known[case](fnet, X, U)
     if _count(U) == 1 or fnet.contains(_ConvNd) or fnet.contains(nn.MultiheadAttention):
-        engines = engines[
-            1:
-        ]  # batched over directions, their rules take two to three times as long
+        # Convolutions and attention take two to three times as long if batched over directions.
+        engines = engines[1:]
     for engine in engines:
         try:
             result = engine(fnet, X, U)
@@ -99,8 +105,8 @@ def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Te
         break
     if engine is _double_backward:
         warnings.warn(
-            f"no forward-mode derivative for this net ({reason}). Using the double-backward trick: "
-            "the scores are the same and take about twice the time.",
+            f"no forward-mode derivative for this net ({reason}). The double-backward trick is "
+            "used instead: the scores are the same, but computing them takes about twice the time.",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -120,7 +126,7 @@ def pushforward_members(
     Raises
     ------
     NotImplementedError or RuntimeError
-        Where an operation has no rule for forward mode or vmap.
+        If an operation does not support forward mode or vmap.
     """
     _load_forward_mode()
 
@@ -143,7 +149,10 @@ def pushforward_members(
 def row_gradients(
     fnet: FunctionalNet, X: Rows, G: Tensor, names: list[str] | None = None
 ) -> Params:
-    """Gradients g_i = J_i^T G_i of all rows, entries (n, *shape). Memory: rows times parameters."""
+    """Gradients g_i = J_i^T G_i of all rows, entries (n, *shape). Needs rows × parameters memory.
+
+    `names` selects parameters; by default, all are used.
+    """
     params = fnet.params if names is None else {name: fnet.params[name] for name in names}
 
     def of_row(x: Rows, g: Tensor) -> Params:
@@ -153,15 +162,14 @@ def row_gradients(
     with plain_kernels(fnet):
         try:
             return torch.vmap(of_row)(X, G)
-        except (
-            RuntimeError
-        ):  # vmap cannot batch some operation (control flow that depends on the data, say)
+        except RuntimeError:
+            # vmap does not support some operation, such as control flow that depends on the data.
             rows = [pullback(fnet, _row(X, i), G[i : i + 1]) for i in range(len(G))]
     return {name: torch.stack([row[name] for row in rows]) for name in params}
 
 
 def wide_zeros(fnet: FunctionalNet) -> Params:
-    """Zeros to add gradients to. Half precision becomes float32: it would lose small terms."""
+    """Zeros to which gradients are added; float32 for half precision, which loses small terms."""
     return {name: wide(torch.zeros_like(p)) for name, p in fnet.params.items()}
 
 
@@ -189,7 +197,7 @@ def hvp(fnet: FunctionalNet, batches: Any, u: Params) -> Params:
 def ggnvp(fnet: FunctionalNet, batches: Any, u: Params) -> Params:
     """M u, where M is the generalized Gauss-Newton matrix of the mean loss over `batches`.
 
-    M is the mean of J_i^T (∂²ℓ/∂f²) J_i: the Hessian without the second derivatives of f.
+    M is the mean of J_i^T (∂²ℓ/∂f²) J_i. It is the Hessian without the second derivatives of f.
     """
     total = wide_zeros(fnet)
     n = 0
@@ -249,7 +257,10 @@ def _double_backward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tenso
 
 
 class _FrozenLinear(torch.autograd.Function):
-    """x W^T + b where W and b have no tangent. torch's own rule adds x times a matrix of zeros."""
+    """x W^T + b for W and b without a tangent.
+
+    torch's forward-mode rule would also compute x times a matrix of zeros.
+    """
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -278,15 +289,15 @@ class _FrozenLinears(TorchFunctionMode):
 
 @functools.cache
 def _load_forward_mode() -> None:
-    # At the first dual number, torch registers its forward-mode decompositions and warns about its
-    # own use of torch.jit. Users cannot act on that warning.
+    # When the first dual number is created, torch registers its forward-mode decompositions and
+    # warns that torch itself uses torch.jit. Users cannot do anything about this warning.
     with _DUAL_LEVEL_LOCK, warnings.catch_warnings(), forward_ad.dual_level():
         warnings.simplefilter("ignore", DeprecationWarning)
         forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
 
 
 def _leaves(fnet: FunctionalNet) -> Params:
-    """The parameters as fresh leaves that share their memory."""
+    """The parameters as new leaf tensors, in the same memory."""
     return {name: p.detach().requires_grad_() for name, p in fnet.params.items()}
 
 

@@ -1,4 +1,4 @@
-"""Switches off the fused kernels that have no rule for forward-mode derivatives or vmap."""
+"""Switches off the fused kernels that lack a rule for forward-mode derivatives or vmap."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from skinfluence._core.net import FunctionalNet
 
 
 class _PlainBags(TorchFunctionMode):
-    """Replaces `embedding_bag`, whose backward cannot be differentiated, by lookups and a sum."""
+    """Replaces `embedding_bag` by lookups and a sum, because its backward has no derivative."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -49,7 +49,10 @@ def _plain_bags(
 
 
 class _Switch:
-    """A flag of the process, off while any thread is inside; the last to leave restores it."""
+    """A flag of the process that is off while any thread is inside `off`.
+
+    The last thread to leave restores the flag.
+    """
 
     def __init__(self, read: Callable[[], bool], write: Callable[[bool], None]) -> None:
         self._read, self._write = read, write
@@ -72,7 +75,7 @@ class _Switch:
 
 
 def _flag(backend: Any) -> _Switch:
-    # Trap: backend.flags() warns about TF32 on CPU builds, whatever it is called with.
+    # Trap: backend.flags() warns about TF32 on CPU builds, whatever its arguments are.
     return _Switch(lambda: backend.enabled, lambda value: setattr(backend, "enabled", value))
 
 
@@ -82,8 +85,8 @@ _ATTENTION_FASTPATH = _Switch(
     torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled
 )
 
-# Trap: sdpa_kernel(MATH) restores wrong flags if two threads leave it in another order than they
-# entered it.
+# Trap: if two threads leave sdpa_kernel(MATH) in another order than they entered it, it restores
+# wrong flags.
 _FUSED_ATTENTION = [
     _Switch(torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
     _Switch(
@@ -95,7 +98,7 @@ _FUSED_ATTENTION = [
 
 @contextmanager
 def plain_kernels(fnet: FunctionalNet) -> Iterator[None]:
-    """Run without the fused kernels that have no rule for forward-mode derivatives or vmap."""
+    """Run without the fused kernels that lack a rule for forward-mode derivatives or vmap."""
     with ExitStack() as stack:
         for kernel in _FUSED_ATTENTION:
             stack.enter_context(kernel.off())

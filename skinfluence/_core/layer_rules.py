@@ -1,8 +1,9 @@
-"""The rule for each kind of layer: from the layer's input and output gradient to its factors.
+"""The rule for each type of layer: from the layer's input and output gradient to its factors.
 
-Let a be what the parameters of a layer multiply, and d the gradient of a row's loss by the output
-of the layer. To add a rule for a kind of layer, register a function on `layer_factors`. If a is not
-simply the input, register one on `layer_input` too. No other place needs to know of the rule.
+Let a be the tensor that the parameters of a layer multiply (usually its input), and d the gradient
+of a row's loss by the output of the layer. To add a rule for a type of layer, register a function
+on `layer_factors`. If a is not the input, also register a function on `layer_input`. Nothing else
+has to be changed.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from skinfluence._core.factors import Dense, Factor, Lookup, Outer
 def has_rule(layer: nn.Module) -> bool:
     """Whether this layer's row gradients can be computed by a rule."""
     if isinstance(layer, _BatchNorm) and layer.running_mean is None:
-        return False  # it normalizes by its batch: a row has no gradient of its own
+        return False  # outputs depend on the whole batch: single rows do not have a gradient
     return layer_factors.dispatch(type(layer)) is not layer_factors.dispatch(object)
 
 
 @singledispatch
 def layer_factors(layer: nn.Module, a: Tensor, d: Tensor) -> dict[str, Factor]:
-    """Row gradients by each of the layer's own parameters; none for a layer without a rule."""
+    """Row gradients by each parameter of the layer itself; empty for a layer without a rule."""
     return {}
 
 
@@ -93,7 +94,10 @@ def _(layer: _BatchNorm, a: Tensor, d: Tensor) -> dict[str, Factor]:
 
 @singledispatch
 def layer_input(layer: nn.Module, x: Tensor) -> Tensor:
-    """What the layer's parameters multiply: its input, standardized in a normalization layer."""
+    """Tensor that the layer's parameters multiply: the input, or the standardized input.
+
+    The input is standardized in normalization layers.
+    """
     return x.detach()
 
 
@@ -104,5 +108,5 @@ def _(layer: nn.LayerNorm, x: Tensor) -> Tensor:
 
 @layer_input.register
 def _(layer: _BatchNorm, x: Tensor) -> Tensor:
-    # Call this during the forward pass: only then does the layer hold the state's statistics.
+    # Call this during the forward pass: only then does the layer have the statistics of the state.
     return F.batch_norm(x.detach(), layer.running_mean, layer.running_var, eps=layer.eps)

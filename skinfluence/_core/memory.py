@@ -1,4 +1,4 @@
-"""How much memory and what precision a net's operations use; batches too large for memory."""
+"""Memory and precision of a net's operations, and batches that do not fit in memory."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class OutputWatch(TorchDispatchMode):
     Attributes
     ----------
     bytes : int
-        Memory of all outputs. Most views count too, since torch marks a view as one only after the
-        operation is recorded, so this is an upper bound.
+        Memory of all outputs. This is an upper bound, because it includes most views: torch marks
+        a view as a view only after the operation is recorded.
     eps : float
         Machine epsilon of the least precise floating-point output.
     """
@@ -45,7 +45,7 @@ class OutputWatch(TorchDispatchMode):
 
 
 def in_halves_if_needed(function: Callable[[Rows, Any], Tensor], X: Rows, y: Any) -> Tensor:
-    """``function(X, y)`` of a batch; in halves where it does not fit in memory."""
+    """Return ``function(X, y)`` of a batch; if memory runs out, split the batch in halves."""
     n = n_rows(X)
     try:
         return function(X, y)

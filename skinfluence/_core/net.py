@@ -1,7 +1,7 @@
 """A fitted skorch net as pure functions of its parameters.
 
-This is the only file of the core that knows skorch's internals. Nothing here trains or changes the
-user's net: it runs a copy of the module that shares the weights (see `shell`).
+This is the only file of the core that uses skorch's internals. Nothing here trains or changes the
+user's net, because only a copy of the module is run, which shares the weights (see `shell`).
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ from skinfluence._core.shell import (
 from skinfluence._core.states import Params, State, read_state
 from skinfluence._core.tensors import Rows, is_sliceable, map_tensors, n_rows, slice_rows, wide
 
-# Limits of a batch: rows, and bytes of the outputs of its layers. For MLPs of 0.1M to 1M parameters
-# on a CPU, batches of 512 rows took .6 to .7 of the time of batches of 128; larger ones brought
-# nothing. The limits for a GPU are a guess.
+# Limits of a batch: number of rows, and bytes of the outputs of all layers. For MLPs with 0.1M to
+# 1M parameters on a CPU, batches of 512 rows took .6 to .7 times as long as batches of 128 rows;
+# larger batches were not faster. The limits for a GPU are a guess.
 _BATCH_LIMITS = {"cpu": (512, 2**27), "cuda": (8192, 2**31)}
 
-# Parameters of the validation iterator that leave the content of a batch alone or are overridden.
+# Parameters of the validation iterator that do not change the content of a batch, or that this
+# class overrides.
 _HARMLESS_ITERATOR_PARAMS = {"batch_size", "num_workers", "pin_memory", "shuffle", "drop_last"}
 
 
@@ -51,23 +52,24 @@ class FunctionalNet:
     Parameters
     ----------
     net : skorch.NeuralNet
-        An initialized, normally fitted, net. It is read and never written.
+        An initialized net, normally a fitted one. It is never changed.
     parameters : str or sequence of str, default="*"
-        Globs over parameter names. Those that match *and* require a gradient become `params`.
+        Globs over parameter names. A parameter is used if it matches a glob *and* requires a
+        gradient.
 
     Attributes
     ----------
     params : dict of str to Tensor
-        The parameters that count, detached.
+        The parameters that are used, detached.
     module : Module
-        The net's own module, which is never called.
+        The user's module, which is never called.
     shell : Module
         A copy of the module, in eval mode, that shares its weights (see `shell`).
     device, dtype : device and dtype of the parameters
     eps : float
         Machine epsilon of the least precise weight or buffer.
     rows_at_once : int or None
-        The module's own limit on the rows of one call.
+        Maximum number of rows in one call of the module, if the module sets one.
     """
 
     def __init__(self, net: Any, parameters: str | Sequence[str] = "*") -> None:
@@ -79,7 +81,8 @@ class FunctionalNet:
         self.shell.eval()
         for layer in self.shell.modules():
             if isinstance(layer, nn.Embedding | nn.EmbeddingBag):
-                layer.scale_grad_by_freq = False  # else a row's gradient depends on its batch
+                # With scale_grad_by_freq, a row's gradient would depend on the rest of its batch.
+                layer.scale_grad_by_freq = False
                 layer.sparse = False
             if isinstance(layer, nn.Embedding) and layer.padding_idx is not None:
                 layer.register_forward_hook(stop_padding_gradient)
@@ -102,9 +105,9 @@ class FunctionalNet:
         self.eps = max(torch.finfo(dtype).eps for dtype in floats)
 
     def at(self, state: State) -> FunctionalNet:
-        """Return this net with the weights, buffers or gates of `state` in place of its own."""
+        """Return this net with the weights, buffers or gates of `state` replacing its values."""
         state = read_state(state)
-        # A gate stays open in each state that does not name it.
+        # If a state does not name a gate, the gate is all ones.
         self._state = install_gates(self.shell, state) | self._state
         other = copy.copy(self)  # both share the shell: each call passes its own values
         changed = {n: t.to(self.device) for n, t in state.items() if n in self._state}
@@ -118,12 +121,13 @@ class FunctionalNet:
         return other
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Built again when unpickled: skorch pickles modules apart from the twin that calls them.
+        # The net is built again when it is unpickled, because skorch pickles the module separately
+        # from the twin that calls it.
         state = {name: t.cpu() for name, t in self._state.items()}
         return _rebuild, (self._net, list(self.params), state)
 
     def stacked(self, states: Sequence[State]) -> Params:
-        """Tensors that at least one of the states names, stacked: entries (n_states, *shape)."""
+        """Stack the tensors that at least one of the states names: entries (n_states, *shape)."""
         read = [read_state(state) for state in states]
         for state in read:
             self._state = install_gates(self.shell, state) | self._state
@@ -132,16 +136,16 @@ class FunctionalNet:
         return {name: torch.stack([m[name] for m in members]) for name in sorted(names)}
 
     def outputs(self, params: Params, X: Rows) -> Tensor:
-        """Outputs f(X; params), (n, ...). The net's own values stand in for absent entries."""
+        """Outputs f(X; params), (n, ...). Entries missing from `params` have the net's values."""
         state = {f"module.{name}": t for name, t in (self._state | params).items()}
-        # To look for tied weights at each batch would cost 5 % of a small net's forward pass.
+        # Looking for tied weights at each batch would cost 5 % of a small net's forward pass.
         call = torch.func.functional_call(self._inference, state, (X,), tie_weights=self._tied)
         return _one_tensor(call)
 
     def plain_outputs(self, X: Rows) -> tuple[Tensor, list[Tensor]]:
         """Outputs f(X) of a plain call of the shell, and the parameters to differentiate by.
 
-        The self-check uses it as its oracle.
+        The self-check compares the results of the engine with derivatives of these outputs.
         """
         own = dict(self.shell.named_parameters())
         return _one_tensor(self._twin.infer(X)), [own[name] for name in self.params]
@@ -150,7 +154,7 @@ class FunctionalNet:
         """Loss of each row, (n,): the terms that the net's `get_loss` would add up or average."""
         raw = self.raw_loss(outputs, X, y)
         n = outputs.shape[0]
-        if raw.ndim == 0:  # get_loss reduces in spite of reduction='none': pass one row at a time
+        if raw.ndim == 0:  # get_loss ignored reduction='none': pass one row at a time
             rows = [
                 self.raw_loss(outputs[i : i + 1], slice_rows(X, slice(i, i + 1)), y[i : i + 1])
                 for i in range(n)
@@ -175,14 +179,14 @@ class FunctionalNet:
 
     @property
     def takes_logarithms(self) -> bool:
-        """Whether the loss takes the logarithm of the outputs, which must be probabilities then."""
+        """Whether the loss takes the logarithm of the outputs; they must then be probabilities."""
         net = self._net
         return isinstance(net, NeuralNetClassifier) and isinstance(net.criterion_, nn.NLLLoss)
 
     def raw_loss(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
-        """`net.get_loss` with reduction='none' wherever the criterion has a reduction."""
+        """`net.get_loss`, with reduction='none' if the criterion has a reduction."""
         # Trap: criterion_(outputs, y) would miss the log that skorch takes for NLLLoss in get_loss.
-        # In single precision: in half precision, the loss of a confident row has no digit left.
+        # `wide`, because half precision rounds the loss of a confidently predicted row to 0.
         return self._twin.get_loss(wide(outputs), y, X=X, training=False)
 
     def cotangents(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
@@ -198,10 +202,10 @@ class FunctionalNet:
     def sampled_labels(self, outputs: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
         """Labels drawn from the model: (n,), or in the shape of a regressor's outputs.
 
-        A regressor's loss is taken to be the squared error, the negative log-likelihood of a normal
-        distribution with variance 1/2. The mean over k outputs is that of k normal errors with
-        variance k/2. A criterion for another distribution needs a method
-        ``sample(outputs, y, generator)``.
+        For a regressor, the loss is assumed to be the squared error. Up to a constant, the squared
+        error is the negative log-likelihood of a normal distribution with variance 1/2. If the loss
+        is the mean over k outputs, the variance of each output is k/2. For any other distribution,
+        the criterion needs a method ``sample(outputs, y, generator)``.
         """
         if hasattr(self._net.criterion_, "sample"):
             return self._net.criterion_.sample(outputs, y, generator)
@@ -211,7 +215,7 @@ class FunctionalNet:
             return outputs + noise * (0.5 * terms) ** 0.5
         p = self.probabilities(outputs).double().cpu()
         drawn = torch.multinomial(p, 1, generator=generator)[:, 0].to(outputs.device)
-        # One output for two classes: the criterion takes floats in the shape of the outputs.
+        # With one output for two classes, the criterion expects floats in the shape of the outputs.
         return drawn if outputs[0].numel() > 1 else drawn.to(outputs).reshape(outputs.shape)
 
     def not_differentiable(self) -> ValueError:
@@ -219,18 +223,18 @@ class FunctionalNet:
         return ValueError(
             f"criterion {type(self._net.criterion_).__name__} returns a loss that does not "
             "depend differentiably on the net's outputs. Influence needs the gradient of the loss: "
-            "use a differentiable criterion, and keep detach() and argmax() out of it."
+            "use a differentiable criterion, without detach() or argmax()."
         )
 
     def contains(self, kind: type[nn.Module]) -> bool:
-        """Whether the net contains a module of this kind."""
+        """Whether the net contains a module of this type."""
         if kind not in self._kinds:
             self._kinds[kind] = any(isinstance(m, kind) for m in self.shell.modules())
         return self._kinds[kind]
 
     @functools.cached_property
     def has_frozen_linear(self) -> bool:
-        """Whether the weight of some linear layer is not among `params`."""
+        """Whether `params` lacks the weight of at least one linear layer."""
         layers = ((n, m) for n, m in self.shell.named_modules() if isinstance(m, nn.Linear))
         return any(f"{name}.weight".removeprefix(".") not in self.params for name, _ in layers)
 
@@ -264,10 +268,10 @@ class FunctionalNet:
         return 1 if size < 1 else -(-n_rows(X) // size)
 
     def batch_size(self, X: Rows) -> int:
-        """Rows per batch: that of the net's validation iterator if set, else as memory allows.
+        """Rows per batch: the batch size of the net's validation iterator, or as memory allows.
 
-        The batch size of training is not used: it is often small on purpose, to take more steps.
-        Data that cannot be sliced come in the batches of their own loader.
+        The batch size of training is not used, because it is often small to take more steps. If the
+        data cannot be sliced, the batches are those of the net's DataLoader.
         """
         valid = self._net.get_params_for("iterator_valid")
         if "batch_size" in valid or not self._can_be_sliced(X):
@@ -280,7 +284,8 @@ class FunctionalNet:
             leaf = {name: p.detach().requires_grad_() for name, p in self.params.items()}
             max_rows, max_bytes = _BATCH_LIMITS.get(self.device.type, _BATCH_LIMITS["cpu"])
             try:
-                # With gradients: without, torch would use fused kernels, which hide their outputs.
+                # Enable gradients: otherwise torch would use fused kernels, which hide the outputs
+                # of the operations inside.
                 with torch.enable_grad(), OutputWatch() as watch:
                     self.outputs(leaf, pair)
                 size = max(2 * max_bytes // max(watch.bytes, 1), 1)
@@ -293,7 +298,8 @@ class FunctionalNet:
 
     def _can_be_sliced(self, X: Rows) -> bool:
         """Whether slicing X gives the batches that the net's own DataLoader would give."""
-        # The DataLoader collates row by row, which takes longer than scoring the batch.
+        # Slicing is preferred: the DataLoader collates a batch row by row, which takes longer than
+        # scoring it.
         dataset: Any = getattr(self._net, "dataset", None)
         readers = ("transform", "__getitem__")
         is_plain = bool(
@@ -331,6 +337,6 @@ def _one_tensor(outputs: Any) -> Tensor:
     if not isinstance(outputs, Tensor):
         raise TypeError(
             f"the net's module returns a {type(outputs).__name__}, but a single tensor was "
-            "expected. Wrap the module so that it returns only the tensor that the loss needs."
+            "expected. Wrap the module so that it returns only the tensor that goes into the loss."
         )
     return outputs

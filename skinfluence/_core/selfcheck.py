@@ -1,7 +1,7 @@
-"""Checks a user's net on a few rows against plain autograd, before it is used for scores.
+"""Compares the engine with plain autograd on a few rows of a user's net, before the net is scored.
 
-Each error says what is wrong, the likely cause, and what to do. The check calls the module itself
-and differentiates row by row, so it shares no code with the engine that it checks.
+Each error says what is wrong, the likely cause, and what to do. The expected values come from plain
+calls of the module, differentiated row by row, without the code of the engine.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def check_gradients(fnet: FunctionalNet, X: Rows, y: Any, rows: int = 6) -> None
     Raises
     ------
     ValueError
-        If the outputs are not finite, change from call to call or depend on other rows; if the loss
-        is not a sum or mean over rows; or if scores differ from plain autograd.
+        If the outputs are not finite, change from call to call, or depend on other rows; if the
+        loss is neither a sum nor a mean over rows; or if scores differ from plain autograd.
     """
     X, y = next(iter(fnet.batches(X, y)))
     X, y = slice_rows(X, slice(0, rows)), y[:rows]
@@ -47,15 +47,16 @@ def _check_outputs(fnet: FunctionalNet, X: Rows, f: Tensor, eps: float) -> None:
     if not _close(forward(fnet, X), f, eps):
         raise ValueError(
             "the net gives another output for the same rows each time, although it is in eval "
-            "mode. Influence needs a deterministic net. Either forward draws random numbers "
-            "(F.dropout needs training=self.training), or it changes a buffer of the module."
+            "mode. Influence needs a deterministic net. Either forward draws random numbers (if "
+            "it calls F.dropout, pass training=self.training), or it changes a buffer of the "
+            "module."
         )
     if not _close(_in_halves(X, len(f), lambda Xh, _: forward(fnet, Xh)), f, eps):
         raise ValueError(
-            "a row's output depends on the other rows of its batch, so single rows have no "
-            "influence of their own. Likely causes: BatchNorm with track_running_stats=False, or a "
-            "softmax or mean over axis 0, the batch. Use layers that treat rows one by one, such "
-            "as LayerNorm, or BatchNorm with running statistics."
+            "a row's output depends on the other rows of its batch, so the influence of a single "
+            "row is not defined. Likely causes: BatchNorm with track_running_stats=False, or a "
+            "softmax or mean over axis 0, the batch. Use layers that treat each row separately, "
+            "such as LayerNorm, or BatchNorm with running statistics."
         )
 
 
@@ -66,10 +67,10 @@ def _warn_about_logits(fnet: FunctionalNet, f: Tensor) -> None:
     total = wide(f).sum(1)
     if (f < 0).any() or not torch.allclose(total, torch.ones_like(total), atol=1e-2):
         warnings.warn(
-            "the net's criterion is NLLLoss (skorch's default), which expects probabilities, but "
-            "the outputs of a row do not sum to 1, so its losses are meaningless. Pass "
-            "criterion=torch.nn.CrossEntropyLoss if the module returns logits, or end the module "
-            "with a softmax.",
+            "the net's criterion is NLLLoss (skorch's default), which expects probabilities in "
+            "skorch, but the outputs of a row do not sum to 1, so its losses are meaningless. "
+            "If the module returns logits, pass criterion=torch.nn.CrossEntropyLoss, or end the "
+            "module with a softmax.",
             UserWarning,
             stacklevel=2,
         )
@@ -92,7 +93,10 @@ def _check_losses(fnet: FunctionalNet, X: Rows, y: Tensor, f: Tensor, eps: float
 
 
 def _own_direction(fnet: FunctionalNet, X: Rows, y: Tensor, f: Tensor) -> Directions:
-    """Gradient of the sum of these rows' losses. A random direction may be orthogonal to them."""
+    """Gradient of the sum of these rows' losses.
+
+    A random direction would be almost orthogonal to the gradients, and errors would be missed.
+    """
     v = pullback(fnet, X, fnet.cotangents(f, X, y))
     return {name: value.unsqueeze(0).to(fnet.params[name]) for name, value in v.items()}
 
@@ -100,16 +104,16 @@ def _own_direction(fnet: FunctionalNet, X: Rows, y: Tensor, f: Tensor) -> Direct
 def _check_scores(fnet: FunctionalNet, U: Directions, X: Rows, y: Tensor, eps: float) -> None:
     error, scale, tolerance = _score_error(fnet, U, X, y, eps)
     if error > tolerance:
-        # At the kink of a ReLU, a batch of six and a batch of one may round to different sides, and
-        # both are right. Rows nearby must agree.
+        # At the kink of a ReLU, a batch of six rows and a batch of one row may round to different
+        # sides. Both results are then right. For slightly moved rows, the results must agree.
         error, scale, tolerance = _score_error(fnet, U, _nudged(X), y, eps)
     if error > tolerance:
         raise ValueError(
-            f"the scores of {len(y)} rows differ from plain autograd by up to {error:.3g}, where "
-            f"scores are at most {scale:.3g}. Scores of this net cannot be trusted. Likely causes: "
-            "forward uses a tensor that was taken from a parameter earlier (a stored weight, "
-            ".data, .detach()), or an autograd.Function whose backward and jvp disagree. Read "
-            "parameters as attributes inside forward, and test the function with "
+            f"the scores of {len(y)} rows differ from plain autograd by up to {error:.3g}, while "
+            f"no score can be larger than {scale:.3g}. Scores of this net cannot be trusted. "
+            "Likely causes: forward uses a tensor that was taken from a parameter earlier (a "
+            "stored weight, .data, .detach()), or an autograd.Function whose backward and jvp "
+            "disagree. Read parameters as attributes inside forward, and test the function with "
             "torch.autograd.gradcheck."
         )
 
@@ -130,7 +134,7 @@ def _score_error(
         with torch.enable_grad(), plain_kernels(fnet):
             outputs, parameters = fnet.plain_outputs(Xi)
             loss = fnet.losses(outputs, Xi, y[row]).sum()
-            # What get_loss adds apart from the outputs, such as a penalty on the weights.
+            # The part of get_loss that does not depend on the outputs, such as a weight penalty.
             penalty = fnet.losses(outputs.detach(), Xi, y[row]).sum()
             of_loss, of_penalty = (_gradient(value, parameters) for value in (loss, penalty))
         penalties.append(_inner(U, of_penalty))
@@ -139,16 +143,15 @@ def _score_error(
     tolerance = eps**0.5 * scale
     if (torch.stack(penalties) - penalties[0]).abs().max() > tolerance:
         raise ValueError(
-            "the net's get_loss depends on the parameters other than through the outputs that it "
-            "is given, and differently for different rows. It may add a penalty on the weights, "
-            "which is the same for all rows. Let the module return everything else that the loss "
-            "needs."
+            "the net's get_loss depends on the parameters other than through the outputs, and "
+            "differently for different rows. A penalty on the weights is allowed, because it is "
+            "the same for all rows. Let the module return everything else that the loss needs."
         )
     return float((scores - torch.stack(expected)).abs().max()), float(scale), float(tolerance)
 
 
 def _nudged(X: Rows) -> Rows:
-    """The rows plus noise of a thousandth of their spread; integers stay as they are."""
+    """The rows plus noise of a thousandth of their standard deviation; integers are unchanged."""
     generator = torch.Generator().manual_seed(0)
 
     def nudge(t: Tensor) -> Tensor:
@@ -189,7 +192,7 @@ def _in_halves(X: Rows, n: int, function: Callable[[Rows, slice], Tensor]) -> Te
 
 def _close(a: Tensor, b: Tensor, eps: float) -> bool:
     """Whether a equals b up to rounding."""
-    # Kernels round differently at another batch size, so some of the precision is lost.
+    # Kernels round differently at another batch size, so the tolerance is larger than eps.
     eps = eps if b.is_floating_point() else 0.0
     scale = b.abs().max().clamp_min(1e-30) if b.numel() else 1.0
     return bool(((a - b).abs() <= eps**0.6 * scale).all())

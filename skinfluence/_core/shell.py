@@ -1,8 +1,8 @@
-"""Copies of a user's net and module to run, so that the user's own are never changed.
+"""Copies of a user's net and module. Only the copies are run, so the originals never change.
 
-The copy of the module is called the *shell*: it shares the weights of the original, so they are in
-memory once, but it has its own buffers, train/eval flags and hooks. The *twin* is a net that runs
-the shell and returns one loss per row.
+The copy of the module is called the *shell*. The shell shares the weights of the original, so the
+weights are in memory only once. It has separate buffers, train/eval flags and hooks. The copy of
+the net is called the *twin*. The twin runs the shell and returns one loss per row.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ _REORDERING_OPTIONS = ("iterator_valid__shuffle", "iterator_valid__drop_last")
 
 
 def module_of(net: Any) -> nn.Module:
-    """Return the net's module, without the wrapper of torch.compile, which prefixes every name."""
+    """Return the net's module without the wrapper of torch.compile, which changes all names."""
     return getattr(net.module_, "_orig_mod", net.module_)
 
 
 def copy_module(module: nn.Module) -> nn.Module:
     """Return the shell of a module: structure and buffers are copied, parameters are shared."""
     memo: dict[int, Any] = {id(p): p for p in module.parameters()}
-    # A forward pass may write into a buffer. It must not write into the user's.
+    # A forward pass may write into a buffer. The user's buffers must not change.
     memo |= {id(b): b.detach().clone() for b in module.buffers()}
     for layer in module.modules():
-        # An embedding with max_norm rewrites its weight in forward, so the weight is copied too.
+        # An embedding with max_norm changes its weight in forward, so this weight is copied too.
         if isinstance(layer, nn.Embedding | nn.EmbeddingBag) and layer.max_norm is not None:
             memo.pop(id(layer.weight), None)
-        # deepcopy refuses tensors that a forward pass left on the module (attention weights, say).
-        # They are shared, not detached: the self-check must notice if the outputs depend on them.
+        # deepcopy refuses tensors that a forward pass left on the module, such as attention
+        # weights. Share these tensors and do not detach them: if the outputs depend on them, the
+        # self-check must notice.
         left_behind = [t for t in vars(layer).values() if isinstance(t, Tensor) and not t.is_leaf]
         memo |= {id(t): t for t in left_behind}
     return copy.deepcopy(module, memo=memo)
@@ -44,14 +45,14 @@ def copy_module(module: nn.Module) -> nn.Module:
 def stop_padding_gradient(
     layer: nn.Embedding, inputs: tuple[Tensor, ...], output: Tensor
 ) -> Tensor:
-    """Forward hook: no derivative by the padding row of an embedding."""
-    # torch's backward mode already leaves the padding row out; its forward mode does not.
+    """Forward hook that removes the derivative by the padding row of an embedding."""
+    # torch's backward mode already ignores the padding row; its forward mode does not.
     padding = inputs[0].eq(cast(int, layer.padding_idx)).unsqueeze(-1)
     return torch.where(padding, output.detach(), output)
 
 
 def twin_net(net: Any, shell: nn.Module) -> Any:
-    """Return a net that runs `shell` and gives one loss per row; the rest is shared with `net`."""
+    """Return a copy of `net` that runs `shell` and returns one loss per row."""
     # Trap: copy.copy(net) would pickle the module, through skorch's __getstate__.
     twin = object.__new__(type(net))
     twin.__dict__.update(vars(net))
@@ -66,8 +67,9 @@ def twin_net(net: Any, shell: nn.Module) -> Any:
     for key in ("sampler", "batch_sampler"):
         if vars(net).get(f"iterator_valid__{key}") is not None:
             raise ValueError(
-                f"iterator_valid__{key} is set on the net, so its batches may hold the rows in "
-                "another order than X does. Scores need the rows in order: remove that parameter."
+                f"iterator_valid__{key} is set on the net, so the batches may have the rows in "
+                "another order than X. Scores need the rows in the order of X: remove this "
+                "parameter."
             )
     twin.__dict__.update({k: False for k in _REORDERING_OPTIONS if k in vars(net)})
     return twin
@@ -89,13 +91,13 @@ def matching_parameters(module: nn.Module, parameters: str | Sequence[str]) -> l
 
 
 def refuse_parameters_elsewhere(net: Any) -> None:
-    """Raise where the net also trains parameters of its criterion or of a second module."""
+    """Raise if the net also trains parameters of its criterion or of a second module."""
     inside = {id(p) for p in net.module_.parameters()}
     outside = [name for name, p in net.get_all_learnable_params() if id(p) not in inside]
     if outside:
         raise ValueError(
             f"the net learns parameters outside its module ({', '.join(outside)}). Influence is "
-            "computed over the parameters of one module: move them into it."
+            "computed for the parameters of one module: move these parameters into the module."
         )
 
 

@@ -1,6 +1,6 @@
-"""States: tensors of a net (weights, buffers, gates) by name, in memory or in a file.
+"""States: tensors of a net by name (weights, buffers, gates), in memory or in a file.
 
-A checkpoint is a state; so is one member of an ensemble.
+A checkpoint is a state, and so is a member of an ensemble.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ Params = dict[str, Tensor]
 
 
 class SavedState:
-    """A checkpoint in a file. Each use reads the file; a pickle holds the tensors themselves.
+    """A checkpoint in a file, which is read at each use. A pickle contains the tensors themselves.
 
     Parameters
     ----------
     path : path-like
         A file that `torch.save` wrote.
     keeper : object, optional
-        Kept alive as long as this state. A temporary directory, say, deletes itself after.
+        Object that must live as long as this state, such as the temporary directory of the file.
     """
 
     def __init__(self, path: str | os.PathLike[str], keeper: Any = None) -> None:
@@ -30,12 +30,13 @@ class SavedState:
         self._modified = os.stat(path).st_mtime_ns
 
     def read(self) -> Params:
-        """Load the tensors. ``weights_only`` keeps a tampered file from running code."""
+        """Load the tensors."""
         if os.stat(self.path).st_mtime_ns != self._modified:
             raise ValueError(
                 f"the checkpoint {os.fspath(self.path)} was overwritten, by a later training most "
-                "likely. Give each training its own dirname, or set dirname=None."
+                "likely. Give each training a separate dirname, or set dirname=None."
             )
+        # weights_only: a file that someone tampered with cannot run code.
         return torch.load(self.path, map_location="cpu", weights_only=True)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Rows in each form that a net takes: an array, a tensor, a dataset, or a dict of arrays."""
+"""Rows in each form that a net accepts: an array, a tensor, a dataset, or a dict of arrays."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch.utils.data import Dataset
 
 IGNORED = -100  # a label that adds nothing to the loss: ignore_index of torch's criteria
 
-Rows = Any  # what skorch takes as X
+Rows = Any  # any form of X that skorch accepts
 
 
 def wide(t: Tensor) -> Tensor:
-    """Convert half precision to float32; return any other tensor as it is."""
+    """Convert a half-precision tensor to float32; return any other tensor unchanged."""
     return t.to(torch.promote_types(t.dtype, torch.float32)) if t.is_floating_point() else t
 
 
@@ -28,7 +28,7 @@ def map_tensors(function: Callable[[Tensor], Tensor], X: Rows) -> Rows:
 
 
 def join_rows(parts: list[Tensor], fill: float = 0.0) -> Tensor:
-    """Join tensors along the first axis; pad the second axis (a sequence, say) to the longest."""
+    """Join tensors along the first axis, after padding the second axis to the longest length."""
     if parts[0].ndim > 1:
         longest = max(part.shape[1] for part in parts)
         ends = [(0, 0) * (part.ndim - 2) + (0, longest - part.shape[1]) for part in parts]
@@ -37,14 +37,14 @@ def join_rows(parts: list[Tensor], fill: float = 0.0) -> Tensor:
 
 
 def is_sliceable(X: Rows) -> bool:
-    """Whether rows can be taken with a slice or an index array."""
+    """Whether a slice or an index array selects rows of X."""
     if isinstance(X, Mapping):
         return all(isinstance(value, np.ndarray | Tensor) for value in X.values())
     return isinstance(X, np.ndarray | Tensor) and not isinstance(X, Dataset)
 
 
 def slice_rows(X: Rows, rows: Any) -> Rows:
-    """Take rows of an array, a tensor, or each entry of a dict."""
+    """Select rows of an array or a tensor, or of each entry of a dict."""
     if isinstance(X, Mapping):
         return {key: value[rows] for key, value in X.items()}
     return X[rows]
