@@ -1,6 +1,6 @@
-"""Aggregations: how the scores by several members of an ensemble become one score per row.
+"""Aggregations: how the scores of several ensemble members become one score per row.
 
-Without an ensemble there is one member, and the mean is that member's score.
+Without an ensemble there is one member, and the mean is the score of this member.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Aggregation(ABC):
 
     @abstractmethod
     def learn(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress = iter) -> np.ndarray:
-        """Score the training rows, and keep what new rows are compared with."""
+        """Score the training rows, and keep what is needed to score new rows."""
 
     @abstractmethod
     def scores(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress = iter) -> np.ndarray:
@@ -55,14 +55,14 @@ class Mean(Aggregation):
 
 
 class Ranks(Aggregation):
-    """Weighted mean of the members' ranks: the share of training rows that score below a row."""
+    """Weighted mean of ranks. A member's rank of a row is the share of training rows below it."""
 
     def __init__(self, members: MemberScores) -> None:
         self.members = members
         self._known: np.ndarray = np.empty((len(members.states), 0))
 
     def learn(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress = iter) -> np.ndarray:
-        """Score the training rows, and keep each member's scores of them."""
+        """Score the training rows, and keep the scores of each member."""
         found = self.members.scores(fnet, X, y, progress)
         self._known = np.sort(found, axis=1)
         return self._mean(found)
@@ -83,9 +83,10 @@ class Ranks(Aggregation):
 class Votes(Aggregation):
     """Votes against the rows that score lowest.
 
-    Each pair of a member and a reference row is a voter. A voter gives max(k - rank, 0) votes to a
-    row, where rank 0 is its lowest row and k is a twentieth of the training rows. The score is
-    minus the votes as a share of the most that a row can get, in [-1, 0].
+    Each pair of a member and a reference row is a voter, which ranks the rows by its scores,
+    starting at 0 for the lowest score. Let k be a twentieth of the number of training rows. A row
+    gets max(k - rank, 0) votes from each voter. The score of the row is minus its number of votes,
+    divided by the largest possible number of votes: a number in [-1, 0].
     """
 
     def __init__(
@@ -129,13 +130,16 @@ class Votes(Aggregation):
 
 
 def share_below(known: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Share of sorted known values below each value; equal ones count half."""
+    """Share of the sorted known values below each value, plus half of the share of equal ones."""
     left, right = (np.searchsorted(known, values, side=side) for side in ("left", "right"))
     return (left + right) / (2 * len(known))
 
 
 def _lowest(blocks: Iterator[Block], k: int) -> np.ndarray:
-    """Return the k lowest values of each column, (k, m) ascending, a block of rows at a time."""
+    """Return the k lowest values of each column, (k, m) ascending.
+
+    Only one block and the k lowest values found so far are in memory.
+    """
     found = []
     for _, same_columns in itertools.groupby(blocks, lambda block: block[1].start):
         kept = np.empty((0, 0))

@@ -1,9 +1,12 @@
 """From a target and its reference rows to directions in parameter space.
 
 Let T be the target, a scalar function of the outputs f_j of all reference rows j, and J_j the
-Jacobian of f_j by the parameters. The gradient of the target by the parameters is v = Σ_j v_j with
-v_j = J_j^T ∂T/∂f_j, one term per reference row. A direction is such a sum, over all reference rows
-or over those of one class.
+Jacobian of f_j by the parameters. The gradient of the target by the parameters has one term v_j per
+reference row:
+
+    v = Σ_j v_j,  v_j = J_j^T ∂T/∂f_j.
+
+A direction is the sum of the v_j of all reference rows, or of the reference rows of one class.
 """
 
 from __future__ import annotations
@@ -31,7 +34,9 @@ class Objective:
     Attributes
     ----------
     target : Target or callable
-    X, y : reference rows as the net takes them; both None if the method needs no reference rows
+    X, y : reference rows and their labels, or None
+        In the form that the net and its criterion accept. Both are None if the method needs no
+        reference rows.
     is_classification : bool
     classes : ndarray of shape (n_classes,) or None
         The user's label for each column of the net's probabilities.
@@ -48,7 +53,7 @@ class Objective:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the target is given in addition to the outputs and y."""
+        """Arguments of the target in addition to the outputs and y."""
         groups = self.sensitive_features
         return {} if groups is None else {"sensitive_features": groups}
 
@@ -62,24 +67,25 @@ def directions(
 ) -> Directions:
     """Gradient of the target by the parameters, one direction per group: entries (d, *shape).
 
-    It takes two passes over the reference rows, one batch in memory. It is exact for any target,
-    including those that are not a sum over rows.
+    The computation takes two passes over the reference rows, with one batch in memory at a time. It
+    is exact for every target, also for a target that is not a sum over rows.
 
     Parameters
     ----------
     fnet : FunctionalNet
     objective : Objective
     groups : ndarray of shape (m,), optional
-        Group of each reference row. Each direction is m times the mean of v_j over the group, so
-        that small groups count as much as large ones. By default there is one direction, v.
+        Group of each reference row. The direction of a group is m times the mean of v_j over the
+        group, so that small groups have the same weight as large ones. By default there is one
+        direction, v.
     normalize : bool, default=False
-        Divide each v_j by its norm first. A direction is then the mean over the rows of its group
-        that have a gradient.
+        First divide each v_j by its norm. The direction of a group is then the mean over the rows
+        of the group whose gradient is not 0.
     """
     m = n_rows(objective.X)
     groups = np.zeros(m, dtype=int) if groups is None else groups
-    # One row's term of a mean over m rows underflows in float16: scale it up, by a power of two,
-    # which is exact.
+    # In a mean over m rows, the term of one row underflows in float16. Scale it up by a power of
+    # two, which is exact.
     loss_scale = 2.0 ** m.bit_length()
     batches = _scaled_cotangents(fnet, objective, None if normalize else loss_scale)
     sums, counts = _group_sums(fnet, batches, groups)
@@ -96,7 +102,7 @@ def directions(
 def _group_sums(
     fnet: FunctionalNet, batches: Iterator[tuple[Rows, Tensor]], groups: np.ndarray
 ) -> tuple[list[Params], np.ndarray]:
-    """Σ_j v_j over the rows of each group, and its number of rows with a gradient."""
+    """Σ_j v_j over the rows of each group, and how many of these rows have a nonzero gradient."""
     ids = np.unique(groups)
     sums = [wide_zeros(fnet) for _ in ids]
     counts = np.zeros(len(ids))
@@ -118,7 +124,7 @@ def _group_sums(
 def _scaled_cotangents(
     fnet: FunctionalNet, objective: Objective, scale: float | None
 ) -> Iterator[tuple[Rows, Tensor]]:
-    """Batches of reference rows with ∂T/∂f_j times `scale`; without it, divided by ‖v_j‖."""
+    """Batches of reference rows with ∂T/∂f_j times `scale`, or divided by ‖v_j‖ if it is None."""
     cotangents = reference_cotangents(fnet, objective)
     ghost = None
     for (Xb, _), G in zip(fnet.batches(objective.X, objective.y), cotangents, strict=True):
@@ -137,7 +143,7 @@ def reference_cotangents(fnet: FunctionalNet, objective: Objective) -> Iterator[
 
 
 def _mean_loss_cotangents(fnet: FunctionalNet, objective: Objective) -> Iterator[Tensor]:
-    """The target is the mean loss: batch by batch, since a language model's outputs are large."""
+    """∂T/∂f_j if the target is the mean loss: one batch in memory, since outputs may be large."""
     n = n_rows(objective.X)
     for Xb, yb in fnet.batches(objective.X, objective.y):
         G = wide(fnet.cotangents(forward(fnet, Xb), Xb, yb)) / n
@@ -147,7 +153,7 @@ def _mean_loss_cotangents(fnet: FunctionalNet, objective: Objective) -> Iterator
 
 
 def _joint_cotangents(fnet: FunctionalNet, objective: Objective) -> tuple[Tensor, ...]:
-    """The target may mix rows in any way: the outputs of all reference rows are held in memory."""
+    """∂T/∂f_j of any target, which may mix rows: the outputs of all rows are held in memory."""
     leaves, losses, ys = [], [], []
     with torch.enable_grad():
         for Xb, yb in fnet.batches(objective.X, objective.y):

@@ -91,7 +91,7 @@ class Ghost:
         return self._total(X, G, lambda _, factor: factor.square_norms())
 
     def unit_cotangents(self, X: Rows, G: Tensor) -> Tensor:
-        """G scaled so that each row's gradient has length 1; rows without a gradient keep 0."""
+        """G scaled so that each row's gradient has length 1; gradients of 0 stay 0."""
         norms = self.square_norms(X, G).sqrt()
         scale = torch.where(norms > 0, 1 / norms, 0)
         return G * scale.reshape(-1, *[1] * (G.ndim - 1))

@@ -1,8 +1,8 @@
 """Scores of rows as inner products with given directions; losses and predictions of rows.
 
-Let g_i be the gradient of the loss of row i by the parameters, and u a direction: the gradient of
-the target, or its product with an inverse Hessian. The score of row i is <g_i, u>. Scores that need
-no direction are in `row_scores`.
+Let g_i be the gradient of the loss of row i by the parameters. Let the direction u be the gradient
+of the target, or an inverse Hessian times this gradient. The score of row i is <g_i, u>. Scores
+without a direction are in `row_scores`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from skinfluence._core.tensors import Rows, wide
 # Wraps an iterator of batches in a progress bar; `iter` shows none.
 Progress = Callable[[Iterator[Any]], Iterator[Any]]
 
-# From so many outputs per step (a language model's vocabulary), products stay in single precision.
+# If a step has at least this many outputs (a language model's vocabulary), products are computed in
+# single precision.
 _MANY_OUTPUTS = 4096
 
 
@@ -42,13 +43,13 @@ def row_scores(
     normalize: bool = False,
     progress: Progress = iter,
 ) -> np.ndarray:
-    """Lowest <g_i, u> over the directions u, over ‖g_i‖ with `normalize`: (n,) float64."""
+    """Lowest <g_i, u> over the directions u, (n,) float64; `normalize` divides it by ‖g_i‖."""
     ghost: Ghost | None = None
 
     def of_batch(Xb: Rows, yb: Tensor) -> Tensor:
         nonlocal ghost
-        # Forward mode costs a plain pass per direction. From factors, norms and further directions
-        # cost a fraction of one (benchmarks/scoring_cost.py).
+        # Forward mode costs a plain pass per direction. With factors, norms and further directions
+        # cost a fraction of a pass (benchmarks/scoring_cost.py).
         if normalize or len(next(iter(U.values()))) > 2:
             ghost = ghost or Ghost(fnet, Xb)
             if normalize or ghost.has_rules:
@@ -68,7 +69,7 @@ def member_scores(
     y: Any,
     progress: Progress = iter,
 ) -> np.ndarray | None:
-    """Scores at each of k members, (k, n), in one pass; None where an operation forbids that."""
+    """Scores at each of k members, (k, n), in one pass; None if an operation does not allow it."""
     stacked = fnet.stacked(states)
     every = {name: torch.stack([u[name] for u in U]) for name in fnet.params}
     scores = []
@@ -92,7 +93,8 @@ def label_scores(
 ) -> np.ndarray:
     """Score of each row under each label, (n, n_labels), from one pass.
 
-    The tangent t_i does not depend on the label c, so score_i(c) = <∂ℓ(f_i, c)/∂f, t_i>.
+    The tangent t_i does not depend on the label c, so it is computed once. The score of row i under
+    label c is <∂ℓ(f_i, c)/∂f, t_i>.
     """
     candidates = torch.as_tensor(labels, device=fnet.device)
     norms = _Norms() if normalize else None
@@ -145,13 +147,13 @@ def label_losses(
 
 
 def _over_rows(of_batch: Callable[[Rows, Tensor], Tensor], batches: Iterator[Any]) -> np.ndarray:
-    """Values of ``of_batch(X, y)`` over all batches, float64; raise where one is not finite."""
+    """Join ``of_batch(X, y)`` of all batches, float64; raise if a value is not finite."""
     values = [in_halves_if_needed(of_batch, Xb, yb) for Xb, yb in batches]
     return finite(torch.cat(values).double().cpu().numpy())
 
 
 class _Norms:
-    """‖g_i‖ of a batch; the first batch decides which rules are used."""
+    """‖g_i‖ of a batch. The rules for layers are tested on the first batch."""
 
     def __init__(self) -> None:
         self.ghost: Ghost | None = None
@@ -164,11 +166,10 @@ class _Norms:
 def _contract(
     fnet: FunctionalNet, f: Tensor, t: Tensor, X: Rows, y: Tensor, norms: _Norms | None
 ) -> Tensor:
-    """Lowest <G_i, t_i> over the directions, over ‖g_i‖ if `norms` is given: (n,) float64."""
+    """Lowest <G_i, t_i> over the directions, (n,) float64; divided by ‖g_i‖ if `norms` is given."""
     G = fnet.cotangents(f, X, y)
-    if (
-        G.ndim > 2 and G.shape[-1] >= _MANY_OUTPUTS
-    ):  # a copy in float64 would cost more than the sum
+    if G.ndim > 2 and G.shape[-1] >= _MANY_OUTPUTS:
+        # A copy in float64 would take longer than the sum.
         products = torch.linalg.vecdot(wide(t), wide(G)).double()
         inner = products.reshape(*t.shape[:2], -1).sum(-1).amin(0)
     else:
@@ -187,8 +188,8 @@ def finite(values: np.ndarray) -> np.ndarray:
     if bad:
         raise ValueError(
             f"{bad} of {len(values)} rows have a NaN or infinite loss, gradient or score, because "
-            "the net's weights, or its outputs for these rows, are not finite. If training "
-            "diverged, try a smaller lr or scale X. Otherwise check whether the loss takes the log "
-            "of 0."
+            "the weights of the net, or the outputs of the net for these rows, are not finite. If "
+            "training diverged, try a smaller lr or scale X. Otherwise check whether the loss "
+            "takes the log of 0."
         )
     return values

@@ -1,6 +1,6 @@
 """Members of an ensemble, and the scores of rows at each member.
 
-How the scores of the members are combined into one is not decided here.
+`aggregation` combines the scores of the members.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from skinfluence._core.row_scores import RowScore
 from skinfluence._core.states import State
 from skinfluence._core.tensors import Rows
 
-# All members are scored in one pass if their directions hold at most this many numbers. On one CPU
-# core, one pass for 10 members took .7 of the time of 10 passes at 1,400 parameters each, but 1.4
-# of it at 14,000 or more, where arithmetic dominates the overhead of the calls. The limit for a GPU
-# is a guess.
+# All members are scored in one pass if their directions have at most this many numbers in total. On
+# one CPU core, with 10 members of 1,400 parameters each, one pass took .7 times as long as 10
+# passes. With 14,000 or more parameters each, one pass took 1.4 times as long, because arithmetic
+# then dominates the overhead of the calls. The limit for a GPU is a guess.
 _ONE_PASS_NUMBERS = {"cpu": 2**15, "cuda": 2**24}
 
 
 class MemberScores(ABC):
-    """Base of what scores rows at each member of an ensemble.
+    """Base class: scores of rows at each member of an ensemble.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class MemberScores(ABC):
 
 
 class AtEachMember(MemberScores):
-    """A row score for each member; members are scored one after another."""
+    """One `RowScore` per member; members are scored one after another."""
 
     def __init__(self, members: list[Member], row_scores: Sequence[RowScore]) -> None:
         super().__init__(members)
@@ -73,12 +73,12 @@ class InnerProducts(MemberScores):
         self, members: list[Member], U: list[Directions], *, normalize: bool = False
     ) -> None:
         super().__init__(members)
-        # On the CPU, so that a pickle opens on a machine without a GPU.
+        # Keep directions on the CPU, so that a pickle can be loaded on a machine without a GPU.
         self.directions = [{name: v.cpu() for name, v in u.items()} for u in U]
         self.normalize = normalize
 
     def scores(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
-        """Scores at each member, (k, n), of all members in one pass where that is faster."""
+        """Scores at each member, (k, n), in one pass for all members if that is faster."""
         U = self._directions_on(fnet)
         size = sum(v.numel() for u in U for v in u.values())
         if len(U) > 1 and not self.normalize and size <= _ONE_PASS_NUMBERS.get(fnet.device.type, 0):
@@ -101,7 +101,16 @@ class InnerProducts(MemberScores):
 
 @dataclass
 class Member:
-    """A state of the net, its weight in a mean, and the product with its inverse curvature."""
+    """One member of an ensemble.
+
+    Attributes
+    ----------
+    state : State
+    weight : float
+        Weight of the member's score in a mean.
+    solve : callable or None
+        Multiplies directions with the inverse curvature at this state. None is the identity.
+    """
 
     state: State
     weight: float = 1.0

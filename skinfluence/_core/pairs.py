@@ -1,9 +1,10 @@
 """Inner products <g_i, P v_j> of the gradient of each row i with that of each reference row j.
 
 Let g_i be the gradient of row i's loss, v_j the term of reference row j in the gradient of the
-target (see `directions`), and P an inverse curvature, which is the identity if no `solve` is given.
-Products come in blocks: some reference rows at a time (as factors of v_j, as many as
-`_MAX_REFERENCE_NUMBERS` allows) with one batch of other rows at a time. This file also has
+target (see `directions`), and P an inverse curvature. P is the identity if `solve` is not given.
+
+Inner products are computed in blocks. A block has one batch of rows, and as many reference rows as
+fit into `_MAX_REFERENCE_NUMBERS` (stored as factors of v_j, or as P v_j). This file also computes
 <g_i, P g_i>, the product of a row with itself, and g_i itself.
 """
 
@@ -39,7 +40,7 @@ _MAX_GRADIENT_NUMBERS = 2**24  # row gradients formed at a time
 
 
 def reference_pairs(fnet: FunctionalNet, objective: Objective) -> Pairs:
-    """Batches of reference rows with ∂T/∂f_j, on the CPU, as `pair_blocks` takes them."""
+    """Batches of reference rows with ∂T/∂f_j, on the CPU: the input of `pair_blocks`."""
     cotangents = reference_cotangents(fnet, objective)
     batches = fnet.batches(objective.X, objective.y)
     return [
@@ -58,13 +59,14 @@ def pair_blocks(
     solve: Solve | None = None,
     progress: Progress = iter,
 ) -> Iterator[Block]:
-    """<g_i, P v_j> in blocks ``(rows, columns, values)``; over ‖g_i‖ with `normalize`.
+    """<g_i, P v_j> in blocks ``(rows, columns, values)``; `normalize` divides it by ‖g_i‖.
 
-    All blocks with the same columns come one after another, rows ascending. `reference` comes from
-    `reference_pairs`.
+    All blocks with the same columns come one after another, with rows in ascending order.
+    `reference` comes from `reference_pairs`.
     """
     left = 0
-    # One Ghost for both sides: another might trust other rules, and factors would not match.
+    # Use one Ghost for both sides: a second one might trust other rules, and then the factors of
+    # the two sides would not match.
     ghost = Ghost(fnet, next(_on_device(fnet, reference))[0])
     for chunk in _reference_chunks(ghost, reference, solve):
         top, right = 0, left
@@ -83,7 +85,7 @@ def pair_blocks(
 def gradient_rows(
     fnet: FunctionalNet, X: Rows, y: Any, progress: Progress = iter
 ) -> Iterator[Params]:
-    """Row gradients g_i, some rows at a time: entries (b, *shape) for b rows."""
+    """Row gradients g_i, a few rows at a time: entries (b, *shape) for b rows."""
     ghost = None
     for Xb, yb in progress(fnet.batches(X, y)):
         ghost = ghost or Ghost(fnet, Xb)
@@ -93,7 +95,7 @@ def gradient_rows(
 def self_influences(
     fnet: FunctionalNet, X: Rows, y: Any, solve: Solve | None = None, progress: Progress = iter
 ) -> np.ndarray:
-    """<g_i, P g_i>, (n,) float64. Without `solve` it is ‖g_i‖², from the layers' factors alone."""
+    """<g_i, P g_i>, (n,) float64. Without `solve`, this is ‖g_i‖², computed from factors."""
     values, square_norms_of = [], _SquareNorms(fnet)
     if solve is None:
         values = [
@@ -120,7 +122,7 @@ def label_square_norms(fnet: FunctionalNet, X: Rows, labels: np.ndarray) -> np.n
 
 
 def unit_pairs(fnet: FunctionalNet, reference: Pairs) -> Pairs:
-    """Reference rows with v_j scaled to length 1; rows without a gradient keep 0."""
+    """Reference rows with v_j scaled to length 1; if v_j is 0, it stays 0."""
     scaled, ghost = [], None
     for Xr, Gr in _on_device(fnet, reference):
         ghost = ghost or Ghost(fnet, Xr)
@@ -129,7 +131,7 @@ def unit_pairs(fnet: FunctionalNet, reference: Pairs) -> Pairs:
 
 
 class _SquareNorms:
-    """‖g_i‖² of a batch. The first that fits in memory decides which rules are used."""
+    """‖g_i‖² of a batch. The rules are tested on the first batch that fits in memory."""
 
     def __init__(self, fnet: FunctionalNet) -> None:
         self.fnet = fnet
@@ -143,7 +145,7 @@ class _SquareNorms:
 def _reference_chunks(
     ghost: Ghost, reference: Pairs, solve: Solve | None
 ) -> Iterator[list[dict[str, Factor] | Directions]]:
-    """Factors of v_j, or P v_j themselves, of as many reference rows at a time as memory allows."""
+    """Factors of v_j, or P v_j if `solve` is given, for as many reference rows as memory allows."""
     chunk: list[dict[str, Factor] | Directions] = []
     size = 0
     for Xr, Gr in _on_device(ghost.fnet, reference):
@@ -163,7 +165,7 @@ def _reference_chunks(
 
 
 def _gradient_chunks(ghost: Ghost, X: Rows, G: Tensor) -> Iterator[Params]:
-    """Row gradients, as many rows at a time as memory allows."""
+    """Row gradients, at most `_MAX_GRADIENT_NUMBERS` numbers at a time."""
     width = sum(p.numel() for p in ghost.fnet.params.values())
     step = max(1, _MAX_GRADIENT_NUMBERS // width)
     for start in range(0, len(G), step):

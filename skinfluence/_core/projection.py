@@ -19,16 +19,17 @@ from skinfluence._core.tensors import Rows
 
 
 class Projection:
-    """Row gradients times a sparse random matrix, or as they are if they are short enough.
+    """Row gradients, multiplied by a sparse random matrix if they are long.
 
-    The projection preserves inner products on average over the matrices (Achlioptas 2003; Li et al.
-    2006).
+    Averaged over random matrices, the inner products of projected gradients equal those of the
+    gradients themselves (Achlioptas 2003; Li et al. 2006).
 
     Parameters
     ----------
     fnet : FunctionalNet
     n_components : int
-        Numbers per row after the projection. A net with no more parameters is not projected.
+        Numbers per row after the projection. If the net has at most `n_components` parameters, its
+        gradients are not projected.
     rng : RandomState
     """
 
@@ -40,13 +41,13 @@ class Projection:
             self.matrix = projection.fit(sparse.csr_matrix((1, width))).components_
 
     def rows(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress = iter) -> np.ndarray:
-        """Projected gradients of all rows, (n, n_components), float32 for most nets."""
+        """Projected gradients of all rows, (n, n_components), in the dtype of the gradients."""
         return finite(np.concatenate(list(self.blocks(fnet, X, y, progress))))
 
     def blocks(
         self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress = iter
     ) -> Iterator[np.ndarray]:
-        """Projected gradients, some rows at a time."""
+        """Projected gradients, a few rows at a time."""
         for rows in gradient_rows(fnet, X, y, progress):
             g = flat_rows(rows).cpu().numpy()
             yield g if self.matrix is None else (self.matrix @ g.T).T.astype(g.dtype)

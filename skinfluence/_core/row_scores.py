@@ -1,7 +1,7 @@
 """Scores of rows that need no direction: losses, margins, norms of gradients, outlier scores.
 
-Each is an object that scores rows under their own labels (`of_rows`) or under candidate labels
-(`of_labels`). A higher score means that the row is more helpful, or less suspicious.
+Each class scores rows under their given labels (`of_rows`) or under candidate labels (`of_labels`).
+A higher score means that the row is more helpful, or less suspicious.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from skinfluence._core.tensors import Rows, n_rows
 
 
 class RowScore(ABC):
-    """Base of the scores of rows at a given net."""
+    """Base class of the scores in this file."""
 
     @abstractmethod
     def of_rows(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
-        """Scores of rows under their own labels, (n,) float64."""
+        """Scores of rows under their given labels, (n,) float64."""
 
     def of_labels(self, fnet: FunctionalNet, X: Rows, labels: np.ndarray) -> np.ndarray:
         """Scores of rows under each label, (n, n_labels), by one pass per label."""
@@ -44,7 +44,7 @@ class NegativeLoss(RowScore):
 
 
 class LabelMargin(RowScore):
-    """Lowest loss under another label, minus the loss under the row's own label."""
+    """Lowest loss under any other label, minus the loss under the row's label."""
 
     def __init__(self, labels: np.ndarray) -> None:
         self.labels = labels
@@ -66,7 +66,7 @@ class LabelMargin(RowScore):
 
 
 class NegativeSelfInfluence(RowScore):
-    """-<g_i, P g_i>, with P an inverse curvature, or the identity if `solve` is None."""
+    """-<g_i, P g_i>, where P is an inverse curvature, or the identity if `solve` is None."""
 
     def __init__(self, solve: Solve | None = None) -> None:
         self.solve = solve

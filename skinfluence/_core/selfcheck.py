@@ -67,10 +67,10 @@ def _warn_about_logits(fnet: FunctionalNet, f: Tensor) -> None:
     total = wide(f).sum(1)
     if (f < 0).any() or not torch.allclose(total, torch.ones_like(total), atol=1e-2):
         warnings.warn(
-            "the net's criterion is NLLLoss (skorch's default), which expects probabilities in "
-            "skorch, but the outputs of a row do not sum to 1, so its losses are meaningless. "
-            "If the module returns logits, pass criterion=torch.nn.CrossEntropyLoss, or end the "
-            "module with a softmax.",
+            "the net's criterion is NLLLoss (skorch's default), for which skorch expects "
+            "probabilities, but the outputs of a row do not sum to 1, so the losses are "
+            "meaningless. If the module returns logits, pass "
+            "criterion=torch.nn.CrossEntropyLoss, or end the module with a softmax.",
             UserWarning,
             stacklevel=2,
         )
@@ -95,7 +95,7 @@ def _check_losses(fnet: FunctionalNet, X: Rows, y: Tensor, f: Tensor, eps: float
 def _own_direction(fnet: FunctionalNet, X: Rows, y: Tensor, f: Tensor) -> Directions:
     """Gradient of the sum of these rows' losses.
 
-    A random direction would be almost orthogonal to the gradients, and errors would be missed.
+    A random direction may be orthogonal to the row gradients, and errors would be missed.
     """
     v = pullback(fnet, X, fnet.cotangents(f, X, y))
     return {name: value.unsqueeze(0).to(fnet.params[name]) for name, value in v.items()}
