@@ -1,4 +1,4 @@
-"""A fold model: a net fitted without one fold, its checkpoints, and its held-out rows."""
+"""A fold model: a net fitted without one fold, with its checkpoints and the held-out rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CLASSWISE = InnerProduct(normalize="reference", classwise=True)
 
 @dataclass
 class FoldNet:
-    """What one net says about rows, averaged over the checkpoints of its training.
+    """Predictions and class-wise influence of one net, averaged over its checkpoints.
 
     Attributes
     ----------
@@ -33,12 +33,12 @@ class FoldNet:
     reference : Objective
         The mean loss over rows that the net was not fitted on.
     parameters : str or list of str
-        Globs over the names of the parameters whose gradients count.
+        Globs over the names of the parameters whose gradients are used.
     codes : ndarray of shape (n_classes,) or None
-        The classes as the net's criterion takes them; None for regression.
+        The classes in the form that the net's criterion accepts; None for regression.
     seed : int
     skill : ndarray of shape (n_checkpoints,)
-        Squared skill on the reference labels, used as averaging weights.
+        Weight of each checkpoint in an average: its squared skill on the reference labels.
     """
 
     net: Any
@@ -58,7 +58,7 @@ class FoldNet:
         return self._average(self._predictions(X))
 
     def calibrate(self, X: Rows) -> np.ndarray:
-        """Set the scale of `label_influence` on the training rows; return it for these rows."""
+        """Set the scale of `label_influence` from the training rows; return their influence."""
         found = self._label_influences(X)
         self._scales = [1 / max(float(v.std()), 1e-300) for v in found]
         return self._distribution(found)
@@ -68,7 +68,7 @@ class FoldNet:
         return self._distribution(self._label_influences(X))
 
     def means(self, methods: Sequence[Method], X: Rows, y: Any) -> list[Mean]:
-        """Each method fitted to the training rows: its plain mean over the checkpoints."""
+        """Fit each method to the training rows; its scores are averaged over the checkpoints."""
         case = self._case(self.functional(), self.states, X, y)
         return [Mean(method.member_scores(case)) for method in methods]
 
@@ -86,12 +86,12 @@ class FoldNet:
         return found if self.codes is None else [p[:, self.codes.astype(int)] for p in found]
 
     def _checkpoints(self) -> Iterator[FunctionalNet]:
-        """One checkpoint in memory at a time: large ones are kept on disk."""
+        """The net at each checkpoint, one in memory at a time: large ones are kept on disk."""
         fnet = self.functional()
         return (fnet.at(state) for state in self.states)
 
     def _label_influences(self, X: Rows) -> list[np.ndarray]:
-        """Class-wise influence under each label, per checkpoint; only differences count."""
+        """Class-wise influence under each label, per checkpoint, minus its mean over the labels."""
         found, codes, fnet = [], self.codes, self.functional()
         assert codes is not None
         for state in self.states:  # one checkpoint and its directions in memory at a time
@@ -109,9 +109,12 @@ class FoldNet:
     def _squared_skill(self) -> np.ndarray:
         """Squared skill on the reference labels, per checkpoint.
 
-        The skill is 1 - squared error / squared error of the labels' own mean (for classes, the
-        Brier skill score). It is low at the first epochs of a net that learns slowly, and at the
-        last epochs of a net that has memorized wrong labels.
+        The skill is
+
+            1 - (squared error of the predictions) / (squared error of the mean of the labels).
+
+        For classes, this is the Brier skill score. If a net learns slowly, the skill is low in the
+        first epochs. If a net has memorized wrong labels, the skill is low in the last epochs.
         """
         y = self.reference.y.reshape(len(self.reference.y), -1)
         if self.codes is not None:

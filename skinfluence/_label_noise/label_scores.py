@@ -1,4 +1,4 @@
-"""Label scores: how plausible each row's label is, from the fold models together."""
+"""Label scores: how plausible each row's label is, according to all fold models."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from skinfluence.methods import Loss, Method, SelfInfluence
 
 
 class LabelScores(ABC):
-    """Collects fold models one by one; `scores` of the training rows are there after `finish`.
+    """Collects fold models one by one; `finish` sets `scores`, the scores of the training rows.
 
     Parameters
     ----------
     y : ndarray of shape (n_samples,)
-        Labels as the net's criterion takes them.
+        Labels in the form that the net's criterion accepts.
     codes : ndarray of shape (n_classes,) or None
-        The classes as the criterion takes them; None for regression.
+        The classes in the form that the criterion accepts; None for regression.
     """
 
     def __init__(self, y: np.ndarray, codes: np.ndarray | None) -> None:
@@ -45,12 +45,18 @@ class LabelScores(ABC):
 
     @property
     def in_sample(self) -> np.ndarray:
-        """Mean prediction of the fold models that were fitted with the row."""
+        """Mean prediction of the fold models that were fitted with the row.
+
+        If there is no such model, `out_of_sample` is used.
+        """
         return self._in_sample.value(fallback=self._out_of_sample)
 
     @property
     def out_of_sample(self) -> np.ndarray:
-        """Mean prediction of the others; rows that every model was fitted with have `in_sample`."""
+        """Mean prediction of the fold models that were fitted without the row.
+
+        If there is no such model, `in_sample` is used.
+        """
         return self._out_of_sample.value(fallback=self._in_sample)
 
     def predict(self, X: Rows) -> np.ndarray:
@@ -67,12 +73,12 @@ class LabelScores(ABC):
         return np.searchsorted(self.codes, y)
 
     def _signals(self) -> np.ndarray:
-        """All signals about the training rows as one distribution over the labels."""
+        """Combine all signals about the training rows into one distribution over the labels."""
         return combined(self.in_sample, self.out_of_sample)
 
     @abstractmethod
     def _add_training_rows(self, fold_net: FoldNet, X: Rows, train: np.ndarray) -> None:
-        """Add what a fold model says about the rows that it was fitted on."""
+        """Add the signals of a fold model about the rows that it was fitted on."""
 
     @abstractmethod
     def finish(self) -> None:
@@ -80,7 +86,7 @@ class LabelScores(ABC):
 
     @abstractmethod
     def score(self, X: Rows, y: np.ndarray) -> np.ndarray:
-        """Score rows, old or new, by all fold models, (n,)."""
+        """Score rows with all fold models, (n,); training rows are treated as new rows."""
 
     @abstractmethod
     def score_labels(self, X: Rows) -> np.ndarray:
@@ -91,7 +97,8 @@ class LogOdds(LabelScores):
     """Log-odds that a label is right, from three signals, each a distribution over the labels.
 
     The signals are in-sample probabilities, out-of-sample probabilities, and class-wise influence.
-    For new rows, which have no in-sample probabilities, out-of-sample ones are counted twice.
+    New rows have no in-sample probabilities, so out-of-sample probabilities are used in their
+    place.
     """
 
     def __init__(self, y: np.ndarray, codes: np.ndarray) -> None:
@@ -111,11 +118,11 @@ class LogOdds(LabelScores):
         self.scores = self.noise.log_odds(probabilities)[np.arange(len(given)), given]
 
     def score(self, X: Rows, y: np.ndarray) -> np.ndarray:
-        """Log-odds of each row's label."""
+        """Log-odds that each row's label is right."""
         return self.score_labels(X)[np.arange(n_rows(X)), self.position(y)]
 
     def score_labels(self, X: Rows) -> np.ndarray:
-        """Log-odds of every label, if it were the given one."""
+        """Log-odds that a label would be right if it were the given label, for each label."""
         predicted = self.predict(X)
         influence = np.mean([fold_net.label_influence(X) for fold_net in self.fold_nets], axis=0)
         return self.noise.log_odds(combined(predicted, predicted, influence))
@@ -167,11 +174,12 @@ class MeanRank(LabelScores):
 def make_label_scores(
     method: Method | None, y: np.ndarray, codes: np.ndarray | None
 ) -> LabelScores:
-    """Return the label scores that a detector's `method` asks for; `codes` is None for regression.
+    """Return the label scores for the `method` of a detector; `codes` is None for regression.
 
-    For regression, class-wise influence is not among the defaults: unit gradients of rows above
-    and below their prediction cancel in a single direction (AUC .60 for influence against .91 for
-    the loss, on diabetes with a tenth of the targets moved).
+    For regression, influence is not used by default. It measures gradients along a single
+    direction, in which the unit gradients of rows above and below their prediction cancel. On the
+    diabetes data with a tenth of the targets moved, the AUC was .60 for influence and .91 for the
+    loss.
     """
     if method is None and codes is not None:
         return LogOdds(y, codes)
@@ -179,9 +187,10 @@ def make_label_scores(
 
 
 class _Ranks:
-    """Share of known values below a value; ties count half, and it is linear in between.
+    """Rank of a value: the share of known values below it, plus half of the share of equal ones.
 
-    Linear, so that the rounding of a batch does not make a rank jump.
+    Between known values, the rank is interpolated linearly. A rounding error of the value, which
+    may differ from batch to batch, then changes the rank only a little.
     """
 
     def __init__(self, known: np.ndarray) -> None:
@@ -193,7 +202,7 @@ class _Ranks:
 
 
 class _RunningMean:
-    """Mean per row of values that are added for some of the rows at a time."""
+    """Mean per row, of values that are added for a few rows at a time."""
 
     def __init__(self, n: int) -> None:
         self._counts = np.zeros(n)
@@ -207,7 +216,7 @@ class _RunningMean:
         self._counts[rows] += 1
 
     def value(self, fallback: _RunningMean | None = None) -> np.ndarray:
-        """Return the mean; rows without any value take it from `fallback`."""
+        """Return the mean of each row; a row without values gets its mean from `fallback`."""
         per_row = (-1, *[1] * (self._sum.ndim - 1))
         mean = self._sum / np.maximum(self._counts, 1).reshape(per_row)
         empty = self._counts == 0

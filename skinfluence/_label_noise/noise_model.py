@@ -1,4 +1,4 @@
-"""From signals about the true label to the odds that the given label is right."""
+"""Log-odds that the given label is right, computed from signals about the true label."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ def combined(*signals: np.ndarray) -> np.ndarray:
 
 
 def softmax(values: np.ndarray) -> np.ndarray:
-    """Return rows that are positive and sum to 1."""
+    """Softmax of each row: its entries are positive and sum to 1."""
     powers = np.exp(values - values.max(1, keepdims=True))
     return powers / powers.sum(1, keepdims=True)
 
 
 class NoiseModel:
-    """How often each class is given each label, estimated by expectation maximization.
+    """How often each true class is given each label, estimated by expectation maximization.
 
-    ``transitions[c, l]`` is the share of the rows of true class c that carry label l. A label is
-    suspect if another class is more plausible *and* that class is often given this label. This
-    separates a class that is often mistaken for one other class from rows that are merely hard.
+    ``transitions[c, l]`` is the share of the rows of true class c that have label l. A given label
+    l is suspect if another class c is more plausible *and* rows of class c are often given label l.
+    Systematic mistakes are thus separated from rows that are hard to predict.
 
     Parameters
     ----------
     probabilities : ndarray of shape (n_samples, n_classes)
-        Distribution over the true labels. It may be wrong about single rows.
+        Distribution over the true label of each row. It may be wrong for single rows.
     given : ndarray of shape (n_samples,)
         Position of each row's given label.
     n_iter : int, default=50
@@ -38,7 +38,8 @@ class NoiseModel:
     def __init__(self, probabilities: np.ndarray, given: np.ndarray, n_iter: int = 50) -> None:
         n, k = probabilities.shape
         is_given = np.eye(k)[given]
-        # A prior worth a tenth of the rows, half of it on right labels, for small classes.
+        # The prior has the weight of a tenth of the rows, half of it on right labels. Without a
+        # prior, the estimate would be unreliable for small classes.
         prior = 0.1 * n / k * (0.5 * np.eye(k) + 0.5 / k)
         self.transitions = np.where(np.eye(k) == 1, 0.8, 0.2 / max(k - 1, 1))
         for _ in range(n_iter):
@@ -48,7 +49,7 @@ class NoiseModel:
             self.transitions = counts / counts.sum(1, keepdims=True)
 
     def log_odds(self, probabilities: np.ndarray) -> np.ndarray:
-        """Log-odds that each label is right, if it were the given one: (n, n_classes)."""
+        """Log-odds that each label would be right if it were the given label: (n, n_classes)."""
         right = probabilities * np.diag(self.transitions)
         wrong = probabilities @ (self.transitions * (1 - np.eye(len(self.transitions))))
         return np.log(np.maximum(right, 1e-300)) - np.log(np.maximum(wrong, 1e-300))

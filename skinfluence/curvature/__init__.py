@@ -1,8 +1,8 @@
 """Curvatures: solvers for u = (M + λI)^-1 v.
 
-M is the Hessian of the mean training loss, or an approximation of it. A curvature reads the
-training rows once (`prepare`) and then solves for any number of directions v. Without a curvature,
-scores are plain inner products: M + λI is replaced by the identity.
+M is the Hessian of the mean training loss, or an approximation of this Hessian. A curvature reads
+the training rows in `prepare`, which returns a solver for any number of directions v. Without a
+curvature, u = v, and scores are plain inner products.
 """
 
 from skinfluence.curvature._base import Curvature, check_curvature

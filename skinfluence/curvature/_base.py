@@ -1,4 +1,4 @@
-"""The interface of a curvature, and what the curvatures share: products, damping, flat vectors."""
+"""The interface of a curvature, and code that curvatures share: products, damping, flat vectors."""
 
 from __future__ import annotations
 
@@ -47,11 +47,12 @@ class Curvature(ABC, BaseEstimator):
         X : array, tensor, or dict or tuple of them, of shape (n_samples, ...)
             Training rows.
         y : array of shape (n_samples, ...)
-            Labels, as the net's criterion takes them.
+            Labels, in the form that the net's criterion accepts.
         rng : RandomState
-            Seeds a curvature that draws labels or batches.
+            Source of randomness, for a curvature that draws labels or batches.
         bar : callable
-            Called as ``bar(items, description, total)``; returns the items, with a progress bar.
+            Progress bar: ``bar(items, description, total)`` returns the items. By default, no bar
+            is shown.
 
         Returns
         -------
@@ -77,7 +78,7 @@ def check_curvature(curvature: Any) -> Curvature | None:
     Raises
     ------
     TypeError
-        If it is neither a curvature nor None.
+        If the argument is neither a curvature nor None.
     """
     if curvature is not None and not isinstance(curvature, Curvature):
         raise TypeError(
@@ -112,7 +113,11 @@ def read_damping(curvature: Any, *, positive: bool = False) -> float | None:
 
 
 def check_damping(curvature: Any, otherwise: str = "", positive: bool = False) -> float:
-    """Return the damping; raise ValueError unless it is a number, and say what else is allowed."""
+    """Return the damping; raise ValueError unless it is a finite number, 0 or more.
+
+    `otherwise` is text for the message: other values that the caller allows. `positive` also
+    refuses 0.
+    """
     value = curvature.damping
     number: Any = value if isinstance(value, Real) else np.nan
     if not (np.isfinite(number) and number >= 0) or (positive and number == 0):
@@ -130,12 +135,12 @@ def each(V: Directions) -> Iterator[Params]:
 
 
 def stack(solutions: list[Params]) -> Directions:
-    """Join single directions; the inverse of `each`."""
+    """Stack single directions; the inverse of `each`."""
     return {name: torch.stack([u[name] for u in solutions]) for name in solutions[0]}
 
 
 def flat(u: Params) -> Tensor:
-    """One vector of all parameters."""
+    """Join the entries of all parameters into one vector."""
     return torch.cat([value.flatten() for value in u.values()])
 
 

@@ -1,4 +1,4 @@
-"""The dense matrix, factorized: for small nets, and as a reference for the approximations."""
+"""Solving with the dense matrix: for small nets, and as a reference for the approximations."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ MAX_PARAMETERS = 20_000  # a dense float64 matrix of this size takes 3.2 GB
 
 
 class Exact(Curvature):
-    """Dense matrix, solved in float64.
+    """Form the dense matrix, and solve in float64 [1]_.
 
-    For nets with at most 20,000 parameters, and as a reference for the approximations. It takes one
-    pass over the training rows per parameter [1]_.
+    Use it for small nets, with at most 20,000 parameters, and as a reference for the other
+    curvatures. Forming the matrix takes one pass over the training rows per parameter.
 
     Parameters
     ----------
     matrix : {"hessian", "ggn"}, default="hessian"
-        "hessian" is the Hessian of the mean loss. "ggn" is its generalized Gauss-Newton part, which
-        has no negative eigenvalues even where the loss is not convex in the parameters.
+        "hessian" is the Hessian of the mean loss. "ggn" is the generalized Gauss-Newton part of the
+        Hessian. If the loss is convex in the outputs, "ggn" has no negative eigenvalues, even where
+        the Hessian has.
     damping : float, default=1e-3
         λ, added to the diagonal.
 
@@ -63,7 +64,8 @@ class Exact(Curvature):
         if size > MAX_PARAMETERS:
             raise ValueError(
                 f"Exact would form a dense matrix of {size} x {size} numbers, but its limit is "
-                f"{MAX_PARAMETERS} parameters; use CG(), or select fewer with parameters=."
+                f"{MAX_PARAMETERS} parameters; use CG(), or select fewer parameters with "
+                "parameters=."
             )
         times = Product(self.matrix, fnet, X, y)
         eye = torch.eye(size, dtype=fnet.dtype, device=fnet.device)

@@ -1,4 +1,4 @@
-"""Curvatures that only need products with the matrix: conjugate gradients and LiSSA."""
+"""Curvatures that only compute products with the matrix: conjugate gradients and LiSSA."""
 
 from __future__ import annotations
 
@@ -32,24 +32,25 @@ from skinfluence.curvature._base import (
 
 
 class CG(Curvature):
-    """Conjugate gradients: only products with the matrix are computed, never the matrix [1]_.
+    """Solve by conjugate gradients, without forming the matrix [1]_.
 
     Parameters
     ----------
     matrix : {"hessian", "ggn"}, default="ggn"
-        See :class:`Exact`. With "hessian", a direction of negative curvature raises an error.
+        See :class:`Exact`. With "hessian", solving fails if the damped matrix has a direction of
+        negative curvature.
     damping : float, default=1e-3
         λ, added to the diagonal.
     max_iter : int, default=100
-        Maximum number of products with the matrix per direction. Each costs about three passes over
-        the training rows.
+        Maximum number of products with the matrix, per direction. A product costs about three
+        passes over the training rows.
     tol : float, default=1e-5
-        Stop when the residual falls below `tol` times the length of the right-hand side.
+        Stop if the norm of the residual is below `tol` times the norm of the right-hand side.
 
     Raises
     ------
     ValueError
-        While solving, if a direction of negative curvature is met.
+        While solving, if the method finds a direction of negative curvature.
 
     Warns
     -----
@@ -104,7 +105,8 @@ class _ConjugateGradientSolver:
 
     def _solve(self, direction: Params) -> Tensor:
         v = flat(direction)
-        # Scale v to length 1: if the net fits perfectly, squared gradients underflow in float32.
+        # Scale v to length 1. Otherwise squared gradients underflow in float32 if the net fits
+        # perfectly.
         length = torch.linalg.vector_norm(v, dtype=torch.float64).to(v)
         if length == 0:
             return v
@@ -136,10 +138,14 @@ class _ConjugateGradientSolver:
 
 
 class LiSSA(Curvature):
-    """Neumann series on batches of rows: u ← v + u - (M_batch + λI) u / scale [1]_.
+    """Solve by a Neumann series on batches of rows [1]_.
 
-    Damping is added. Published implementations subtract it, which amplifies the directions that it
-    should damp.
+    Each step computes
+
+        u ← v + u - (M_batch + λI) u / scale,
+
+    where M_batch is the matrix of a random batch. The damping λ is added to the matrix. Published
+    implementations subtract the damping, which amplifies the directions that should be damped.
 
     Parameters
     ----------
@@ -155,7 +161,7 @@ class LiSSA(Curvature):
     batch_size : int, default=256
         Number of rows drawn for each term.
     n_repeats : int, default=1
-        Number of independent series that are averaged.
+        Number of series, each with other batches, whose results are averaged.
 
     Raises
     ------
@@ -201,7 +207,7 @@ class LiSSA(Curvature):
         if not (isinstance(self.scale, Real) and self.scale > 0):
             raise ValueError(f"LiSSA(scale={self.scale!r}): expected a number above 0.")
         seed = int(rng.randint(np.iinfo(np.int32).max))
-        Product(self.matrix, fnet, X, y)  # raises now, not while solving, if it cannot be used
+        Product(self.matrix, fnet, X, y)  # if `matrix` cannot be used, raise now
         return _SeriesSolver(clone(self), damping, (fnet, X, y), seed, bar)
 
 
@@ -214,7 +220,7 @@ class _SeriesSolver:
         self.own, self.damping, self.rows, self.seed, self.bar = own, damping, rows, seed, bar
 
     def __call__(self, V: Directions) -> Directions:
-        draw = np.random.RandomState(self.seed)  # draws the same rows in every call
+        draw = np.random.RandomState(self.seed)  # every call draws the same rows
         repeats = range(self.own.n_repeats)
         return stack(
             [

@@ -1,9 +1,13 @@
 """Kronecker factors of the Fisher matrix, one block per layer.
 
 Let a_t be the inputs of a layer at step t (a patch of a convolution, a position of a sequence) and
-d_t the gradient of a row's loss by the outputs there. The row's gradient by the weight is
-Σ_t d_t ⊗ a_t, so the Fisher matrix is close to E[d d^T] ⊗ E[a a^T]. In the eigenvectors of these
-two factors, EK-FAC takes the diagonal matrix that fits the rows best.
+d_t the gradient of a row's loss by the outputs at step t. The row's gradient by the weight is
+
+    Σ_t d_t ⊗ a_t,
+
+so the Fisher matrix is close to the product of two factors, E[d d^T] ⊗ E[a a^T]. KFAC uses this
+product. EK-FAC keeps the eigenvectors of the product, and replaces its eigenvalues by the values
+that fit the row gradients best.
 """
 
 from __future__ import annotations
@@ -18,10 +22,10 @@ from skinfluence._core.gradients import Directions
 
 
 class Block:
-    """Per-row gradients of parameters that are inverted together.
+    """Per-row gradients of the parameters that form one block of the Fisher matrix.
 
-    `names` are the parameters: a weight with its bias, or a single parameter. For a weight with a
-    bias, the inputs have a column of ones.
+    `names` are the parameters of the block: a weight and its bias, or a single parameter. If the
+    block has a bias, a column of ones is appended to the inputs.
     """
 
     def __init__(self, factor: Any, names: list[str]) -> None:
@@ -34,10 +38,10 @@ class Block:
 
 
 class Eigenbasis:
-    """Eigenvectors of the two factors of a layer, and its eigenvalues in their basis.
+    """Eigenvectors of the two factors of a layer, and the eigenvalues of the layer's block.
 
-    Call `accumulate` with each batch, `diagonalize` once, `fit_eigenvalues` with each batch again
-    (if corrected), then `solve`.
+    Call `accumulate` with each batch, then `diagonalize` once. If corrected, call `fit_eigenvalues`
+    with each batch. Then call `solve`.
     """
 
     def __init__(self, block: Block) -> None:
@@ -54,7 +58,7 @@ class Eigenbasis:
         self.n_steps += len(block.a) * block.a.shape[1]
 
     def diagonalize(self, corrected: bool) -> None:
-        """Replace A and S by their eigenvectors; without correction, set KFAC's eigenvalues."""
+        """Replace A and S by their eigenvectors; if not corrected, set the eigenvalues of KFAC."""
         of_A, self.A = torch.linalg.eigh(self.A / self.n)
         of_S, self.S = torch.linalg.eigh(self.S / self.n_steps)
         self.values = torch.outer(of_S, of_A).clamp_min(0)
@@ -62,7 +66,7 @@ class Eigenbasis:
             self.values = torch.zeros_like(self.values)
 
     def fit_eigenvalues(self, block: Block) -> None:
-        """Add a batch to the mean squared entries of the gradients in the basis."""
+        """Add a batch to the mean squared entries of the gradients in the eigenvector basis."""
         a, d = block.a @ self.A, block.d @ self.S
         if a.shape[1] == 1:
             self.values += d[:, 0].square().T @ a[:, 0].square() / self.n
@@ -72,7 +76,7 @@ class Eigenbasis:
             self.values += g.square().sum(0) / self.n
 
     def solve(self, V: Directions, damping: float | None) -> Directions:
-        """Solve for the layer's parameters; damping None is a tenth of the mean eigenvalue."""
+        """Solve for the layer's parameters; damping None means a tenth of the mean eigenvalue."""
         flat = [V[name].reshape(*V[name].shape[:2], -1) for name in self.names]
         lam = float(self.values.mean()) / 10 if damping is None else damping
         in_basis = self.S.T @ torch.cat(flat, 2).to(self.S) @ self.A  # parameters may be in half
@@ -87,7 +91,7 @@ class Eigenbasis:
 class Diagonal:
     """Diagonal of the Fisher matrix, for a parameter without Kronecker factors.
 
-    It has the methods of `Eigenbasis`. Its entries are the mean squared entries of the gradients.
+    The diagonal is the mean of the squared gradients. The methods are those of `Eigenbasis`.
     """
 
     def __init__(self, block: Block) -> None:
@@ -105,10 +109,10 @@ class Diagonal:
         self.values = self.values / self.n
 
     def fit_eigenvalues(self, block: Block) -> None:
-        """Nothing to do: the diagonal is exact already."""
+        """Do nothing, because the diagonal is already exact."""
 
     def solve(self, V: Directions, damping: float | None) -> Directions:
-        """Solve for the parameter; damping None is a tenth of the mean entry."""
+        """Solve for the parameter; damping None means a tenth of the mean entry."""
         (name,) = self.names
         values = self.values.reshape(V[name].shape[1:])
         lam = float(values.mean()) / 10 if damping is None else damping
@@ -117,7 +121,11 @@ class Diagonal:
 
 
 def blocks(factors: dict[str, Any]) -> dict[str, Block]:
-    """Put a weight that has Kronecker factors together with its bias, and all others alone."""
+    """Group parameters into blocks.
+
+    A weight with Kronecker factors and its bias form one block. Every other parameter is a block of
+    its own.
+    """
     grouped = {}
     for name, factor in factors.items():
         layer, _, own = name.rpartition(".")
