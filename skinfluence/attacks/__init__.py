@@ -1,9 +1,12 @@
 """Attacks: small changes to rows that make a net err, for the robustness target and for defense.
 
-An attack is called as ``attack(net, X, y)``, with a fitted skorch net, rows as the net takes them
-and labels as its criterion takes them. It returns changed rows of the same shape and modifies none
-of its arguments; any such callable can be used. The attacks here need gradients. :class:`FromART`
-wraps those of the adversarial-robustness-toolbox, some of which need predicted labels only.
+An attack is any callable ``attack(net, X, y)``. ``net`` is a fitted skorch net, ``X`` holds the
+rows in the form that the net accepts, and ``y`` holds the labels in the form that its criterion
+accepts. The attack returns the changed rows, in the same shape as ``X``, and modifies none of its
+arguments.
+
+:class:`FGSM`, :class:`PGD` and :class:`Crossing` use gradients of the net. :class:`FromART` wraps
+the attacks of the adversarial-robustness-toolbox, some of which use only predicted labels.
 """
 
 from skinfluence.attacks._art import FromART

@@ -33,13 +33,13 @@ class FromART(BaseEstimator):
     Parameters
     ----------
     attack : class
-        A class such as :class:`art.attacks.evasion.HopSkipJump`, which needs predicted labels only.
+        A class such as :class:`art.attacks.evasion.HopSkipJump`, which needs only predicted labels.
     params : dict or None, default=None
-        Further arguments of the class.
+        Keyword arguments of the class, in addition to the classifier.
     random_state : int, default=0
         Seed of the attack. ART draws from the global generators of numpy and torch, and from numpy
-        generators that it creates without a seed. All of them are seeded during the call; the
-        global ones are restored afterwards.
+        generators that it creates without a seed. All these generators are seeded during the call;
+        the global generators are restored afterwards.
 
     References
     ----------
@@ -63,7 +63,7 @@ class FromART(BaseEstimator):
         X : ndarray or Tensor of shape (n_samples, ...)
             Rows of floats.
         y : ndarray of shape (n_samples,)
-            Labels, as the net's criterion takes them.
+            Labels, in the form that the net's criterion accepts.
 
         Returns
         -------
@@ -75,7 +75,7 @@ class FromART(BaseEstimator):
         ImportError
             If the adversarial-robustness-toolbox is not installed.
         TypeError
-            If `X` does not consist of floats.
+            If `X` is not an array or tensor of floats.
         ValueError
             If `X` has no rows, or the net is a regressor.
         """
@@ -97,7 +97,7 @@ class FromART(BaseEstimator):
             nb_classes=log_odds_at(fnet, given[:1].to(fnet.device, fnet.dtype)).shape[1],
             device_type="gpu" if fnet.device.type == "cuda" else "cpu",
         )
-        # plain_kernels: cuDNN has no backward pass for a recurrent layer in evaluation mode.
+        # plain_kernels: in evaluation mode, cuDNN has no backward pass for recurrent layers.
         with _global_seeds(self.random_state, fnet.device), plain_kernels(fnet):
             changed = self.attack(classifier, **(self.params or {})).generate(
                 x=rows, y=np.asarray(y).astype(np.int64).ravel()
@@ -119,7 +119,7 @@ class _LogOdds(torch.nn.Module):
 
 @contextmanager
 def _global_seeds(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the global generators and numpy generators created without a seed; then restore them."""
+    """Seed the global generators, and numpy generators created without a seed; then undo this."""
     before = np.random.get_state()  # noqa: NPY002 (ART draws from the old global generator)
     np.random.seed(seed)  # noqa: NPY002
     # HopSkipJump and others create generators without a seed.

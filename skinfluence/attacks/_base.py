@@ -1,4 +1,4 @@
-"""The interface of an attack, checks of what it is given, and the log-odds of a net's classes."""
+"""The interface of an attack, checks of its arguments, and the log-odds of a net's classes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Attack(ABC, BaseEstimator):
     Attributes
     ----------
     needs_classes : bool, default=False
-        Class attribute; True refuses regressors.
+        Class attribute. If true, calling the attack with a regressor raises an error.
     """
 
     needs_classes = False
@@ -33,11 +33,11 @@ class Attack(ABC, BaseEstimator):
         Parameters
         ----------
         net : skorch net
-            Fitted.
+            Fitted net.
         X : ndarray or Tensor of shape (n_samples, ...)
             Rows of floats.
         y : ndarray of shape (n_samples,)
-            Labels, as the net's criterion takes them.
+            Labels, in the form that the net's criterion accepts.
 
         Returns
         -------
@@ -47,7 +47,7 @@ class Attack(ABC, BaseEstimator):
         Raises
         ------
         TypeError
-            If `X` does not consist of floats.
+            If `X` is not an array or tensor of floats.
         ValueError
             If `X` has no rows, or the attack needs classes and the net is a regressor.
         """
@@ -74,7 +74,7 @@ class Attack(ABC, BaseEstimator):
         X : Tensor of shape (n_batch, ...)
             Rows, in the dtype and on the device of the net.
         y : Tensor of shape (n_batch, ...)
-            Their labels.
+            Labels of the rows.
 
         Returns
         -------
@@ -90,8 +90,8 @@ def check_rows(X: Any, attack: Any) -> None:
     if not floats:
         raise TypeError(
             f"{type(attack).__name__} changes rows of floats, an array or a Tensor; X is "
-            f"{getattr(X, 'dtype', type(X).__name__)}. Give the rows as floats. If the net takes "
-            "integers and looks up embeddings, attack the embeddings."
+            f"{getattr(X, 'dtype', type(X).__name__)}. Give the rows as floats. If the inputs of "
+            "the net are integers that select embeddings, attack the embeddings."
         )
     if not len(X):
         raise ValueError(f"{type(attack).__name__}: X has 0 rows; at least one is needed.")
@@ -101,16 +101,16 @@ def check_classifier(net: Any, attack: Any) -> None:
     """Raise if the net is a regressor."""
     if is_regressor(net):
         raise ValueError(
-            f"{type(attack).__name__} moves rows across the border between classes, which a "
-            "regressor does not have; use FGSM or PGD, which raise the loss."
+            f"{type(attack).__name__} moves rows across the border between classes, but a "
+            "regressor does not have classes; use FGSM or PGD, which raise the loss."
         )
 
 
 def in_form_of(X: Any, changed: Tensor, given: Tensor) -> Any:
     """Changed rows in the type and dtype of X.
 
-    `given` are the rows of X in the dtype of the attack. Entries that the attack left alone are
-    taken from X, so that they are not rounded to that dtype.
+    `given` are the rows of X in the dtype of the attack. Entries that the attack did not change are
+    copied from X, so that they are not rounded to the dtype of the attack.
     """
     after, before = like(X, changed), like(X, given)
     where: Any = torch.where if isinstance(X, Tensor) else np.where
@@ -125,7 +125,7 @@ def like(X: Any, rows: Tensor) -> Any:
 
 
 def log_odds(fnet: FunctionalNet, outputs: Tensor) -> Tensor:
-    """One score per class; their differences are log-odds, and linear in x if the net is linear."""
+    """One score per class. Differences of scores are log-odds, and linear in x for a linear net."""
     outputs = outputs.reshape(len(outputs), -1)
     if outputs.shape[1] == 1:  # one logit, or one probability, for two classes
         positive = fnet.probabilities(outputs.squeeze(1))[:, 1:]
@@ -139,6 +139,6 @@ def log_odds(fnet: FunctionalNet, outputs: Tensor) -> Tensor:
 
 
 def log_odds_at(fnet: FunctionalNet, X: Tensor) -> Tensor:
-    """Log-odds of rows, without a graph."""
+    """Log-odds of rows, computed without a graph for autograd."""
     with torch.no_grad(), plain_kernels(fnet):
         return log_odds(fnet, fnet.outputs(fnet.params, X))

@@ -21,11 +21,15 @@ from skinfluence.attacks._base import Attack, log_odds, log_odds_at
 class Crossing(Attack):
     """Step across the nearest border between classes: in closed form for linear models [1]_.
 
-    Let m(x) be the margin of the predicted class over its nearest rival, and w = ∇m its gradient. A
-    row moves to ``x - gamma * m(x) / ||w||² * w``. If the margin is linear in x, gamma = 1 ends on
-    the border and a larger gamma beyond it. For a linear model this is x - γ (w·x + b)/‖w‖² w. For
-    a linear head on an embedding, see :func:`skinfluence.nets.split_head`. For any other net it is
-    one step of DeepFool [2]_.
+    Let m(x) be the margin between the predicted class and the class with the nearest border, and
+    w = ∇m the gradient of the margin. A row moves to
+
+        x - gamma * m(x) / ||w||² * w.
+
+    If the margin is linear in x, the row ends on the border for gamma = 1, and beyond the border
+    for a larger gamma. For a linear model, m(x) = w·x + b, and the attack is that of [1]_. For any
+    other net, the attack is one step of DeepFool [2]_. To attack embeddings with a linear last
+    layer, see :func:`skinfluence.nets.split_head`.
 
     Parameters
     ----------
@@ -80,7 +84,8 @@ class FGSM(Attack):
     Parameters
     ----------
     eps : float or array-like of the shape of a row
-        Largest change of an entry, in the units of X. 0 for entries that an attacker cannot change.
+        Largest change of an entry, in the units of X. Set it to 0 for entries that an attacker
+        cannot change.
     clip : tuple of (low, high) or None, default=None
         Bounds of the changed rows: two numbers, or two arrays of the shape of a row.
 
@@ -106,20 +111,24 @@ class FGSM(Attack):
 
 
 class PGD(Attack):
-    """Several steps along the sign of the gradient of the loss, inside a box of size `eps` [1]_.
+    """Several steps along the sign of the gradient of the loss [1]_.
+
+    After each step, every entry is clipped to within `eps` of the entry of the given row.
 
     Parameters
     ----------
     eps : float or array-like of the shape of a row
-        Largest change of an entry, in the units of X. 0 for entries that an attacker cannot change.
+        Largest change of an entry, in the units of X. Set it to 0 for entries that an attacker
+        cannot change.
     n_steps : int, default=10
         Number of steps.
     step : float or None, default=None
-        Size of a step as a share of `eps`. None is ``2.5 / n_steps``.
+        Size of a step as a share of `eps`. None means ``2.5 / n_steps``.
     clip : tuple of (low, high) or None, default=None
         Bounds of the changed rows: two numbers, or two arrays of the shape of a row.
     random_state : int or None, default=None
-        An integer starts from a random point in the box; None starts from the row.
+        None starts at the given row. An integer is the seed of a random starting point, at most
+        `eps` away from the row in each entry.
 
     References
     ----------
@@ -152,7 +161,7 @@ class PGD(Attack):
         if self.random_state is None:
             return super().__call__(net, X, y)
         net.check_is_fitted()
-        # Seeded once per call. In `perturb`, all batches would start from the same random points.
+        # Seed once per call: with a seed in `perturb`, all batches would draw the same numbers.
         with seeded(int(self.random_state), next(net.module_.parameters()).device):
             return super().__call__(net, X, y)
 
@@ -175,7 +184,7 @@ class PGD(Attack):
 def _input_gradient(
     fnet: FunctionalNet, X: Tensor, of_outputs: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Value of a function of each row's outputs, (n,), and its gradient by that row."""
+    """Values of a function of each row's outputs, (n,), and its gradients by the rows."""
     with torch.enable_grad(), plain_kernels(fnet):
         x = X.detach().requires_grad_()
         value = of_outputs(fnet.outputs(fnet.params, x))
@@ -190,7 +199,7 @@ def _loss_gradient(fnet: FunctionalNet, X: Tensor, y: Tensor) -> Tensor:
 
 
 def _margin(fnet: FunctionalNet, top: Tensor, rival: int, outputs: Tensor) -> Tensor:
-    """Log-odds of each row's predicted class over a rival class."""
+    """Log-odds of each row's class `top` over a rival class."""
     logits = log_odds(fnet, outputs)
     return logits.gather(1, top.unsqueeze(1)).squeeze(1) - logits[:, rival]
 
@@ -209,7 +218,7 @@ def _read_eps(attack: Any, eps: Any, X: Tensor) -> Tensor:
     if size.ndim and size.shape != X.shape[1:]:
         raise ValueError(
             f"{type(attack).__name__}: eps has shape {tuple(size.shape)}, a row has "
-            f"{tuple(X.shape[1:])}; give one number, or one for each entry of a row."
+            f"{tuple(X.shape[1:])}; give one number, or one number for each entry of a row."
         )
     return size
 

@@ -1,4 +1,4 @@
-"""Reference rows as a target needs them: attacked, if the target has an attack."""
+"""Reference rows for a target: attacked if the target has an attack, otherwise unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from skinfluence.targets import Robustness
 
 
 def attack_rows(target: Any, net: Any, X: Any, y: Any) -> Any:
-    """Return the reference rows, changed by the target's attack if it has one."""
+    """Return the reference rows, changed by the target's attack if the target has one."""
     attack = getattr(target, "attack", None)
     if attack is None:
         if not isinstance(target, Robustness):
@@ -26,7 +26,7 @@ def attack_rows(target: Any, net: Any, X: Any, y: Any) -> Any:
             "or a callable (net, X, y) -> X."
         )
     check_rows(X, attack)
-    # The attack gets a copy: it might work in place.
+    # Pass a copy, because the attack might change its input in place.
     changed = attack(net, X.clone() if isinstance(X, Tensor) else X.copy(), y)
     if np.shape(changed) != np.shape(X):
         raise ValueError(
