@@ -1,4 +1,4 @@
-"""``python -m skinfluence``: the command line. It reads options; `_audit` does the work."""
+"""``python -m skinfluence``: the command line. This file reads options, `_audit` does the work."""
 
 import argparse
 import sys
@@ -12,9 +12,10 @@ USER_ERROR, INTERRUPTED = 2, 130
 
 DESCRIPTION = """\
 Find the rows of a table whose label looks wrong. Small neural nets are trained on parts of the
-table, and every label is compared with what they predict from the other columns. The results are
-written to report.html, suspects.csv and cleaned.csv. Without a table, the command runs an example:
-it plants wrong labels in a data set from scikit-learn and reports how many of them it finds."""
+table. Every label is compared with the label that the nets predict from the other columns. The
+results are written to report.html, suspects.csv and cleaned.csv. If no table is given, the command
+runs an example: it plants wrong labels in a data set from scikit-learn and reports how many of the
+planted labels it finds."""
 
 
 class _OneLineParser(argparse.ArgumentParser):
@@ -25,7 +26,7 @@ class _OneLineParser(argparse.ArgumentParser):
 
 
 def share(text: str) -> float | str:
-    """Return the text as a number, or "auto" unchanged."""
+    """Convert the text to a number; return "auto" unchanged."""
     return text if text == "auto" else float(text)
 
 
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_input_options(command: argparse.ArgumentParser) -> None:
     default = Options()
     add = command.add_argument
-    add("table", nargs="?", help="CSV or Parquet file; without it, the example runs")
+    add("table", nargs="?", help="CSV or Parquet file; if none is given, the example runs")
     add("--label", help="column that holds the labels (default: the last column)")
     add("--sep", help="separator of the CSV file (default: detected)")
     add(
@@ -75,8 +76,8 @@ def _add_input_options(command: argparse.ArgumentParser) -> None:
         "--task",
         choices=["auto", "classification", "regression"],
         default=default.task,
-        help="kind of label; auto: regression if the label has more than 20 distinct numbers, "
-        "otherwise classification (default: %(default)s)",
+        help="whether labels are classes or numbers; auto: regression if the label has more than "
+        "20 distinct numbers, otherwise classification (default: %(default)s)",
     )
 
 
@@ -88,8 +89,8 @@ def _add_audit_options(command: argparse.ArgumentParser) -> None:
         type=share,
         default=default.contamination,
         metavar="SHARE",
-        help="share of the rows to flag as suspects, above 0 and at most 0.5; auto estimates it "
-        "(default: %(default)s)",
+        help="share of the rows to flag as suspects, above 0 and at most 0.5; auto estimates the "
+        "share (default: %(default)s)",
     )
     add(
         "--action",

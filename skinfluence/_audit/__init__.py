@@ -1,6 +1,7 @@
 """The audit command: reads a table, finds suspect labels, writes a report and a cleaned copy.
 
-The options of the command line are in `skinfluence.__main__`; the detector is public.
+The options of the command line are defined in `skinfluence.__main__`. The labels are checked by the
+public `NoisyLabelDetector`.
 """
 
 from skinfluence._audit.csv_table import AuditError

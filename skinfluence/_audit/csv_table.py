@@ -1,4 +1,4 @@
-"""A table as text, so that unchanged rows are written back exactly as they were read."""
+"""A table stored as text, so that unchanged rows are written exactly as they were read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SNIFFED_RECORDS = 100
 
 
 class AuditError(Exception):
-    """A mistake that the user can correct; shown as one line, without a traceback."""
+    """A mistake that the user can correct; its message is printed without a traceback."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class CsvTable:
     sep, encoding : str
         Separator and encoding, for reading and writing.
     newline : str
-        The line end of the header.
+        The line end of the header, which is used for new lines.
     """
 
     names: list[str]
@@ -50,7 +50,7 @@ class CsvTable:
         return [row[position] for row in self.cells]
 
     def find_column(self, name: str) -> int:
-        """Position of the column called `name`; blanks around names are ignored."""
+        """Position of the column called `name`; spaces around names are ignored."""
         exact = [i for i, given in enumerate(self.names) if given == name]
         found = exact or [i for i, given in enumerate(self.names) if given.strip() == name.strip()]
         if len(found) == 1:
@@ -98,7 +98,7 @@ def read_table(path: str | Path, *, sep: str | None = None, encoding: str = "utf
 def parse_table(
     text: str, *, sep: str | None = None, encoding: str = "utf-8", bom: bool = False
 ) -> CsvTable:
-    """Parse CSV text; `bom` says that the text may start with a byte order mark."""
+    """Parse CSV text. If `bom` is true, the text may start with a byte order mark."""
     has_mark = bom and text.startswith("\ufeff")
     text = text[1:] if has_mark else text
     if not text.strip():
@@ -118,7 +118,7 @@ def parse_table(
         raise AuditError("the file has a header but no rows.")
     body = header_text.rstrip("\r\n")
     newline = header_text[len(body) :] or "\n"
-    # The last row may lack a line end; in cleaned.csv it may no longer be the last one.
+    # The last row may lack a line end. Add one, so that all rows have the same form.
     if not rows[-1][1].endswith(("\n", "\r")):
         rows[-1] = (rows[-1][0], rows[-1][1] + newline)
     return CsvTable(
@@ -140,7 +140,7 @@ def _decode(data: bytes, path: Path, encoding: str) -> str:
     except UnicodeDecodeError as error:
         raise AuditError(
             f"{str(path)!r} is not {encoding} text (byte 0x{data[error.start]:02x} at position "
-            f"{error.start}); set its encoding, for example --encoding latin-1."
+            f"{error.start}); set the encoding of the file, for example --encoding latin-1."
         ) from error
     except LookupError as error:
         raise AuditError(f"--encoding {encoding!r} is unknown; try utf-8 or latin-1.") from error
@@ -155,12 +155,12 @@ def _records(text: str, sep: str) -> Iterator[tuple[list[str], str]]:
             pending.append(line)
             yield line
 
-    # In `a, "b, c"` the csv module sees the quote only if it skips the blank before it.
+    # In `a, "b, c"`, the csv module sees the quote only if it skips the space before the quote.
     skips_blanks = f'{sep} "' in text[:100_000]
     reader = csv.reader(lines(), delimiter=sep, skipinitialspace=skips_blanks)
     try:
         for cells in reader:
-            # The reader takes exactly the lines of one record before it returns it.
+            # Before the reader returns a record, it reads exactly the lines of this record.
             row_text = "".join(pending)
             pending.clear()
             if cells and (len(cells) > 1 or cells[0].strip()):
@@ -170,7 +170,10 @@ def _records(text: str, sep: str) -> Iterator[tuple[list[str], str]]:
 
 
 def _detect_separator(text: str) -> str:
-    """Separator for which most of the first records have equally many cells, then most cells."""
+    """Choose the separator for which the number of cells is most constant over the first records.
+
+    If several separators are equally good, choose the one that gives most cells.
+    """
 
     def consistency(sep: str) -> tuple[float, int]:
         records = _records(text[:1_000_000], sep)
@@ -192,7 +195,7 @@ def _read_parquet(path: Path) -> CsvTable:
     except ImportError as error:
         raise AuditError(str(need("parquet", "reading Parquet needs pyarrow"))) from error
     try:
-        # Not pq.read_table: it takes names of parent folders such as "a=1" for partitions.
+        # Not pq.read_table, which treats parent folders with names such as "a=1" as partitions.
         frame = pq.ParquetFile(path).read()
     except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise AuditError(f"{str(path)!r} cannot be read as Parquet: {error}") from error
@@ -206,7 +209,7 @@ def _read_parquet(path: Path) -> CsvTable:
 
 
 def table_from_columns(names: Sequence[str], columns: Iterable[Iterable[str]]) -> CsvTable:
-    """Build a CsvTable from columns of strings, by writing them as CSV and parsing that."""
+    """Build a CsvTable from columns of strings, by writing CSV text and parsing it."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerows([names, *zip(*columns, strict=True)])

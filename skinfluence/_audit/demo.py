@@ -1,4 +1,4 @@
-"""The table of the example: real measurements with wrong labels planted in it."""
+"""The table of the example: real measurements, some of them with planted wrong labels."""
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer
@@ -14,7 +14,7 @@ PLANTED_SHARE = 0.1
 
 
 def planted_table(seed: int) -> tuple[CsvTable, np.ndarray]:
-    """Breast cancer diagnoses, a tenth of them wrong.
+    """Breast cancer data in which a tenth of the diagnoses are changed.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""From text cells to the input of a net: what each column holds, and the preprocessing."""
+"""From text cells to the input of a net: the type of each column, and the preprocessing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MISSING = frozenset({
 })
 
 # fmt: on
-MISSING_LABELS = MISSING - {"None", "none"}  # as a label, "none" is often a class; "NaN" never is
+MISSING_LABELS = MISSING - {"None", "none"}  # as a label, "none" is often the name of a class
 
 MAX_CATEGORIES = 32
 
@@ -34,7 +34,10 @@ def is_missing_label(text: str) -> bool:
 
 
 def typed_column(cells: Sequence[str]) -> pd.Series:
-    """Cells as float64 (NaN = missing) if all are numbers or dates, else as strings (or None)."""
+    """Cells as float64 if all are numbers or dates, otherwise as strings.
+
+    Missing cells are NaN in a column of float64, and None in a column of strings.
+    """
     text = pd.Series([cell.strip() for cell in cells], dtype=object)
     text[text.isin(MISSING)] = None
     present = text.dropna()
@@ -48,15 +51,15 @@ def typed_column(cells: Sequence[str]) -> pd.Series:
 def parse_numbers(text: pd.Series) -> pd.Series | None:
     """Strings as float64, or None if one of them is not a number.
 
-    Decimal points, decimal commas and grouped thousands are understood; infinite numbers become
+    Numbers may have decimal points, decimal commas and grouped thousands. Infinite numbers become
     NaN.
     """
     if (values := _parse_floats(text)) is not None:
         return values
     grouped = text.str.fullmatch(_GROUPED)
     whole = text.str.fullmatch(r"[+-]?\d+(?:\.\d+)?")
-    # "1,843" alone is ambiguous. The comma groups thousands if the column also has "690" (which
-    # would otherwise be "690,000"), "1,234,567" or "1,843.50".
+    # "1,843" alone is ambiguous: 1843 or 1.843. The comma groups thousands if the column also has
+    # "690" (with decimal commas, it would be written "690,000"), "1,234,567" or "1,843.50".
     if (grouped | whole).all() and (whole | text.str.contains(",.*[,.]")).any():
         return _parse_floats(text.str.replace(",", "", regex=False))
     if text.str.fullmatch(r"[+-]?\d+(?:,\d+)?").all():
@@ -84,7 +87,7 @@ def _parse_dates(text: pd.Series) -> pd.Series | None:
 
 
 def reason_to_drop(values: pd.Series) -> str | None:
-    """Why a net cannot learn from a typed column, or None if it can."""
+    """Why a net cannot learn from a typed column, or None if the net can learn from it."""
     present = values.dropna()
     if present.empty:
         return "empty"
@@ -94,7 +97,7 @@ def reason_to_drop(values: pd.Series) -> str | None:
     if not is_numeric(values):
         return "a different text in every row" if distinct == len(present) > 1 else None
     steps = np.diff(values.to_numpy())
-    # Rows are often sorted by class; a row number would then reveal the label.
+    # Rows are often sorted by class. A column of row numbers would then reveal the label.
     counts_rows = len(values) > 2 and len(present) == len(values) and abs(steps[0]) == 1
     return "a row number" if counts_rows and (steps == steps[0]).all() else None
 
@@ -102,7 +105,7 @@ def reason_to_drop(values: pd.Series) -> str | None:
 def make_features(
     table: CsvTable, label: int, rows: np.ndarray
 ) -> tuple[pd.DataFrame, dict[str, list[str]]]:
-    """Typed columns of the labeled rows, and the columns left out with the reasons.
+    """Typed columns of the labeled rows, and the columns that are left out, with reasons.
 
     Parameters
     ----------
@@ -118,7 +121,7 @@ def make_features(
     frame : DataFrame
         The columns that are used, each named by its position in the table.
     left_out : dict of str to list of str
-        Reason -> names of the columns that are left out for it.
+        Reason -> names of the columns that are left out for this reason.
 
     Raises
     ------
@@ -148,14 +151,14 @@ def make_features(
 def make_preprocessor(frame: pd.DataFrame) -> ColumnTransformer:
     """Scaling, imputation and one-hot encoding for a table of mixed columns; not yet fitted.
 
-    A category gets its own input if it occurs in about one row per thousand, and at least twice. A
-    column gets at most 32 inputs and its other categories share one, so that a column with many
-    categories does not outweigh the other columns.
+    A category gets a separate input if it occurs in at least one row in a thousand, and at least
+    twice. A column gets at most 32 inputs, so that a column with many categories does not outweigh
+    the other columns. All other categories of the column share one input.
     """
     numeric = [name for name in frame if is_numeric(frame[name])]
     nominal = [name for name in frame if not is_numeric(frame[name])]
-    # Scale before imputing: scaling a rare missing-value indicator would make it far larger than
-    # every other input.
+    # Scale before imputing. Imputing adds an indicator of missing values; if such an indicator is
+    # rare, scaling would make it far larger than every other input.
     numbers = make_pipeline(StandardScaler(), SimpleImputer(strategy="median", add_indicator=True))
     categories = make_pipeline(
         SimpleImputer(missing_values=None, strategy="constant", fill_value="(missing)"),

@@ -1,4 +1,4 @@
-"""suspects.csv and cleaned.csv: rows that the audit does not change keep their text."""
+"""suspects.csv and cleaned.csv. Rows that the audit does not change keep their original text."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write_cleaned(path: Path, table: CsvTable, findings: Findings, action: str) 
 
 
 def added_names(names: Sequence[str]) -> list[str]:
-    """Names for the added columns that do not occur in the table."""
+    """Names of the added columns, with a prefix that no column of the table has."""
     prefix = "skinfluence_"
     while any(name.strip().startswith(prefix) for name in names):
         prefix = "_" + prefix
@@ -54,5 +54,5 @@ def _relabeled_row(table: CsvTable, findings: Findings, i: int) -> str:
 
 
 def _open(path: Path, table: CsvTable) -> TextIO:
-    # newline="" writes line ends as they were read.
+    # With newline="", line ends are written as they were read.
     return open(path, "w", encoding=table.encoding, newline="")

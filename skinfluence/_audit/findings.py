@@ -1,4 +1,4 @@
-"""Which labels look wrong: from a table to one score per row, with the default detector."""
+"""From a table to one score per row, with the default detector: which labels look wrong."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_NUMERIC_CLASSES = 20  # a label with more distinct numbers than this is a re
 
 @dataclass(frozen=True)
 class Problem:
-    """The labels of a table, and how they are read.
+    """The labels of a table, and whether they are classes or numbers.
 
     Attributes
     ----------
@@ -36,9 +36,9 @@ class Problem:
     rows : ndarray of int of shape (n_labeled,)
         Positions of the rows that have a label.
     given : ndarray of shape (n_labeled,)
-        Their labels, as the detector takes them.
+        Labels of these rows, in the form that the detector accepts.
     spelling : dict of str to str
-        Class -> how the table writes it; empty for regression.
+        Class -> how the table writes the class; empty for regression.
     n_missing : int
         Number of rows without a label.
     """
@@ -63,17 +63,17 @@ class Findings:
     rows : ndarray of int of shape (n_labeled,)
         Positions of the labeled rows in the table.
     given, suggested : ndarray of str of shape (n_labeled,)
-        Given and suggested labels, as the table would write them.
+        Given and suggested labels, in the spelling of the table.
     scores : ndarray of shape (n_labeled,)
         Lower = more suspect.
     is_suspect : ndarray of bool of shape (n_labeled,)
         Rows whose score is below `threshold`.
     threshold : float
-        See `is_suspect`.
+        A row is a suspect if its score is below this number.
     order : ndarray of int of shape (n_labeled,)
-        Sorts the labeled rows, most suspect first.
+        Positions among the labeled rows, most suspect first.
     left_out : dict of str to list of str
-        Reason -> names of the columns that are left out for it.
+        Reason -> names of the columns that are left out for this reason.
     n_columns : tuple of (int, int)
         Number of numeric and of categorical columns that are used.
     n_inputs : int
@@ -81,7 +81,7 @@ class Findings:
     seconds : float
         Time taken.
     is_planted : ndarray of bool of shape (n_labeled,) or None
-        Which labels are known to be wrong; None if the truth is not known.
+        Which labels were planted, and are therefore wrong; None if no labels were planted.
     """
 
     problem: Problem
@@ -162,7 +162,7 @@ def find_suspects(table: CsvTable, problem: Problem, detector: Any) -> Findings:
 
 
 def value_groups(findings: Findings, n_groups: int = 5) -> np.ndarray:
-    """Group of each given label, for a figure: its class, or a range of numbers."""
+    """Group of each given label, for a figure: the class, or a range of numbers."""
     if findings.problem.task == "classification":
         return findings.problem.given.astype(object)
     values = findings.problem.given
@@ -175,7 +175,7 @@ def value_groups(findings: Findings, n_groups: int = 5) -> np.ndarray:
 
 
 def label_changes(findings: Findings) -> list[tuple[tuple[str, str], int]]:
-    """Pairs of given and suggested label among the suspects with their counts, frequent first."""
+    """Pairs (given label, suggested label) of the suspects with counts, frequent pairs first."""
     suspects = findings.suspects
     pairs = pd.DataFrame(
         {"given": findings.given[suspects], "suggested": findings.suggested[suspects]}
@@ -217,7 +217,7 @@ def _refuse_few_numbers(values: pd.Series, name: str, cv: int) -> None:
 
 
 def _spelling(cells: Iterable[str]) -> dict[str, str]:
-    """Class -> the way in which the table writes it most often, blanks included."""
+    """Class -> its most frequent spelling in the table, including spaces."""
     spelling: dict[str, str] = {}
     for cell, _ in Counter(cells).most_common():
         spelling.setdefault(cell.strip(), cell)

@@ -1,4 +1,4 @@
-"""The steps of the audit, from a file name to three files. Each step is in its own module."""
+"""The steps of the audit, from a table to three files. Each step is in a separate module."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COMMAND_OPTIONS = (
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for; one field per option of the command."""
+    """The options of the command, one field per option."""
 
     table: str | None = None
     label: str | None = None
@@ -51,7 +51,7 @@ def audit(options: Options) -> Findings:
     Parameters
     ----------
     options : Options
-        What the user asked for.
+        The options of the command.
 
     Returns
     -------
@@ -61,11 +61,11 @@ def audit(options: Options) -> Findings:
     Raises
     ------
     AuditError
-        If the user has to correct something; the message is one line.
+        If the user has to correct something. The message is one line.
     """
     _check(options)
     _require_extra()
-    # Imported late: wrong options are refused before pandas and torch are loaded.
+    # Import late, so that wrong options are refused before pandas and torch are loaded.
     from skinfluence._audit import terminal
     from skinfluence._audit.findings import find_suspects, read_problem
 
@@ -91,7 +91,7 @@ def audit(options: Options) -> Findings:
 
 
 def make_detector(options: Options, problem: Problem) -> Any:
-    """The detector with its default net."""
+    """Return a detector with its default net and the options of the command."""
     from skinfluence._detector import NoisyLabelDetector
 
     return NoisyLabelDetector(
@@ -128,7 +128,7 @@ def _read_input(options: Options) -> tuple[str, CsvTable, int, Any]:
 
 
 def _write(options: Options, output: Path, name: str, table: CsvTable, findings: Findings) -> int:
-    """Write the three files; return how many rows of cleaned.csv changed."""
+    """Write the three files; return how many rows were dropped or relabeled in cleaned.csv."""
     from skinfluence._audit import files, report
 
     try:
@@ -179,16 +179,16 @@ def _require_extra() -> None:
 
 
 def _output_folder(options: Options) -> Path:
-    """Create the output folder if needed; called before training, so that it fails early."""
+    """Create the output folder if needed. Called before training, so that errors come early."""
     output = Path(options.output)
     if output.exists() and not output.is_dir():
-        raise AuditError(f"--output {options.output!r} is a file; give a folder.")
+        raise AuditError(f"--output {options.output!r} is a file; give a folder instead.")
     if options.table is not None:
         source = Path(options.table).resolve()
         if source in [(output / name).resolve() for name in ("suspects.csv", "cleaned.csv")]:
             raise AuditError(
                 f"the audit would overwrite its own input {options.table!r}; choose another "
-                "--output."
+                "folder with --output."
             )
     try:
         output.mkdir(parents=True, exist_ok=True)

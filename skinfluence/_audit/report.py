@@ -36,7 +36,7 @@ STYLE: Any = {
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "svg.hashsalt": "skinfluence",  # the same findings give the same bytes
+    "svg.hashsalt": "skinfluence",  # fixed, so that the same findings give the same file
 }
 
 
@@ -60,7 +60,7 @@ def render(
     findings : Findings
         The results.
     action : {"drop", "relabel"}
-        What cleaned.csv does with the suspects.
+        Whether cleaned.csv drops or relabels the suspects.
     command : str
         The command that repeats the audit.
     n_changed : int
@@ -69,7 +69,7 @@ def render(
     Returns
     -------
     page : str
-        The page; it loads nothing from elsewhere.
+        The page. It does not load other files.
     """
     # Autoescape: a name or a cell may contain HTML, which must be shown as text.
     environment = jinja2.Environment(
@@ -125,8 +125,8 @@ def _scores_figure(findings: Findings) -> dict[str, str]:
     )
     return {
         "title": "Scores of all rows",
-        "caption": "Rows to the left of the dashed line, the threshold, are the suspects. Rows "
-        "just to the right of it are worth a look as well.",
+        "caption": "The dashed line is the threshold. Rows to the left of the line are the "
+        "suspects. Rows just to the right of the line are worth a look as well.",
         "src": _picture(scores.plot),
     }
 
@@ -143,7 +143,7 @@ def _curve_figure(findings: Findings, is_planted: np.ndarray) -> dict[str, str]:
 
     return {
         "title": "Planted wrong labels found",
-        "caption": "How many planted labels are found when rows are inspected in the order of "
+        "caption": "How many planted labels you find if you inspect the rows in the order of "
         "their scores, lowest first.",
         "src": _picture(draw),
     }
@@ -156,20 +156,20 @@ def _share_figure(findings: Findings) -> dict[str, str]:
     if findings.problem.task == "classification":
         title = "Suspects in each class"
         caption = (
-            "A class with a far larger share than the others is often confused with another, or "
-            "simply rare."
+            "If a class has a far larger share of suspects than the other classes, it is often "
+            "confused with another class, or it is rare."
         )
     else:
         title = "Suspects in each range of the label"
         caption = (
-            "A range with a far larger share than the others may hold many wrong values, or simply "
-            "be rare."
+            "If a range has a far larger share of suspects than the other ranges, it may contain "
+            "many wrong values, or it is rare."
         )
     return {"title": title, "caption": caption, "src": _picture(draw)}
 
 
 def _picture(draw: Callable[[Axes], object]) -> str:
-    """A figure as a data URI; SVG stays sharp at every size."""
+    """A figure as a data URI, in SVG, which is sharp at every size."""
     with rc_context(STYLE):
         figure = Figure(figsize=(5.6, 3.6), layout="constrained")
         draw(figure.subplots())
@@ -188,7 +188,7 @@ def _label_change_rows(findings: Findings) -> list[dict[str, Any]]:
 
 
 def _suspect_rows(table: CsvTable, findings: Findings) -> dict[str, Any]:
-    """The most suspect rows as cells; columns that the net used come first."""
+    """The most suspect rows as cells, with the columns that the net used first."""
     label = findings.problem.label
     left_out = {name for names in findings.left_out.values() for name in names}
     others = [i for i in range(len(table.names)) if i != label]

@@ -1,4 +1,4 @@
-"""What the audit prints: short, aligned, and no wider than the terminal."""
+"""The output of the audit in the terminal."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def describe_result(
     action: str,
     n_changed: int,
 ) -> None:
-    """Print how many suspects there are, the most suspect rows, and the paths of the files."""
+    """Print the number of suspects, the most suspect rows, and the paths of the files."""
     numeric, nominal = findings.n_columns
     inputs = count(findings.n_inputs, "input")
     say(f"features  {numeric} numeric, {nominal} categorical ({inputs} of the net)")
@@ -73,8 +73,9 @@ def describe_result(
             say(line)
     say()
     done = "dropped" if action == "drop" else "relabeled"
-    if n_changed < n_suspects:  # the out-of-sample prediction of the others is their given label
-        done += f"; for {n_suspects - n_changed} suspects the suggestion equals the given label"
+    if n_changed < n_suspects:  # the suggested label, predicted out of sample, may be the given one
+        n_same = n_suspects - n_changed
+        done += f"; for {count(n_same, 'suspect')} the suggested label is the given label"
     say(f"written   {output / 'report.html'}")
     say(f"          {output / 'suspects.csv'}  (the suspects, most suspect first)")
     say(f"          {output / 'cleaned.csv'}  ({count(n_changed, 'row')} {done})")
@@ -93,7 +94,7 @@ def planted_sentence(findings: Findings, is_planted: np.ndarray) -> str:
 
 
 def suspects_table(table: CsvTable, findings: Findings, top: int, width: int) -> list[str]:
-    """Lines that show the most suspect rows, with as many of their columns as fit."""
+    """Lines that show the most suspect rows, with as many columns as fit into the width."""
     chosen = findings.suspects[:top]
     columns = [
         ("row", [str(findings.rows[i] + 1) for i in chosen]),
