@@ -58,7 +58,8 @@ class Curvature(ABC, BaseEstimator):
         -------
         solve : callable
             Maps directions v to u = (M + λI)^-1 v. Directions are a dict of tensors, one per
-            parameter, of shape (n_directions, *shape of the parameter). The solver can be pickled.
+            parameter. The shape of a tensor is the number of directions, followed by the shape of
+            the parameter. The solver can be pickled.
         """
 
 
