@@ -1,7 +1,7 @@
-"""Find the training rows that hurt a model, and do something about them.
+"""Find the training rows that hurt a model, and drop, relabel or reweight them.
 
-The four estimators are imported at once. The public modules, such as ``skinfluence.pairwise``, are
-imported when they are first used.
+``import skinfluence`` imports the four estimators. A public module, such as
+``skinfluence.pairwise``, is imported when it is first used.
 """
 
 from __future__ import annotations
