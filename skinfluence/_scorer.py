@@ -48,68 +48,76 @@ from skinfluence.targets import check_target
 
 
 class InfluenceScorer(TransformerMixin, Estimator):
-    """Score rows by how much they help a net on reference rows: higher is more helpful.
+    """Score rows by how much each row helps a net on reference rows; higher is more helpful.
 
-    The score of a row is the inner product of two gradients, <∇ loss of the row, ∇ target>: the
-    influence function with the inverse Hessian replaced by the identity [1]_, or TracIn with one
-    checkpoint [2]_. To first order, the score is how much the target would rise if the row were
-    left out. The target is by default the mean loss over reference rows, so a row with a negative
-    score is detrimental. Scoring takes one forward-mode pass and forms no per-row gradient.
+    The *target* is a number that says how bad the net is. By default, it is the mean loss over the
+    reference rows. The score of a row is the inner product of two gradients: the gradient of the
+    row's loss and the gradient of the target. It is the influence function with the inverse Hessian
+    replaced by the identity [1]_, and also TracIn with one checkpoint [2]_. To first order, the
+    score measures how much the target would rise if the row were left out. A row with a negative
+    score is therefore detrimental. Scoring takes one forward-mode pass and forms no per-row
+    gradient.
 
     Parameters
     ----------
     estimator : skorch net, default=None
-        Classifier or regressor; a clone of it is fitted. With ``warm_start=True``, a second call of
-        `fit` continues the first one. A fitted net in :class:`sklearn.frozen.FrozenEstimator` is
-        scored without training. None is a :class:`~skinfluence.nets.TabularClassifier` or a
+        Classifier or regressor; a clone of it is fitted. If the net has ``warm_start=True``, a
+        second call of `fit` continues its training. A fitted net in
+        :class:`sklearn.frozen.FrozenEstimator` is used without further training. None means a
+        :class:`~skinfluence.nets.TabularClassifier` or a
         :class:`~skinfluence.nets.TabularRegressor`, depending on y.
     target : Target or callable, default=None
-        Scalar function of the net on the reference rows; larger is worse. None is
+        Scalar function of the net's outputs on the reference rows; larger is worse. None means
         :class:`~skinfluence.targets.Utility`, the mean loss. See :mod:`skinfluence.targets` for
-        fairness and robustness. A callable gets ``(outputs, y)`` of the reference rows, and
-        ``sensitive_features=`` if they were given, and returns a scalar tensor.
+        fairness and robustness. A callable gets the outputs and labels of the reference rows,
+        ``target(outputs, y)``, and returns a scalar tensor. If sensitive features were given to
+        `fit`, the callable also gets ``sensitive_features=``.
     ensemble : Ensemble, default=None
-        Nets at which gradients are taken, instead of the one fitted net; see
-        :mod:`skinfluence.ensembles`.
+        Several nets at which gradients are taken; their scores are aggregated. See
+        :mod:`skinfluence.ensembles`. None uses the fitted net alone.
     method : Method, default=None
-        Another score than the inner product: self-influence, the outlier score of the gradient,
-        the loss, ...; see :mod:`skinfluence.methods`. Methods that need no reference rows leave
-        all rows for training.
+        Score to use instead of the inner product, such as self-influence, the outlier score of the
+        gradient, or the loss; see :mod:`skinfluence.methods`. If the method needs no reference
+        rows, all rows are used for training.
     curvature : Curvature, default=None
-        Estimate of the Hessian of the training loss, whose inverse multiplies the gradient of the
-        target; see :mod:`skinfluence.curvature`. None is the identity. `retarget` and
-        :mod:`skinfluence.pairwise` use the fitted curvature again.
+        Estimate of the Hessian of the training loss. The gradient of the target is multiplied by
+        the inverse of this estimate; see :mod:`skinfluence.curvature`. None means the identity.
+        `retarget` and :mod:`skinfluence.pairwise` reuse the fitted curvature.
     normalize : {None, "rows", "reference", "both"}, default=None
-        Divide by the norm of the scored row's gradient ("rows"), divide each reference row's
-        gradient by its norm before they are added ("reference"), or both (the mean cosine). None
-        is the inner product of the paper, which rows with large gradients dominate.
+        Which gradients are divided by their norm. "rows": the gradient of the scored row.
+        "reference": the gradient of each reference row, before these gradients are added. "both":
+        all of them, so that the score is a mean cosine. None: no gradient, as in the paper; rows
+        with large gradients then dominate.
     classwise : bool, default=False
-        Use one direction per class of reference rows, and a row's worst score over them.
+        If True, the gradient of the target is computed for the reference rows of each class
+        separately. A row then gets one score per class, and the lowest of them is its score.
     parameters : str or list of str, default="*"
-        Globs over parameter names, such as ``"head.*"``. Gradients are taken by these parameters.
+        Glob patterns for parameter names, such as ``"head.*"``. Gradients are taken with respect to
+        the matching parameters only.
     validation_fraction : float, default=0.2
-        Share of the rows that `fit` splits off as reference rows, stratified by class, when it
-        gets no ``X_val``. The net is not trained on them.
+        If `fit` gets no ``X_val``, it splits off this share of the rows as reference rows,
+        stratified by class. The net is not trained on the reference rows.
     check_gradients : bool, default=True
-        Compare the scores of a few rows with plain autograd in `fit`, and raise an error where
-        they differ.
+        If True, `fit` also computes the scores of a few rows with plain autograd, and raises an
+        error if the two results differ.
     random_state : int, RandomState instance or None, default=None
         Seeds the split, the net's initial weights and its training, and the ensemble.
     verbose : int, default=0
-        1 shows progress bars over trainings, members, and scored batches.
+        1 shows progress bars for trainings, ensemble members and scored batches.
 
     Attributes
     ----------
     estimator_ : skorch net
         The fitted net; the first one if there are several.
     estimators_ : list of skorch nets
-        All fitted nets; more than one only with :class:`~skinfluence.ensembles.Seeds`.
+        All fitted nets. There is more than one only if the ensemble is
+        :class:`~skinfluence.ensembles.Seeds`.
     scores_ : ndarray of shape (n_samples,)
-        Scores of the rows given to `fit`. Rows in `reference_indices_` are scored by a direction
-        that they contribute to.
+        Scores of the rows given to `fit`. The rows in `reference_indices_` are scored as well,
+        although their own gradients contribute to the gradient of the target.
     reference_indices_ : ndarray or None
-        Rows that were split off as reference rows; None if ``X_val`` was given or no reference
-        rows are needed.
+        Positions of the rows that were split off as reference rows. None if ``X_val`` was given or
+        the method needs no reference rows.
     classes_ : ndarray of shape (n_classes,)
         Class labels; only for classifiers.
     n_features_in_ : int
@@ -119,14 +127,15 @@ class InfluenceScorer(TransformerMixin, Estimator):
     Warns
     -----
     RuntimeWarning
-        If the net has an operation without a forward-mode rule; scoring then takes twice as long.
+        If PyTorch has no forward-mode derivative for an operation of the net. Scoring then takes
+        twice as long.
 
     Notes
     -----
-    The reference rows decide the sign of the scores. If their labels are wrong as often as those
-    of the other rows, plain inner products can find wrong labels worse than chance. Give trusted
-    ``X_val, y_val``, use ``normalize="reference", classwise=True``, or use
-    :class:`NoisyLabelDetector`, which was made for noisy labels.
+    The reference rows decide the sign of the scores. If reference labels are wrong as often as all
+    other labels, plain inner products can be worse than chance at finding wrong labels. To avoid
+    this, give trusted ``X_val, y_val``, or set ``normalize="reference", classwise=True``, or use
+    :class:`NoisyLabelDetector`, which is designed for noisy labels.
 
     References
     ----------
@@ -202,13 +211,16 @@ class InfluenceScorer(TransformerMixin, Estimator):
         X : array-like of shape (n_samples, ...), DataFrame, Tensor, dict of arrays or Dataset
             Training rows.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Labels or numbers. May be None only if X is a Dataset that carries them.
+            Class labels, or numbers for regression. May be None only if X is a Dataset of (x, y)
+            items.
         X_val, y_val : like X and y, default=None
-            Trusted reference rows, none of them in X. A 1-tuple ``(X_val,)`` means the same, and
-            cross-validation does not slice it. None: reference rows are split off X.
+            Trusted reference rows and their labels; none of these rows may be in X. Inside a
+            cross-validation, wrap each argument in a 1-tuple, such as ``X_val=(X_val,)``: it has
+            the same meaning, and it is not sliced into folds. None: reference rows are split off X.
         sensitive_features : array-like of shape (n_samples,) or (n_samples, k), default=None
-            Group of each row of X, for a target that compares groups; several columns are crossed.
-            Reference rows are split off each group alike.
+            Group of each row of X, for a target that compares groups. If there are several columns,
+            each combination of their values is a group. The same share of each group is split off
+            as reference rows.
         sensitive_features_val : like `sensitive_features`, default=None
             Group of each row of ``X_val``.
 
@@ -258,24 +270,25 @@ class InfluenceScorer(TransformerMixin, Estimator):
         y_val: Any = None,
         sensitive_features_val: Any = None,
     ) -> Any:
-        """Score rows for another target, with the same nets and curvature and no training.
+        """Score rows for another target, with the fitted nets and the fitted curvature.
 
         Parameters
         ----------
         target : Target, callable or None
             As in the constructor.
         X, y : see `fit`
-            Rows to score, normally those given to `fit`.
+            Rows to score and their labels; normally the rows given to `fit`.
         X_val, y_val : like X and y, default=None
-            Other reference rows. None: those of `fit`.
+            New reference rows. None: the reference rows of `fit`.
         sensitive_features_val : array-like of shape (n_reference,) or (n_reference, k), \
                 default=None
-            Group of each reference row; None: those of `fit`, unless ``X_val`` is given.
+            Group of each reference row. If neither this argument nor ``X_val`` is given, the groups
+            of `fit` are used.
 
         Returns
         -------
         scorer : InfluenceScorer
-            A new fitted scorer; this one does not change.
+            A new fitted scorer. The original scorer does not change.
         """
         check_is_fitted(self)
         other = copy.copy(self).set_params(target=target)
@@ -283,7 +296,8 @@ class InfluenceScorer(TransformerMixin, Estimator):
         known = self._objective
         if known.X is None:
             raise ValueError(
-                f"method={self.method!r} has no target that could be replaced by another one."
+                f"method={self.method!r} has no target that could be replaced. Fit a scorer with a "
+                "method that uses a target, such as method=None."
             )
         reference = check_reference(X_val, y_val)
         own = reference is None and sensitive_features_val is None
@@ -309,9 +323,9 @@ class InfluenceScorer(TransformerMixin, Estimator):
         Parameters
         ----------
         X : like X in `fit`
-            Rows, of the training set or new.
+            Training rows or new rows.
         y : array-like of shape (n_samples,), default=None
-            Their labels. None: the labels that the net predicts.
+            Labels of the rows. None: the labels that the net predicts.
 
         Returns
         -------
@@ -323,8 +337,8 @@ class InfluenceScorer(TransformerMixin, Estimator):
         if y is None:
             if not self._labels.is_classification:
                 raise ValueError(
-                    "score_samples needs y for a regressor: with the predicted value as target, "
-                    "a row has no gradient and no influence."
+                    "score_samples needs y for a regressor. The predicted value cannot replace y: "
+                    "the loss of a perfect prediction has no gradient."
                 )
             y = predictions(fnet, X).astype(self._y_dtype)
         return self._aggregation.scores(fnet, X, y, self._progress(fnet, X))
@@ -333,9 +347,10 @@ class InfluenceScorer(TransformerMixin, Estimator):
     def transform(self, X: Any) -> np.ndarray:
         """Score each row under every label; no y is needed.
 
-        Column c holds the scores of `score_samples` with label ``classes_[c]``. The best column of
-        a row is the label that would help most. Inner products, losses and margins take one pass
-        for all labels; other methods take one pass per label.
+        Column c holds the scores that `score_samples` gives when every row has the label
+        ``classes_[c]``. The highest score of a row belongs to the label that would help most. Inner
+        products, losses and margins are computed for all labels in one pass over the rows; other
+        methods take one pass per label.
 
         Parameters
         ----------
@@ -350,14 +365,17 @@ class InfluenceScorer(TransformerMixin, Estimator):
         return self._aggregation.label_scores(self._functional_net(), X, self._label_codes())
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return names of the columns of `transform`: ``influence_<label>``."""
+        """Return the names of the columns of `transform`: ``influence_<label>``."""
         self._check_has_classes()
         return np.array([f"influence_{label}" for label in self.classes_], dtype=object)
 
     def _part(
         self, table: TrainingData, groups: np.ndarray | None
     ) -> tuple[Any, Any, tuple[Any, Any]]:
-        """Return rows and labels to train on, and reference rows (the same if none are needed)."""
+        """Return training rows, their labels, and reference rows.
+
+        If no reference rows are needed, the training rows are returned in their place.
+        """
         self.reference_indices_ = None
         if table.reference is not None:
             return table.X, table.y, table.reference
@@ -375,7 +393,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
     def _train(
         self, table: TrainingData, ensemble: Ensemble, X: Any, y: Any, reference: tuple[Any, Any]
     ) -> list[Training]:
-        """Fit the net as many times as the ensemble needs, and keep the checkpoints it needs."""
+        """Fit the net as many times as the ensemble needs, and keep its checkpoints."""
         number = ensemble.n_fits
         trainings: list[Training] = []
         frozen = isinstance(table.net, FrozenEstimator)
@@ -428,7 +446,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         return self
 
     def _label_codes(self) -> np.ndarray:
-        """The classes as the net's criterion takes them."""
+        """The classes, in the form that the net's criterion accepts."""
         codes = self._labels.codes_
         assert codes is not None
         return codes.astype(self._y_dtype)
@@ -465,7 +483,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
 
 @dataclass
 class FittedParts:
-    """What `pairwise`, `subsets` and `active` may use of a fitted scorer, and nothing else."""
+    """The parts of a fitted scorer that `pairwise`, `subsets` and `active` may use."""
 
     scorer: InfluenceScorer
     fnet: FunctionalNet
@@ -473,7 +491,10 @@ class FittedParts:
     aggregation: Aggregation
 
     def objective(self, X_val: Any = None, y_val: Any = None) -> Objective:
-        """Return the target on checked reference rows (None: those of fit), attacked if it asks."""
+        """Return the target on the checked reference rows; None means the reference rows of fit.
+
+        If the target has an attack, the reference rows are attacked.
+        """
         found = self.scorer._objective
         if X_val is not None or y_val is not None:
             X, y = self.read(X_val, y_val, "_val")
@@ -481,14 +502,15 @@ class FittedParts:
         return _attacked(found, self.scorer.estimator_)
 
     def read(self, X: Any, y: Any, suffix: str = "") -> tuple[Any, np.ndarray]:
-        """Check labeled rows, and return them as the net takes them."""
+        """Check labeled rows, and return them in the form that the net accepts."""
         if X is None:
             raise ValueError(f"X{suffix} is None, but y{suffix} was given: give both.")
         scorer = self.scorer
         X, y = read_rows(scorer, X, y, scorer._labels, scorer._dtype)
         if y is None:
             raise ValueError(
-                f"y{suffix} is needed: the gradient of a row is the gradient of its loss."
+                f"y{suffix} is needed: the score of a row depends on the gradient of its loss, and "
+                "the loss depends on its label."
             )
         return X, y
 
@@ -502,12 +524,12 @@ class FittedParts:
         rows = read_unlabeled(scorer, X, scorer._labels, scorer._dtype)
         nets = [FunctionalNet(net) for net in scorer.estimators_]
         found = [predicted_outputs(n, cast(rows, n.dtype), is_classification=True) for n in nets]
-        # A frozen net that was fitted on numbers with gaps has columns for those between, too.
+        # If a frozen net was fitted on labels such as 0 and 2, it also has a column for label 1.
         return np.mean(found, axis=0)[:, scorer._labels.codes_]
 
 
 def fitted_parts(scorer: Any) -> FittedParts:
-    """Return the parts of a fitted scorer; raise TypeError where it is not an InfluenceScorer."""
+    """Return the parts of a fitted scorer; raise TypeError if it is not an InfluenceScorer."""
     if not isinstance(scorer, InfluenceScorer):
         raise TypeError(
             f"scorer={scorer!r}: expected a fitted InfluenceScorer. To use a fitted skorch net, "
@@ -518,7 +540,7 @@ def fitted_parts(scorer: Any) -> FittedParts:
 
 
 def _attacked(objective: Objective, net: Any) -> Objective:
-    """Return the objective with its reference rows attacked at the net, if its target asks."""
+    """Return the objective; if its target has an attack, attack its reference rows at the net."""
     if objective.X is None:
         return objective
     return replace(objective, X=attack_rows(objective.target, net, objective.X, objective.y))
@@ -534,7 +556,7 @@ def _kept_by(net: Any, number: int) -> tuple[list[Any], list[float]]:
     recorder = checkpoints_of(net)
     if recorder is None:
         raise ValueError(
-            "the frozen net kept no checkpoints of its training; fit it with "
+            "the frozen net kept no checkpoints of its training. Fit it with "
             "callbacks=[skinfluence.ensembles.Snapshots(6)], or give the unfitted net."
         )
     states, rates = recorder.states_, recorder.learning_rates_
