@@ -37,38 +37,48 @@ from skinfluence.targets import Utility
 class NoisyLabelDetector(Estimator):
     """Find rows whose label is likely wrong, and suggest a better label.
 
-    The rows are split into `cv` folds, and one net is fitted without each fold, as for
-    cross-validated predictions. Each fold gives three signals: in-sample probabilities,
-    out-of-sample probabilities, and class-wise influence [1]_ (how well the gradient under each
-    label agrees with the gradients of that class), averaged over checkpoints and weighted by
-    held-out skill. The product of the signals goes into a noise model, which estimates how often
-    each class is given each label, and returns the log-odds that the given label is right.
+    The rows are split into `cv` folds. For each fold, one net is fitted on the other folds, as in
+    cross-validated prediction. The nets give three signals for each row and each label:
 
-    Conventions are those of :class:`sklearn.neighbors.LocalOutlierFactor` with ``novelty=False``:
-    the lower the score, the more abnormal; +1 is clean, -1 is suspect.
+    - the in-sample probability, from nets that were trained on the row,
+    - the out-of-sample probability, from the net that was not trained on the row,
+    - the class-wise influence [1]_: how well the row's gradient under the label agrees with the
+      gradients of the rows of that class.
+
+    Each signal is a weighted mean over checkpoints; checkpoints that predict held-out labels better
+    have larger weights. The product of the three signals is the input of a noise model. The noise
+    model estimates how often each class is given each label, and from this the log-odds that the
+    given label of a row is right.
+
+    As in :class:`sklearn.neighbors.LocalOutlierFactor` with ``novelty=False``, a lower score means
+    a more abnormal row, and `fit_predict` returns +1 for clean rows and -1 for suspect rows.
 
     Parameters
     ----------
     estimator : skorch net, default=None
-        Classifier or regressor; clones of it are fitted. None is a
+        Classifier or regressor; clones of it are fitted. None means a
         :class:`~skinfluence.nets.TabularClassifier` or a
         :class:`~skinfluence.nets.TabularRegressor`, depending on y.
     contamination : "auto" or float, default="auto"
-        Share of the rows to call suspect, in (0, 0.5]. "auto" is, for classes, the share of rows
-        whose given label is not the most plausible one; for regression it is 0.1.
+        Share of the rows to flag as suspect, in (0, 0.5]. For classification, "auto" estimates this
+        share: it is the share of rows whose given label is not the most plausible one. For
+        regression, "auto" means 0.1.
     method : Method, default=None
-        None is described above for classes; for regression it is the mean of the ranks by
-        :class:`~skinfluence.methods.Loss` and :class:`~skinfluence.methods.SelfInfluence`. An
-        object of :mod:`skinfluence.methods` ranks rows by that method alone, averaged over
-        checkpoints. ``InnerProduct()``, the plain score of the paper, needs trusted reference rows
-        (``X_val, y_val``); without them a warning says so.
+        For classification, None means the noise model described above. For regression, None means
+        the mean of the ranks by :class:`~skinfluence.methods.Loss` and
+        :class:`~skinfluence.methods.SelfInfluence`. If a method of :mod:`skinfluence.methods` is
+        given, rows are ranked by that method alone, averaged over checkpoints. ``InnerProduct()``,
+        the plain score of the paper, needs trusted reference rows (``X_val, y_val``). If they are
+        missing, a warning is issued.
     cv : int, default=5
         Number of folds, and of nets to fit. If ``X_val`` is given, a single net is fitted on all
         rows in three cases: the net is frozen, `method` is not None, or y is numeric.
     checkpoints : int, default=6
-        Number of epochs to use, spaced geometrically; the last epoch is always one of them.
+        Number of checkpoints to use per net. Their epochs are spaced geometrically; the last epoch
+        is always one of them.
     parameters : str or list of str, default="*"
-        Globs over parameter names. Gradients are taken by these parameters.
+        Glob patterns for parameter names. Gradients are taken with respect to the matching
+        parameters only.
     random_state : int, RandomState instance or None, default=None
         Seeds the folds and the nets.
     verbose : int, default=0
@@ -77,9 +87,10 @@ class NoisyLabelDetector(Estimator):
     Attributes
     ----------
     scores_ : ndarray of shape (n_samples,)
-        Log-odds that the label is right; below 0, it is more likely wrong. They rank rows well, but
-        as odds they are overconfident, since the signals are not independent. For regression, and
-        with a `method`: the mean rank, between 0 (most suspect) and 1.
+        Log-odds that the given label is right; if negative, the label is more likely wrong than
+        right. These scores rank rows well, but the odds are overconfident, since the signals are
+        not independent. For regression, or if `method` is given, a score is a mean rank instead,
+        between 0 (most suspect) and 1.
     contamination_ : float
         Share of suspect rows, as given or estimated.
     offset_ : float
@@ -87,10 +98,10 @@ class NoisyLabelDetector(Estimator):
     inlier_mask_ : ndarray of shape (n_samples,), bool
         True for the rows that are not suspect.
     suggested_labels_ : ndarray of shape (n_samples,)
-        The out-of-sample prediction for each row; where a single net is fitted on all rows, its
-        in-sample prediction.
+        The out-of-sample prediction for each row. If a single net is fitted on all rows, the
+        in-sample prediction of this net is used instead.
     estimators_ : list of skorch nets
-        One fitted net per fold, fitted on the other folds; or the single net.
+        One net per fold, fitted on the other folds; or the single net that is fitted on all rows.
     classes_ : ndarray of shape (n_classes,)
         Class labels; only for classifiers.
     n_features_in_ : int
@@ -149,9 +160,10 @@ class NoisyLabelDetector(Estimator):
         ----------
         X : array-like of shape (n_samples, ...), DataFrame, Tensor, dict of arrays or Dataset
         y : array-like of shape (n_samples,)
-            Labels, some of them wrong. May be None only if X is a Dataset that carries them.
+            Labels, some of them wrong. May be None only if X is a Dataset of (x, y) items.
         X_val, y_val : like X and y, default=None
-            Trusted reference rows, none of them in X; 1-tuples are accepted.
+            Trusted reference rows and their labels; none of these rows may be in X. 1-tuples are
+            accepted, as in :meth:`InfluenceScorer.fit`.
 
         Returns
         -------
@@ -164,7 +176,7 @@ class NoisyLabelDetector(Estimator):
         if table.labels.is_classification:
             self.classes_ = table.labels.classes_
         index = getattr(X, "index", None)
-        self._index = None if callable(index) else index  # a list has a method of that name
+        self._index = None if callable(index) else index  # X.index of a list is a method
         self._given = table.given
         self._single = self._fits_one_net(table)
         self._warn_of_weak_references(table)
@@ -195,16 +207,17 @@ class NoisyLabelDetector(Estimator):
 
     @in_one_thread
     def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
-        """Score rows, old or new, with all fitted nets; lower is more suspect.
+        """Score training rows or new rows with all fitted nets; lower is more suspect.
 
-        The scores of the training rows are in `scores_`. This method treats every row as new, also
-        a training row: out-of-sample probabilities take the place of in-sample ones.
+        This method treats every row as a new row, even if it is a training row. New rows have no
+        in-sample probabilities, so out-of-sample probabilities are used in their place. The scores
+        of the training rows with both kinds of probabilities are in `scores_`.
 
         Parameters
         ----------
         X : like X in `fit`
         y : array-like of shape (n_samples,), default=None
-            Their labels. None: the labels that the nets predict.
+            Labels of the rows. None: the labels that the nets predict.
 
         Returns
         -------
@@ -218,7 +231,7 @@ class NoisyLabelDetector(Estimator):
 
     @in_one_thread
     def score_labels(self, X: Any) -> np.ndarray:
-        """Score rows under each label: column c is `score_samples` with label ``classes_[c]``.
+        """Score rows under each label; column c holds the scores under label ``classes_[c]``.
 
         Parameters
         ----------
@@ -243,9 +256,9 @@ class NoisyLabelDetector(Estimator):
 
     @property
     def issues_(self) -> Any:
-        """A pandas DataFrame of the rows given to `fit`, in their order and with their index.
+        """A pandas DataFrame with one line per row given to `fit`, in the order and index of X.
 
-        Columns: ``row`` (position), ``given_label``, ``suggested_label``, ``score``,
+        The columns are ``row`` (position), ``given_label``, ``suggested_label``, ``score``,
         ``is_suspect``.
         """
         check_is_fitted(self)
@@ -291,7 +304,7 @@ class NoisyLabelDetector(Estimator):
 
     @staticmethod
     def _codes(table: TrainingData) -> np.ndarray | None:
-        """The classes as the net's criterion takes them."""
+        """The classes, in the form that the net's criterion accepts."""
         codes = table.labels.codes_
         return None if codes is None else codes.astype(table.y.dtype)
 
@@ -323,7 +336,7 @@ class NoisyLabelDetector(Estimator):
         check_int("checkpoints", self.checkpoints, 1)
 
     def _fits_one_net(self, table: TrainingData) -> bool:
-        """Whether a single net is fitted on all rows, since the reference rows are others."""
+        """Whether a single net is fitted on all rows; reference rows are then given separately."""
         if table.reference is None:
             return False
         uses_out_of_sample = self.method is None and table.labels.is_classification
