@@ -27,38 +27,39 @@ from skinfluence.rules import Decision, check_rule
 
 
 class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
-    """Keep the rows that help a model: a scorer scores each row, a rule decides from the scores.
+    """Keep the rows that help a model: a scorer scores each row, and a rule decides by the scores.
 
-    Use it in an :class:`imblearn.pipeline.Pipeline` (``fit_resample``), or inside
-    :class:`FilteredEstimator` in a scikit-learn Pipeline. It is not a transformer: rows are removed
-    during fitting only, never at prediction.
+    Use the selector in an :class:`imblearn.pipeline.Pipeline`, which calls ``fit_resample``. In a
+    scikit-learn Pipeline, use it inside a :class:`FilteredEstimator`. The selector is not a
+    transformer: it removes rows during fitting only, never at prediction.
 
     Parameters
     ----------
     scorer : InfluenceScorer or NoisyLabelDetector, default=None
-        None is ``InfluenceScorer(normalize="reference", classwise=True)``. Unlike the plain inner
-        product, it still works when some reference rows are mislabeled. Any estimator with
-        ``fit(X, y, X_val=, y_val=)`` that sets ``scores_`` is accepted.
+        None means ``InfluenceScorer(normalize="reference", classwise=True)``. Unlike the plain
+        inner product, this scorer still works if some reference rows are mislabeled. Any estimator
+        with ``fit(X, y, X_val=, y_val=)`` that sets ``scores_`` is accepted.
     rule : rule of :mod:`skinfluence.rules`, default=None
-        What to do with the scored rows. None drops the rows that a NoisyLabelDetector flags (its
-        `contamination` sets how many); with any other scorer it is ``Budget(0.05)``, which drops
-        the lowest twentieth. If a rule is given, a detector's `contamination` is not used.
+        What to do with the scored rows. If None and the scorer is a NoisyLabelDetector, the rows
+        that the detector flags are dropped; its `contamination` sets how many. If None and the
+        scorer is any other, the rule is ``Budget(0.05)``, which drops the 5% of the rows with the
+        lowest scores. If a rule is given, a detector's `contamination` is not used.
     cv : int, default=5
-        Number of folds when no ``X_val`` is given. Each fold in turn serves as the reference rows
-        that score all other rows, so that no row takes part in its own score. Scores are means
-        over the folds. The scorer is fitted `cv` times. A `NoisyLabelDetector` makes its own
-        folds, as many as its own `cv`.
+        Number of folds if no ``X_val`` is given. The scorer is fitted once per fold: the fold
+        serves as the reference rows, and all other rows are scored. A row is therefore never a
+        reference row for its own score. The score of a row is its mean over the fits. If the scorer
+        is a `NoisyLabelDetector`, the detector's own `cv` is used instead.
     memory : None, str or joblib.Memory, default=None
-        Caches the scores. They do not depend on the rule, so a grid search over the rule's
-        parameters fits the scorer only once per split.
+        Where to cache the scores. Scores do not depend on the rule, so a grid search over the
+        rule's parameters fits the scorer only once per split.
     random_state : int, RandomState instance or None, default=None
         Seeds the folds, and the scorer if its own ``random_state`` is None.
 
     Attributes
     ----------
     scores_ : ndarray of shape (n_samples,)
-        Higher is more helpful. For a rule that scores again after each step, the scores before
-        its first step.
+        Score of each row; higher is more helpful. If the rule scores again after each step, these
+        are the scores before the first step.
     support_ : ndarray of shape (n_samples,), bool
         True for the rows that are kept.
     sample_indices_ : ndarray of shape (n_kept,)
@@ -119,7 +120,8 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
         X : array-like, DataFrame, Tensor, dict of arrays or Dataset of n_samples rows
         y : array-like of shape (n_samples,)
         X_val, y_val : like X and y, default=None
-            Trusted reference rows that are not in X; 1-tuples are accepted.
+            Trusted reference rows and their labels; none of these rows may be in X. 1-tuples are
+            accepted, as in :meth:`InfluenceScorer.fit`.
         sensitive_features, sensitive_features_val : array-like, default=None
             Groups of the rows of X and of ``X_val``, for a scorer whose target compares groups;
             see :meth:`InfluenceScorer.fit`. Each fold holds the same share of each group.
@@ -141,7 +143,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
         sensitive_features: Any = None,
         sensitive_features_val: Any = None,
     ) -> tuple[Any, Any]:
-        """Score the rows, decide which to keep, and return those.
+        """Score the rows, decide which to keep, and return the kept rows.
 
         Parameters
         ----------
@@ -150,7 +152,8 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
         Returns
         -------
         X_resampled, y_resampled : of the types of X and y
-            The kept rows in their order, with the labels that the rule gives them.
+            The kept rows in the order of X, and their labels. If the rule relabels, these are the
+            new labels.
         """
         decision = self._fit(X, y, (X_val, y_val), (sensitive_features, sensitive_features_val))
         if decision.sample_weight is not None:
@@ -234,7 +237,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
             raise ValueError(
                 f"rule={self.rule!r} leaves no row of class {lost[0].item()!r} among the "
                 f"{decision.keep.sum()} of {len(y)} rows that it keeps; loosen it, or use "
-                "Budget(per_class=True), which takes its share from each class."
+                "Budget(per_class=True), which drops the same share of each class."
             )
 
 
@@ -242,8 +245,8 @@ def _check_scorer(scorer: Any) -> Any:
     if not has_fit_parameter(scorer, "X_val") or isinstance(scorer, type):
         raise TypeError(
             f"scorer={scorer!r}: expected an InfluenceScorer, a NoisyLabelDetector, or an "
-            "estimator with fit(X, y, X_val=, y_val=) and scores_. Wrap a net: "
-            "InfluenceScorer(net)."
+            "estimator with fit(X, y, X_val=, y_val=) and scores_. To use a "
+            "net, wrap it: InfluenceScorer(net)."
         )
     return scorer
 
