@@ -39,20 +39,22 @@ def _estimator_has(method: str) -> Callable[[Any], bool]:
 class FilteredEstimator(MetaEstimatorMixin, Estimator):
     """Fit an estimator on the rows that a selector keeps; predict like that estimator.
 
-    Rows are dropped, relabeled or reweighted in `fit` only; test rows are never filtered. So this
-    is the step to use in a scikit-learn Pipeline, cross-validation or grid search: nothing leaks.
+    Rows are dropped, relabeled or reweighted in `fit` only; test rows are never filtered. The
+    estimator can therefore be used in a scikit-learn Pipeline, cross-validation or grid search
+    without leaking test data into training.
 
     Parameters
     ----------
     estimator : estimator, default=None
-        Any classifier or regressor; a clone of it is fitted. None is
+        Any classifier or regressor; a clone of it is fitted. None means
         :class:`~sklearn.ensemble.HistGradientBoostingClassifier` or
-        :class:`~sklearn.ensemble.HistGradientBoostingRegressor`, depending on y. Which of the two
-        is not known before `fit`, so cross-validation does not stratify its folds.
+        :class:`~sklearn.ensemble.HistGradientBoostingRegressor`, depending on y. With None, the
+        type is not known before `fit`, so cross-validation does not stratify its folds.
     selector : InfluenceSampleSelector, default=None
-        None is ``InfluenceSampleSelector()``. A scorer, such as :class:`InfluenceScorer` or
-        :class:`NoisyLabelDetector`, stands for ``InfluenceSampleSelector(scorer)``. Any resampler
-        with ``fit_resample`` and ``sample_indices_`` is accepted.
+        None means ``InfluenceSampleSelector()``. If a scorer is given, such as an
+        :class:`InfluenceScorer` or a :class:`NoisyLabelDetector`, the selector is
+        ``InfluenceSampleSelector(scorer)``. Any resampler with ``fit_resample`` and
+        ``sample_indices_`` is accepted as well.
     random_state : int, RandomState instance or None, default=None
         Seeds the selector and the estimator if their own ``random_state`` is None.
 
@@ -69,11 +71,13 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
 
     Notes
     -----
-    Other arguments of `fit` go to the selector or to the estimator. With metadata routing enabled,
-    they go where they are requested; an `InfluenceSampleSelector` requests ``X_val``, ``y_val``,
-    ``sensitive_features`` and ``sensitive_features_val``. Without metadata routing, these four go
-    to the selector and all others to the estimator. Arguments with one entry per row, such as
-    ``sample_weight``, are cut to the kept rows. Weights of the rule multiply ``sample_weight``.
+    Keyword arguments of `fit` are passed to the selector or to the estimator. If metadata routing
+    is enabled, each argument is passed to the object that requests it; an `InfluenceSampleSelector`
+    requests ``X_val``, ``y_val``, ``sensitive_features`` and ``sensitive_features_val``. If
+    metadata routing is disabled, these four arguments are passed to the selector and all other
+    arguments to the estimator. If an argument for the estimator has one entry per row, such as
+    ``sample_weight``, only the entries of the kept rows are passed. If the rule reweights the rows,
+    its weights are multiplied with ``sample_weight``.
 
     Examples
     --------
@@ -160,7 +164,7 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
 
     @available_if(_estimator_has("score"))
     def score(self, X: Any, y: Any, **params: Any) -> float:
-        """Score the fitted estimator on all the given rows; none is filtered out."""
+        """Score the fitted estimator on all given rows; no row is filtered out."""
         check_is_fitted(self)
         if _routing_enabled():
             params = process_routing(self, "score", **params).estimator.score
