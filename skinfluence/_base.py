@@ -14,17 +14,17 @@ from skinfluence import _version
 
 
 class Estimator(BaseEstimator):
-    """An estimator of this library.
+    """Base class of the estimators of this library.
 
-    Its pickle says which version of the library wrote it. It counts as fitted only after `fit` has
-    run to its end. Its HTML representation links to its page in the documentation, if the package
-    names an address of the documentation.
+    A pickle of an estimator records which version of the library wrote it. An estimator counts as
+    fitted only after `fit` has finished without an error. If the package metadata contain an
+    address of the documentation, the HTML representation links to the estimator's page there.
 
     Attributes
     ----------
     _last_fitted_attribute : str or None
-        The attribute that `fit` sets last. Classes that learn from labeled rows name it; None is
-        for a class that needs no `fit`.
+        Name of the attribute that `fit` sets last. A class that learns from labeled rows sets this
+        name; None means that the class needs no `fit`.
     """
 
     _last_fitted_attribute: ClassVar[str | None] = None
@@ -38,7 +38,7 @@ class Estimator(BaseEstimator):
         return f"{address.rstrip('/')}/{page}" if address else ""
 
     def _forget_fit(self) -> None:
-        """Count as unfitted from here on, until `fit` has run to its end again."""
+        """Make the estimator unfitted, until `fit` has finished again."""
         if self._last_fitted_attribute is not None:
             self.__dict__.pop(self._last_fitted_attribute, None)
 
