@@ -1,4 +1,4 @@
-"""What a method is, and what it may use."""
+"""The base class of the methods, and the data that a method may use."""
 
 from __future__ import annotations
 
@@ -25,18 +25,17 @@ def no_bar(items: Any, description: str) -> Iterable[Any]:
 
 @dataclass
 class Case:
-    """What a method may use.
+    """The data that a method may use.
 
     Attributes
     ----------
     fnet : FunctionalNet
     members : list of Member
-        Where to take gradients; states of `fnet`.
-    X, y : training rows and their labels, as the net takes them
-    labels : ndarray or None
-        Every label that a row may have, as the net takes them; None for regression.
+        States of `fnet` at which gradients are taken.
+    X, y : training rows and their labels, in the form that the net accepts labels : ndarray or None
+        Every label that a row may have, in the form that the net accepts; None for regression.
     objective : Objective
-        The target and its reference rows. Its X and y are None where there are none.
+        The target and its reference rows. If there are no reference rows, its X and y are None.
     rng : RandomState
     bar : callable
         Progress bar over the members.
@@ -55,8 +54,8 @@ class Case:
 class Method(ABC, BaseEstimator):
     """Base class of the methods.
 
-    `uses` names the arguments of the scorer that have an effect on the method, out of ``target``,
-    ``curvature``, ``normalize`` and ``classwise``. The scorer refuses values for the others. A
+    `uses` lists which of the four scorer arguments ``target``, ``curvature``, ``normalize`` and
+    ``classwise`` affect this method. Setting any of the four that is not listed raises an error. A
     method that uses ``target`` needs reference rows.
     """
 
@@ -64,7 +63,7 @@ class Method(ABC, BaseEstimator):
 
     @abstractmethod
     def member_scores(self, case: Case) -> MemberScores:
-        """Return what scores rows at each member."""
+        """Return an object that scores rows at each member."""
 
 
 def check_method(method: Any) -> None:

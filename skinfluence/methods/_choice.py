@@ -1,4 +1,4 @@
-"""From the arguments of a scorer to its method, and to one score per row."""
+"""Choose the method of a scorer, and the aggregation of its members' scores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skinfluence.methods._inner_product import InnerProduct
 
 
 def method_of(scorer: Any) -> Method:
-    """Return the method of a scorer; raise where an argument of the scorer has no effect on it."""
+    """Return the method of a scorer; raise if an argument of the scorer does not affect it."""
     method = scorer.method
     if method is None:
         product = InnerProduct(scorer.normalize, scorer.classwise)
@@ -39,7 +39,7 @@ def aggregate(how: str, method: Method, case: Case) -> Aggregation:
 
 
 def check_votes(how: str, method: Method) -> None:
-    """Raise where votes are asked of a method that compares no pairs of rows."""
+    """Raise if votes are requested from a method that does not compare pairs of rows."""
     if how == "votes" and not isinstance(method, InnerProduct):
         raise ValueError(
             f"aggregate='votes' compares rows with reference rows, which method={method!r} does "
@@ -48,7 +48,7 @@ def check_votes(how: str, method: Method) -> None:
 
 
 def _reference_of_members(case: Case) -> list[Pairs]:
-    """Reference rows and ∂T/∂f at each member; the rows are shared, in memory and in a pickle."""
+    """Return reference rows and ∂T/∂f at each member; all members share one copy of the rows."""
     members = case.bar(case.members, "members")
     found = [reference_pairs(case.fnet.at(m.state), case.objective) for m in members]
     rows = [Xb for Xb, _ in found[0]]

@@ -13,16 +13,19 @@ NORMALIZE = (None, "rows", "reference", "both")
 class InnerProduct(Method):
     """Inner product of the row's gradient with the target's gradient: the influence score [1]_.
 
-    It is what ``InfluenceScorer(method=None)`` uses, with the scorer's own `normalize` and
-    `classwise`; give it to a :class:`~skinfluence.NoisyLabelDetector` to detect by influence alone.
+    ``InfluenceScorer(method=None)`` uses this method, with the scorer's own `normalize` and
+    `classwise`. To find wrong labels by influence alone, pass this method to a
+    :class:`~skinfluence.NoisyLabelDetector`.
 
     Parameters
     ----------
     normalize : {None, "rows", "reference", "both"}, default=None
-        Divide by the norm of the scored row's gradient, by each reference row's norm before they
-        are added, or by both (the mean cosine).
+        Which gradients are divided by their norm. "rows": the gradient of the scored row.
+        "reference": the gradient of each reference row, before these gradients are added. "both":
+        all of them, so that the score is a mean cosine. None: no gradient.
     classwise : bool, default=False
-        Use one direction per class of reference rows, and a row's worst score over them.
+        If True, the gradient of the target is computed for the reference rows of each class
+        separately. A row then gets one score per class, and the lowest of them is its score.
 
     References
     ----------

@@ -24,12 +24,16 @@ from skinfluence.methods._base import Case, Method
 
 
 class LayerAware(Method):
-    """Influence without a backward pass: Σ_j <δ_i, δ_j> Σ_l <h_l(i), h_l(j)> [1]_.
+    """Influence without a backward pass, from layer inputs and output gradients [1]_.
 
-    Let δ_i be the gradient of row i's loss by the net's outputs, δ_j the gradient of the target by
-    the outputs of reference row j, and h_l(i) the input of linear or convolutional layer l
-    (sequences are averaged over time). With the last layer alone, the score is the exact inner
-    product for that layer's weights.
+    Let δ_i be the gradient of the loss of row i with respect to the net's outputs, δ_j the gradient
+    of the target with respect to the outputs for reference row j, and h_l(i) the input of layer l
+    for row i. The score of row i is ::
+
+        Σ_j <δ_i, δ_j> Σ_l <h_l(i), h_l(j)>
+
+    where l runs over the linear and convolutional layers. Sequences are averaged over time. For a
+    single layer, the last one, the score is the exact inner product for that layer's weights.
 
     References
     ----------
@@ -58,7 +62,7 @@ class LayerAware(Method):
 
 
 class _LayerProducts(RowScore):
-    """<Σ_j δ_j ⊗ h_l(j), δ_i ⊗ h_l(i)> summed over layers l: one matrix (outputs, width) each."""
+    """Σ_l <Σ_j δ_j ⊗ h_l(j), δ_i ⊗ h_l(i)>, with a matrix (outputs, width) for each layer l."""
 
     def __init__(self, fnet: FunctionalNet, objective: Objective) -> None:
         self.sums: Params = {}
@@ -82,7 +86,7 @@ class _LayerProducts(RowScore):
 
 
 def _layer_inputs(fnet: FunctionalNet, X: Rows) -> tuple[Tensor, Params]:
-    """Outputs, and the input of each linear or convolutional layer, (n, width) each."""
+    """Return the outputs, and the input of each linear or convolutional layer, (n, width)."""
     kept: Params = {}
 
     def keep(name: str) -> Callable[..., None]:

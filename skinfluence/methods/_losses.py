@@ -15,11 +15,11 @@ from skinfluence.methods._base import Case, Method
 class SelfInfluence(Method):
     """Minus the influence of a row on its own loss, -<g_i, P g_i> [1]_.
 
-    A row that no other row supports has a large influence on itself: its label is wrong, or it is
-    a rare case. Without a curvature, P is the identity, and the scores cost about one forward and
-    one backward pass. With a curvature, P is the inverse curvature, and the gradient of every row
-    is formed; this is cheap only for :class:`~skinfluence.curvature.EKFAC` and
-    :class:`~skinfluence.curvature.Exact`.
+    Let g_i be the gradient of row i. A row that is unlike all other rows has a large influence on
+    itself: either its label is wrong, or it is a rare case. Without a curvature, P is the identity,
+    and the scores cost about one forward and one backward pass. With a curvature, P is the inverse
+    of the curvature, and the gradient of every row is computed. This is cheap only for
+    :class:`~skinfluence.curvature.EKFAC` and :class:`~skinfluence.curvature.Exact`.
 
     References
     ----------
@@ -47,9 +47,10 @@ class SelfInfluence(Method):
 
 
 class Loss(Method):
-    """Minus the loss of the row; with :class:`~skinfluence.ensembles.Checkpoints`, its mean [1]_.
+    """Minus the loss of the row [1]_.
 
-    It uses no influence. It is the baseline that an influence score should beat on noisy labels.
+    With :class:`~skinfluence.ensembles.Checkpoints`, the loss is averaged over the training. This
+    score uses no influence: it is the baseline that an influence score should beat on noisy labels.
 
     References
     ----------
@@ -68,10 +69,10 @@ class Loss(Method):
 
 
 class Margin(Method):
-    """Log-odds of the row's label against the best other one; for classifiers.
+    """Log-odds of the row's label against the most probable other label; for classifiers.
 
-    With :class:`~skinfluence.ensembles.Checkpoints`, its mean over a training: area under the
-    margin [1]_.
+    With :class:`~skinfluence.ensembles.Checkpoints`, the score is the mean margin over the
+    training, which is known as the area under the margin [1]_.
 
     References
     ----------

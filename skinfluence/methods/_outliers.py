@@ -1,4 +1,4 @@
-"""How unusual a row's gradient is."""
+"""A method that scores how unusual a row's gradient is."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class OutlierGradients(Method):
     ----------
     detector : outlier detector, "l1" or "l2", default=None
         Any object with ``fit`` and ``score_samples`` (or ``decision_function``), such as
-        scikit-learn's outlier detectors. A clone of it is fitted to the training rows' gradients
-        at each member. None is :class:`sklearn.ensemble.IsolationForest`. "l1" and "l2" are minus
-        that norm of the gradient, with no detector.
+        scikit-learn's outlier detectors. At each member of the ensemble, a clone is fitted to the
+        gradients of the training rows. None means :class:`sklearn.ensemble.IsolationForest`. With
+        "l1" or "l2", no detector is used; the score is minus that norm of the gradient.
     n_components : int, default=1000
-        Gradients with more entries are projected to this many, by a sparse random matrix.
+        If a gradient has more entries than this, a sparse random matrix reduces it to this number.
 
     References
     ----------
