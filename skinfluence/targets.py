@@ -1,12 +1,13 @@
-"""Targets: scalar functions of a net on the reference rows. Larger is worse.
+"""Targets: scalar functions of a net on the reference rows; larger is worse.
 
 A *target* T is a differentiable function of the net's outputs on the reference rows. The score of
 a training row is how much T would rise, to first order, if that row were left out. A row that
 keeps T low therefore has a high score, whatever T is: the mean loss, the loss on rows that an
 attacker has changed, a gap between groups, or a function of your own.
 
-A *gap* is how differently a net treats groups of rows. Its target is the absolute value of the
-gap: with a signed gap, dropping rows would be harmful wherever the gap is negative.
+A *gap* is the difference of a rate between groups of rows. The target is its absolute value. If the
+target were the signed gap and the gap were negative, dropping the rows with the lowest scores would
+widen the gap.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from torch import Tensor
 
 @dataclass
 class Reference:
-    """What a target may use: everything is aligned with the reference rows.
+    """The data that a target may use; the rows of all arrays are the reference rows.
 
     Attributes
     ----------
     outputs : Tensor of shape (m, ...)
-        Outputs of the net; the target is differentiated by them.
+        Outputs of the net; the target is differentiated with respect to them.
     y : Tensor of shape (m,) or (m, n_outputs)
-        Targets as the net was trained on them (class labels as indices).
+        Labels in the form that the net was trained on (class labels as indices).
     losses : Tensor of shape (m,)
-        Loss of each row by the net's own criterion, a function of `outputs`.
+        Loss of each row under the net's own criterion, as a function of `outputs`.
     to_probabilities : callable
         Turns outputs into class probabilities, like the net's ``predict_proba``.
     is_classification : bool
@@ -68,7 +69,7 @@ class Reference:
 
 
 class Target(ABC, BaseEstimator):
-    """Base class of the targets; a subclass is one formula.
+    """Base class of the targets; each subclass implements one formula.
 
     A target may have an `attack`, which changes the reference rows before the net is evaluated on
     them; see :mod:`skinfluence.attacks`.
@@ -88,8 +89,9 @@ class Utility(Target):
     Parameters
     ----------
     rows : {"all", "correct"}, default="all"
-        Which reference rows count. "correct" takes only the correctly predicted rows; it is more
-        stable if a few wrong predictions dominate the gradient, or if reference labels are noisy.
+        Reference rows over which the mean is taken. "correct" uses only the correctly predicted
+        rows. This is more stable if a few wrong predictions dominate the gradient, or if reference
+        labels are noisy.
 
     References
     ----------
@@ -109,7 +111,7 @@ class Utility(Target):
 
     @property
     def is_mean_loss(self) -> bool:  # type: ignore[override]
-        """Whether all rows count; a subclass with a formula of its own is not a mean loss."""
+        """Whether T is the mean over all rows; False for a subclass with its own formula."""
         return self.rows == "all" and type(self).__call__ is Utility.__call__
 
     def __call__(self, reference: Reference) -> Tensor:
@@ -130,13 +132,14 @@ class Utility(Target):
 class Robustness(Target):
     """Mean loss over adversarial versions of the reference rows.
 
-    The rows are attacked once, at the fitted net; after that they are ordinary reference rows.
+    The reference rows are attacked once, with the fitted net. The changed rows are then used like
+    ordinary reference rows.
 
     Parameters
     ----------
     attack : callable, default=None
-        ``attack(net, X, y)`` returns changed rows, in the shape of X; see
-        :mod:`skinfluence.attacks`. None is ``Crossing()``, the closed form of the paper [1]_.
+        ``attack(net, X, y)`` returns the changed rows, in the shape of X; see
+        :mod:`skinfluence.attacks`. None means ``Crossing()``, the closed form of the paper [1]_.
 
     References
     ----------
@@ -165,10 +168,11 @@ class WeightedSum(Target):
     Parameters
     ----------
     targets : list of Target or callable
-        None of them may have an attack.
+        Targets to add. None of these targets may have an attack.
     weights : list of float, default=None
-        One weight per target; None weights all equally. Targets have different units (a gap lies
-        between 0 and 1, a loss is unbounded), so choose the weights by a search on held-out rows.
+        One weight per target. None gives all targets the same weight. Targets have different units
+        (a gap lies between 0 and 1, a loss is unbounded), so choose the weights by a search on
+        held-out rows.
 
     Examples
     --------
@@ -208,10 +212,10 @@ class _Gap(Target):
 
     @abstractmethod
     def rates(self, reference: Reference, p: Tensor, rows: Tensor, group: str) -> Tensor:
-        """Rates of one group of rows, (n_rates,); p the probability of the positive class, (m,)."""
+        """Return the rates of a group, (n_rates,), from the positive class's probability p, (m,)."""
 
     def __call__(self, reference: Reference) -> Tensor:
-        """Return the absolute gap; the largest one if there are several rates."""
+        """Return the absolute gap; if there are several rates, the largest of their gaps."""
         if self.between not in ("max", "mean"):
             raise ValueError(f"{self!r}: expected between='max' or 'mean'.")
         groups = _groups(self, reference)
@@ -228,20 +232,21 @@ class _Gap(Target):
 class DemographicParity(_Gap):
     """Gap between groups in the mean predicted probability of the positive class [1]_.
 
-    It is zero if the mean probability is the same in every group, whatever the labels are. It needs
-    ``sensitive_features`` for the reference rows.
+    The gap is zero if the mean probability is the same in every group, whatever the labels are. The
+    target needs ``sensitive_features`` for the reference rows.
 
     Parameters
     ----------
     positive_label : label, default=None
-        The positive class. None is the second of two classes.
+        The positive class. None means the second of two classes.
     between : {"max", "mean"}, default="max"
-        Largest gap between two groups, or mean of the gaps of all pairs of groups.
+        "max" takes the largest gap between two groups; "mean" averages the gaps of all pairs of
+        groups.
 
     References
     ----------
-    .. [1] Yang, Yue, Chen, Liu, arXiv 2405.17490 (with the sign of the gap, which is left out
-       here); Agarwal et al., "A Reductions Approach to Fair Classification", ICML 2018.
+    .. [1] Yang, Yue, Chen, Liu, arXiv 2405.17490 (there, the gap has a sign; here, it is the
+    absolute value); Agarwal et al., "A Reductions Approach to Fair Classification", ICML 2018.
 
     Examples
     --------
@@ -271,12 +276,14 @@ class EqualOpportunity(_Gap):
     Parameters
     ----------
     positive_label : label, default=None
-        The positive class. None is the second of two classes.
+        The positive class. None means the second of two classes.
     measure : {"probability", "loss"}, default="probability"
-        Mean predicted probability of the positive class (a smooth true-positive rate), or mean loss
-        (the form of the paper [2]_), over the rows of that class.
+        Which mean over the rows of the positive class is compared. "probability": the mean
+        predicted probability of that class, which is a smooth true-positive rate. "loss": the mean
+        loss, as in the paper [2]_.
     between : {"max", "mean"}, default="max"
-        Largest gap between two groups, or mean of the gaps of all pairs of groups.
+        "max" takes the largest gap between two groups; "mean" averages the gaps of all pairs of
+        groups.
 
     References
     ----------
@@ -311,18 +318,19 @@ class EqualOpportunity(_Gap):
 
 
 class EqualizedOdds(_Gap):
-    """Larger of the gaps between groups in the true-positive and the false-positive rate [1]_.
+    """Larger of two gaps between groups: in the true-positive and the false-positive rate [1]_.
 
-    The rates are smooth: mean probabilities of the positive class among the rows of the positive
-    class, and among the other rows. The larger gap counts, as in
-    :func:`fairlearn.metrics.equalized_odds_difference`.
+    Both rates are smooth. The true-positive rate is the mean predicted probability of the positive
+    class over the rows of that class; the false-positive rate is the mean over all other rows. As
+    in :func:`fairlearn.metrics.equalized_odds_difference`, the larger of the two gaps is used.
 
     Parameters
     ----------
     positive_label : label, default=None
-        The positive class. None is the second of two classes.
+        The positive class. None means the second of two classes.
     between : {"max", "mean"}, default="max"
-        Largest gap between two groups, or mean of the gaps of all pairs of groups.
+        "max" takes the largest gap between two groups; "mean" averages the gaps of all pairs of
+        groups.
 
     References
     ----------
@@ -351,7 +359,7 @@ class EqualizedOdds(_Gap):
 
 
 def evaluate(target: Target | Callable[..., Tensor], reference: Reference) -> Tensor:
-    """T as a scalar tensor; a plain callable gets ``(outputs, y, **metadata)``."""
+    """Return T as a scalar tensor; a plain callable gets ``(outputs, y, **metadata)``."""
     if isinstance(target, Target):
         value = target(reference)
     else:
@@ -392,7 +400,7 @@ def check_target(target: Any) -> Target | Callable[..., Tensor]:
 
 
 def _groups(target: Target, reference: Reference) -> dict[str, Tensor]:
-    """Mask of the reference rows in each group."""
+    """Return the mask of the reference rows in each group."""
     sensitive = reference.metadata.get("sensitive_features")
     if sensitive is None:
         raise ValueError(
@@ -432,7 +440,7 @@ def _positive(target: Any, reference: Reference) -> int:
 def _of_class(
     target: Target, reference: Reference, rows: Tensor, group: str, label: int, *, positive: bool
 ) -> Tensor:
-    """Mask of the rows of a group that are, or are not, of the positive class; at least one."""
+    """Return a mask of a group's rows inside or outside the positive class; raise if empty."""
     chosen = rows & ((reference.y.reshape(-1).long() == label) == positive)
     if not chosen.any():
         kind = "the positive class" if positive else "another class"
