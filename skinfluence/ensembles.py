@@ -1,9 +1,9 @@
-"""Ensembles: several parameter vectors (members) made from one fitted net or a few.
+"""Ensembles: several parameter vectors, called members, made from one or a few fitted nets.
 
-An ensemble states what it needs (`n_fits` trainings, `n_snapshots` checkpoints of each), and turns
-the trained states into members. The gradients of the rows and of the target are both taken at each
-member, and the members' scores are aggregated. With the fitted net as the only member, this is the
-plain score.
+An ensemble states how many trainings it needs (`n_fits`) and how many checkpoints of each training
+(`n_snapshots`). It turns the trained states into members. At each member, rows are scored by the
+gradients of the rows and of the target at this member. The scores of all members are then
+aggregated. If the fitted net is the only member, the result is the plain score.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ AGGREGATES = ("mean", "ranks", "votes")
 
 @dataclass
 class Training:
-    """Checkpoints of one training, oldest first, and the learning rate at each."""
+    """Checkpoints of one training, oldest first, and the learning rate at each checkpoint."""
 
     states: list[State]
     learning_rates: list[float]
@@ -53,14 +53,15 @@ class Training:
 class Ensemble(ABC, BaseEstimator):
     """Base class of the ensembles.
 
-    Every ensemble has a parameter `aggregate`, one of three:
+    Every ensemble has a parameter `aggregate` with three possible values:
 
-    - "mean": weighted mean of the members' scores (the sum of the paper, up to a constant).
-    - "ranks": mean of the members' ranks. A rank is the share of training rows that score lower,
-      so members with large scores do not dominate.
-    - "votes": each pair of a member and a reference row gives ``max(k - rank, 0)`` votes against
-      the rows it ranks lowest, where k is a twentieth of the training rows. The score is minus
-      the votes as a share of the most a row can get, between -1 and 0.
+    - "mean": weighted mean of the members' scores (up to a constant, the sum in the paper).
+    - "ranks": mean of the row's ranks at the members. A rank is the share of training rows with a
+      lower score. Members with large scores therefore do not dominate.
+    - "votes": for each pair of a member and a reference row, the training rows are ranked by their
+      influence on that reference row, lowest first. A row gets ``max(k - rank, 0)`` votes against
+      it, where k is a twentieth of the number of training rows. The score is minus the row's votes,
+      divided by the largest number of votes that a row can get. It lies between -1 and 0.
     """
 
     aggregate: str
@@ -89,15 +90,15 @@ class Ensemble(ABC, BaseEstimator):
 class Dropout(Ensemble):
     """Copies of one trained net under fixed dropout masks: the IP Ensemble of the paper [1]_.
 
-    The first member is the net itself. Each other member has a dropout rate drawn from
-    U(0, `max_rate`) and one mask, the same for every row. Masks apply where the net has dropout
-    layers. In a net without dropout layers they apply to the inputs of every layer but the first,
-    that is after every hidden block. The net is trained once.
+    The net is trained once, and the first member is the net itself. Each other member is the net
+    with one dropout mask, shared by all rows. Its dropout rate is drawn from U(0, `max_rate`). If
+    the net has dropout layers, the masks are applied there. Otherwise they are applied to the
+    inputs of every layer but the first, that is, after every hidden block.
 
     Parameters
     ----------
     n_members : int, default=5
-        The paper uses 5, and 20 on its large data sets.
+        Number of members, including the net itself. The paper uses 5, and 20 on its large datasets.
     max_rate : float, default=0.01
         Largest dropout rate, in [0, 1).
     aggregate : {"mean", "ranks", "votes"}, default="mean"
@@ -153,13 +154,14 @@ class Dropout(Ensemble):
 class WeightNoise(Ensemble):
     """Copies of one trained net with noisy weights: the paper's form for linear models [1]_.
 
-    The first member is the net itself. In the others, independent normal noise of standard
-    deviation `sigma` is added to every parameter by which gradients are taken.
+    The first member is the net itself. In each other member, independent normal noise with standard
+    deviation `sigma` is added to every parameter with respect to which gradients are taken.
 
     Parameters
     ----------
     n_members : int, default=6
-        The paper adds 5 noisy copies to the fitted model.
+        Number of members, including the net itself. The paper adds 5 noisy copies to the fitted
+        model.
     sigma : float, default=0.01
         Standard deviation of the noise, in the units of the weights.
     aggregate : {"mean", "ranks", "votes"}, default="mean"
@@ -202,14 +204,14 @@ class WeightNoise(Ensemble):
 class Checkpoints(Ensemble):
     """Checkpoints of one training, each weighted by its learning rate: TracInCP [1]_.
 
-    The epochs are spaced geometrically, so that they include early ones, before the net has
-    memorized wrong labels. A frozen net must have been fitted with the callback
+    The epochs are spaced geometrically. They therefore include early epochs, in which the net has
+    not yet memorized wrong labels. A frozen net must have been fitted with the callback
     :class:`Snapshots`.
 
     Parameters
     ----------
     n_members : int, default=6
-        Largest number of checkpoints.
+        Maximum number of checkpoints.
     dirname : str or path, default=None
         Directory for the checkpoints. None keeps them in memory, or in a temporary directory if
         they are large.
@@ -262,15 +264,16 @@ class Checkpoints(Ensemble):
 class Seeds(Ensemble):
     """Nets trained independently, with different initial weights and orders of the rows.
 
-    It costs `n_members` trainings. In the literature it agrees best with retraining [1]_.
+    The ensemble costs `n_members` trainings. In the literature, scores averaged over independently
+    trained nets agree best with retraining [1]_.
 
     Parameters
     ----------
     n_members : int, default=5
         Number of trainings.
     each : Ensemble, default=None
-        Ensemble to make of each training, such as ``Checkpoints()``. None takes the final net. The
-        `aggregate` of `each` is not used.
+        Ensemble to make from each training, such as ``Checkpoints()``. None uses the final net of
+        each training. The `aggregate` of `each` is not used.
     aggregate : {"mean", "ranks", "votes"}, default="mean"
         See :class:`Ensemble`.
 
@@ -312,7 +315,7 @@ class Seeds(Ensemble):
     def members(
         self, trainings: list[Training], fnet: FunctionalNet, X: Rows, rng: np.random.RandomState
     ) -> list[Member]:
-        """Return the final nets, or the members that `each` makes of the trainings."""
+        """Return the final nets, or the members that `each` makes from the trainings."""
         inner = self._inner()
         if inner is not None:
             return inner.members(trainings, fnet, X, rng)
@@ -327,7 +330,7 @@ class Seeds(Ensemble):
 
 
 class Single(Ensemble):
-    """The net itself; ``ensemble=None`` means this."""
+    """The fitted net as the only member; ``ensemble=None`` means this ensemble."""
 
     aggregate = "mean"
 
@@ -362,6 +365,6 @@ def _varied(
     found = []
     for k, training in enumerate(trainings):
         last = read_state(training.states[-1])
-        own = {} if k == 0 else last  # {}: the states of the first training are the net's own
+        own = {} if k == 0 else last  # {}: the net itself has the first training's states
         found += [own, *(own | change(last) for _ in range(number - 1))]
     return [Member(state) for state in found]
