@@ -1,9 +1,10 @@
 """Rules that turn scores into a decision: which rows to drop, relabel or reweight.
 
 A rule is an object with ``decide(scores, y, suggested) -> Decision``. A grid search can set its
-parameters. Most rules pick the rows with the lowest scores, and their ``action`` says what happens
-to these. A rule with ``rescores = True`` decides step by step: `decide` gets a fourth argument, a
-function that scores the remaining rows again. Rules use NumPy only and know nothing of nets.
+parameters. Most rules pick the rows with the lowest scores; their parameter ``action`` says what
+happens to the picked rows. If a rule has ``rescores = True``, it decides step by step: `decide`
+gets a fourth argument, a function that scores the remaining rows again. Rules use NumPy only and do
+not depend on nets.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Rule(ABC, BaseEstimator):
     def decide(
         self, scores: np.ndarray, y: np.ndarray, suggested: np.ndarray | None = None
     ) -> Decision:
-        """Decide about n rows from their scores, labels and, to relabel, suggested labels."""
+        """Decide about n rows by their scores and labels; `suggested` is needed to relabel."""
 
 
 class _Picking(Rule):
@@ -84,17 +85,18 @@ class _Picking(Rule):
 
 
 class Budget(_Picking):
-    """Pick a fixed number of rows, those with the lowest scores.
+    """Pick the rows with the lowest scores, a fixed number of them.
 
     Parameters
     ----------
     fraction : float, default=0.05
-        Share of the rows to pick, in [0, 1). With 0, a grid search can compare with no filtering.
+        Share of the rows to pick, in [0, 1). A grid search can include 0 to compare with no
+        filtering.
     count : int, default=None
-        Number of rows to pick; it overrides `fraction`.
+        Number of rows to pick; overrides `fraction`.
     per_class : bool, default=False
-        Pick the same share of each class (`fraction`, or `count` in proportion to the size of the
-        class), so that no small class is emptied.
+        If True, pick the same share of each class, so that no small class loses all of its rows. If
+        `count` is given, it is divided among the classes in proportion to their sizes.
     action : {"drop", "relabel"}, default="drop"
         What to do with the picked rows.
 
@@ -120,7 +122,7 @@ class Budget(_Picking):
         self.action = action
 
     def pick(self, scores: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return a mask of the lowest scores; of equal scores, the first ones are picked."""
+        """Return a mask of the lowest scores; among equal scores, the first are picked."""
         n = len(scores)
         share = self._share(n)
         bad = np.zeros(n, dtype=bool)
@@ -145,12 +147,13 @@ class Budget(_Picking):
 class Threshold(_Picking):
     """Pick the rows whose score is below a threshold.
 
-    To first order, a negative score argues for dropping that one row, not for dropping all such
-    rows at once, which can cost more than it gains. Choose the threshold by a search.
+    To first order, a negative score argues for dropping that one row. Dropping all rows with
+    negative scores at once can do more harm than good. Choose the threshold by a search.
 
     Parameters
     ----------
     threshold : float, default=0.0
+        Rows with a lower score are picked.
     action : {"drop", "relabel"}, default="drop"
         What to do with the picked rows.
 
@@ -174,20 +177,21 @@ class Threshold(_Picking):
 
 
 class AdaptiveGreedy(Rule):
-    """Drop the lowest rows a few at a time; fit and score again after each step [1]_.
+    """Drop the lowest-scored rows a few at a time; fit and score again after each step [1]_.
 
-    The k rows with the lowest scores need not be the worst set of k rows. Two copies of a bad row
-    mask one another: neither looks bad while the other one is there. And when one row of a bad
-    cluster is dropped, the others may do no more harm. Scoring again after each step accounts for
-    both, at the cost of one fit per step. Nets with ``warm_start=True`` continue from their weights
-    of the previous step; give them few epochs.
+    The k rows with the lowest scores need not be the worst set of k rows, for two reasons. Two
+    copies of a bad row mask one another: neither copy looks bad while the other copy is present.
+    And once one row of a bad cluster has been dropped, the remaining rows of the cluster may do no
+    more harm. Scoring again after each step accounts for both effects, at the cost of one fit per
+    step. A net with ``warm_start=True`` continues from its weights of the previous step, so give it
+    few epochs.
 
     Parameters
     ----------
     fraction : float, default=0.05
         Share of the rows to drop in total, in [0, 1).
     count : int, default=None
-        Number of rows to drop in total; it overrides `fraction`.
+        Number of rows to drop in total; overrides `fraction`.
     step : int, default=5
         Number of rows to drop between two fits; 1 is the most careful.
     per_class : bool, default=False
@@ -237,7 +241,7 @@ class AdaptiveGreedy(Rule):
     ) -> Decision:
         """Drop rows step by step.
 
-        ``rescore(rows)`` returns the scores of the rows at these positions after a fit to them.
+        ``rescore(rows)`` fits to the rows at these positions and returns their scores.
         """
         check_count(self, "step")
         if rescore is None:
@@ -262,14 +266,14 @@ class AdaptiveGreedy(Rule):
 class Reweight(Rule):
     """Keep every row, with a weight that grows with its score [1]_.
 
-    Let z be the standardized scores, times `strength`. The weights are ``4 n softmax(z)``, clipped
-    to [0, 2].
+    Let n be the number of rows, and z the standardized scores multiplied by `strength`. The weights
+    are ``4 n softmax(z)``, clipped to [0, 2].
 
     Parameters
     ----------
     strength : float, default=1.0
-        Factor on the standardized scores. With 0 all rows have the same weight; with values below
-        about 0.3 as well, since the weights are clipped. 1 is strong. Choose it by a search on
+        Factor on the standardized scores. From 0 to about 0.3, all rows have the same weight, since
+        the weights are clipped. 1 is a strong reweighting. Choose the factor by a search on
         held-out rows.
 
     References
@@ -301,7 +305,7 @@ class Reweight(Rule):
 
 
 def check_rule(rule: Any) -> Rule:
-    """Return the rule for an argument ``rule=``; None is ``Budget()``."""
+    """Return the rule for an argument ``rule=``; None means ``Budget()``."""
     if rule is None:
         return Budget()
     if not hasattr(rule, "decide") or isinstance(rule, type):
