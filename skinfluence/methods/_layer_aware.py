@@ -32,8 +32,8 @@ class LayerAware(Method):
 
         Σ_j <δ_i, δ_j> Σ_l <h_l(i), h_l(j)>
 
-    where l runs over the linear and convolutional layers. Sequences are averaged over time. For a
-    single layer, the last one, the score is the exact inner product for that layer's weights.
+    where l runs over the linear and convolutional layers. Sequences are averaged over time. If only
+    the last layer is used, the score is the exact inner product for its weights.
 
     References
     ----------
