@@ -212,7 +212,7 @@ class _Gap(Target):
 
     @abstractmethod
     def rates(self, reference: Reference, p: Tensor, rows: Tensor, group: str) -> Tensor:
-        """Return the rates of a group, (n_rates,), from the positive class's probability p, (m,)."""
+        """Return a group's rates, (n_rates,), from the probability p of the positive class, (m,)."""
 
     def __call__(self, reference: Reference) -> Tensor:
         """Return the absolute gap; if there are several rates, the largest of their gaps."""
