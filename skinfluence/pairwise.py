@@ -1,8 +1,10 @@
-"""Pairwise influence: every row on every reference row, by a fitted `InfluenceScorer`.
+"""Pairwise influence: of every row on every reference row, from a fitted `InfluenceScorer`.
 
-Let g_i be the gradient of row i, and P the inverse curvature or the identity. The entry (i, j) is
-<g_i, P g_j>: to first order, n times how much the loss of reference row j (or its term in another
-target) would rise if row i were left out. The mean over the reference rows is the score of row i.
+Let n be the number of training rows, g_i the gradient of the loss of row i, and P the inverse
+curvature or, without a curvature, the identity. Entry (i, j) of the influence matrix is <g_i, P
+g_j>. Divided by n, the entry estimates, to first order, how much the loss of reference row j would
+rise if row i were left out. If the target is not the mean loss, the loss of row j is replaced by
+the term of row j in the target. The mean of an entry over the reference rows is the score of row i.
 """
 
 from __future__ import annotations
@@ -41,22 +43,22 @@ def influence_matrix(
     *,
     out: Any = None,
 ) -> Any:
-    """Influence of each row on each reference row.
+    """Compute the influence of each row on each reference row.
 
-    The matrix uses the target, curvature, ensemble (weighted mean over members), parameters and
-    normalization of the scorer. It is exact. For linear, convolutional, embedding and
-    normalization layers, it is computed from layer inputs and output gradients, without forming
-    per-row gradients. With a curvature, the gradients of a few reference rows are formed at a
-    time.
+    The matrix uses the scorer's target, curvature, parameters and normalization. With an ensemble,
+    it is the weighted mean over the members. The inner products are exact. For linear,
+    convolutional, embedding and normalization layers, they are computed from layer inputs and
+    output gradients, without forming per-row gradients. With a curvature, the gradients of a few
+    reference rows are formed at a time.
 
     Parameters
     ----------
     scorer : InfluenceScorer
         Fitted scorer without ``method``.
     X, y : see :meth:`InfluenceScorer.fit`
-        Rows, and their labels.
+        Rows and their labels.
     X_val, y_val : like X and y, default=None
-        Reference rows. None: those of the scorer's fit.
+        Reference rows and their labels. None: the reference rows of the scorer's fit.
     out : array of shape (n_samples, n_reference), default=None
         Array into which blocks of the matrix are written: a :class:`numpy.memmap`, a Zarr or HDF5
         array, or any object with ``shape`` and ``out[rows, columns] = block``. None: a new array.
@@ -95,13 +97,14 @@ def influence_matrix(
 
 @dataclass(repr=False)
 class TopRows:
-    """Rows that help and hurt each reference row most, strongest first.
+    """The rows that help and the rows that hurt each reference row most, strongest first.
 
     Attributes
     ----------
     proponents, opponents : ndarray of shape (n_reference, k), int
-        Positions in X.
+        Positions in X of the rows that help (proponents) and of the rows that hurt (opponents).
     proponent_scores, opponent_scores : ndarray of shape (n_reference, k)
+        Influence of these rows on the reference row.
     """
 
     proponents: np.ndarray
@@ -110,7 +113,7 @@ class TopRows:
     opponent_scores: np.ndarray
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one line per reference row and rank.
+        """Return a table with one line per reference row and rank.
 
         Returns
         -------
@@ -164,7 +167,7 @@ def top_rows(
 ) -> TopRows:
     """Find the rows that help (proponents) and hurt (opponents) each reference row most.
 
-    The influence matrix is computed block by block, and never held in memory as a whole.
+    The influence matrix is computed block by block. It is never held in memory as a whole.
 
     Parameters
     ----------
@@ -218,9 +221,10 @@ def gradient_features(
 ) -> np.ndarray:
     """Project per-row gradients to a few features whose inner products approximate influence.
 
-    Use it if the exact matrix takes too much memory or time. Rows are projected once by a sparse
-    random matrix. ``features @ features_val.T`` approximates the matrix of plain inner products,
-    with errors of the order of ‖g_i‖ ‖g_j‖ / sqrt(n_components).
+    Use this function if the exact matrix takes too much memory or time. The gradient g_i of each
+    row is multiplied once by a sparse random matrix [1]_. ``features @ features_val.T`` then
+    approximates the matrix of plain inner products <g_i, g_j>. The error of an entry is of the
+    order of ``‖g_i‖ ‖g_j‖ / sqrt(n_components)``.
 
     Parameters
     ----------
@@ -228,7 +232,8 @@ def gradient_features(
         Fitted scorer. Gradients are taken at its first net, without curvature.
     X, y : see :meth:`InfluenceScorer.fit`
     n_components : int, default=1000
-        Number of features. Gradients with at most this many entries are returned unchanged.
+        Number of features. If gradients have at most this many entries, they are returned
+        unchanged.
     random_state : int, RandomState instance or None, default=None
         Seeds the random matrix. Use the same seed for rows that you compare.
 
@@ -278,7 +283,7 @@ class _Pairs:
         """Blocks of the weighted mean over the members."""
         members = self.parts.members
         weights = np.array([member.weight for member in members])
-        # The target is a mean over the m reference rows; a column is m times its row's share.
+        # The target is a mean over the m reference rows; a column is m times that row's term.
         weights *= self.shape[1] / weights.sum()
         for together in zip(*(self._of(member) for member in members), strict=True):
             rows, columns, _ = together[0]
