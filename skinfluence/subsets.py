@@ -29,32 +29,34 @@ def group_influence(
     of_rest: bool = False,
     random_state: Any = None,
 ) -> np.ndarray:
-    """Estimate how much the target would rise if each group of rows were left out of training.
+    """Estimate, for each group of rows, how much the target would rise without the group.
 
-    To first order, that is the sum of the rows' scores divided by n [1]_. The sum is accurate for
-    few rows. It is too small for many rows, and for rows that alone determine some parameters,
-    since the curvature changes without them [2]_. With `of_rest`, the curvature is taken over the
-    rows that stay, which gives the Newton step to the net without the group. That step is exact
-    for least squares; for a single row it is the leave-one-out formula with leverage. It costs one
-    preparation of the curvature per group.
+    To first order, the rise is the sum of the group's scores, divided by the number n of training
+    rows [1]_. This estimate is accurate for small groups. For large groups, and for groups that
+    alone determine some parameters, the estimate is too small, because the curvature changes
+    without the group [2]_. If `of_rest` is True, the curvature is computed over the rows outside
+    the group. The estimate is then a Newton step from the fitted net to the net without the group.
+    For least squares, the Newton step is exact; for a single row, it is the leave-one-out formula
+    with leverage. It costs one preparation of the curvature per group.
 
     Parameters
     ----------
     scorer : InfluenceScorer
-        Fitted scorer with a curvature; without one, scores do not have the unit of the target.
+        Fitted scorer with a curvature. Without a curvature, scores do not have the unit of the
+        target.
     X, y : see :meth:`InfluenceScorer.fit`
         All rows that the net was trained on.
     groups : sequence of array-like of int, or of bool of shape (n_samples,)
         Positions, or a mask, of the rows of each group.
     of_rest : bool, default=False
-        Whether to take the curvature over the rows that stay.
+        Whether to compute the curvature over the rows outside the group only.
     random_state : int, RandomState instance or None, default=None
-        Seeds a curvature that draws labels or batches; used with `of_rest`.
+        Seeds the curvature, if it draws labels or batches. Only used if `of_rest` is True.
 
     Returns
     -------
     changes : ndarray of shape (n_groups,)
-        Positive if the target would rise without the group, that is if its rows help.
+        Positive if the target would rise without the group, that is, if the group helps.
 
     References
     ----------
