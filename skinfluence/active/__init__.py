@@ -1,9 +1,13 @@
-"""Active learning: which unlabeled rows are worth a label.
+"""Active learning: choose the unlabeled rows whose labels are most useful.
 
-There are two utilities of an unlabeled row, both computed from one fitted net: how easily its
-predicted label flips (`least_disagree_metric`), and how much its label would change the loss on
-reference rows (`influence_query_scores`). Each has a query strategy with the interface of
-scikit-activeml.
+The *utility* of an unlabeled row says how useful its label would be. Two utilities are computed
+from one fitted net:
+
+- how easily the predicted label of the row flips: `least_disagree_metric`, used by `LDMQuery`,
+- how much the label of the row would change the loss on reference rows: `influence_query_scores`,
+  used by `InfluenceQuery`.
+
+`LDMQuery` and `InfluenceQuery` have the same interface as the pool strategies of scikit-activeml.
 """
 
 from skinfluence.active._ldm import least_disagree_metric

@@ -37,17 +37,18 @@ def least_disagree_metric(
 ) -> np.ndarray:
     """Least disagree metric (LDM): how little a net must change to flip a row's label [1]_.
 
-    The weights of the last layer are drawn from N(w, σ²), a few times for each σ. Each draw
-    disagrees with the net on some share of the reference rows. The metric of a row is the smallest
-    such share among the draws that change the row's own label. A small value means that the row
-    lies near the decision boundary and is worth a label.
+    Let w be the weights of the net's last layer. New weights are drawn from N(w, σ²), a few times
+    for each σ. Each draw changes the predicted labels of some share of the reference rows. The
+    metric of a row is the smallest of these shares, among the draws that change the predicted label
+    of this row. A small value means that the row lies near the decision boundary and is worth
+    labeling.
 
-    It takes forward passes only. If the last layer is linear, its inputs are computed once.
+    The metric takes forward passes only. If the last layer is linear, its inputs are computed once.
 
     Parameters
     ----------
     net : skorch classifier or InfluenceScorer
-        Fitted; of a scorer, its ``estimator_``.
+        A fitted classifier, or a fitted scorer, whose ``estimator_`` is used.
     X : array-like of shape (n_samples, ...), DataFrame, Tensor, dict of arrays or Dataset
         Rows; no labels needed.
     X_val : like X, default=None
@@ -56,29 +57,29 @@ def least_disagree_metric(
         Standard deviations, in the units of the weights. None: 51 values from 1e-5 to 1, on a log
         grid.
     n_draws : int, default=10
-        Draws for each σ.
+        Number of draws for each σ.
     parameters : str or list of str, default=None
-        Globs over the names of the parameters to draw. None: those of the layer that is called
-        last.
+        Glob patterns for the names of the parameters to draw. None: the parameters of the layer
+        that is called last.
     random_state : int, RandomState instance or None, default=None
         Seeds the draws.
 
     Returns
     -------
     metric : ndarray of shape (n_samples,), float64
-        In [0, 1]; 1 for a row that no draw flips.
+        In [0, 1]; 1 for a row whose label is changed by no draw.
 
     Raises
     ------
     TypeError
         When `net` is neither a skorch net nor a scorer.
     ValueError
-        When it is not a classifier, a σ is not positive, or no parameter matches.
+        When the net is not a classifier, a σ is not positive, or no parameter matches.
 
     Notes
     -----
-    Differs from [1]_: the number of draws for each σ is fixed. In [1]_, drawing continues until
-    ten draws have not lowered the metric of any row, which takes more draws for more rows.
+    Here, the number of draws for each σ is fixed. In [1]_, drawing stops only when ten draws have
+    not lowered the metric of any row, so more rows take more draws.
 
     References
     ----------
@@ -173,8 +174,8 @@ def last_parameters(net: NeuralNet, X: Rows) -> list[str]:
             "Name the parameters to draw, for example parameters='head.*'."
         )
     last = finished[-1]
-    # For the whole module, only its own parameters. For a layer, also the nested ones, such as the
-    # projection of an attention layer, which is not called as a module.
+    # If the last layer is the whole module (""), take only its own parameters. Otherwise, also take
+    # nested ones: the output projection of an attention layer, for example, is never called itself.
     return [f"{last}.*"] if last else [n for n, _ in layers[last].named_parameters(recurse=False)]
 
 
@@ -200,7 +201,7 @@ def _labeller(fnet: FunctionalNet, net: NeuralNet, X: Rows) -> Labeller:
 
 
 def entering(net: NeuralNet, layer: str, X: Rows) -> Tensor | None:
-    """Return the inputs of the last layer, (n, n_units); None if another layer follows it."""
+    """Return the inputs of `layer`, (n, n_units); None if another layer follows it."""
     try:
         embed, _ = split_head(net, layer)
         E = torch.as_tensor(embed(X))

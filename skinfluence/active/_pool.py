@@ -153,7 +153,7 @@ def _check_index(candidates: np.ndarray, unlabeled: np.ndarray) -> np.ndarray:
 
 
 def _seeding(E: np.ndarray, number: int, rng: np.random.RandomState) -> np.ndarray:
-    """k-means++ on the cosine distance, from the first row on: indices (number,)."""
+    """Return `number` indices by k-means++ on the cosine distance, starting with the first row."""
     E = E / np.maximum(np.linalg.norm(E, axis=1, keepdims=True), np.finfo(E.dtype).tiny)
     chosen = [0]
     nearest = np.full(len(E), np.inf)
@@ -162,7 +162,7 @@ def _seeding(E: np.ndarray, number: int, rng: np.random.RandomState) -> np.ndarr
         nearest[nearest < 1e-6] = 0  # rounding errors of duplicates
         nearest[chosen] = 0
         weights = nearest.astype(float) ** 2
-        if not weights.any():  # only duplicates are left: take the best of them
+        if not weights.any():  # only duplicates are left: take the best one
             rest = np.setdiff1d(np.arange(len(E)), chosen)
             return np.array(chosen + rest[: number - len(chosen)].tolist())
         chosen.append(int(rng.choice(len(E), p=weights / weights.sum())))
@@ -170,7 +170,7 @@ def _seeding(E: np.ndarray, number: int, rng: np.random.RandomState) -> np.ndarr
 
 
 def _features(net: NeuralNet, pool: Any) -> np.ndarray:
-    """Inputs of a last linear layer, (n, n_units), or probabilities if it is not linear."""
+    """Return the inputs of the last layer, (n, n_units), or probabilities if it is not linear."""
     X = cast(pool, FunctionalNet(net).dtype)
     layer = last_parameters(net, X)[0].rpartition(".")[0]
     E = entering(net, layer, X)

@@ -24,8 +24,8 @@ class InfluenceQuery(PoolQuery):
     """Query the labels that would change the reference loss most.
 
     At each query, an :class:`~skinfluence.InfluenceScorer` is fitted on the labeled rows, and the
-    rows with the largest `influence_query_scores` are chosen [1]_. `query` has the interface of
-    scikit-activeml's pool strategies; scikit-activeml itself is not needed.
+    rows with the largest `influence_query_scores` are chosen [1]_. `query` has the same interface
+    as the pool strategies of scikit-activeml; scikit-activeml need not be installed.
 
     Parameters
     ----------
@@ -35,13 +35,14 @@ class InfluenceQuery(PoolQuery):
     aggregate : {"predicted", "expected", "worst"}, default="predicted"
         See :func:`influence_query_scores`.
     spread : int, default=5
-        A batch is drawn from the ``spread * batch_size`` best rows, by k-means++ seeding on the
-        cosine distance of the inputs of the net's last layer, since the best rows are often alike.
-        1 takes the best rows.
+        The best rows are often alike. A batch is therefore drawn from the ``spread * batch_size``
+        best rows, by k-means++ seeding. Its distance is the cosine distance between the inputs of
+        the net's last layer. With 1, the batch consists of the best rows.
     missing_label : object, default=np.nan
         Value in y that means "no label"; NaN, None and pandas' NA are equivalent.
     random_state : int, RandomState instance or None, default=None
-        Seeds the drawing of the batch, ties, and a scorer without a seed.
+        Seeds the drawing of the batch, the order of ties, and the scorer if its ``random_state`` is
+        None.
 
     References
     ----------
@@ -95,30 +96,32 @@ class InfluenceQuery(PoolQuery):
         X : array-like of shape (n_samples, ...), DataFrame, Tensor, dict of arrays or Dataset
             Rows with and without a label.
         y : array-like of shape (n_samples,)
-            Labels, `missing_label` where there is none.
+            Labels; `missing_label` for a row without a label.
         candidates : array-like, default=None
-            Rows to choose from: indices into X, a mask of shape (n_samples,), or rows like X's.
-            None: the rows without a label.
+            Rows to choose from: indices into X, a mask of shape (n_samples,), or new rows with the
+            columns of X. None: the rows of X without a label.
         batch_size : int, default=1
             Number of rows to choose.
         return_utilities : bool, default=False
             Whether to return the utilities as well.
         X_val, y_val : like X and y, default=None
-            Trusted reference rows, all labeled. None: the labeled rows themselves, since a split
-            would take some of the few rows that the net can learn from.
+            Trusted reference rows and their labels. None: all labeled rows of X are used both for
+            training and as reference rows, since a split would leave even fewer rows to learn from.
 
         Returns
         -------
         indices : ndarray of shape (batch_size,), int64
-            Into X; into `candidates`, where those are rows.
+            Indices into X or, if `candidates` holds rows, into `candidates`.
         utilities : ndarray of shape (batch_size, n_samples), float64
-            Only if asked for; (batch_size, n_candidates) where the candidates are rows. Row k is
-            NaN at rows that are not candidates, or that are chosen before the k-th.
+            Only returned if `return_utilities` is True. If `candidates` holds rows, the shape is
+            (batch_size, n_candidates). Entry (k, i) is NaN if row i is not a candidate, or if it
+            was chosen before the k-th row of the batch.
 
         Raises
         ------
         ValueError
-            When no row has a label, none is left to ask for, or fewer than `batch_size`.
+            When no row has a label, no candidate is left, or there are fewer candidates than
+            `batch_size`.
         """
         reference = X_val, y_val
         return self._query(X, y, candidates, batch_size, return_utilities, reference)
@@ -130,10 +133,10 @@ class InfluenceQuery(PoolQuery):
         scorer = InfluenceScorer() if self.scorer is None else clone(self.scorer)
         if not isinstance(scorer, InfluenceScorer):
             raise TypeError(
-                f"scorer={self.scorer!r}: expected an InfluenceScorer; a net goes into one: "
+                f"scorer={self.scorer!r}: expected an InfluenceScorer. To use a net, wrap it: "
                 "InfluenceScorer(net)."
             )
-        if scorer.estimator is None:  # few labels of many classes would look like numbers
+        if scorer.estimator is None:  # else few labels of many classes may be taken for numbers
             scorer.set_params(estimator=TabularClassifier())
         pass_seed(seed, scorer)
         X_val, y_val = reference
@@ -144,28 +147,29 @@ class InfluenceQuery(PoolQuery):
 
 
 class LDMQuery(PoolQuery):
-    """Ask for the labels of the rows that flip most easily: least disagree metric [1]_.
+    """Query the rows whose predicted labels flip most easily, by the least disagree metric [1]_.
 
-    A net is fitted on the labeled rows at each query, and rows of the least metric
-    (:func:`least_disagree_metric`, its shares taken over all of X) are asked for. `query` is
-    called as those of scikit-activeml's pool strategies are, which is not needed.
+    At each query, a net is fitted on the labeled rows, and the rows with the smallest
+    :func:`least_disagree_metric` are chosen. All rows of X serve as reference rows of this metric.
+    `query` has the same interface as the pool strategies of scikit-activeml; scikit-activeml need
+    not be installed.
 
     Parameters
     ----------
     estimator : skorch classifier, default=None
-        A clone of it is fitted; a fitted one in :class:`sklearn.frozen.FrozenEstimator` is asked
-        as it is. None: a :class:`~skinfluence.nets.TabularClassifier`.
+        A clone of it is fitted. A fitted classifier in :class:`sklearn.frozen.FrozenEstimator` is
+        used without training. None: a :class:`~skinfluence.nets.TabularClassifier`.
     sigmas, n_draws : default=None, 10
         See :func:`least_disagree_metric`.
     spread, missing_label : default=5, np.nan
         See :class:`InfluenceQuery`.
     random_state : int, RandomState instance or None, default=None
-        Seeds the net, the draws, the spread and ties.
+        Seeds the net, the draws of weights, the drawing of the batch, and the order of ties.
 
     Notes
     -----
-    Differs from [1]_: a batch is seeded among the best ``spread * batch_size`` rows alike; LDM-S
-    there seeds over all rows, with weights that fall with the metric.
+    Here, a batch is drawn from the best ``spread * batch_size`` rows, without weights. LDM-S in
+    [1]_ draws from all rows, with weights that decrease with the metric.
 
     References
     ----------
@@ -217,26 +221,27 @@ class LDMQuery(PoolQuery):
         X : array-like of shape (n_samples, ...), DataFrame, Tensor, dict of arrays or Dataset
             Rows with and without a label.
         y : array-like of shape (n_samples,)
-            Labels, `missing_label` where there is none.
+            Labels; `missing_label` for a row without a label.
         candidates : array-like, default=None
-            Rows to choose from: indices into X, a mask of shape (n_samples,), or rows like X's.
-            None: the rows without a label.
+            Rows to choose from: indices into X, a mask of shape (n_samples,), or new rows with the
+            columns of X. None: the rows of X without a label.
         batch_size : int, default=1
             Number of rows to choose.
         return_utilities : bool, default=False
-            Whether to return the utilities, minus the metric, as well.
+            Whether to return the utilities as well. The utility of a row is minus its metric.
 
         Returns
         -------
         indices : ndarray of shape (batch_size,), int64
-            Into X; into `candidates`, where those are rows.
+            Indices into X or, if `candidates` holds rows, into `candidates`.
         utilities : ndarray of shape (batch_size, n_samples), float64
-            As from :meth:`InfluenceQuery.query`; only if asked for.
+            As in :meth:`InfluenceQuery.query`.
 
         Raises
         ------
         ValueError
-            When no row has a label, none is left to ask for, or fewer than `batch_size`.
+            When no row has a label, no candidate is left, or there are fewer candidates than
+            `batch_size`.
         """
         return self._query(X, y, candidates, batch_size, return_utilities)
 

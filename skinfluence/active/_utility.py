@@ -17,12 +17,12 @@ _AGGREGATES = ("predicted", "expected", "worst")
 def influence_query_scores(
     scorer: InfluenceScorer, X: Any, *, aggregate: str = "predicted"
 ) -> np.ndarray:
-    """Utility of labeling each row: its influence on the reference loss, over possible labels.
+    """Utility of labeling each row: the influence that its label would have on the target.
 
-    Let s(c) be the score of a row under label c, by ``scorer.transform(X)``: how much the target
-    (by default the loss on the reference rows) would fall if the row were added with that label.
-    Let p(c) be the net's predicted probability of that label. Since the label is unknown, the
-    scores are combined into one number per row.
+    Let s(c) be the score of a row under label c, as returned by ``scorer.transform(X)``. It
+    measures how much the target (by default the loss on the reference rows) would fall if the row
+    were added to the training rows with label c. Let p(c) be the net's predicted probability of
+    label c. Since the label is unknown, the scores are combined into one number per row.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def influence_query_scores(
     Returns
     -------
     utilities : ndarray of shape (n_samples,), float64
-        Higher is worth more, in the units of the scorer's scores.
+        Higher is more useful to label. Utilities have the units of the scores.
 
     Raises
     ------
