@@ -37,7 +37,7 @@ def group_influence(
     without the group [2]_. If `of_rest` is True, the curvature is computed over the rows outside
     the group. The estimate is then a Newton step from the fitted net to the net without the group.
     For least squares, the Newton step is exact; for a single row, it is the leave-one-out formula
-    with leverage. It costs one preparation of the curvature per group.
+    with leverage. `of_rest` costs one preparation of the curvature per group.
 
     Parameters
     ----------

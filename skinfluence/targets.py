@@ -212,7 +212,7 @@ class _Gap(Target):
 
     @abstractmethod
     def rates(self, reference: Reference, p: Tensor, rows: Tensor, group: str) -> Tensor:
-        """Return a group's rates, (n_rates,), from the probability p of the positive class, (m,)."""
+        """Return a group's rates, (n_rates,), from the positive-class probabilities p, (m,)."""
 
     def __call__(self, reference: Reference) -> Tensor:
         """Return the absolute gap; if there are several rates, the largest of their gaps."""
