@@ -1,4 +1,4 @@
-"""How few rows a prediction depends on: the most helpful rows are dropped until it is wrong."""
+"""How few rows a prediction depends on: drop the most helpful rows until it is wrong."""
 
 from __future__ import annotations
 
@@ -37,13 +37,14 @@ def brittleness(
 ) -> np.ndarray:
     """Count the most helpful rows whose removal makes each prediction wrong [1]_.
 
-    For each reference row, let the training rows be ordered by how much they help it, by its own
-    column of the scores. The estimator is fitted without the first 1, 2, 4, 8, ... rows, up to
-    `max_removed`, until its prediction for the reference row is wrong. Bisection then searches
-    between this number and the last one with a right prediction. The result k has two properties:
-    without the first k rows the prediction is wrong, and (with `refine`) without the first k - 1
-    rows it is right. A smaller number that was not tried may also give a wrong prediction, since
-    the prediction may change more than once as rows are dropped.
+    For each reference row, the training rows are sorted by the reference row's column of `scores`,
+    most helpful rows first. The estimator is fitted without the first 1, 2, 4, 8, ... training
+    rows, up to `max_removed`, until its prediction for the reference row is wrong. Bisection then
+    searches between the last number of rows with a right prediction and the first number with a
+    wrong prediction. The result k has two properties. Without the first k rows, the prediction is
+    wrong. Without the first k - 1 rows, it is right, if `refine` is True. A smaller number than k
+    that was not tried may also give a wrong prediction, since the prediction may change more than
+    once as rows are dropped.
 
     Better scores give smaller numbers. For a baseline, use random scores,
     ``scores=rng.normal(size=(n, m))``.
@@ -51,20 +52,21 @@ def brittleness(
     Parameters
     ----------
     estimator : scikit-learn classifier
-        See `retrain`, and there for `X`, `y`, `n_jobs` and `verbose`.
+        See `retrain`, which also describes `X`, `y`, `n_jobs` and `verbose`.
     X, y : array-like of n rows
     scores : array-like of shape (n, m)
         How much each training row helps each reference row.
     X_val, y_val : array-like of m rows
-        Reference rows. To count the rows that change a prediction, right or wrong, give the
-        predictions of the estimator as `y_val`.
+        Reference rows and their labels. To count how many rows must be dropped until a prediction
+        changes, whether it is right or wrong, give the estimator's own predictions as `y_val`.
     max_removed : int, default=None
-        The largest number of rows to drop; None is half of them.
+        The largest number of rows to drop; None means half of the training rows.
     refine : bool, default=True
         False skips the bisection: the result is the first power of two (or `max_removed`) with a
         wrong prediction.
     n_seeds : int, default=1
-        Number of fits of each subset; a prediction counts as right if at least half of them are.
+        Number of fits per subset. A prediction is taken as right if it is right in at least half of
+        these fits.
     random_state : int, RandomState instance or None, default=None
         Seeds the fits, as in `retrain`.
 
@@ -76,8 +78,8 @@ def brittleness(
 
     Notes
     -----
-    Some subsets need no fit: without any row of the label the prediction is wrong, and with rows
-    of this label only it is right.
+    Some subsets need no fit. If a subset has no row with the label of the reference row, the
+    prediction is wrong. If all its rows have this label, the prediction is right.
 
     References
     ----------
@@ -90,7 +92,7 @@ def brittleness(
     >>> from sklearn.neighbors import KNeighborsClassifier
     >>> from skinfluence.retraining import brittleness
     >>> X, y = np.array([[0.0], [0.1], [0.2], [1.0], [1.1]]), np.array([0, 0, 0, 1, 1])
-    >>> near = -np.abs(X - 0.05)  # to the one reference row, the nearest rows help most
+    >>> near = -np.abs(X - 0.05)  # the nearest rows help the one reference row most
     >>> brittleness(KNeighborsClassifier(1), X, y, near, [[0.05]], [0], max_removed=4)
     array([3.])
     """

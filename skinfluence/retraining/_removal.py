@@ -1,4 +1,4 @@
-"""Removal curves: the score of an estimator as rows are dropped in the order of their scores."""
+"""Removal curves: performance of an estimator as rows are dropped in the order of their scores."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class RemovalCurve:
     n_removed : ndarray of shape (n_fractions,), int
         Number of rows that were dropped.
     lowest : ndarray of shape (n_fractions,)
-        Score without the lowest-scored rows, mean over the seeds.
+        Score of the estimator fitted without the lowest-scored rows, as a mean over the seeds.
     highest : ndarray of shape (n_fractions,) or None
-        Score without the highest-scored rows.
+        Score of the estimator fitted without the highest-scored rows.
     random : ndarray of shape (n_fractions, n_random)
-        Score without random rows, one column per draw.
+        Score of the estimator fitted without random rows, one column per draw.
     score_name : str
         Name of the score that was measured.
     """
@@ -71,11 +71,12 @@ def removal_curve(
     random_state: Any = None,
     verbose: int = 0,
 ) -> RemovalCurve:
-    """Drop rows in the order of their scores, fit again, and measure; compare with random rows.
+    """Drop rows in the order of their scores, fit the estimator again, and measure its performance.
 
-    If the scores are right, dropping the lowest-scored rows raises the curve and dropping the
-    highest-scored ones lowers it. Random rows show the cost of losing as many rows. If all curves
-    fall together, the scores carry no information about the model's performance.
+    If the scores are right, the curve rises when the lowest-scored rows are dropped, and falls when
+    the highest-scored rows are dropped. The curve for random rows shows the cost of losing the same
+    number of rows. If all curves fall together, the scores carry no information about the model's
+    performance.
 
     Parameters
     ----------
@@ -83,16 +84,18 @@ def removal_curve(
     scores : array-like of shape (n,)
         Higher is more helpful. Rows of equal score are dropped in random order.
     X_val, y_val : like X and y
-        Rows to measure on. Use other rows than those that the scores were computed with, since the
-        order is fitted to those.
+        Rows on which performance is measured, and their labels. Do not use the reference rows that
+        the scores were computed with, since the order of the rows is fitted to these.
     fractions : array-like of shape (n_fractions,), default=(0, 0.05, 0.1, 0.2, 0.3, 0.4)
         Shares of the rows to drop, from 0 to less than 1.
     highest : bool, default=True
-        Compute the curve for the highest-scored rows, too.
+        Whether to compute the curve for the highest-scored rows as well.
     n_random : int, default=5
-        Number of random orders. Within an order, a larger share includes the rows of a smaller one.
+        Number of random orders. Within an order, a larger share includes all rows of a smaller
+        share.
     score : str, callable or None, default=None
-        Like ``scoring`` in scikit-learn: larger is better. None is the estimator's ``score``.
+        How to measure performance, like ``scoring`` in scikit-learn: larger is better. None means
+        the estimator's ``score``.
     random_state : int, RandomState instance or None, default=None
         Seeds the fits and the orders.
 

@@ -1,4 +1,4 @@
-"""Outcomes on reference rows of an estimator that is fitted to parts of the training rows."""
+"""Fit an estimator to parts of the training rows, and measure its outcome on reference rows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def draw_subsets(
     fraction : float, default=0.5
         Share of the rows that each subset keeps, between 0 and 1.
     stratify : array-like of shape (n,), default=None
-        Labels. Each subset keeps this share of each class, and at least one row of it.
+        Labels. If given, each subset keeps `fraction` of each class, and at least one row per
+        class.
     random_state : int, RandomState instance or None, default=None
         Seeds the draws.
 
@@ -103,13 +104,13 @@ def retrain(
         Reference rows and their labels.
     outcome : callable, default=None
         ``outcome(fitted, X_val, y_val)`` returns one number per reference row, (m,), or a single
-        number. None is `row_losses`.
+        number. None means `row_losses`.
     n_seeds : int, default=1
-        Number of fits of each subset, each under another seed; outcomes are means over them. Every
-        subset uses the same seeds.
+        Number of fits per subset, each with its own seed. Outcomes are means over these fits. All
+        subsets use the same seeds.
     n_jobs : int, default=None
-        Number of parallel fits, as in joblib; results do not depend on it. Use processes, since
-        threads share the state of random numbers.
+        Number of parallel fits, as in joblib. Results do not depend on it. Use processes, not
+        threads, since threads share one random state.
     random_state : int, RandomState instance or None, default=None
         Seeds the fits: the ``random_state`` of estimators, torch, and NumPy's global state. The
         caller's states are restored afterwards.
@@ -163,16 +164,16 @@ def leave_one_out(
     random_state: Any = None,
     verbose: int = 0,
 ) -> np.ndarray:
-    """Change of the outcome when one row is left out; it is positive for a row that helps.
+    """Change of the outcome when one row is left out; positive if the row helps.
 
     Parameters
     ----------
     estimator, X, y, X_val, y_val : see `retrain`
     rows : array-like of int of shape (n_left_out,), default=None
-        Positions of the rows to leave out, one at a time; None is all rows.
+        Positions of the rows to leave out, one at a time; None means all rows.
     outcome, n_seeds, n_jobs, random_state, verbose : see `retrain`
-        For the signs to be those of the scores, an outcome should be larger for worse predictions,
-        like a loss.
+        Like a loss, `outcome` should be larger for worse predictions. Otherwise changes and scores
+        have opposite signs.
 
     Returns
     -------
@@ -181,8 +182,8 @@ def leave_one_out(
 
     Notes
     -----
-    The outcome of a net also changes with the seed, often by more than with a single row. Use a
-    larger `n_seeds`, or leave out groups of rows (`leave_some_out`).
+    The outcome of a net also depends on the seed, often more strongly than on a single row. Use a
+    larger `n_seeds`, or leave out groups of rows with `leave_some_out`.
 
     Examples
     --------
@@ -223,16 +224,16 @@ def leave_some_out(
     random_state: Any = None,
     verbose: int = 0,
 ) -> np.ndarray:
-    """Change of the outcome when a group of rows is left out; positive for rows that help.
+    """Change of the outcome when a group of rows is left out; positive if the group helps.
 
     Parameters
     ----------
     estimator, X, y, X_val, y_val : see `retrain`
     groups : sequence of array-like of int
-        Positions of the rows to leave out together, one group after another.
+        Each group holds the positions of rows that are left out together.
     outcome, n_seeds, n_jobs, random_state, verbose : see `retrain`
-        For the signs to be those of the scores, an outcome should be larger for worse predictions,
-        like a loss.
+        Like a loss, `outcome` should be larger for worse predictions. Otherwise changes and scores
+        have opposite signs.
 
     Returns
     -------
@@ -276,8 +277,8 @@ def row_losses(fitted: Any, X: Any, y: Any) -> np.ndarray:
     fitted : fitted classifier or regressor
     X : array-like of m rows
     y : array-like of shape (m,) or (m, n_outputs)
-        Class labels that the classifier was fitted to, or numbers. Squared errors are means over
-        the outputs.
+        Class labels that the classifier was fitted to, or numbers. If there are several outputs, a
+        squared error is the mean over them.
 
     Returns
     -------
