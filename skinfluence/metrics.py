@@ -1,6 +1,6 @@
 """Measures of the quality of scores: against known wrong labels, and against retraining.
 
-Lower = more suspect and higher = more helpful, as in the rest of the library.
+As in the rest of the library, lower scores are more suspect, and higher scores more helpful.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ __all__ = [
 def detection_curve(is_noisy: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Share of mislabeled rows found against share of rows inspected, most suspect first.
 
-    The curve has a point at the end of each group of equal scores. The straight line between two
-    points is what an inspection in random order within the group finds on average.
+    The curve has one point at the end of each group of equal scores. Between two points, it is a
+    straight line: the share that is found on average if the rows of the group are inspected in
+    random order.
 
     Parameters
     ----------
@@ -149,10 +150,11 @@ def linear_datamodeling_score(
 ) -> dict[str, Any]:
     """Rank correlation of summed scores with the losses after training on subsets [1]_.
 
-    The sum of the scores of the rows that a subset keeps predicts the outcome of training on it.
-    The linear datamodeling score (LDS) of a reference row is Spearman's rank correlation between
-    this prediction and the outcome, over the subsets. Outcomes are losses, which helpful rows
-    lower, so their sign is reversed: 1 is perfect, 0 is chance.
+    For each subset of the training rows, the sum of the scores of its rows is a prediction of the
+    outcome of training on the subset. The linear datamodeling score (LDS) of a reference row is
+    Spearman's rank correlation between predictions and outcomes, over the subsets. Outcomes are
+    losses, which helpful rows lower. The sign of the outcomes is therefore reversed: an LDS of 1 is
+    perfect, 0 is chance.
 
     Parameters
     ----------
@@ -173,9 +175,10 @@ def linear_datamodeling_score(
     Returns
     -------
     report : dict
-        ``lds`` is the mean over the reference rows, and ``low`` and ``high`` are its confidence
-        interval. ``per_reference`` is an ndarray of shape (m,). It is NaN for a reference row whose
-        predictions, or whose outcomes, are equal for all subsets; the mean leaves such rows out.
+        ``lds`` is the mean LDS over the reference rows, and ``low`` and ``high`` are the ends of
+        its confidence interval. ``per_reference`` is an ndarray of shape (m,) with the LDS of each
+        reference row. It is NaN for a reference row whose predictions, or whose outcomes, are equal
+        for all subsets; the mean leaves out these reference rows.
 
     Raises
     ------
@@ -185,11 +188,11 @@ def linear_datamodeling_score(
 
     Notes
     -----
-    The interval consists of percentiles of a bootstrap that resamples subsets *and* reference rows,
-    independently of each other [2]_: all reference rows share the subsets, and the mean is meant to
-    hold for other subsets and other reference rows. The interval tends to be too wide. It does not
-    cover the choice of training set and seeds. With a single reference row, only the subsets are
-    resampled.
+    The interval is a percentile interval of a bootstrap that resamples subsets *and* reference
+    rows, independently of each other [2]_. Both are resampled because all reference rows share the
+    same subsets, and because the mean is meant to hold for other subsets and other reference rows.
+    The interval tends to be too wide. It does not include the uncertainty from the choice of
+    training set and seeds. With a single reference row, only the subsets are resampled.
 
     References
     ----------
@@ -232,9 +235,9 @@ def leave_one_out_correlation(
     n_resamples: int = 1000,
     random_state: Any = None,
 ) -> dict[str, Any]:
-    """Rank correlation of scores with the changes after leaving out each row.
+    """Rank correlation of scores with the changes of the loss after leaving out each row.
 
-    For each reference row, it is Spearman's rank correlation over the training rows.
+    For each reference row, Spearman's rank correlation is computed over the training rows.
 
     Parameters
     ----------
@@ -352,7 +355,7 @@ class _Ranks:
 def _correlations(a: np.ndarray, b: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Correlation of each centered column of a with that of b; NaN if a column is constant.
 
-    Row i counts ``counts[i]`` times.
+    Row i has the weight ``counts[i]``.
     """
     with np.errstate(invalid="ignore"):
         return counts @ (a * b) / np.sqrt((counts @ a**2) * (counts @ b**2))
