@@ -36,8 +36,9 @@ def score_stream(
 ) -> Any:
     """Score rows in chunks, with the ``score_samples`` of a fitted scorer.
 
-    Only one chunk of the rows is in memory, or one per process with `n_jobs`. The work goes through
-    joblib, so that :func:`joblib.parallel_config` can spread it over a cluster.
+    Only one chunk of the rows is in memory at a time or, with `n_jobs`, one chunk per process. The
+    chunks are processed by joblib, so :func:`joblib.parallel_config` can distribute them over a
+    cluster.
 
     Parameters
     ----------
@@ -46,25 +47,26 @@ def score_stream(
     X : array-like, store, Dataset or iterable
         Rows, in one of these forms:
 
-        - an array, memmap, Zarr or HDF5 array, Dask array or DataFrame, or a dict of those, which
-          are sliced. Each process opens a memmap or computes its part of a Dask array itself;
-          their rows are not sent to the processes.
+        - an array, memmap, Zarr or HDF5 array, Dask array or DataFrame, or a dict of these. It is
+          cut into chunks. Rows of a memmap or Dask array are not sent to the processes: each
+          process opens the memmap, or computes its part of the Dask array, itself.
         - a Hugging Face dataset in the format "numpy", with y the name of its label column.
         - a Dataset of (x, y) items.
-        - an iterable of ``(X, y)`` chunks, such as a generator, an IterableDataset that
-          yields chunks, or a DataLoader that does not shuffle. Its chunks are used as they are.
+        - an iterable of ``(X, y)`` chunks, such as a generator, an IterableDataset that yields
+          chunks, or a DataLoader that does not shuffle. These chunks are used, whatever their size.
     y : array-like or store of shape (n_samples,), or str, default=None
-        Labels. None has the same meaning as in ``score_samples``.
+        Labels. None has the same meaning as in the scorer's ``score_samples``.
     chunk_size : int, default=65536
         Number of rows per chunk.
     out : array of shape (n_samples,), default=None
-        Array that the scores are written to, such as a :class:`numpy.memmap`. None is a new array.
+        Array that the scores are written to, such as a :class:`numpy.memmap`. None means a new
+        array.
     checkpoint_dir : str or path, default=None
-        Directory that keeps the scores of the finished chunks. The same call with the same
-        directory continues where the last one stopped. A hash of 200 sampled rows and all labels
-        identifies the data (for a Dataset, a hash of its first and last item).
+        Directory in which the scores of finished chunks are kept. To continue an interrupted call,
+        make the same call with the same directory. The data are identified by a hash of 200 sampled
+        rows and all labels or, for a Dataset, of its first and last item.
     n_jobs : int, default=None
-        Number of processes, as in joblib; None is 1 unless :func:`joblib.parallel_config` says
+        Number of processes, as in joblib; None means 1 unless :func:`joblib.parallel_config` says
         otherwise.
     verbose : int, default=0
         1 shows a progress bar.
@@ -145,7 +147,7 @@ class _Collector:
 
 @dataclass
 class Slice:
-    """Rows start to stop of data that a process can open itself."""
+    """Rows `start` to `stop` of data that a process can open itself."""
 
     X: Any
     y: Any
@@ -178,7 +180,7 @@ class Given:
 
 @dataclass
 class Mapped:
-    """A memmap by its file name: each process maps the file, and no array is sent to it."""
+    """A memmap, given by its file name: each process maps the file itself, so no array is sent."""
 
     path: str
     dtype: Any
@@ -279,7 +281,7 @@ def _cut(data: Any, rows: slice) -> Any:
         return {key: _cut(value, rows) for key, value in data.items()}
     piece = data.iloc[rows] if hasattr(data, "iloc") else data[rows]
     if hasattr(piece, "__dask_graph__"):
-        # In this process: a worker that asked its own cluster would wait for itself.
+        # Computed in this process: a worker that uses its own cluster would wait for itself.
         return piece.compute(scheduler="synchronous")
     return piece
 
@@ -290,8 +292,8 @@ def _cut(data: Any, rows: slice) -> Any:
 class ScoreStore:
     """Scores of the finished chunks, in a directory.
 
-    `scores.f8` holds the scores, `chunks.txt` the length of each chunk, and `plan.json` what
-    identifies the rows and the scorer.
+    `scores.f8` holds the scores and `chunks.txt` the length of each chunk. `plan.json` holds hashes
+    and settings that identify the rows and the scorer.
     """
 
     def __init__(self, directory: Path, scorer: Any, source: Sliced | Iterated) -> None:
@@ -305,14 +307,14 @@ class ScoreStore:
             if other:
                 raise ValueError(
                     f"checkpoint_dir={os.fspath(directory)!r} holds scores of another run: "
-                    f"{', '.join(other)} differ. Give another directory, or delete it."
+                    f"{', '.join(other)} differ. Give another directory, or delete this one."
                 )
         else:
             _write_whole(plan, json.dumps(mine))
         self.lengths = directory / "chunks.txt"
 
     def chunks(self) -> list[np.ndarray]:
-        """Return the scores of the finished chunks; a chunk that was half written is cut off."""
+        """Return the scores of the finished chunks; an incomplete chunk is cut off the file."""
         lengths = []
         if self.lengths.exists():
             lines = self.lengths.read_text(encoding="utf-8").split("\n")[
@@ -328,7 +330,7 @@ class ScoreStore:
         return np.split(scores[: sum(lengths)], np.cumsum(lengths)[:-1]) if lengths else []
 
     def add(self, scores: np.ndarray) -> None:
-        """Write a chunk: first its scores, then its length, without which it does not count."""
+        """Write a chunk: first its scores, then its length; without its length, it is ignored."""
         for path, data in (
             (self.path, scores.astype("<f8").tobytes()),
             (self.lengths, f"{len(scores)}\n".encode()),
