@@ -1,4 +1,4 @@
-"""Labels that users hand in: checked, and translated to what the net takes and back."""
+"""Check the user's labels; translate them to the form that the net accepts, and back."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def dataset_labels(dataset: Any) -> np.ndarray:
 
 
 class RelabeledDataset(Dataset[tuple[Any, Any]]):
-    """The items of a Dataset with other labels: encoded for the net, or those of a rule."""
+    """A Dataset whose labels are replaced: by encoded labels, or by the labels of a rule."""
 
     def __init__(self, items: Any, y: Any, dtype: torch.dtype | None = None) -> None:
         self.items, self.y, self.dtype = items, y, dtype
@@ -79,19 +79,19 @@ class RelabeledDataset(Dataset[tuple[Any, Any]]):
 
 
 def with_labels(X: Any, y: np.ndarray, dtype: torch.dtype) -> Any:
-    """Return X, cast. Items of a Dataset get the labels y, since skorch ignores y for those."""
+    """Return X, cast. A Dataset gets y as its labels, since skorch ignores y for a Dataset."""
     return RelabeledDataset(X, y, dtype) if isinstance(X, Dataset) else cast(X, dtype)
 
 
 class Labels:
-    """Translation of the user's labels to what the net's criterion takes, and back.
+    """Translate the user's labels to the form that the net's criterion accepts, and back.
 
     Attributes
     ----------
     classes_ : ndarray or None
         The user's labels, sorted; None for a regressor.
     codes_ : ndarray or None
-        For each of them, the number of the net's output.
+        For each class, the index of its output of the net; None for a regressor.
     """
 
     classes_: np.ndarray | None
@@ -136,11 +136,11 @@ class Labels:
         in_order = np.argsort(codes)
         if np.array_equal(codes[in_order], np.arange(len(in_order))):
             return classes[in_order]
-        # A frozen net that was fitted on numbers with gaps has columns for the gaps, too.
+        # If a frozen net was fitted on labels such as 0 and 2, it also has a column for 1.
         return np.arange(codes.max() + 1)
 
     def encode(self, y: np.ndarray, name: str = "y") -> np.ndarray:
-        """Return y as the net's criterion takes it."""
+        """Return y in the form that the net's criterion accepts."""
         if self.classes_ is not None:
             codes = self._encode_classes(column_or_1d(y), name)
             return codes.astype(self._float) if self._binary else codes
@@ -191,21 +191,21 @@ class Labels:
 
 
 def _number(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels, and 0, 1, ... as the numbers of their outputs."""
+    """Return labels, and 0, 1, ... as the indices of their outputs."""
     return labels, np.arange(len(labels))
 
 
 def _known_classes(net: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the labels of a frozen net, and the numbers of their outputs."""
+    """Return the labels of a frozen net, and the indices of their outputs."""
     named, seen = getattr(net, "classes", None), getattr(net, "classes_inferred_", None)
     try:
         known = np.asarray(net.classes_ if named is None else named)
     except AttributeError as error:
         raise ValueError(
             "the frozen net does not know its classes, since it was not trained by fit(X, y). Set "
-            "them before it is frozen, in the order of its outputs: net.classes = [0, 1]."
+            "the classes before freezing the net, in the order of its outputs: net.classes = [0, 1]."
         ) from error
-    # Numbers that it was trained on are the numbers of outputs; names are in the outputs' order.
+    # If it was trained on numbers, these are indices of outputs. Names are in the outputs' order.
     own = known if seen is None and named is None else seen
     if known.dtype.kind in "iufb" and own is not None and np.isin(own, known).all():
         return known, known.astype(np.int64)
@@ -215,8 +215,9 @@ def _known_classes(net: Any) -> tuple[np.ndarray, np.ndarray]:
 def default_task(y: np.ndarray) -> str:
     """Return "classification" or "regression", depending on y.
 
-    Whole numbers are class labels, unless there are more than 20 different ones and either y has
-    a float dtype or there are more different ones than a tenth of the rows.
+    Whole numbers are class labels, with one exception. They are numbers to predict if there are
+    more than 20 distinct values and, in addition, y has a float dtype or the number of distinct
+    values is more than a tenth of the number of rows.
     """
     kind = type_of_target(y, input_name="y")
     if kind == "multiclass" and y.dtype.kind in "iuf":

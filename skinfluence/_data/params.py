@@ -31,7 +31,7 @@ def check_int(
     owner : object, default=None
         The object whose constructor takes the parameter; the message then names its class.
     hint : str, default=""
-        Ends the message: where the range comes from.
+        End of the message; explains the range.
 
     Returns
     -------

@@ -17,7 +17,7 @@ from skinfluence._data.rows import refuse_loader
 def check_reference(X_val: Any, y_val: Any) -> tuple[Any, Any] | None:
     """Return (X_val, y_val), or None if neither is given.
 
-    Each may be a 1-tuple, which a grid search does not slice; its element is taken.
+    Each may be a 1-tuple, since a grid search does not slice a 1-tuple; its element is returned.
     """
     X_val, y_val = (v[0] if isinstance(v, tuple) and len(v) == 1 else v for v in (X_val, y_val))
     if X_val is None and y_val is None:
@@ -37,7 +37,7 @@ REFERENCE_ARGUMENTS = ("X_val", "y_val", "sensitive_features", "sensitive_featur
 def check_groups(
     of_rows: Any, of_val: Any, n: int, reference: tuple[Any, Any] | None
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the group of each row and of each row of X_val; None for what is not given."""
+    """Return the groups of the rows of X and of X_val; None for an argument that is not given."""
     if isinstance(of_val, tuple) and len(of_val) == 1:
         of_val = of_val[0]
     if reference is None and of_val is not None:
@@ -106,8 +106,8 @@ def hold_out(
 ) -> np.ndarray:
     """Draw about `fraction` of the rows as reference rows; return their sorted positions.
 
-    With `stratify` the same share is drawn from each class, with `groups` from each group, but
-    never all rows of one.
+    With `stratify`, the same share is drawn from each class; with `groups`, from each group. At
+    least one row of each class or group is not drawn.
     """
     is_number: bool = isinstance(fraction, Real)
     if not (is_number and 0 < fraction < 1):
@@ -135,7 +135,8 @@ def folds(
 ) -> np.ndarray:
     """Draw the fold of each row, (n,).
 
-    The only row of its class (or group) is in no fold, -1, so that every fit is trained on it.
+    If a class (or group) has only one row, this row is in no fold, which is written as -1. Every
+    fit is then trained on it.
     """
     fold = np.full(len(y), -1)
     start = 0
@@ -156,8 +157,8 @@ def check_reference_size(y_val: np.ndarray, classes: np.ndarray | None) -> None:
     if classes is not None and len(y_val) < len(classes):
         raise ValueError(
             f"{len(y_val)} reference rows for {len(classes)} classes; at least one row per class "
-            "is needed: give more X_val, a larger validation_fraction, or a smaller cv. For the "
-            "rows that help or harm a single row, use skinfluence.pairwise.top_rows."
+            "is needed: give more X_val, a larger validation_fraction, or a smaller cv. To "
+            "find the rows that help or harm a single row, use skinfluence.pairwise.top_rows."
         )
 
 

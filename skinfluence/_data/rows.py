@@ -1,4 +1,4 @@
-"""Rows that users hand in: checked once, in their order, and selected by position."""
+"""Check the user's rows once, and select rows by position; their order never changes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _check_dict(X: Mapping[Any, Any], name: str) -> dict[Any, Any]:
 
 
 def refuse_loader(X: Any, name: str) -> None:
-    """Raise if X is a DataLoader: its batches may be shuffled, and scores belong to rows."""
+    """Raise if X is a DataLoader: it may shuffle, and scores could not be matched to rows."""
     if isinstance(X, DataLoader):
         raise TypeError(
             f"{name} is a DataLoader; expected rows in a fixed order, which the net puts into "
@@ -77,7 +77,7 @@ def refuse_loader(X: Any, name: str) -> None:
 
 
 def without_negative_strides(array: np.ndarray) -> np.ndarray:
-    """Return an array that torch can share; it cannot share a reversed one, which is copied."""
+    """Return an array that torch can share; torch cannot share a reversed array, so copy it."""
     return np.ascontiguousarray(array) if any(step < 0 for step in array.strides) else array
 
 
@@ -107,8 +107,8 @@ def _with_advice(error: Exception, X: Any) -> str:
 def as_texts(X: Any, name: str = "X") -> np.ndarray | None:
     """Return X as strings, (n,) of dtype object, or None if it is not a column of texts.
 
-    A column is a list, an array, a Series, or a column of a Hugging Face dataset. A DataFrame or
-    a Hugging Face dataset with a single column counts as that column.
+    A column is a list, an array, a Series, or a column of a Hugging Face dataset. A DataFrame or a
+    Hugging Face dataset with a single column is treated as that column.
     """
     if isinstance(X, Tensor | str | bytes) or issparse(X):
         return None
@@ -197,7 +197,7 @@ def take(X: Any, index: np.ndarray) -> Any:
 
 
 def rows_of(data: Any, index: np.ndarray) -> Any:
-    """Select rows by position from anything that users hand in; the container stays the same."""
+    """Select rows by position from any user input; the type of the container stays the same."""
     if isinstance(data, Mapping):
         return {key: rows_of(value, index) for key, value in data.items()}
     if isinstance(data, Dataset | torch.Tensor):
@@ -229,7 +229,7 @@ def first_rows(X: Any, number: int = 2) -> Any:
 
 
 def without_label(item: Any) -> Any:
-    """Return x of an item (x, y) of a Dataset; any other item is x itself."""
+    """Return x of an item (x, y) of a Dataset, or the item itself if it is not a pair."""
     return item[0] if isinstance(item, tuple | list) and len(item) == 2 else item
 
 
