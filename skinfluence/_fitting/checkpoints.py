@@ -22,25 +22,27 @@ _IN_MEMORY = 2**30  # bytes; checkpoints that take more go to a temporary direct
 class Snapshots(Callback):
     """Keep checkpoints of the module at epochs that are spaced geometrically.
 
-    Early epochs tell wrong labels from right ones best, since the net has not memorized them yet.
-    Pass the callback to your own net (``callbacks=[Snapshots(6)]``) to score the fitted, frozen net
-    with :class:`~skinfluence.ensembles.Checkpoints`. If a training continues an earlier one
-    (``partial_fit`` or a warm start), only its own epochs are counted and kept.
+    Early epochs tell wrong labels from right ones best, since the net has not yet memorized the
+    wrong labels. To score a frozen net with :class:`~skinfluence.ensembles.Checkpoints`, pass this
+    callback to the net before it is fitted: ``callbacks=[Snapshots(6)]``. If a training continues
+    an earlier training (``partial_fit`` or a warm start), only the epochs of the later training are
+    counted and kept.
 
     Parameters
     ----------
     number : int, default=6
-        How many checkpoints to keep at most; the last epoch is always one of them.
+        Maximum number of checkpoints; the last epoch is always kept.
     dirname : str or path, default=None
         Directory for the checkpoints, one file per epoch; it is created if it does not exist.
-        `torch.load` reads the files with ``weights_only=True``. None: they stay in memory. If they
-        take more than 1 GiB, they go to a temporary directory, which is removed together with the
-        last of them.
+        `torch.load` reads the files with ``weights_only=True``. None: the checkpoints stay in
+        memory, unless they take more than 1 GiB. In this case they go to a temporary directory,
+        which is removed when none of its checkpoints is in use.
 
     Attributes
     ----------
     states_ : list of dict or SavedState
-        Oldest first. The nets of :mod:`skinfluence.text` leave out their frozen parameters.
+        The checkpoints, oldest first. Those of the nets of :mod:`skinfluence.text` leave out the
+        frozen parameters.
     learning_rates_ : list of float
         Learning rate of the optimizer's first parameter group, at each checkpoint.
     """
@@ -82,7 +84,7 @@ class Snapshots(Callback):
             self._keep(net)
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Copy the final state, also if the training stopped early."""
+        """Copy the final state, even if the training stopped early."""
         self._keep(net)
 
     def _keep(self, net: NeuralNet) -> None:

@@ -1,4 +1,4 @@
-"""Out-of-fold scores: each fold of the rows is the reference that scores the other rows.
+"""Out-of-fold scores: each fold serves as reference rows to score all other rows.
 
 The scorer may be any estimator with ``fit(X, y, X_val=, y_val=)`` and ``scores_``.
 """
@@ -23,7 +23,7 @@ from skinfluence._data.rows import rows_of
 
 @dataclass(frozen=True, eq=False)
 class ScoringTask:
-    """All that the scores of the rows depend on. The cache of the scores is keyed by it.
+    """Everything that the scores of the rows depend on; it is the key of the score cache.
 
     Attributes
     ----------
@@ -38,8 +38,8 @@ class ScoringTask:
     random_state : int, RandomState instance or None
         Seeds the folds.
     makes_own_folds : bool
-        Whether the scorer splits the rows into folds itself, as NoisyLabelDetector does; it then
-        has `inlier_mask_` and `suggested_labels_`.
+        Whether the scorer splits the rows into folds itself, as NoisyLabelDetector does. Such a
+        scorer has `inlier_mask_` and `suggested_labels_`.
     suggest : bool
         Whether the scorer has to suggest labels.
     """
@@ -57,10 +57,10 @@ class ScoringTask:
 
 
 class RowScores(NamedTuple):
-    """What a scorer says about n rows."""
+    """The results of a scorer for n rows."""
 
     scores: np.ndarray
-    suggested_labels: np.ndarray | None  # if the task asks for them
+    suggested_labels: np.ndarray | None  # None unless the task asks for them
     suspect: np.ndarray | None  # mask of the rows that a detector flags
 
 

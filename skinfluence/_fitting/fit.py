@@ -24,7 +24,7 @@ from skinfluence._fitting.isolation import seeded
 def _continue_from(start: NeuralNet, estimator: NeuralNet) -> NeuralNet:
     """Return a copy of a fitted net, with the parameters that were set on `estimator` since.
 
-    If the module or the criterion is another, return a clone of `estimator` instead.
+    If the module or the criterion has changed, return a clone of `estimator` instead.
     """
     before = start.get_params(deep=False)
     plain = (bool, int, float, str, tuple, type(None))
@@ -52,8 +52,8 @@ def fit_net(
 ) -> tuple[NeuralNet, list[State]]:
     """Fit a clone of `estimator`; return it and its checkpoints, the last of which is final.
 
-    A net with a ``train_split`` is validated on the reference rows instead, so that it trains on
-    every given row, and early stopping still works.
+    If the net has a ``train_split``, the reference rows replace the validation rows that it would
+    split off. The net is then trained on every given row, and early stopping still works.
 
     Parameters
     ----------
@@ -64,8 +64,8 @@ def fit_net(
     checkpoints : int or Snapshots, default=1
         Number of checkpoints, or the callback that keeps them.
     start : fitted skorch net, default=None
-        Continue from a copy of this net, with the parameters of `estimator`. If the module or the
-        criterion of `estimator` is another, the training starts anew.
+        Continue from a copy of this net, with the parameters of `estimator`. If `estimator` has a
+        different module or criterion, the training starts anew.
     """
     if isinstance(estimator, FrozenEstimator):
         return estimator.estimator, [state_of(estimator.estimator)]
@@ -146,8 +146,8 @@ def how_to_pass(estimator: Any) -> str:
 def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype, int | None]:
     """Return the dtype of the net's parameters and the number of axes of its outputs.
 
-    The net is not trained; X is a few rows. The number of axes is None for a net that learns its
-    width only in `fit`.
+    The net is not trained, and X holds only a few rows. If the net learns its width in `fit`, the
+    number of axes is None.
     """
     net = estimator.estimator if isinstance(estimator, FrozenEstimator) else clone(estimator)
     with seeded(seed, net.device):

@@ -1,4 +1,4 @@
-"""Run work under a seed and a number of threads; the caller's own are restored afterwards."""
+"""Run work under a seed and a number of threads; the caller's settings are restored afterwards."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def threads_for(estimator: Any) -> Iterator[None]:
     """Run in one thread of torch if the net is a small ready-made one.
 
     On two cores that were busy with other work, training a small net in two threads took 3 to 8
-    times the CPU time of one thread, and sometimes far more: waiting threads spin.
+    times the CPU time of training it in one thread, and sometimes far more. The reason is that
+    waiting threads keep a core busy.
     """
     if not (estimator is None or is_small(estimator)):
         yield
@@ -40,7 +41,7 @@ def threads_for(estimator: Any) -> Iterator[None]:
 
 
 def in_one_thread(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a method of an estimator: run it in the threads for its net; see `threads_for`."""
+    """Decorate a method of an estimator so that it runs under `threads_for` its net."""
 
     @functools.wraps(method)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:

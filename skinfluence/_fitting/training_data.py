@@ -28,7 +28,7 @@ from skinfluence.nets import TabularClassifier, TabularRegressor
 
 @dataclass
 class TrainingData:
-    """Rows and labels in the form that `net` takes.
+    """Rows and labels, in the form that `net` accepts.
 
     Attributes
     ----------
@@ -39,11 +39,11 @@ class TrainingData:
     given : ndarray of shape (n,)
         The labels as the user gave them.
     y : ndarray
-        The labels as the net's criterion takes them.
+        The labels in the form that the net's criterion accepts.
     labels : Labels
         Translates between `given` and `y`.
     dtype : torch.dtype
-        Of the net's parameters.
+        Data type of the net's parameters.
     reference : (X, y) in the same form, or None
         None if the user gave no reference rows.
     seed : int
@@ -124,7 +124,7 @@ def read_rows(
 
 
 def read_unlabeled(estimator: Any, X: Any, labels: Labels, dtype: torch.dtype) -> Any:
-    """Check rows of a classifier whose labels are not needed, nor read from a Dataset."""
+    """Check rows for a classifier, without labels; labels in a Dataset are not read."""
     X = check_rows(estimator, X, reset=False)
     check_reader(X, labels.reads_text)
     anything = labels.encode(labels.decode(np.zeros(n_rows(X), int)))
