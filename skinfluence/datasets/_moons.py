@@ -19,10 +19,10 @@ def make_noisy_moons(
     reference_noise: float = 0.1,
     random_state: int | np.random.RandomState | None = 42,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Make two half moons with a patch of wrong labels on the back of each.
+    """Make two half moons, each with a patch of wrong labels on its outer side.
 
     The defaults make the synthetic dataset of the Hessian-free influence paper [1]_. The wrong
-    labels lie close together, where a net that is trained long enough memorizes them. In the
+    labels lie close together, so a net that is trained long enough memorizes them. In the
     coordinates of :func:`sklearn.datasets.make_moons`, half of them lie on top of the upper moon
     (``x2 >= 0.8`` and ``|x1| <= 0.5``) and half below the lower moon (``x2 <= -0.45`` and ``0.5 <=
     x1 <= 1.5``). The returned rows are standardized.
@@ -76,7 +76,7 @@ def make_noisy_moons(
             f"n_flipped={n_flipped!r}: expected an even number, since half of these rows are in "
             "each class."
         )
-    # Both calls get the seed itself, not a generator: this gives the rows of the paper.
+    # Both calls get the seed itself, not a generator, to give the same rows as in the paper.
     X, y = make_moons(n_samples, noise=noise, random_state=random_state)
     X_val, y_val = make_moons(n_reference, noise=reference_noise, random_state=random_state)
     rng = check_random_state(random_state)

@@ -1,4 +1,4 @@
-"""Errors put into labels and answers at random, with a mask that says where they are."""
+"""Put random errors into labels and answers, and return a mask of the errors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def flip_labels(
           fewer rows), gives the class probabilities. A row is drawn in proportion to the
           probability of its most likely other class, and gets that class as its label.
     X : array-like of shape (n_samples, ...) or None, default=None
-        Numeric rows without missing values; images are flattened. Only "instance" needs them.
+        Numeric rows without missing values; images are flattened. Only the kind "instance" needs X.
     random_state : int, RandomState instance or None, default=None
         Decides which rows are flipped, and to which label.
 
@@ -62,8 +62,8 @@ def flip_labels(
     Raises
     ------
     ValueError
-        When `fraction` is out of range, `kind` is unknown or `y` has one class only. With
-        "instance", also when `X` is missing or has another length than `y`, or when a class has a
+        When `fraction` is out of range, `kind` is unknown, or `y` has one class only. With
+        "instance", also when `X` is missing, `X` and `y` have different lengths, or a class has a
         single row.
 
     Notes
@@ -194,9 +194,9 @@ def corrupt_answers(
         Share of the rows that get a wrong answer: exactly ``round(fraction * n_samples)`` rows.
     classes : array-like of shape (n_samples,) or None, default=None
         Class of each row. If given, the wrong answer comes from a row of the same class, so that
-        its form does not give it away.
+        its form does not reveal that it is wrong.
     random_state : int, RandomState instance or None, default=None
-        Decides which rows get a wrong answer, and which one.
+        Decides which rows get a wrong answer, and which answer they get.
 
     Returns
     -------
@@ -208,8 +208,8 @@ def corrupt_answers(
     Raises
     ------
     ValueError
-        When `fraction` is not a number from 0 to 1, `classes` has another length than `answers`, or
-        all answers (of a class) are equal.
+        When `fraction` is not a number from 0 to 1, `classes` and `answers` have different lengths,
+        or all answers (of a class) are equal.
 
     Examples
     --------

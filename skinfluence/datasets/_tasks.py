@@ -1,4 +1,4 @@
-"""Tasks for language models, in classes whose training rows should influence their test rows most.
+"""Tasks for language models; test rows should be influenced most by training rows of their class.
 
 `_word_problems` uses the helpers at the end of this module.
 """
@@ -87,9 +87,9 @@ def make_sentence_transformations(
 ) -> Bunch:
     """Make ten classes of sentences to transform, one instruction per class.
 
-    This is one of the task families of DataInf [1]_, generated from its description. A language
-    model trained on these rows answers a test row by what it learned from training rows of the same
-    class. A good influence method should find those rows; see
+    These rows reproduce one of the task families of DataInf [1]_, from its description there. A
+    language model trained on these rows answers a test row by what it learned from training rows of
+    the same class. A good influence method should find those rows; see
     :func:`skinfluence.pairwise.influence_matrix`.
 
     Parameters
@@ -107,7 +107,7 @@ def make_sentence_transformations(
         - ``prompts``: an instruction and a sentence.
         - ``answers``: the transformed sentence.
         - ``classes``: the name of the class. Classes come one after the other: "reverse_words",
-          "capitalize_every_other_letter" (the first, the third, ...; blanks do not count),
+          "capitalize_every_other_letter" (the first, the third, ..., not counting blanks),
           "insert_ones", "replace_vowels" (by ``*``), "double_consonants", "capitalize_words",
           "remove_vowels", "add_ly", "remove_consonants", "repeat_words". The letter y is a
           consonant.
@@ -245,7 +245,7 @@ def _too_few(found: int, n: int, what: str) -> ValueError:
 
 
 def check_sizes(n_train: int, n_test: int, name: str = "n_train_per_class") -> tuple[int, int]:
-    """Raise unless both are numbers of rows: integers, at least 1 to train and 0 to test."""
+    """Raise unless both are integers, at least 1 for training and at least 0 for testing."""
     return check_int(name, n_train, 1), check_int("n_test_per_class", n_test, 0)
 
 

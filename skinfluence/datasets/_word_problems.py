@@ -156,14 +156,14 @@ def make_word_problems(
 ) -> Bunch:
     """Make ten classes of word problems, one kind of arithmetic per class.
 
-    These are two of the task families of DataInf [1]_, with and without the reasoning in the
-    answer. They are generated from its description, with problems of our own.
+    These rows reproduce two task families of DataInf [1]_: one with the reasoning in the answer,
+    one without it. The format follows the description there; the problems are our own.
 
     Parameters
     ----------
     reasoning : bool, default=False
-        Whether the answer shows how the result is found, and then says ``The answer is 7.``. If
-        False, the answer is the number alone.
+        If True, the answer shows how the result is found and ends with a sentence such as ``The
+        answer is 7.``. If False, the answer is the number alone.
     n_train_per_class, n_test_per_class : int, default=90, 10
         Number of rows of each class.
     random_state : int, RandomState instance or None, default=None
