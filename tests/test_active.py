@@ -577,7 +577,7 @@ def test_strategies_with_invalid_parameters_are_refused():
         LDMQuery(spread=0).query(X, y)
     with pytest.raises(ValueError, match="aggregate='best': expected one of"):
         InfluenceQuery(aggregate="best").query(X, y)
-    with pytest.raises(TypeError, match="expected an InfluenceScorer. To use a net, wrap it"):
+    with pytest.raises(TypeError, match=r"expected an InfluenceScorer\. To use a net, wrap it"):
         InfluenceQuery(quick()).query(X, y)
     with pytest.raises(TypeError, match="expected a skorch net"):
         LDMQuery(LogisticRegression()).query(X, y)
