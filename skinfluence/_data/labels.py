@@ -203,7 +203,7 @@ def _known_classes(net: Any) -> tuple[np.ndarray, np.ndarray]:
     except AttributeError as error:
         raise ValueError(
             "the frozen net does not know its classes, since it was not trained by fit(X, y). Set "
-            "the classes before freezing the net, in the order of its outputs: net.classes = [0, 1]."
+            "the classes before freezing the net, in the order of outputs: net.classes = [0, 1]."
         ) from error
     # If it was trained on numbers, these are indices of outputs. Names are in the outputs' order.
     own = known if seen is None and named is None else seen

@@ -1,5 +1,4 @@
-"""Datasets for testing influence methods, with known wrong labels, sensitive groups or task
-classes.
+"""Datasets for testing influence methods: the wrong labels, groups or task classes are known.
 
 - `flip_labels` and `corrupt_answers` put errors into labels and answers.
 - `make_noisy_moons` makes two half moons with wrong labels.
@@ -8,7 +7,7 @@ classes.
 - `make_sentence_transformations`, `make_word_problems` and `make_reasoning_tasks` make tasks for
   language models.
 
-Only numpy and scikit-learn are needed. The tables also need pandas, which their loaders import.
+Only numpy and scikit-learn are needed. The loaders of tables also need pandas.
 """
 
 from skinfluence.datasets._adult import load_adult

