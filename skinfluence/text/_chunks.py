@@ -23,6 +23,6 @@ def map_in_chunks(of_chunk: Callable[[Tensor], Tensor], lengths: Tensor) -> Tens
 def longest_row(mask: Tensor, least: int = 1) -> int:
     """Return the length of the longest row in a mask, at least `least`.
 
-    For a single row it is the whole width, because vmap cannot read values.
+    For a single row, return the whole width, because vmap cannot read values.
     """
     return mask.shape[1] if len(mask) == 1 else max(int(mask.sum(1).max()), least)

@@ -25,7 +25,7 @@ class TextClassifier(TextNet, NeuralNetClassifier):
     module : class, default=EncoderClassifier
         Module with the parameters ``model`` and ``n_outputs``.
     *args : tuple
-        Positional parameters of :class:`skorch.NeuralNetClassifier` after the module.
+        Further positional parameters of :class:`skorch.NeuralNetClassifier`.
     criterion : class, default=torch.nn.CrossEntropyLoss
         Loss of the logits.
     max_length : int, default=128

@@ -31,7 +31,7 @@ class EncoderClassifier(nn.Module):
     encoder : torch.nn.Module
         The pretrained model.
     head : torch.nn.Linear
-        ``parameters="head.*"`` restricts influence to it.
+        The linear head; ``parameters="head.*"`` restricts influence to the head.
 
     Examples
     --------
@@ -90,7 +90,7 @@ class EncoderClassifier(nn.Module):
         Returns
         -------
         means : Tensor of shape (n, width)
-            Padding is left out of the mean.
+            Means over the tokens, without the padding.
         """
 
         def of_chunk(rows: Tensor) -> Tensor:

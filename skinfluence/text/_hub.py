@@ -25,7 +25,7 @@ def load_pretrained(kind: str, model: str, dtype: str, attention: str = "eager")
     """Load a model by one of the Auto classes of transformers, whose name is `kind`."""
     transformers = load("transformers")
     if dtype not in ("float32", "bfloat16", "float16"):
-        # In float64 the value that transformers puts in place of masked scores overflows.
+        # In float64, the value that transformers gives to masked attention scores overflows.
         raise ValueError(f"dtype={dtype!r}: expected 'float32', 'bfloat16' or 'float16'.")
     with _without_progress_bars(transformers):
         return getattr(transformers, kind).from_pretrained(

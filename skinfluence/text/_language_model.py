@@ -33,23 +33,24 @@ class LoRALanguageModel(nn.Module):
     alpha : float, default=16
         The adapters' outputs are scaled by ``alpha / rank``.
     targets : str or list of str or None, default=None
-        Names of the linear layers that get adapters. None takes peft's choice for the model (mostly
-        queries and values); "all-linear" takes all of them.
+        Names of the linear layers that get adapters. None means peft's choice for the model (mostly
+        queries and values). "all-linear" means all linear layers.
     layers : int or None, default=None
         Number of layers that get adapters, counted from the last. None: all layers. With fewer
         layers, training and gradients are cheaper, because no gradient flows through the layers
-        below.
+        below the first adapter.
     dropout : float, default=0.0
         Dropout rate of the adapters' inputs.
     dtype : str, default="float32"
-        Data type of the frozen weights. With "bfloat16" the adapters stay in float32.
+        Data type of the frozen weights. Even with "bfloat16", the adapters stay in float32.
     attention : str, default="eager"
         Implementation of attention. The plain one, "eager", supports forward-mode derivatives and
         per-row gradients.
     cache : bool, default=False
-        Keep the inputs of the first layer with an adapter, for each row. With adapters in 4 of 30
-        layers, training and scoring then take about half of the time. It needs `layers`, and ``4 *
-        width`` bytes per token (92 kB for 40 tokens of a model of width 576). The layers below run
+        If True, compute the inputs of the first layer with an adapter once for each row, and keep
+        them in memory. In a model with adapters in 4 of its 30 layers, training and scoring then
+        take about half of the time. `layers` must be set. The cache takes ``4 * width`` bytes per
+        token (92 kB for 40 tokens in a model of width 576). The layers below the first adapter run
         without dropout.
 
     Attributes
@@ -102,7 +103,7 @@ class LoRALanguageModel(nn.Module):
     def forward(
         self, prompt: Tensor, prompt_mask: Tensor, answer: Tensor, answer_mask: Tensor
     ) -> Tensor:
-        """Compute the logits of the tokens of the answers, and of the end of text after them.
+        """Compute the logits of the tokens of each answer, and of the end of text after the answer.
 
         Prompts are padded on the left and answers on the right. The tokens to predict are therefore
         the last columns of a batch, and only these go through the head.
@@ -117,7 +118,7 @@ class LoRALanguageModel(nn.Module):
         Returns
         -------
         logits : Tensor of shape (n, length of the answers + 1, n_tokens)
-            They are 0 after the end of an answer.
+            Logits after the end of an answer are 0.
         """
         n_tokens = answer.shape[1] + 1
 
@@ -127,7 +128,7 @@ class LoRALanguageModel(nn.Module):
             ids = torch.cat([prompt[rows, before:], answer[rows, :length]], 1)
             mask = torch.cat([prompt_mask[rows, before:], answer_mask[rows, :length]], 1)
             logits = self._logits(ids, mask, length + 1)
-            # What follows the end of an answer depends on the length of the other answers.
+            # After the end of an answer, logits depend on the lengths of other answers.
             ended = F.pad(1 - answer_mask[rows, :length], (1, 0)).bool()
             if len(rows) > 1:
                 logits[ended] = 0  # in place: logits are by far the largest tensors here
@@ -188,7 +189,7 @@ class LoRALanguageModel(nn.Module):
         max_new_tokens : int
             Maximum number of tokens to write.
         tokenizer : transformers tokenizer
-            Its end of text ends an answer.
+            An answer ends at its end-of-text token.
 
         Returns
         -------

@@ -19,7 +19,7 @@ class HiddenStateCache:
     Parameters
     ----------
     depth : int
-        Number of layers below.
+        Number of layers below the hidden states.
     """
 
     def __init__(self, depth: int) -> None:
@@ -56,7 +56,7 @@ def positions_of(mask: Tensor) -> dict[str, Any]:
 
 
 def with_layers(network: Any, which: slice) -> Any:
-    """Return a view of a causal language model that has some of its layers."""
+    """Return a view of a causal language model, with only the layers in `which`."""
     view, decoder = copy.copy(network), copy.copy(network.get_decoder())
     decoder._modules = decoder._modules | {"layers": nn.ModuleList([*decoder.layers][which])}
     view._modules = view._modules | {network.base_model_prefix: decoder}
@@ -67,7 +67,7 @@ def with_layers(network: Any, which: slice) -> Any:
 def run_below(network: Any, depth: int, ids: Tensor, mask: Tensor) -> Tensor:
     """Return the hidden states after the first `depth` layers, (n, length, width).
 
-    The layers run in evaluation mode; afterwards each module has its mode back.
+    The layers run in evaluation mode. Afterwards, the mode of each module is restored.
     """
     part = with_layers(network, slice(0, depth)).get_decoder()
     part._modules["norm"] = nn.Identity()

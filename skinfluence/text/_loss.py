@@ -12,8 +12,9 @@ from skinfluence._core.tensors import IGNORED
 class AnswerLoss(nn.Module):
     """Cross-entropy of the tokens of an answer: the mean over the tokens of a row, then over rows.
 
-    Language models are often trained on the mean over all tokens of a batch. That mean has no loss
-    per row, because the weight of a row in it depends on the length of the other rows.
+    Language models are often trained on the mean over all tokens of a batch. This mean does not
+    define a loss per row, because the weight of a row depends on the length of the other rows in
+    its batch.
 
     Parameters
     ----------

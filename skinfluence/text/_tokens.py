@@ -1,4 +1,4 @@
-"""Read texts, turn them into token ids, and pad these to batches."""
+"""Read texts, turn them into token ids, and pad the ids to batches."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def pad_rows(rows: list[tuple[dict[str, list[int]], Any]]) -> tuple[dict[str, Te
 def pad_ids(rows: Sequence[list[int]], left: bool = False) -> tuple[Tensor, Tensor]:
     """Return padded token ids and their mask, both of shape (n, length of the longest row).
 
-    Padding has the id 0, which exists in every model, and the mask 0.
+    Padded positions have the id 0, which exists in every model, and the mask 0.
     """
     side = "left" if left else "right"
     ids = [torch.tensor(row, dtype=torch.long) for row in rows]
@@ -57,7 +57,7 @@ def pad_ids(rows: Sequence[list[int]], left: bool = False) -> tuple[Tensor, Tens
 def read_texts(X: Any, y: Any) -> tuple[np.ndarray, Any]:
     """Return the texts in X as an array, (n,) of dtype object, and y.
 
-    A Dataset may give pairs of a text and a label; the labels are used if y is None.
+    The items of a Dataset may be pairs of a text and a label. If y is None, these labels are used.
     """
     if isinstance(X, Dataset) and not hasattr(X, "column_names"):
         sized: Any = X
