@@ -499,5 +499,5 @@ def test_a_bound_without_draws_or_for_another_net_is_refused(net):
     (missed,) = set(range(1, 3)) - set(fixed_draws(N_DRAWS, 64, N_STEPS)[0].tolist())
     with pytest.raises(ValueError, match="none of the 20 fixed draws is at one of these steps"):
         net.variational_bound((missed, missed)).of_images(net.forward(X))
-    with pytest.raises(ValueError, match=r"outputs of shape \(3, 2\); expected those of"):
+    with pytest.raises(ValueError, match=r"outputs of shape \(3, 2\); expected outputs of"):
         VariationalBound().of_images(torch.zeros(3, 2))

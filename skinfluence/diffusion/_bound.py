@@ -13,9 +13,13 @@ class VariationalBound(Target):
     """Upper bound of the negative log-likelihood of an image, or some of the terms of this bound.
 
     The training loss of a `DenoisingDiffusion` weights the errors of all steps equally. In this
-    bound, the squared error at step t has the weight β² / (2 σ² α (1 - ᾱ)), which is largest where
-    there is little noise [1]_. Terms that do not depend on the net are left out. σ² is the
-    posterior variance; the first step uses that of the second [2]_.
+    bound, the squared error at step t has the weight ::
+
+        β² / (2 σ² α (1 - ᾱ))
+
+    where σ² is the posterior variance. The weight is largest at steps with little noise [1]_. The
+    first step uses the posterior variance of the second step [2]_. Terms of the bound that do not
+    depend on the net are left out.
 
     Parameters
     ----------
@@ -68,7 +72,7 @@ class VariationalBound(Target):
         """
         if outputs.ndim != 3:
             raise ValueError(
-                f"{self!r} got outputs of shape {tuple(outputs.shape)}; expected those of a "
+                f"{self!r} got outputs of shape {tuple(outputs.shape)}; expected outputs of a "
                 "DenoisingDiffusion, (m, n_draws, n_pixels)."
             )
         constants = make_schedule(self.schedule, self.n_steps)

@@ -21,7 +21,7 @@ class Denoiser(nn.Module):
     hidden : sequence of int, default=(256, 256)
         Widths of the hidden layers.
     n_frequencies : int, default=16
-        Number of frequencies; each gives a sine and a cosine of the time.
+        Number of frequencies; for each, a sine and a cosine of the time are inputs.
 
     Examples
     --------

@@ -25,9 +25,9 @@ class DenoisingDiffusion(NeuralNet):
     """Denoising diffusion model of small images [1]_, as an unsupervised skorch net.
 
     In training, each image of a batch gets a random time and a random noise. In validation and for
-    influence, the loss of an image is the mean over `n_draws` fixed draws: the times are evenly
-    spread, and the noises are the same for every image. The outputs of the net are then the
-    predicted noises, of shape (n, n_draws, n_pixels).
+    influence, the loss of an image is the mean over `n_draws` fixed draws of a time and a noise.
+    The times are evenly spread, and the draws are the same for every image. The outputs of the net
+    are then the predicted noises, of shape (n, n_draws, n_pixels).
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class DenoisingDiffusion(NeuralNet):
         Module with the parameter ``n_inputs``. It maps noisy images (n, k, n_pixels) and times (n,
         k) between 0 and 1 to the noise in the images.
     *args : tuple
-        Positional parameters of :class:`skorch.NeuralNet` after the module.
+        Further positional parameters of :class:`skorch.NeuralNet`.
     criterion : class, default=torch.nn.MSELoss
         Compares the predicted noise with the noise that was added.
     n_steps : int, default=100
@@ -45,7 +45,7 @@ class DenoisingDiffusion(NeuralNet):
         the cost is proportional to their number.
     schedule : {"linear", "cosine"}, default="linear"
         How the noise grows. "linear" is the schedule of [1]_, rescaled to `n_steps`; "cosine" is
-        that of [2]_.
+        the schedule of [2]_.
     **kwargs : dict
         Any parameter of :class:`skorch.NeuralNet`, such as ``lr`` (default 5e-3), ``max_epochs``
         (300), ``batch_size`` (128), ``module__hidden`` ((256, 256)).
@@ -167,8 +167,8 @@ class DenoisingDiffusion(NeuralNet):
         Returns
         -------
         predicted : Tensor of shape (n, n_draws, n_pixels)
-            For the fixed draws. In training, instead, a pair: the prediction for one random draw,
-            of shape (n, 1, n_pixels), and the noise that was added.
+            Predictions for the fixed draws. In training, a pair is returned instead: the prediction
+            for one random draw, of shape (n, 1, n_pixels), and the noise that was added.
         """
         weight = next(self.module_.parameters())
         x = to_tensor(x, device=self.device).to(weight.dtype).flatten(1).unsqueeze(1)
@@ -187,8 +187,8 @@ class DenoisingDiffusion(NeuralNet):
         y_pred : Tensor or pair of Tensor
             What `infer` returned.
         y_true : Tensor
-            Not used, unless it has the shape of `y_pred`. It then replaces the true noise;
-            curvatures that sample from the model pass such values.
+            If it has the shape of `y_pred`, it replaces the true noise; curvatures that sample from
+            the model pass such values. Otherwise it is not used.
         X : Tensor or None, default=None
             Images; passed on to skorch.
         training : bool, default=False
@@ -197,7 +197,7 @@ class DenoisingDiffusion(NeuralNet):
         Returns
         -------
         loss : Tensor
-            Reduced as the criterion says.
+            Reduced according to the criterion.
         """
         if training:
             predicted, noise = y_pred
@@ -264,7 +264,7 @@ class DenoisingDiffusion(NeuralNet):
         return torch.cat(found).double().numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Compute the mean of `score_samples`, for a search.
+        """Compute the mean of `score_samples`, for example for a grid search.
 
         Scores can be compared only between nets with the same schedule.
 

@@ -32,7 +32,7 @@ class Schedule:
 
 @functools.lru_cache(maxsize=8)
 def make_schedule(name: str, n_steps: int) -> Schedule:
-    """Make the schedule "linear" or "cosine" with so many steps."""
+    """Make the schedule "linear" or "cosine" with `n_steps` steps."""
     n_steps = check_int("n_steps", n_steps, 2)
     at = torch.arange(n_steps + 1, dtype=torch.float64) / n_steps
     if name == "cosine":
