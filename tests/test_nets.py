@@ -506,7 +506,7 @@ def test_a_net_must_be_fitted_to_be_split():
 
 @pytest.mark.parametrize(
     ("layer", "message"),
-    [("nose", "no such layer; it has body"), ("body.0", "more comes after it")],
+    [("nose", "no such layer; it has body"), ("body.0", "other layers follow it")],
     ids=["no such layer", "not the last"],
 )
 def test_a_split_at_another_layer_is_refused(layer, message):

@@ -38,19 +38,20 @@ def table_batches(
     Parameters
     ----------
     dataset : Dataset
-        Rows and labels. Batches are cut from its arrays if it is a :class:`skorch.dataset.Dataset`,
-        or a :class:`torch.utils.data.Subset` of one, whose ``X`` is an array or a tensor and whose
-        ``y`` is given. Any other dataset gets a :class:`torch.utils.data.DataLoader`.
+        Rows and labels. If the dataset is a :class:`skorch.dataset.Dataset`, or a
+        :class:`torch.utils.data.Subset` of one, and has a ``y`` and an ``X`` that is an array or a
+        tensor, batches are cut from these arrays. For any other dataset, a
+        :class:`torch.utils.data.DataLoader` is returned.
     batch_size : int or "auto"
         Number of rows per batch. "auto" is a twentieth of the rows, but at least 16 and at most
         256. Thirty epochs then have enough steps for a small table, and not too many for a large
-        one.
+        table.
     shuffle : bool, default=False
         Whether each pass over the batches draws a new order of the rows, with torch's global random
         number generator.
     **kwargs : dict
-        Other parameters of :class:`torch.utils.data.DataLoader`. With any of them, a DataLoader is
-        used.
+        Other parameters of :class:`torch.utils.data.DataLoader`. If any is given, a DataLoader is
+        returned.
 
     Returns
     -------

@@ -12,7 +12,7 @@ class MLP(nn.Module):
     """Multi-layer perceptron on standardized columns.
 
     The means and scales of the columns are buffers, which the ready-made nets compute from the
-    training rows. A table therefore need not be scaled first, and scaling it does no harm.
+    training rows. You therefore need not scale a table first; if you do, it does no harm.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class MLP(nn.Module):
     body : torch.nn.Sequential
         Hidden layers.
     head : torch.nn.Linear
-        Last layer; ``parameters="head.*"`` restricts influence to it.
+        Last layer; ``parameters="head.*"`` restricts influence to this layer.
 
     Examples
     --------

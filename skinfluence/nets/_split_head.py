@@ -16,15 +16,16 @@ from skinfluence._core.net import FunctionalNet
 
 
 def split_head(net: Any, layer: str = "head") -> tuple[Callable[[Any], np.ndarray], Any]:
-    """Split a fitted net into its embedding and a net that is its last layer.
+    """Split a fitted net into its embedding and a net that consists of its last layer.
 
-    Methods for linear models, such as :class:`skinfluence.attacks.Crossing`, then apply to the last
-    layer of any net: pass ``embed(X)`` as the rows and ``FrozenEstimator(head)`` as the net.
+    Methods for linear models, such as :class:`skinfluence.attacks.Crossing`, can then be used on
+    the last layer of any net. Pass ``embed(X)`` as the rows and ``FrozenEstimator(head)`` as the
+    net.
 
     Parameters
     ----------
     net : skorch net
-        Fitted net; it is not changed.
+        Fitted net; the function does not change it.
     layer : str, default="head"
         Name of its last layer, as in ``net.module_.named_modules()``.
 
@@ -38,7 +39,8 @@ def split_head(net: Any, layer: str = "head") -> tuple[Callable[[Any], np.ndarra
     Raises
     ------
     ValueError
-        When there is no such layer. ``embed`` raises it when the layer is not the last one.
+        When there is no such layer. When `layer` is not the last layer, calling ``embed`` raises
+        the error.
 
     Examples
     --------
@@ -91,8 +93,8 @@ def _check_is_last(
         )
     if not is_last:
         raise ValueError(
-            f"the net's outputs are not those of layer={layer!r}: more comes after it. Name the "
-            "last layer."
+            f"the net's outputs are not the outputs of layer={layer!r}: other layers follow it. "
+            "Name the last layer."
         )
 
 

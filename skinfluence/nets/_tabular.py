@@ -83,15 +83,15 @@ class TabularClassifier(_FitsToTable, NeuralNetClassifier):
     module : class, default=MLP
         Module with the parameters ``n_inputs`` and ``n_outputs``.
     *args : tuple
-        Positional parameters of :class:`skorch.NeuralNetClassifier` after the module.
+        Further positional parameters of :class:`skorch.NeuralNetClassifier`.
     criterion : class, default=torch.nn.CrossEntropyLoss
         Loss of the logits.
     class_weight : None or "balanced", default=None
         "balanced" weights the loss of a row by ``n / (n_classes * rows of its class)``.
     early_stopping : bool, default=False
         Stop when the loss on validation rows has not improved for five epochs. Inside this
-        library's estimators, the reference rows are the validation rows. Otherwise a fifth of the
-        rows is split off.
+        library's estimators, the reference rows serve as validation rows. Otherwise, a fifth of the
+        rows is split off as validation rows.
     **kwargs : dict
         Any parameter of :class:`skorch.NeuralNetClassifier`, such as ``lr`` (default 1e-3),
         ``max_epochs`` (30), ``batch_size`` ("auto": a 20th of the rows, from 16 to 256),
@@ -150,7 +150,7 @@ class TabularClassifier(_FitsToTable, NeuralNetClassifier):
         present = np.unique(y)
         weight = np.zeros(int(y.max()) + 1, dtype=np.float32)
         weight[present] = compute_class_weight("balanced", classes=present, y=y)
-        # Set on the fitted criterion: a parameter would outlive this fit, in refits and clones.
+        # Set on the fitted criterion: a parameter of the net would be kept in refits and clones.
         self.criterion_.weight = torch.from_numpy(weight).to(self.device or "cpu")
 
 
@@ -165,7 +165,7 @@ class TabularRegressor(_FitsToTable, NeuralNetRegressor):
         Module with the parameters ``n_inputs`` and ``n_outputs`` and the buffers ``y_mean`` and
         ``y_scale``.
     *args : tuple
-        Positional parameters of :class:`skorch.NeuralNetRegressor` after the module.
+        Further positional parameters of :class:`skorch.NeuralNetRegressor`.
     early_stopping : bool, default=False
         As in `TabularClassifier`.
     **kwargs : dict
@@ -238,7 +238,7 @@ class TabularRegressor(_FitsToTable, NeuralNetRegressor):
 
 
 def is_small(net: Any) -> bool:
-    """Whether a net is a ready-made one whose steps are too short to share among threads."""
+    """Whether a net is a ready-made net whose training steps are too short for several threads."""
     if not isinstance(net, TabularClassifier | TabularRegressor) or net.module is not MLP:
         return False
     hidden = net.get_params_for("module").get("hidden", (128, 64))
@@ -249,7 +249,7 @@ def _set_scale(mean: Tensor, scale: Tensor, values: np.ndarray) -> None:
     """Write the mean and standard deviation of each column into two buffers."""
     spread = values.std(axis=0, dtype=np.float64)
     center = values.mean(axis=0, dtype=np.float64)
-    # A constant column becomes a column of zeros, however its mean was rounded.
+    # A constant column becomes a column of zeros, even if its mean was rounded.
     spread[spread <= 1e-7 * np.abs(center)] = 1.0
     mean.copy_(torch.as_tensor(center))
     scale.copy_(torch.as_tensor(np.where(spread > 0, spread, 1.0)))
