@@ -2,7 +2,7 @@
 
 Every display needs matplotlib when it draws. ``from_detector`` also needs pandas, because it reads
 the detector's ``issues_``. :func:`rows_table` needs pandas and Jinja2. The extra ``audit`` installs
-all three; importing this module needs none of them.
+all three. This module can be imported without them.
 """
 
 from skinfluence.plotting._axes import BLUE as BLUE

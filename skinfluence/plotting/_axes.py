@@ -36,7 +36,7 @@ def label_text(label: object) -> str:
 
 def shorten(text: object, width: int = 24) -> str:
     """At most `width` characters of a text, safe for matplotlib."""
-    # Escape "$", which starts a formula in matplotlib; prices contain it too.
+    # In matplotlib, "$" starts a formula. Texts with prices contain it, so escape it.
     text = str(text).replace("$", r"\$")
     return text if len(text) <= width else text[: width - 1] + "…"
 

@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 class InfluenceDisplay:
     """Heat map of the influence of each training row on each reference row, sorted by class.
 
-    Blue helps, red harms, white is 0. Rows and columns of one class are adjacent, and lines
-    separate the classes. In a large matrix, a cell is the mean over neighboring rows of one class.
+    Blue cells are helpful, red cells harmful, and white cells 0. Rows and columns of one class are
+    adjacent, and lines separate the classes. If the matrix is large, each cell drawn is a mean over
+    neighboring rows and columns of one class.
 
     Parameters
     ----------
     matrix : array-like of shape (n, m)
         Scores; higher = more helpful.
     y : array-like of shape (n,) or None, default=None
-        Labels of the training rows, which are sorted by them. Classes are named and separated by
-        lines; numbers are not. None keeps the order of the rows.
+        Labels of the training rows. The rows are sorted by label. Classes are named and separated
+        by lines; numeric labels are not. None keeps the order of the rows.
     y_ref : array-like of shape (m,) or None, default=None
         Labels of the reference rows, used in the same way.
 
@@ -186,7 +187,7 @@ class _Side:
         return np.add.reduceat(matrix, self.cuts, axis=0) / self.counts[:, None]
 
     def shown(self, middles: np.ndarray, most: int = 20) -> list[int]:
-        """Positions of the class names that fit beside the axis, large classes first."""
+        """Positions of the class names that fit at the axis, large classes first."""
         gap = len(self.cuts) / most
         shown: list[int] = []
         for i in np.argsort(-np.diff(self.edges), kind="stable"):

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class RemovalCurveDisplay:
     """Score of a retrained estimator against the share of rows dropped.
 
-    Rows are dropped lowest scores first, highest scores first, or at random.
+    There is one curve each for dropping the lowest scores first, the highest first, and random
+    rows.
 
     Parameters
     ----------
@@ -29,8 +30,8 @@ class RemovalCurveDisplay:
     highest : array-like of shape (n_fractions,) or None, default=None
         Score after training without the rows with the highest scores.
     random : array-like of shape (n_fractions, n_random) or None, default=None
-        Score after training without random rows, one column per draw. The plot shows the mean with
-        a band of one standard deviation on either side.
+        Score after training without random rows, one column per draw. The plot shows the mean over
+        the draws, with a band of one standard deviation on either side.
     score_name : str, default="score"
         Name of the score, for the axis.
 
@@ -142,8 +143,8 @@ class RemovalCurveDisplay:
 class AgreementDisplay:
     """Scores against the changes after retraining: one point per row, pair of rows, or group.
 
-    The two scales may differ by a factor, because influence is an approximation to first order. The
-    order is what counts; the legend shows the rank correlation.
+    The two scales may differ by a factor, because influence is an approximation to first order.
+    Compare only the order of the points; the legend shows the rank correlation.
 
     Parameters
     ----------

@@ -63,11 +63,11 @@ class ImageGridDisplay:
         detector : NoisyLabelDetector
             Fitted.
         X : array-like of shape (n_samples, ...)
-            The rows that it was fitted to: images, or images flattened to columns.
+            The rows that the detector was fitted to: images, or images flattened to columns.
         top : int, default=20
             Number of rows.
         shape : tuple of int or None, default=None
-            Shape of an image, if X has columns; None expects square images.
+            Shape of an image, if the images in X are flattened. None means that they are square.
         columns : int, default=10
             Number of images per line.
         ax : matplotlib Axes or None, default=None
@@ -98,7 +98,7 @@ class ImageGridDisplay:
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> ImageGridDisplay:
-        """Draw the rows with the lowest scores in one line and the highest in the next.
+        """Draw the rows with the lowest scores in one line, and those with the highest in the next.
 
         Parameters
         ----------
@@ -107,11 +107,11 @@ class ImageGridDisplay:
         X : array-like of shape (n_samples, ...)
             The rows: images, or images flattened to columns.
         y : array-like of shape (n_samples,) or None, default=None
-            Labels, written as captions; without them, captions are the scores.
+            Labels, written as captions. If None, the captions are the scores.
         n : int, default=10
-            Number of images in each line; the most extreme one comes first.
+            Number of images in each line; the most extreme image comes first.
         shape : tuple of int or None, default=None
-            Shape of an image, if X has columns; None expects square images.
+            Shape of an image, if the images in X are flattened. None means that they are square.
         ax : matplotlib Axes or None, default=None
             Axes to draw into; None makes a new figure.
         **kwargs : dict
@@ -218,9 +218,9 @@ def rows_table(scores: ArrayLike, X: Any, y: ArrayLike | None = None, *, n: int 
     Returns
     -------
     table : pandas Styler
-        Its ``.data`` is a DataFrame, most extreme rows first. The index is "harmful" or "helpful"
-        and the row's own index. The columns are ``score``, ``label`` (if `y` is given) and those of
-        X. In the table, a bar to the right means helpful.
+        Its ``.data`` is a DataFrame, most extreme rows first. The index has two levels: "harmful"
+        or "helpful", and the row's own index. The columns are ``score``, ``label`` (if `y` is
+        given) and the columns of X. In the table, a bar to the right means that the row is helpful.
 
     Raises
     ------

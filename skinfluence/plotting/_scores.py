@@ -134,7 +134,7 @@ class DetectionCurveDisplay:
     inspected, found : array-like of shape (n_points,)
         As returned by :func:`skinfluence.metrics.detection_curve`.
     noise_rate : float or None, default=None
-        Share of mislabeled rows; draws the curve of a perfect detector.
+        Share of mislabeled rows. If given, the curve of a perfect detector is drawn as well.
     roc_auc : float or None, default=None
         Area under the ROC curve, shown in the legend.
     contamination : float or None, default=None
@@ -223,7 +223,7 @@ class DetectionCurveDisplay:
         detector : NoisyLabelDetector
             Fitted.
         is_noisy : array-like of bool of shape (n_samples,)
-            True where the label of a row that it was fitted to is known to be wrong.
+            For each row that the detector was fitted to, True if its label is known to be wrong.
         name : str or None, default=None
             Name of the curve in the legend; None is the name of the class.
         ax : matplotlib Axes or None, default=None

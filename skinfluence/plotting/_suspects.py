@@ -1,4 +1,4 @@
-"""Displays of the suspects of a detector: their share in each class, and the most suspect rows."""
+"""Displays of a detector's suspects: their share in each class, and the most suspect rows."""
 
 from __future__ import annotations
 
