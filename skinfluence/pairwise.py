@@ -1,10 +1,13 @@
 """Pairwise influence: of every row on every reference row, from a fitted `InfluenceScorer`.
 
 Let n be the number of training rows, g_i the gradient of the loss of row i, and P the inverse
-curvature or, without a curvature, the identity. Entry (i, j) of the influence matrix is <g_i, P
-g_j>. Divided by n, the entry estimates, to first order, how much the loss of reference row j would
-rise if row i were left out. If the target is not the mean loss, the loss of row j is replaced by
-the term of row j in the target. The mean of an entry over the reference rows is the score of row i.
+curvature or, without a curvature, the identity. Entry (i, j) of the influence matrix is ::
+
+    <g_i, P g_j>
+
+Divided by n, the entry estimates, to first order, how much the loss of reference row j would rise
+if row i were left out. If the target is not the mean loss, the loss of row j is replaced by the
+term of row j in the target. The mean of line i of the matrix is the score of row i.
 """
 
 from __future__ import annotations
