@@ -349,16 +349,17 @@ class NoisyLabelDetector(Estimator):
         if isinstance(method, InnerProduct) and not (method.classwise and method.normalize):
             warnings.warn(
                 f"method={method!r} without X_val, y_val: the held-out rows serve as reference "
-                "rows. If their labels are wrong as often as the others, plain inner products can "
-                "find wrong labels worse than chance. Give trusted rows, or use method=None.",
+                "rows. If their labels are wrong as often as all other labels, plain inner "
+                "products can be worse than chance at finding wrong labels. Give trusted X_val, "
+                "y_val, or use method=None.",
                 UserWarning,
                 stacklevel=3,
             )
         if isinstance(table.net, FrozenEstimator):
             warnings.warn(
-                "the frozen net may have been fitted on these rows, so its predictions for them "
-                "are in-sample, and it has a single checkpoint. Give the unfitted net, or give "
-                "rows that it was not fitted on as X_val, y_val.",
+                "the frozen net may have been fitted on these rows. In this case, its predictions "
+                "for them are in-sample, and they come from a single checkpoint. Give the "
+                "unfitted net, or give rows that the net was not fitted on as X_val, y_val.",
                 UserWarning,
                 stacklevel=3,
             )
