@@ -246,7 +246,7 @@ class DemographicParity(_Gap):
     References
     ----------
     .. [1] Yang, Yue, Chen, Liu, arXiv 2405.17490 (there, the gap has a sign; here, it is the
-    absolute value); Agarwal et al., "A Reductions Approach to Fair Classification", ICML 2018.
+       absolute value); Agarwal et al., "A Reductions Approach to Fair Classification", ICML 2018.
 
     Examples
     --------
@@ -348,7 +348,7 @@ class EqualizedOdds(_Gap):
         self.between = between
 
     def rates(self, reference: Reference, p: Tensor, rows: Tensor, group: str) -> Tensor:
-        """Mean probability of the positive class, among positive rows and among the others."""
+        """Mean probability of the positive class, over positive rows and over all other rows."""
         label = _positive(self, reference)
         return torch.stack(
             [
@@ -388,7 +388,7 @@ def not_finite(target: Target | Callable[..., Tensor], value: float) -> ValueErr
 
 
 def check_target(target: Any) -> Target | Callable[..., Tensor]:
-    """Return the target to use for a `target=` argument; None is `Utility()`."""
+    """Return the target to use for a `target=` argument; None means `Utility()`."""
     if target is None:
         return Utility()
     if not callable(target) or isinstance(target, type):
