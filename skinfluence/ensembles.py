@@ -342,7 +342,7 @@ class Single(Ensemble):
 
 
 def check_ensemble(ensemble: Any) -> Ensemble:
-    """Return the ensemble for an `ensemble=` argument; None is the net itself."""
+    """Return the ensemble for an `ensemble=` argument; None means the net itself."""
     if ensemble is None:
         return Single()
     if not isinstance(ensemble, Ensemble):
