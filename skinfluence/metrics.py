@@ -353,7 +353,7 @@ class _Ranks:
 
 
 def _correlations(a: np.ndarray, b: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Correlation of each centered column of a with that of b; NaN if a column is constant.
+    """Correlation of each centered column of a with the same column of b; NaN if one is constant.
 
     Row i has the weight ``counts[i]``.
     """
