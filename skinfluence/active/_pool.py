@@ -22,7 +22,7 @@ from skinfluence.active._utility import probabilities
 
 
 class PoolQuery(Estimator):
-    """Base class of the query strategies: fit on labeled rows, rank the others, take a batch."""
+    """Base class of the query strategies: fit on labeled rows, rank the pool, choose a batch."""
 
     spread: int
     missing_label: Any

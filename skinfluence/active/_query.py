@@ -1,4 +1,4 @@
-"""The two query strategies: fit on the labeled rows, rank the others, choose a batch."""
+"""The two query strategies: fit on labeled rows, rank unlabeled rows, choose a batch."""
 
 from __future__ import annotations
 
