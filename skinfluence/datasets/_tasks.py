@@ -87,9 +87,9 @@ def make_sentence_transformations(
 ) -> Bunch:
     """Make ten classes of sentences to transform, one instruction per class.
 
-    These rows reproduce one of the task families of DataInf [1]_, from its description there. A
-    language model trained on these rows answers a test row by what it learned from training rows of
-    the same class. A good influence method should find those rows; see
+    These rows reproduce one of the task families of DataInf [1]_, from its description there. If a
+    language model is trained on these rows, it learns to answer a test row from training rows of
+    the same class. A good influence method should find these training rows; see
     :func:`skinfluence.pairwise.influence_matrix`.
 
     Parameters
@@ -254,7 +254,7 @@ def split_tasks(
 ) -> Bunch:
     """Turn the prompts and answers of each class into columns, split into train and test.
 
-    The first rows of each class are for training, the others for testing.
+    The first rows of each class are for training, the remaining rows for testing.
     """
     n_train, n_test = sizes
     tasks = Bunch(DESCR=description.format(train=n_train, test=n_test))
