@@ -36,7 +36,7 @@ class InfluenceDisplay:
     ax_ : matplotlib Axes
         The axes that were drawn into.
     figure_ : matplotlib Figure
-        Their figure.
+        The figure of these axes.
     image_ : matplotlib AxesImage
         The heat map.
     colorbar_ : matplotlib Colorbar

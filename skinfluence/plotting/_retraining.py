@@ -40,7 +40,7 @@ class RemovalCurveDisplay:
     ax_ : matplotlib Axes
         The axes that were drawn into.
     figure_ : matplotlib Figure
-        Their figure.
+        The figure of these axes.
     lines_ : list of matplotlib Line2D
         The curves that are drawn, in the order lowest, highest, random.
     band_ : matplotlib PolyCollection or None
@@ -160,7 +160,7 @@ class AgreementDisplay:
     ax_ : matplotlib Axes
         The axes that were drawn into.
     figure_ : matplotlib Figure
-        Their figure.
+        The figure of these axes.
     points_ : matplotlib PathCollection
         The points.
     correlation_ : float

@@ -32,7 +32,7 @@ class ImageGridDisplay:
     ax_ : matplotlib Axes
         The axes that were drawn into.
     figure_ : matplotlib Figure
-        Their figure.
+        The figure of these axes.
     images_ : list of matplotlib AxesImage
         The images.
     captions_ : list of matplotlib Text

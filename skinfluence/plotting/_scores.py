@@ -31,7 +31,7 @@ class ScoreDistributionDisplay:
     ax_ : matplotlib Axes
         The axes that were drawn into.
     figure_ : matplotlib Figure
-        Their figure.
+        The figure of these axes.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class DetectionCurveDisplay:
     ax_ : matplotlib Axes
         The axes that were drawn into.
     figure_ : matplotlib Figure
-        Their figure.
+        The figure of these axes.
     line_ : matplotlib Line2D
         The curve.
     """
@@ -225,7 +225,7 @@ class DetectionCurveDisplay:
         is_noisy : array-like of bool of shape (n_samples,)
             For each row that the detector was fitted to, True if its label is known to be wrong.
         name : str or None, default=None
-            Name of the curve in the legend; None is the name of the class.
+            Name of the curve in the legend; None means the name of the class.
         ax : matplotlib Axes or None, default=None
             Axes to draw into; None makes a new figure.
         **kwargs : dict

@@ -36,7 +36,7 @@ class SuspectShareDisplay:
     ax_ : matplotlib Axes
         The axes that were drawn into.
     figure_ : matplotlib Figure
-        Their figure.
+        The figure of these axes.
     bars_ : matplotlib BarContainer
         The bars.
     """
@@ -152,7 +152,7 @@ class SuspectRowsDisplay:
     ax_ : matplotlib Axes
         The axes that were drawn into.
     figure_ : matplotlib Figure
-        Their figure.
+        The figure of these axes.
     bars_ : matplotlib BarContainer
         The bars.
     """
