@@ -88,7 +88,7 @@ class Scoring:
         self.scorers = [clone(task.scorer) for _ in range(1 if self.fold is None else task.cv)]
 
     def __call__(self, rows: np.ndarray | None = None) -> RowScores:
-        """Score the rows at these positions, in their order; None is all rows."""
+        """Score the rows at these positions, in this order; None means all rows."""
         rows = np.arange(len(self.task.y)) if rows is None else rows
         return self._at_once(rows) if self.fold is None else self._in_folds(rows, self.fold[rows])
 

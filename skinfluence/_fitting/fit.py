@@ -50,14 +50,14 @@ def fit_net(
     checkpoints: int | Snapshots = 1,
     start: NeuralNet | None = None,
 ) -> tuple[NeuralNet, list[State]]:
-    """Fit a clone of `estimator`; return it and its checkpoints, the last of which is final.
+    """Fit a clone of `estimator`; return it and its checkpoints; the last one is the final state.
 
     If the net has a ``train_split``, the reference rows replace the validation rows that it would
     split off. The net is then trained on every given row, and early stopping still works.
 
     Parameters
     ----------
-    estimator : skorch net, or FrozenEstimator of a fitted one, which is returned as it is
+    estimator : skorch net, or fitted skorch net in FrozenEstimator, which is returned unchanged
     X, y : rows and labels, checked
     reference : (X, y) of the reference rows
     seed : int
@@ -99,12 +99,12 @@ def fit_net(
 
 
 def check_net(estimator: Any) -> None:
-    """Raise unless `estimator` is a skorch net, or FrozenEstimator of a fitted one."""
+    """Raise unless `estimator` is a skorch net, or a fitted one in FrozenEstimator."""
     net = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
     if not isinstance(net, NeuralNet):
         raise TypeError(
             "estimator= expected a skorch net (NeuralNetClassifier, NeuralNetBinaryClassifier, "
-            "NeuralNetRegressor, ...), or FrozenEstimator of a fitted one, or None for a "
+            "NeuralNetRegressor, ...), a fitted skorch net in FrozenEstimator, or None for a "
             f"ready-made net; got {_shown(estimator)}. {how_to_pass(estimator)}"
         )
     if net is not estimator:
@@ -124,7 +124,7 @@ def how_to_pass(estimator: Any) -> str:
     """Say how an estimator that is not a skorch net can be used."""
     if isinstance(getattr(estimator, "estimator", None), torch.nn.Module):
         return (
-            "Wrap the trained module in a net before it is frozen: FrozenEstimator("
+            "Wrap the trained module in a net, then freeze the net: FrozenEstimator("
             "skorch.NeuralNetClassifier(module, criterion=torch.nn.CrossEntropyLoss, "
             "classes=[0, 1, ...]).initialize()), with the classes in the order of the outputs."
         )
@@ -136,7 +136,10 @@ def how_to_pass(estimator: Any) -> str:
             "criterion=torch.nn.CrossEntropyLoss, train_split=None)."
         )
     if hasattr(estimator, "steps"):
-        return "Put its first steps in front of this estimator, in a Pipeline that ends with it."
+        return (
+            "Put its preprocessing steps in front of this estimator, in a new Pipeline whose last "
+            "step is this estimator."
+        )
     return (
         "For a model of another kind, use FilteredEstimator: it fits the model on the rows that a "
         "selector keeps."
