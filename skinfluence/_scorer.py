@@ -215,8 +215,9 @@ class InfluenceScorer(TransformerMixin, Estimator):
             items.
         X_val, y_val : like X and y, default=None
             Trusted reference rows and their labels; none of these rows may be in X. Inside a
-            cross-validation, wrap each argument in a 1-tuple, such as ``X_val=(X_val,)``: it has
-            the same meaning, and it is not sliced into folds. None: reference rows are split off X.
+            cross-validation, wrap each of them in a 1-tuple, ``X_val=(X_val,), y_val=(y_val,)``. A
+            1-tuple has the same meaning, but cross-validation does not slice it into folds. None:
+            reference rows are split off X.
         sensitive_features : array-like of shape (n_samples,) or (n_samples, k), default=None
             Group of each row of X, for a target that compares groups. If there are several columns,
             each combination of their values is a group. The same share of each group is split off

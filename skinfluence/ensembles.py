@@ -273,7 +273,7 @@ class Seeds(Ensemble):
         Number of trainings.
     each : Ensemble, default=None
         Ensemble to make from each training, such as ``Checkpoints()``. None uses the final net of
-        each training. The `aggregate` of `each` is not used.
+        each training. The parameter `aggregate` of `each` is not used.
     aggregate : {"mean", "ranks", "votes"}, default="mean"
         See :class:`Ensemble`.
 

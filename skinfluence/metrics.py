@@ -43,7 +43,7 @@ def detection_curve(is_noisy: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray,
     inspected : ndarray of shape (n_points,)
         Share of the rows inspected, from 0 to 1.
     found : ndarray of shape (n_points,)
-        Share of the mislabeled rows found by then, from 0 to 1.
+        Share of the mislabeled rows that are among the inspected rows, from 0 to 1.
 
     Raises
     ------
@@ -78,9 +78,9 @@ def detection_report(is_noisy: ArrayLike, scores: ArrayLike) -> dict[str, float]
     Returns
     -------
     report : dict of str to float
-        ``roc_auc`` is the probability that a mislabeled row scores below a clean one.
+        ``roc_auc`` is the probability that a mislabeled row has a lower score than a clean row.
         ``average_precision`` is the area under the precision-recall curve. ``precision_at_k`` is
-        :func:`precision_at_k` with k the true number of mislabeled rows.
+        :func:`precision_at_k`, where k is the true number of mislabeled rows.
 
     Raises
     ------

@@ -50,8 +50,8 @@ def load_adult(*, subset: str = "train", data_home: str | PathLike[str] | None =
     Parameters
     ----------
     subset : {"train", "test", "all"}, default="train"
-        The 32,561 rows of the published training file, the 16,281 rows of the test file, or both,
-        in this order.
+        "train": the 32,561 rows of the published training file. "test": the 16,281 rows of the test
+        file. "all": the rows of both files, training rows first.
     data_home : str or path-like or None, default=None
         Where downloads are kept; as in :func:`sklearn.datasets.fetch_openml`.
 

@@ -61,7 +61,7 @@ class ImageGridDisplay:
         Parameters
         ----------
         detector : NoisyLabelDetector
-            Fitted.
+            A fitted detector.
         X : array-like of shape (n_samples, ...)
             The rows that the detector was fitted to: images, or images flattened to columns.
         top : int, default=20

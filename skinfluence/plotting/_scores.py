@@ -59,7 +59,7 @@ class ScoreDistributionDisplay:
         Parameters
         ----------
         detector : NoisyLabelDetector
-            Fitted; its ``scores_`` and ``offset_`` are drawn.
+            A fitted detector; its ``scores_`` and ``offset_`` are drawn.
         is_noisy : array-like of bool of shape (n_samples,) or None, default=None
             Rows known to be mislabeled.
         ax : matplotlib Axes or None, default=None
@@ -221,7 +221,7 @@ class DetectionCurveDisplay:
         Parameters
         ----------
         detector : NoisyLabelDetector
-            Fitted.
+            A fitted detector.
         is_noisy : array-like of bool of shape (n_samples,)
             For each row that the detector was fitted to, True if its label is known to be wrong.
         name : str or None, default=None

@@ -81,7 +81,7 @@ class SuspectShareDisplay:
         Parameters
         ----------
         detector : NoisyLabelDetector
-            Fitted to classes.
+            A detector that was fitted to class labels.
         ax : matplotlib Axes or None, default=None
             Axes to draw into; None makes a new figure.
         **kwargs : dict
@@ -171,7 +171,7 @@ class SuspectRowsDisplay:
         Parameters
         ----------
         detector : NoisyLabelDetector
-            Fitted.
+            A fitted detector.
         top : int, default=10
             Number of rows.
         ax : matplotlib Axes or None, default=None
