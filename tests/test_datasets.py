@@ -417,7 +417,7 @@ def test_openml_gives_the_same_rows_as_the_package(
 @pytest.mark.usefixtures("no_package")
 def test_adult_of_another_size_is_refused(openml, files):
     openml(openml_adult(files)[:100])
-    with pytest.raises(ValueError, match="adult has 100 rows, expected 48842"):
+    with pytest.raises(ValueError, match="adult has 100 rows, but 48842 were expected"):
         load_adult()
 
 

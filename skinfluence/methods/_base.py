@@ -32,10 +32,11 @@ class Case:
     fnet : FunctionalNet
     members : list of Member
         States of `fnet` at which gradients are taken.
-    X, y : training rows and their labels, in the form that the net accepts labels : ndarray or None
+    X, y : training rows and their labels, in the form that the net accepts
+    labels : ndarray or None
         Every label that a row may have, in the form that the net accepts; None for regression.
     objective : Objective
-        The target and its reference rows. If there are no reference rows, its X and y are None.
+        The target and its reference rows. Without reference rows, its X and y are None.
     rng : RandomState
     bar : callable
         Progress bar over the members.
