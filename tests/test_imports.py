@@ -53,7 +53,7 @@ INSIDE = {
     "_label_noise": [{"noise_model"}, {"fold_net"}, {"label_scores"}],
     "_audit": [
         {"csv_table"},
-        {"demo", "features"},
+        {"demo", "features", "output_folder"},
         {"findings"},
         {"files", "terminal"},
         {"report"},

@@ -66,18 +66,19 @@ def audit(options: Options) -> Findings:
     _check(options)
     _require_extra()
     # Import late, so that wrong options are refused before pandas and torch are loaded.
-    from skinfluence._audit import terminal
+    from skinfluence._audit import output_folder, terminal
     from skinfluence._audit.findings import find_suspects, read_problem
 
     name, table, label, is_planted = _read_input(options)
     problem = read_problem(table, label, task=options.task, cv=options.cv)
-    output = _output_folder(options)
-    if not options.quiet:
-        is_default = options.table is not None and options.label is None
-        terminal.describe_input(name, table, problem, is_default_label=is_default)
-    findings = find_suspects(table, problem, make_detector(options, problem))
-    findings = replace(findings, is_planted=is_planted)
-    n_changed = _write(options, output, name, table, findings)
+    output = Path(options.output)
+    with output_folder.reserved(output, options.table):
+        if not options.quiet:
+            is_default = options.table is not None and options.label is None
+            terminal.describe_input(name, table, problem, is_default_label=is_default)
+        findings = find_suspects(table, problem, make_detector(options, problem))
+        findings = replace(findings, is_planted=is_planted)
+        n_changed = _write(options, output, name, table, findings)
     if not options.quiet:
         terminal.describe_result(
             table,
@@ -130,21 +131,25 @@ def _read_input(options: Options) -> tuple[str, CsvTable, int, Any]:
 def _write(options: Options, output: Path, name: str, table: CsvTable, findings: Findings) -> int:
     """Write the three files; return how many rows were dropped or relabeled in cleaned.csv."""
     from skinfluence._audit import files, report
+    from skinfluence._audit.output_folder import written_together
 
     try:
-        files.write_suspects(output / "suspects.csv", table, findings)
-        n_changed = files.write_cleaned(output / "cleaned.csv", table, findings, options.action)
-        page = report.render(
-            name,
-            table,
-            findings,
-            action=options.action,
-            command=command(options),
-            n_changed=n_changed,
-        )
-        (output / "report.html").write_text(page, encoding="utf-8")
+        with written_together(output) as folder:
+            files.write_suspects(folder / "suspects.csv", table, findings)
+            n_changed = files.write_cleaned(folder / "cleaned.csv", table, findings, options.action)
+            page = report.render(
+                name,
+                table,
+                findings,
+                action=options.action,
+                command=command(options),
+                n_changed=n_changed,
+            )
+            (folder / "report.html").write_text(page, encoding="utf-8")
     except OSError as error:
-        raise AuditError(f"{str(output)!r} cannot be written to: {error.strerror}.") from error
+        raise AuditError(
+            f"{str(output)!r} cannot be written to: {error.strerror}; nothing was written."
+        ) from error
     return n_changed
 
 
@@ -176,24 +181,3 @@ def _require_extra() -> None:
         raise AuditError(
             str(need("audit", f"the audit needs packages that are not installed ({names})"))
         )
-
-
-def _output_folder(options: Options) -> Path:
-    """Create the output folder if needed. Called before training, so that errors come early."""
-    output = Path(options.output)
-    if output.exists() and not output.is_dir():
-        raise AuditError(f"--output {options.output!r} is a file; give a folder instead.")
-    if options.table is not None:
-        source = Path(options.table).resolve()
-        if source in [(output / name).resolve() for name in ("suspects.csv", "cleaned.csv")]:
-            raise AuditError(
-                f"the audit would overwrite its own input {options.table!r}; choose another "
-                "folder with --output."
-            )
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AuditError(
-            f"--output {options.output!r} cannot be created: {error.strerror}."
-        ) from error
-    return output

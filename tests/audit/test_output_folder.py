@@ -1,0 +1,139 @@
+"""The output folder: files that appear together, one audit at a time, and an input that stays."""
+
+import errno
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+from small_audit import run
+
+from skinfluence._audit import files, output_folder, report
+from skinfluence._audit.csv_table import AuditError
+
+NAMES = list(output_folder.NAMES)
+
+
+def contents(folder):
+    """Name and bytes of every file in a folder, hidden ones too."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def write_all(folder, text):
+    """Write the three files together, all with the same text."""
+    with output_folder.written_together(folder) as new:
+        for name in NAMES:
+            (new / name).write_text(text, encoding="utf-8")
+
+
+def disk_full(*args, **kwargs):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def partly_written(path, *args):
+    """Write half a line, then find that the disk is full."""
+    Path(path).write_text("a,b\n1.0", encoding="utf-8")
+    disk_full()
+
+
+FAILING_STEPS = [
+    (files, "write_suspects", partly_written),
+    (files, "write_cleaned", partly_written),
+    (report, "render", disk_full),
+    (os, "fsync", disk_full),
+]
+
+
+@pytest.mark.parametrize(("module", "step", "fail"), FAILING_STEPS)
+@pytest.mark.parametrize("has_earlier_files", [True, False])
+def test_a_full_disk_leaves_the_folder_as_it_was(
+    quick_audit, audit_table, tmp_path, monkeypatch, capsys, module, step, fail, has_earlier_files
+):
+    out = tmp_path / "new" / "out"
+    if has_earlier_files:
+        run(audit_table, "--output", out, "--quiet")
+    before = contents(out) if has_earlier_files else None
+    monkeypatch.setattr(module, step, fail)
+    assert run(audit_table, "--output", out, "--contamination", 0.3, "--quiet") == 2
+    err = capsys.readouterr().err
+    assert "No space left on device; nothing was written" in err
+    assert err.count("\n") == 1
+    if has_earlier_files:
+        assert contents(out) == before
+    else:
+        assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("failing_move", range(6))
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "no"), KeyboardInterrupt()])
+def test_a_move_that_fails_is_undone(tmp_path, monkeypatch, failing_move, error):
+    for name in NAMES:
+        (tmp_path / name).write_text("earlier", encoding="utf-8")
+    before = contents(tmp_path)
+    rename, n_moves = Path.rename, iter(range(100))
+
+    def failing(source, target):
+        if next(n_moves) == failing_move:
+            raise error
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(type(error)):
+        write_all(tmp_path, "later")
+    assert contents(tmp_path) == before
+
+
+def test_other_files_of_the_folder_stay(quick_audit, audit_table, tmp_path):
+    for _ in range(2):
+        assert run(audit_table, "--output", tmp_path, "--quiet") == 0
+    assert sorted(contents(tmp_path)) == sorted([*NAMES, audit_table.name])
+
+
+def test_a_folder_is_used_by_one_audit_at_a_time(quick_audit, audit_table, tmp_path, capsys):
+    out = tmp_path / "out"
+    with output_folder.reserved(out, None):
+        assert run(audit_table, "--output", out) == 2
+        (tmp_path / "link").symlink_to(out)
+        assert run(audit_table, "--output", tmp_path / "link") == 2
+        assert run(audit_table, "--output", tmp_path / "other", "--quiet") == 0
+    err = capsys.readouterr().err
+    assert err.count("another audit is writing to") == 2
+    assert err.count("\n") == 2
+    assert run(audit_table, "--output", out, "--quiet") == 0
+
+
+def write_ten_times(folder, word):
+    """Write the three files ten times; wait while another process writes them."""
+    n_written = 0
+    while n_written < 10:
+        try:
+            with (
+                output_folder.reserved(folder, None),
+                output_folder.written_together(folder) as new,
+            ):
+                for name in NAMES:
+                    (new / name).write_text(word, encoding="utf-8")
+            n_written += 1
+        except AuditError:
+            time.sleep(0.001)
+
+
+def test_processes_that_write_to_one_folder_never_mix_their_files(tmp_path):
+    fork = multiprocessing.get_context("fork")
+    workers = [fork.Process(target=write_ten_times, args=(tmp_path, f"run {i}")) for i in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=60)
+        assert worker.exitcode == 0
+    found = contents(tmp_path)
+    assert sorted(found) == sorted(NAMES)
+    assert len(set(found.values())) == 1
+
+
+def test_a_killed_audit_releases_the_folder(tmp_path):
+    (tmp_path / output_folder.LOCK).touch()  # left by a process that was killed
+    with output_folder.reserved(tmp_path, None):
+        pass
+    assert contents(tmp_path) == {}
