@@ -54,14 +54,6 @@ def test_an_output_that_is_a_file_is_refused(quick_audit, audit_table, capsys):
     assert "is a file; give a folder" in capsys.readouterr().err
 
 
-def test_an_audit_never_overwrites_its_own_input(quick_audit, audit_table, tmp_path, capsys):
-    path = tmp_path / "cleaned.csv"
-    path.write_bytes(audit_table.read_bytes())
-    assert run(path, "--output", tmp_path) == 2
-    assert "would overwrite its own input" in capsys.readouterr().err
-    assert path.read_bytes() == audit_table.read_bytes()
-
-
 def test_a_missing_extra_says_what_to_install(audit_table, monkeypatch, capsys):
     monkeypatch.setattr(job.importlib.util, "find_spec", lambda name: None)
     assert run(audit_table) == 2

@@ -137,3 +137,37 @@ def test_a_killed_audit_releases_the_folder(tmp_path):
     with output_folder.reserved(tmp_path, None):
         pass
     assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("name", [*NAMES, output_folder.LOCK])
+@pytest.mark.parametrize("link", [None, "hardlink_to", "symlink_to"])
+def test_the_input_is_never_overwritten(quick_audit, audit_table, tmp_path, capsys, name, link):
+    out = tmp_path / "out"
+    out.mkdir()
+    inside, text = out / name, audit_table.read_bytes()
+    if link is None:
+        audit_table = audit_table.rename(inside)
+    else:
+        getattr(inside, link)(audit_table)
+    assert run(audit_table, "--output", out) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "the audit would overwrite its own input" in captured.err
+    assert captured.err.count("\n") == 1
+    assert list(contents(out)) == [name]
+    assert inside.read_bytes() == audit_table.read_bytes() == text
+
+
+def test_a_link_at_the_place_of_an_output_is_replaced_and_its_target_stays(
+    quick_audit, audit_table, tmp_path
+):
+    out, other = tmp_path / "out", tmp_path / "precious.csv"
+    out.mkdir()
+    other.write_text("precious", encoding="utf-8")
+    (out / "cleaned.csv").symlink_to(other)
+    (out / "suspects.csv").hardlink_to(other)
+    (out / "report.html").symlink_to("nowhere")
+    assert run(audit_table, "--output", out, "--quiet") == 0
+    assert other.read_text(encoding="utf-8") == "precious"
+    assert not any((out / name).is_symlink() for name in NAMES)
+    assert not (out / "nowhere").exists()
