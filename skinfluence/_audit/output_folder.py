@@ -33,11 +33,10 @@ def reserved(folder: Path, source: str | None) -> Iterator[None]:
         created = _create(folder)
     except OSError as error:
         raise AuditError(
-            f"--output {str(folder)!r} cannot be created: {error.strerror}."
+            f"--output {str(folder)!r} cannot be created: {error.strerror}; choose another folder."
         ) from error
     try:
-        _refuse_unusable(folder, source)
-        with _locked(folder):
+        with _locked(folder, source):
             yield
     finally:
         for path in created:
@@ -98,10 +97,11 @@ def _refuse_unusable(folder: Path, source: str | None) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of the folder; the system releases it if the process ends or is killed."""
+def _locked(folder: Path, source: str | None) -> Iterator[None]:
+    """Check the folder and hold its lock; the system releases it if the process ends or is killed."""
     path = folder / LOCK
     try:
+        _refuse_unusable(folder, source)
         descriptor = _acquire(path)
     except (BlockingIOError, FileExistsError) as error:
         raise AuditError(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from small_audit import run
 
-from skinfluence._audit import files, output_folder, report
+from skinfluence._audit import files, job, output_folder, report
 from skinfluence._audit.csv_table import AuditError
 
 NAMES = list(output_folder.NAMES)
@@ -171,3 +171,52 @@ def test_a_link_at_the_place_of_an_output_is_replaced_and_its_target_stays(
     assert other.read_text(encoding="utf-8") == "precious"
     assert not any((out / name).is_symlink() for name in NAMES)
     assert not (out / "nowhere").exists()
+
+
+def read_only(path, *args, **kwargs):
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def read_only_folder(monkeypatch, out):
+    out.mkdir()
+    monkeypatch.setattr(os, "open", read_only)
+
+
+def read_only_parent(monkeypatch, out):
+    monkeypatch.setattr(Path, "mkdir", read_only)
+
+
+def write_protected_file(monkeypatch, out):
+    out.mkdir()
+    (out / "cleaned.csv").touch(mode=0o444)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write to every file
+
+
+def folder_at_the_place_of_a_file(monkeypatch, out):
+    (out / "report.html").mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    ("make_unusable", "message"),
+    [
+        (read_only_folder, "cannot be written to: Read-only file system; choose another folder"),
+        (read_only_parent, "cannot be created: Read-only file system; choose another folder"),
+        (write_protected_file, "is write-protected; remove the file"),
+        (folder_at_the_place_of_a_file, "is a folder, but the audit writes a file of this name"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_the_training(
+    audit_table, tmp_path, monkeypatch, capsys, make_unusable, message
+):
+    def no_training(*args):
+        raise AssertionError("the output folder is checked first")
+
+    monkeypatch.setattr(job, "make_detector", no_training)
+    make_unusable(monkeypatch, tmp_path / "out")
+    code = run(audit_table, "--output", tmp_path / "out")
+    monkeypatch.undo()
+    assert code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
