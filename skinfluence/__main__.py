@@ -3,9 +3,10 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from skinfluence._audit import AuditError, Options, audit
+from skinfluence._audit.streams import is_lost, standard_streams
 from skinfluence._version import __version__
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -32,8 +33,13 @@ def share(text: str) -> float | str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    options = vars(_parser().parse_args(argv))
-    prog = f"skinfluence {options.pop('command')}"
+    with standard_streams() as out:
+        options = vars(_parser().parse_args(argv))
+        code = _run(f"skinfluence {options.pop('command')}", options)
+    return USER_ERROR if code == 0 and is_lost(out) else code
+
+
+def _run(prog: str, options: dict[str, Any]) -> int:
     try:
         audit(Options(**options))
     except AuditError as error:

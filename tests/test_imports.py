@@ -52,7 +52,7 @@ INSIDE = {
     ],
     "_label_noise": [{"noise_model"}, {"fold_net"}, {"label_scores"}],
     "_audit": [
-        {"csv_table"},
+        {"csv_table", "streams"},
         {"demo", "features", "output_folder"},
         {"findings"},
         {"files", "terminal"},

@@ -98,7 +98,7 @@ def _refuse_unusable(folder: Path, source: str | None) -> None:
 
 @contextmanager
 def _locked(folder: Path, source: str | None) -> Iterator[None]:
-    """Check the folder and hold its lock; the system releases it if the process ends or is killed."""
+    """Check the folder and hold its lock, which the system releases if the process is killed."""
     path = folder / LOCK
     try:
         _refuse_unusable(folder, source)
