@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from skinfluence._extras import need
 
@@ -35,6 +39,8 @@ class CsvTable:
         Separator and encoding, for reading and writing.
     newline : str
         The line end of the header, which is used for new lines.
+    skips_blanks : bool
+        Whether blanks before a cell are not part of it, as in ``a, "b, c"``.
     """
 
     names: list[str]
@@ -44,6 +50,7 @@ class CsvTable:
     sep: str
     encoding: str
     newline: str
+    skips_blanks: bool = False
 
     def column(self, position: int) -> list[str]:
         """Cells of one column, one string per row."""
@@ -65,9 +72,15 @@ class CsvTable:
 
     def format_row(self, cells: Iterable[object]) -> str:
         """One line of text, with the separator and line end of this table."""
-        buffer = io.StringIO()
-        csv.writer(buffer, delimiter=self.sep, lineterminator=self.newline).writerow(cells)
-        return buffer.getvalue()
+        texts = [self._quoted(str(cell)) for cell in cells]
+        return (self.sep.join(texts) if texts != [""] else '""') + self.newline
+
+    def _quoted(self, cell: str) -> str:
+        # csv.writer of Python 3.11 does not quote a carriage return if lines end with a line feed.
+        is_special = any(char in cell for char in (self.sep, '"', "\r", "\n"))
+        if is_special or (self.skips_blanks and cell.startswith(" ")):
+            return '"' + cell.replace('"', '""') + '"'
+        return cell
 
 
 def display_name(table: CsvTable, position: int) -> str:
@@ -104,7 +117,8 @@ def parse_table(
     if not text.strip():
         raise AuditError("the file is empty; expected a header line and rows below it.")
     sep = _detect_separator(text) if sep is None else sep
-    records = _records(text, sep)
+    skips_blanks = _has_blank_before_quote(text, sep)
+    records = _records(text, sep, skips_blanks)
     names, header_text = next(records)
     rows = []
     for number, (cells, row_text) in enumerate(records, start=1):
@@ -129,6 +143,7 @@ def parse_table(
         sep=sep,
         encoding=encoding,
         newline=newline,
+        skips_blanks=skips_blanks,
     )
 
 
@@ -146,21 +161,32 @@ def _decode(data: bytes, path: Path, encoding: str) -> str:
         raise AuditError(f"--encoding {encoding!r} is unknown; try utf-8 or latin-1.") from error
 
 
-def _records(text: str, sep: str) -> Iterator[tuple[list[str], str]]:
+def _has_blank_before_quote(text: str, sep: str) -> bool:
+    """Whether a cell of the first lines has a blank before its opening quote."""
+    # A quoted cell is matched as a whole, so that its content is not searched.
+    start, quoted = rf"(?:\A|[{re.escape(sep)}\r\n])", r'"(?:[^"]|"")*+(?:"|\Z)'
+    cells = re.finditer(rf'{start}(?:{quoted}|(?P<blank> +"))', text[:100_000])
+    return any(cell["blank"] for cell in cells)
+
+
+def _records(text: str, sep: str, skips_blanks: bool) -> Iterator[tuple[list[str], str]]:
     """Yield the cells and the original text of each record; skip blank lines."""
     pending: list[str] = []
 
     def lines() -> Iterator[str]:
-        for line in io.StringIO(text, newline=""):
+        # If the last quote is not closed, the blank line at the end becomes part of the last cell.
+        for line in itertools.chain(io.StringIO(text, newline=""), ["\n"]):
             pending.append(line)
             yield line
 
     # In `a, "b, c"`, the csv module sees the quote only if it skips the space before the quote.
-    skips_blanks = f'{sep} "' in text[:100_000]
-    reader = csv.reader(lines(), delimiter=sep, skipinitialspace=skips_blanks)
+    form: Any = {"delimiter": sep, "skipinitialspace": skips_blanks}
+    reader = csv.reader(lines(), **form)
     try:
         for cells in reader:
             # Before the reader returns a record, it reads exactly the lines of this record.
+            if len(pending) > 1:
+                _refuse_open_quote(pending, reader.line_num, form)
             row_text = "".join(pending)
             pending.clear()
             if cells and (len(cells) > 1 or cells[0].strip()):
@@ -169,22 +195,37 @@ def _records(text: str, sep: str) -> Iterator[tuple[list[str], str]]:
         raise AuditError(f"line {reader.line_num} is not valid CSV: {error}.") from error
 
 
+def _refuse_open_quote(lines: Sequence[str], last: int, form: dict[str, Any]) -> None:
+    """Raise AuditError if a quote that is not closed has put several rows into one record."""
+    try:
+        list(csv.reader(lines, strict=True, **form))
+    except csv.Error as error:
+        raise AuditError(
+            f"a quote that is opened in line {last - len(lines) + 1} is not closed where the cell "
+            f"ends ({error}); close the quote, or write a quote inside a cell twice."
+        ) from error
+
+
 def _detect_separator(text: str) -> str:
     """Choose the separator for which the number of cells is most constant over the first records.
 
     If several separators are equally good, choose the one that gives most cells.
     """
+    start = text[:1_000_000]
 
     def consistency(sep: str) -> tuple[float, int]:
-        records = _records(text[:1_000_000], sep)
-        try:
-            counts = [
-                len(cells) for _, (cells, _) in zip(range(SNIFFED_RECORDS), records, strict=False)
-            ]
-        except AuditError:
-            return 0.0, 0
+        records = _records(start, sep, _has_blank_before_quote(start, sep))
+        counts: list[int] = []
+        with suppress(AuditError):  # the text may be cut inside a quote
+            counts.extend(len(cells) for cells, _ in itertools.islice(records, SNIFFED_RECORDS))
+        if len(start) < len(text) and 1 < len(counts) < SNIFFED_RECORDS:
+            counts.pop()  # the last record is cut
+        if not counts:
+            return 0.0, 2  # its error says more than a table of one column does
+        if counts[0] == 1:
+            return 0.0, 1
         equal = sum(count == counts[0] for count in counts) / len(counts)
-        return (equal, counts[0]) if counts[0] > 1 else (0.0, 1)
+        return equal, counts[0]
 
     return max(SEPARATORS, key=consistency)
 
@@ -209,8 +250,11 @@ def _read_parquet(path: Path) -> CsvTable:
 
 
 def table_from_columns(names: Sequence[str], columns: Iterable[Iterable[str]]) -> CsvTable:
-    """Build a CsvTable from columns of strings, by writing CSV text and parsing it."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerows([names, *zip(*columns, strict=True)])
-    return parse_table(buffer.getvalue(), sep=",")
+    """Build a CsvTable from columns of strings."""
+    cells = [list(row) for row in zip(*columns, strict=True)]
+    table = CsvTable(list(names), cells, "", [], sep=",", encoding="utf-8", newline="\n")
+    return replace(
+        table,
+        header_text=table.format_row(names),
+        row_texts=[table.format_row(row) for row in cells],
+    )

@@ -1,8 +1,11 @@
 """Reading a table: separator, encoding, quotes, and files that are not a table."""
 
+import dataclasses
 import sys
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from small_audit import mixed_csv, read, run
 
 from skinfluence._audit import csv_table
@@ -40,6 +43,66 @@ def test_a_quoted_cell_with_line_breaks_is_one_record():
     table = csv_table.parse_table(text)
     assert table.cells == [['one\n"two"', "x"], ["3", "y"]]
     assert table.header_text + "".join(table.row_texts) == text + "\n"
+
+
+CELLS = st.text(st.sampled_from("ab ,;\t|'\"\r\n\0\x1bé\u2028\ufeff") | st.characters(), max_size=8)
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_table_is_the_same_after_it_is_written_and_read(data):
+    n_columns = data.draw(st.integers(2, 4))
+    row = st.lists(CELLS, min_size=n_columns, max_size=n_columns)
+    names, *cells = data.draw(st.lists(row, min_size=2, max_size=6))
+    columns = list(zip(*cells, strict=True))
+    table = csv_table.table_from_columns(names, columns)
+    form = {"sep": data.draw(st.sampled_from(csv_table.SEPARATORS))}
+    form |= {"newline": data.draw(st.sampled_from(["\n", "\r\n", "\r"]))}
+    table = dataclasses.replace(table, **form)
+    lines = [table.format_row(row) for row in (names, *cells)]
+    assume("".join(lines).strip())  # not an empty file
+    again = csv_table.parse_table("".join(lines), sep=table.sep)
+    assert (again.names, again.cells) == (names, cells)
+    assert [again.header_text, *again.row_texts] == lines
+    assert [again.format_row(row) for row in (again.names, *again.cells)] == lines
+
+
+@pytest.mark.parametrize("char", ["\r", "\n", "\r\n"])
+def test_a_line_end_inside_a_cell_is_quoted_in_the_files(quick_audit, tmp_path, char):
+    path, out = tmp_path / "t.csv", tmp_path / "out"
+    text = mixed_csv().replace(",red,", f',"light{char}red",').replace("\nrow-4,", "\nrow 4,")
+    path.write_text(text, encoding="utf-8", newline="")
+    arguments = ["--contamination", 0.3, "--action", "relabel", "--output"]
+    assert run(path, *arguments, out) == 0
+    cells = csv_table.read_table(path).cells
+    suspects = csv_table.read_table(out / "suspects.csv").cells
+    assert any(f"light{char}red" in row for row in suspects)
+    assert all(row[4:] == cells[int(row[0]) - 1] for row in suspects)
+    cleaned = csv_table.read_table(out / "cleaned.csv").cells
+    assert [row[:-1] for row in cleaned] == [row[:-1] for row in cells]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('a,b\n1,x\n2,"y\n', 3),  # the end of the file
+        ('a,b\n1,x\n2,"y', 3),
+        ('a,b\n1,"x\n2,y\n3,z\n', 2),  # two rows would be lost
+        ('a,b\n1,"x\n2,"y"\n', 2),  # closed by the quote of another cell
+        ('a,"b\n1,x\n2,y\n', 1),
+        ('a,b\r1,"x\r', 2),
+    ],
+)
+def test_a_quote_that_is_not_closed_is_refused(text, line):
+    with pytest.raises(csv_table.AuditError, match=f"opened in line {line} is not closed"):
+        csv_table.parse_table(text)
+
+
+def test_blanks_before_a_quote_are_skipped_only_if_they_stand_before_a_cell():
+    table = csv_table.parse_table('a, b\n x, "y, z"\n1, " w"\n')
+    assert table.cells == [["x", "y, z"], ["1", " w"]]
+    assert table.format_row(["1", " w"]) == '1," w"\n'
+    assert csv_table.parse_table('a,b\n x,"y, ""z"\n').cells == [[" x", 'y, "z']]
 
 
 def test_a_label_name_that_occurs_twice_is_refused(tmp_path, quick_audit, capsys):
