@@ -23,6 +23,7 @@ from skinfluence._data.params import pass_seed
 from skinfluence._data.reference import REFERENCE_ARGUMENTS
 from skinfluence._data.rows import check_rows, labels_like, rows_of
 from skinfluence._fitting.fit import how_to_pass
+from skinfluence._fitting.isolation import interruptible
 from skinfluence._selector import InfluenceSampleSelector
 
 
@@ -139,7 +140,9 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
         cut = {k: rows_of(v, kept) if _is_aligned(v, n) else v for k, v in for_estimator.items()}
         if isinstance(selector, InfluenceSampleSelector) and selector.sample_weight_ is not None:
             _multiply_weight(cut, selector.sample_weight_, estimator)
-        self.estimator_ = estimator.fit(X_kept, y_kept, **cut)
+        with interruptible():
+            fitted = estimator.fit(X_kept, y_kept, **cut)
+        self.estimator_ = fitted
         return self
 
     @available_if(_estimator_has("predict"))
@@ -226,7 +229,8 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
     def _select(self, selector: Any, X: Any, y: Any, params: dict[str, Any]) -> tuple[Any, Any]:
         """Fit the selector; return the kept rows and their labels."""
         if not isinstance(selector, InfluenceSampleSelector):
-            return selector.fit_resample(X, y, **params)
+            with interruptible():
+                return selector.fit_resample(X, y, **params)
         kept = selector.fit(X, y, **params).sample_indices_
         if isinstance(X, Dataset):  # a net trains on the labels of the items, not on y
             X = RelabeledDataset(X, selector.labels_)

@@ -46,8 +46,8 @@ INSIDE = {
     ],
     "_data": [{"params", "rows"}, {"labels"}, {"reference"}],
     "_fitting": [
-        {"checkpoints", "cross_scoring", "isolation", "parallel"},
-        {"fit"},
+        {"checkpoints", "isolation", "parallel"},
+        {"cross_scoring", "fit"},
         {"training_data"},
     ],
     "_label_noise": [{"noise_model"}, {"fold_net"}, {"label_scores"}],

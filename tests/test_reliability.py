@@ -1,5 +1,7 @@
 """Scores depend on neither batches nor memory; bad input ends in a clear error."""
 
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback
 from small import blobs, quick, scorer
 from torch import nn
 
@@ -19,7 +24,10 @@ from skinfluence import (
     InfluenceScorer,
     NoisyLabelDetector,
 )
+from skinfluence.active import InfluenceQuery, LDMQuery
+from skinfluence.ensembles import Checkpoints, Seeds
 from skinfluence.methods import LayerAware, Loss, OutlierGradients, SelfInfluence
+from skinfluence.retraining import brittleness, removal_curve, retrain
 from skinfluence.stream import score_stream
 
 X, Y = blobs()
@@ -217,3 +225,82 @@ def test_after_a_fit_stopped_by_ctrl_c_the_estimator_is_not_fitted(
             estimator.fit(X, Y)
     with pytest.raises(NotFittedError):
         check_is_fitted(estimator)
+
+
+class PressCtrlC(Callback):
+    """Sends the signal of Ctrl-C to this process at the end of a fit's second epoch."""
+
+    fits_before = 0  # number of fits that are not interrupted
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            PressCtrlC.fits_before -= 1
+            if PressCtrlC.fits_before < 0:
+                signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture
+def press(monkeypatch):
+    """A function that sets how many fits run before Ctrl-C is pressed."""
+    monkeypatch.setattr(PressCtrlC, "fits_before", 0)
+    return lambda after: setattr(PressCtrlC, "fits_before", after)
+
+
+NET = quick(callbacks=[PressCtrlC()])
+
+
+@pytest.mark.parametrize(
+    ("estimator", "after"),
+    [
+        (scorer(estimator=NET), 0),
+        (scorer(estimator=NET, ensemble=Seeds(2)), 1),
+        (scorer(estimator=NET, ensemble=Checkpoints(2)), 0),
+        (NoisyLabelDetector(NET, cv=2, random_state=0), 1),
+        (InfluenceSampleSelector(scorer(estimator=NET), cv=2), 1),
+        (FilteredEstimator(NET, InfluenceSampleSelector(scorer(), cv=2)), 0),
+        (
+            FilteredEstimator(
+                make_pipeline(StandardScaler(), NET), InfluenceSampleSelector(scorer(), cv=2)
+            ),
+            0,
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_ctrl_c_that_skorch_swallows_ends_every_fit(estimator, after, press):
+    """skorch ends its training loop at a KeyboardInterrupt, as if the net was fitted."""
+    press(after)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(X32, Y)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(estimator)
+
+
+def test_scores_of_an_interrupted_fit_are_not_cached(press, tmp_path):
+    selector = InfluenceSampleSelector(scorer(estimator=NET), cv=2, random_state=0)
+    press(1)
+    with pytest.raises(KeyboardInterrupt):
+        selector.set_params(memory=str(tmp_path)).fit(X32, Y)
+    press(99)
+    cached = selector.fit(X32, Y).scores_
+    press(99)
+    np.testing.assert_array_equal(cached, selector.set_params(memory=None).fit(X32, Y).scores_)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda: retrain(NET, X32, Y, np.ones((1, 90), bool), X32[:9], Y[:9]),
+        lambda: brittleness(NET, X32, Y, np.zeros((90, 2)), X32[:2], Y[:2]),
+        lambda: removal_curve(NET, X32, Y, Y, X32[:9], Y[:9]),
+        lambda: LDMQuery(NET).query(X32, np.where(np.arange(90) % 3, Y, np.nan)),
+        lambda: InfluenceQuery(scorer(estimator=NET)).query(
+            X32, np.where(np.arange(90) < 45, Y, np.nan)
+        ),
+    ],
+    ids=["retrain", "brittleness", "removal_curve", "LDMQuery", "InfluenceQuery"],
+)
+def test_ctrl_c_that_skorch_swallows_ends_every_function_that_fits_nets(function, press):
+    press(0)
+    with pytest.raises(KeyboardInterrupt):
+        function()

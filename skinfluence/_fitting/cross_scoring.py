@@ -19,6 +19,7 @@ from skinfluence._data.labels import default_task
 from skinfluence._data.params import draw_seed
 from skinfluence._data.reference import check_groups_present, folds
 from skinfluence._data.rows import rows_of
+from skinfluence._fitting.isolation import interruptible
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,10 @@ class Scoring:
     def __call__(self, rows: np.ndarray | None = None) -> RowScores:
         """Score the rows at these positions, in this order; None means all rows."""
         rows = np.arange(len(self.task.y)) if rows is None else rows
-        return self._at_once(rows) if self.fold is None else self._in_folds(rows, self.fold[rows])
+        with interruptible():  # half-fitted scores would be cached
+            if self.fold is None:
+                return self._at_once(rows)
+            return self._in_folds(rows, self.fold[rows])
 
     def _at_once(self, rows: np.ndarray) -> RowScores:
         """Fit one scorer, on the given reference rows or on folds that it makes itself."""

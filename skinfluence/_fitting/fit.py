@@ -18,7 +18,7 @@ from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import State
 from skinfluence._data.rows import described
 from skinfluence._fitting.checkpoints import Snapshots, state_of
-from skinfluence._fitting.isolation import seeded
+from skinfluence._fitting.isolation import interruptible, seeded
 
 
 def _continue_from(start: NeuralNet, estimator: NeuralNet) -> NeuralNet:
@@ -84,7 +84,7 @@ def fit_net(
         net.set_params(train_split=predefined_split(net.get_dataset(*reference)))
     if net.initialized_:  # the training continues
         net.initialize_callbacks()
-    with seeded(seed, net.device):
+    with interruptible(), seeded(seed, net.device):
         try:
             net.fit(X, y)
         except (RuntimeError, IndexError) as error:

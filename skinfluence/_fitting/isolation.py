@@ -1,8 +1,10 @@
-"""Run work under a seed and a number of threads; the caller's settings are restored afterwards."""
+"""Run work under a seed, a number of threads, and Ctrl-C; the settings are restored afterwards."""
 
 from __future__ import annotations
 
 import functools
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +21,38 @@ def seeded(seed: int, device: Any = "cpu") -> Iterator[None]:
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise KeyboardInterrupt at the end if Ctrl-C was pressed and the work swallowed it.
+
+    skorch ends a training quietly at a KeyboardInterrupt, because its callbacks raise one to stop
+    early. The net then looks fitted. A stop by a callback sends no signal, so it stays quiet.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    # Python runs signal handlers in the main thread only, so no other thread is interrupted.
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    raised = False
+
+    def note(signum: int, frame: Any) -> None:
+        nonlocal raised
+        try:
+            before(signum, frame)
+        except KeyboardInterrupt:
+            raised = True
+            raise
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is note:  # the work may have set a handler
+            signal.signal(signal.SIGINT, before)
+    if raised:
+        raise KeyboardInterrupt("the training was interrupted; the half-trained net is not used.")
 
 
 @contextmanager

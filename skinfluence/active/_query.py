@@ -11,7 +11,7 @@ from skorch import NeuralNet
 
 from skinfluence._data.params import pass_seed
 from skinfluence._data.rows import take
-from skinfluence._fitting.isolation import in_one_thread, seeded
+from skinfluence._fitting.isolation import in_one_thread, interruptible, seeded
 from skinfluence._fitting.training_data import read_training_data
 from skinfluence._scorer import InfluenceScorer
 from skinfluence.active._ldm import least_disagree_metric
@@ -255,7 +255,7 @@ class LDMQuery(PoolQuery):
             net = table.net.estimator
         else:
             net = clone(table.net)
-            with seeded(seed, net.device):
+            with interruptible(), seeded(seed, net.device):
                 net.fit(table.X, table.y)
         metric = least_disagree_metric(
             net,

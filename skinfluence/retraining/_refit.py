@@ -19,7 +19,7 @@ from skinfluence._core.tensors import n_rows
 from skinfluence._data.labels import dataset_labels
 from skinfluence._data.params import check_int
 from skinfluence._data.rows import refuse_loader, rows_of
-from skinfluence._fitting.isolation import seeded
+from skinfluence._fitting.isolation import interruptible, seeded
 from skinfluence._fitting.parallel import run_in_order
 
 _LARGEST_SEED = np.iinfo(np.int32).max
@@ -31,7 +31,8 @@ def fit_and_evaluate(
     """Fit a clone of `estimator` to the rows `index` under `seed`; return what `evaluate` gives."""
     with _isolated(estimator, seed):
         fitted = _with_seeds(clone(estimator), seed)
-        fitted.fit(rows_of(X, index), rows_of(y, index))
+        with interruptible():
+            fitted.fit(rows_of(X, index), rows_of(y, index))
         return evaluate(fitted)
 
 

@@ -1,6 +1,7 @@
-"""A small net whose training changes weights and buffers, and a callback that records them."""
+"""A small net whose training changes weights and buffers, and callbacks that watch or stop it."""
 
 import copy
+import signal
 
 import numpy as np
 import torch
@@ -13,6 +14,14 @@ from skinfluence._fitting.fit import fit_net
 rng = np.random.RandomState(0)
 X, y = rng.randn(40, 5).astype(np.float32), np.arange(40) % 3
 REFERENCE = rng.randn(9, 5).astype(np.float32), np.arange(9) % 3
+
+
+class PressCtrlC(Callback):
+    """Sends the signal of Ctrl-C to this process, in the middle of the second epoch."""
+
+    def on_batch_end(self, net, training, **kwargs):
+        if training and len(net.history) == 2:
+            signal.raise_signal(signal.SIGINT)
 
 
 class MLP(nn.Sequential):

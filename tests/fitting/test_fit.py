@@ -9,7 +9,7 @@ import torch
 from sklearn.frozen import FrozenEstimator
 from skorch.callbacks import EarlyStopping, EpochScoring
 from skorch.dataset import ValidSplit
-from small_nets import MLP, REFERENCE, Diary, X, fitted, net_of, same, y
+from small_nets import MLP, REFERENCE, Diary, PressCtrlC, X, fitted, net_of, same, y
 from torch import nn
 from zoo import make
 
@@ -142,6 +142,17 @@ def test_a_scoring_callback_sees_the_reference_rows():
         net_of(max_epochs=1, train_split=ValidSplit(5, stratified=True), callbacks=[scoring])
     )
     assert net.history[0, "accuracy"] == pytest.approx(net.score(*REFERENCE))
+
+
+def test_ctrl_c_during_the_training_is_raised_though_skorch_swallows_it():
+    callback = PressCtrlC()
+    assert len(net_of(max_epochs=9, callbacks=[callback]).fit(X, y).history) == 2  # swallowed
+    with pytest.raises(KeyboardInterrupt, match="the training was interrupted"):
+        fitted(net_of(max_epochs=9, callbacks=[callback]))
+
+
+def test_a_callback_that_stops_the_training_early_is_not_taken_for_ctrl_c():
+    assert len(fitted(net_of(max_epochs=9, callbacks=[Diary(stop_after=2)]))[0].history) == 2
 
 
 # Errors and warnings --------------------------------------------------------------------------

@@ -1,11 +1,15 @@
-"""Work runs under a seed and a number of threads; the caller's own are restored afterwards."""
+"""Work runs under a seed, a number of threads, and Ctrl-C; the settings are restored afterwards."""
+
+import contextlib
+import signal
+import threading
 
 import pytest
 import torch
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from skinfluence._fitting.isolation import in_one_thread, seeded, threads_for
+from skinfluence._fitting.isolation import in_one_thread, interruptible, seeded, threads_for
 from skinfluence.nets import TabularClassifier
 
 OWN = NeuralNetClassifier(nn.Linear, module__in_features=4, module__out_features=3)
@@ -32,6 +36,60 @@ def test_the_callers_random_state_is_restored_after_an_exception():
     with pytest.raises(ZeroDivisionError), seeded(0):
         torch.rand(3) / (1 // 0)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def press_and_swallow():
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_that_the_work_swallowed_is_raised_afterwards():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), interruptible(), interruptible():
+        press_and_swallow()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_keyboard_interrupt_without_a_signal_may_be_swallowed():
+    with interruptible(), contextlib.suppress(KeyboardInterrupt):
+        raise KeyboardInterrupt
+
+
+def test_a_handler_that_does_not_raise_is_called_and_interrupts_nothing():
+    called = []
+    before = signal.signal(signal.SIGINT, lambda *args: called.append(args))
+    try:
+        with interruptible():
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(called) == 1
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL])
+def test_a_signal_without_a_handler_in_python_stays_without_one(handler):
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with interruptible():
+            assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_other_threads_may_run_interruptible_work():
+    errors = []
+
+    def work():
+        try:
+            with interruptible():
+                pass
+        except BaseException as error:  # what a thread raises would be lost
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert not errors
 
 
 @pytest.fixture
