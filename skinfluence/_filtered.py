@@ -23,7 +23,7 @@ from skinfluence._data.params import pass_seed
 from skinfluence._data.reference import REFERENCE_ARGUMENTS
 from skinfluence._data.rows import check_rows, labels_like, rows_of
 from skinfluence._fitting.fit import how_to_pass
-from skinfluence._fitting.isolation import interruptible
+from skinfluence._fitting.isolation import interruptible, turn_for
 from skinfluence._selector import InfluenceSampleSelector
 
 
@@ -140,7 +140,7 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
         cut = {k: rows_of(v, kept) if _is_aligned(v, n) else v for k, v in for_estimator.items()}
         if isinstance(selector, InfluenceSampleSelector) and selector.sample_weight_ is not None:
             _multiply_weight(cut, selector.sample_weight_, estimator)
-        with interruptible():
+        with interruptible(), turn_for(estimator):
             fitted = estimator.fit(X_kept, y_kept, **cut)
         self.estimator_ = fitted
         return self

@@ -31,7 +31,7 @@ LINE = {room: line for line, rooms in enumerate(ORDER) for room in rooms}
 # The same inside each private package, file by file.
 INSIDE = {
     "_core": [
-        {"gates", "states", "tensors"},
+        {"gates", "random_state", "states", "tensors"},
         {"factors", "memory", "shell"},
         {"layer_rules", "net"},
         {"kernels"},

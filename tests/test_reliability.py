@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -17,6 +18,7 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 from small import blobs, quick, scorer
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from skinfluence import (
     FilteredEstimator,
@@ -304,3 +306,55 @@ def test_ctrl_c_that_skorch_swallows_ends_every_function_that_fits_nets(function
     press(0)
     with pytest.raises(KeyboardInterrupt):
         function()
+
+
+# Threads
+
+
+class Drops(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 3))
+
+
+def dropping(**params):
+    """Make a net whose training draws initial weights, dropout masks and an order of the rows."""
+    own = {"criterion": nn.CrossEntropyLoss, "train_split": None, "verbose": 0, "max_epochs": 10}
+    return NeuralNetClassifier(Drops, iterator_train__shuffle=True, **own | params)
+
+
+def scores_of(estimator, seed, as_dataset=False):
+    estimator = clone(estimator).set_params(random_state=seed)
+    if as_dataset:
+        rows = TensorDataset(torch.as_tensor(X32), torch.as_tensor(Y))
+        return estimator.fit(rows).scores_
+    return getattr(estimator.fit(X32, Y), "selector_", estimator).scores_
+
+
+@pytest.mark.parametrize(
+    ("estimator", "as_dataset"),
+    [
+        (InfluenceScorer(dropping()), False),
+        (InfluenceScorer(dropping()), True),
+        (InfluenceScorer(dropping(), ensemble=Seeds(2)), False),
+        (InfluenceScorer(quick()), False),
+        (NoisyLabelDetector(dropping(), cv=2), False),
+        (InfluenceSampleSelector(InfluenceScorer(dropping()), cv=2), False),
+        (
+            FilteredEstimator(
+                dropping(), InfluenceSampleSelector(InfluenceScorer(dropping()), cv=2)
+            ),
+            False,
+        ),
+    ],
+    ids=["scorer", "Dataset", "seeds", "ready-made net", "detector", "selector", "filtered"],
+)
+def test_a_seed_gives_the_same_scores_in_threads(estimator, as_dataset):
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    alone = [scores_of(estimator, seed, as_dataset) for seed in range(3)]
+    together = Parallel(3, backend="threading")(
+        delayed(scores_of)(estimator, seed, as_dataset) for seed in range(3)
+    )
+    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-9)
+    if not isinstance(estimator, FilteredEstimator):  # the net that it fits itself has no seed
+        assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads

@@ -1,8 +1,11 @@
 """Retraining, which scores are compared with, is tested on closed forms and small cases."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
+from joblib import parallel_config
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.dummy import DummyRegressor
@@ -58,6 +61,7 @@ class Noise(RegressorMixin, BaseEstimator):
 
     def fit(self, X, y):
         own = np.random.RandomState(self.random_state).rand()
+        time.sleep(1e-4)  # lets other threads run
         self.value_ = [own, np.random.rand(), torch.rand(()).item()]  # noqa: NPY002
         return self
 
@@ -465,6 +469,18 @@ def test_better_scores_need_fewer_rows_than_random_scores():
     )
     assert (known <= chance).all()
     assert np.median(known) < np.median(chance)
+
+
+def test_threads_give_the_same_numbers_and_leave_every_random_state_as_it_was():
+    X, y = line(30)
+    kept = draw_subsets(30, 20, random_state=0)
+    before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    one = retrain(Noise(), X, y, kept, X[:2], y[:2], random_state=0)
+    with parallel_config(backend="threading"):
+        four = retrain(Noise(), X, y, kept, X[:2], y[:2], n_jobs=4, random_state=0)
+    np.testing.assert_array_equal(four, one)
+    assert np.array_equal(np.random.get_state()[1], before[0])  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), before[1])
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 
 from skinfluence._core.gates import install_gates
 from skinfluence._core.memory import OutputWatch, is_out_of_memory
+from skinfluence._core.random_state import forked_random_state
 from skinfluence._core.shell import (
     Inference,
     copy_module,
@@ -256,7 +257,7 @@ class FunctionalNet:
         else:
             loader = self._twin.get_iterator(self._twin.get_dataset(X, y), training=False)
             # A DataLoader draws a random seed when it starts, even if it does not shuffle.
-            with torch.random.fork_rng(devices=[]):
+            with forked_random_state():
                 loaded = iter(loader)
             for batch in loaded:
                 Xb, yb = unpack_data(batch)

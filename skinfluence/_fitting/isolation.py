@@ -6,21 +6,30 @@ import functools
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
+from skorch import NeuralNet
 
+from skinfluence._core.random_state import forked_random_state, turn_at_random_state
 from skinfluence.nets import is_small
 
 
 @contextmanager
 def seeded(seed: int, device: Any = "cpu") -> Iterator[None]:
-    """Run under a seed of torch; the caller's random state is restored afterwards."""
+    """Run under a seed of torch, one thread at a time; restore the caller's random state."""
     cuda = [torch.device(device)] if device and torch.device(device).type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
+    with forked_random_state(cuda):
         torch.manual_seed(seed)
         yield
+
+
+def turn_for(estimator: Any) -> AbstractContextManager[None]:
+    """Return the context to fit an estimator of any kind in: nets take turns, others need none."""
+    inside = estimator.get_params(deep=True).values() if hasattr(estimator, "get_params") else ()
+    has_net = any(isinstance(value, NeuralNet) for value in (estimator, *inside))
+    return turn_at_random_state() if has_net else nullcontext()
 
 
 @contextmanager

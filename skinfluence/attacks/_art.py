@@ -120,8 +120,6 @@ class _LogOdds(torch.nn.Module):
 @contextmanager
 def _global_seeds(seed: int, device: torch.device) -> Iterator[None]:
     """Seed the global generators, and numpy generators created without a seed; then undo this."""
-    before = np.random.get_state()  # noqa: NPY002 (ART draws from the old global generator)
-    np.random.seed(seed)  # noqa: NPY002
     # HopSkipJump and others create generators without a seed.
     fresh = np.random.RandomState(seed)
 
@@ -129,8 +127,11 @@ def _global_seeds(seed: int, device: torch.device) -> Iterator[None]:
         def __init__(self, seed: Any = None) -> None:
             super().__init__(fresh.randint(2**31) if seed is None else seed)
 
-    try:
-        with seeded(seed, device), patch("numpy.random.RandomState", Seeded):
-            yield
-    finally:
-        np.random.set_state(before)  # noqa: NPY002
+    with seeded(seed, device):  # first, since it lets one thread at a time pass
+        before = np.random.get_state()  # noqa: NPY002 (ART draws from the old global generator)
+        np.random.seed(seed)  # noqa: NPY002
+        try:
+            with patch("numpy.random.RandomState", Seeded):
+                yield
+        finally:
+            np.random.set_state(before)  # noqa: NPY002

@@ -116,15 +116,15 @@ def _isolated(estimator: Any, seed: int) -> Iterator[None]:
 
     With more threads, sums differ in their last digits, and results would depend on `n_jobs`.
     """
-    state, threads = np.random.get_state(), torch.get_num_threads()  # noqa: NPY002  the global one
-    np.random.seed(seed)  # noqa: NPY002  what estimators without a random_state draw from
-    torch.set_num_threads(1)
-    try:
-        with seeded(seed, _device(estimator)):
+    with seeded(seed, _device(estimator)):  # first, since it lets one thread at a time pass
+        state, threads = np.random.get_state(), torch.get_num_threads()  # noqa: NPY002  global
+        np.random.seed(seed)  # noqa: NPY002  what estimators without a random_state draw from
+        torch.set_num_threads(1)
+        try:
             yield
-    finally:
-        torch.set_num_threads(threads)
-        np.random.set_state(state)  # noqa: NPY002
+        finally:
+            torch.set_num_threads(threads)
+            np.random.set_state(state)  # noqa: NPY002
 
 
 def _device(estimator: Any) -> Any:

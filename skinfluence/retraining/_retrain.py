@@ -110,7 +110,7 @@ def retrain(
         subsets use the same seeds.
     n_jobs : int, default=None
         Number of parallel fits, as in joblib. Results do not depend on it. Use processes, not
-        threads, since threads share one random state.
+        threads: threads share one random state, so they fit one after another.
     random_state : int, RandomState instance or None, default=None
         Seeds the fits: the ``random_state`` of estimators, torch, and NumPy's global state. The
         caller's states are restored afterwards.

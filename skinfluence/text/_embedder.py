@@ -10,6 +10,7 @@ from sklearn.base import TransformerMixin
 from torch.nn import functional as F
 
 from skinfluence._base import Estimator
+from skinfluence._core.random_state import forked_random_state
 from skinfluence.text._encoder import EncoderClassifier
 from skinfluence.text._hub import load_tokenizer
 from skinfluence.text._tokens import pad_ids, read_texts, truncate
@@ -78,7 +79,7 @@ class TextEmbedder(TransformerMixin, Estimator):
         """
         texts = read_texts(X, None)[0]
         # The head is initialized at random although it is not used here.
-        with torch.random.fork_rng(devices=[]):
+        with forked_random_state():
             encoder = EncoderClassifier(self.model).eval().to(self.device)
         ids = truncate(load_tokenizer(self.model)(list(texts)).input_ids, self.max_length, "end")
         order = np.argsort([len(row) for row in ids], kind="stable")
