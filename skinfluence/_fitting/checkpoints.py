@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +99,7 @@ class Snapshots(Callback):
         kept: State = state
         if self._directory is not None:
             path = self._directory / f"epoch-{epoch:05d}.pt"
-            torch.save(state, path)
+            _save(state, path)
             kept = SavedState(path, self._temporary)
         self._by_epoch[epoch] = kept, self._rate
 
@@ -112,6 +114,30 @@ class _Temporary:
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="checkpoints-"))
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+def _save(state: dict[str, torch.Tensor], path: Path) -> None:
+    """Write a checkpoint to a file, whole or not at all."""
+    try:
+        # Trap: given a path, torch hides the system's error ("enforce fail at inline_container").
+        with path.open("wb") as file:
+            torch.save(state, file)
+    except (OSError, RuntimeError) as error:
+        size = sum(t.numel() * t.element_size() for t in state.values())
+        if not isinstance(error, PermissionError):  # then nothing was written
+            with suppress(OSError):
+                path.unlink()
+        code = getattr(error, "errno", None)
+        if code is None:
+            is_full = shutil.disk_usage(path.parent).free < size
+            code = errno.ENOSPC if is_full else errno.EIO
+        why = "the disk is full" if code in (errno.ENOSPC, errno.EDQUOT) else str(error)
+        raise OSError(
+            code,
+            f"the checkpoint {path} of {size:,} bytes could not be written: {why}. Free some "
+            "space, keep fewer checkpoints, or choose another disk: by dirname= or, where no "
+            "dirname was given, by the environment variable TMPDIR",
+        ) from error
 
 
 def checkpoints_of(net: NeuralNet) -> Snapshots | None:

@@ -1,10 +1,12 @@
 """Checkpoints of a training: at which epochs, where they are kept, and what is in them."""
 
 import copy
+import errno
 import gc
 import os
 import pickle
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -139,6 +141,45 @@ def test_a_relative_directory_does_not_move_with_the_working_directory(tmp_path,
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert len([read_state(state) for state in recorder.states_]) == 4
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+HIDDEN = RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 640 vs 534")
+DENIED = PermissionError(errno.EACCES, "Permission denied")
+
+
+@pytest.mark.parametrize(
+    ("error", "free", "code", "why"),
+    [
+        (FULL, 0, errno.ENOSPC, "the disk is full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), 10**9, errno.EDQUOT, "the disk is full"),
+        (HIDDEN, 0, errno.ENOSPC, "the disk is full"),
+        (HIDDEN, 10**9, errno.EIO, "unexpected pos 640 vs 534"),
+        (DENIED, 10**9, errno.EACCES, "Permission denied"),
+    ],
+    ids=["full", "quota", "hidden by torch", "hidden for another reason", "denied"],
+)
+def test_a_checkpoint_that_cannot_be_written_says_where_and_why(
+    error, free, code, why, tmp_path, monkeypatch
+):
+    def half(state, file):
+        file.write(b"half of it")
+        raise error
+
+    monkeypatch.setattr(torch, "save", half)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    with pytest.raises(OSError, match=rf"epoch-00001\.pt of [\d,]+ bytes .*{why}") as found:
+        recorded(dirname=tmp_path)
+    assert found.value.errno == code
+    assert str(tmp_path) in str(found.value)
+    assert os.listdir(tmp_path) == (["epoch-00001.pt"] if error is DENIED else [])
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_really_full_disk_is_named(tmp_path):
+    (tmp_path / "epoch-00001.pt").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"epoch-00001\.pt .*the disk is full"):
+        recorded(dirname=tmp_path)
 
 
 def test_a_file_that_would_run_code_is_not_read(tmp_path):
