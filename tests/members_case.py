@@ -20,8 +20,8 @@ WEIGHTS = [0.5, 0.2, 1.3]
 class MembersCase:
     """A net with three members, and the gradients of rows at each member."""
 
-    def __init__(self, name="mlp"):
-        self.net, *_ = make(name, batch_size=16)
+    def __init__(self, name="mlp", dtype=torch.float64):
+        self.net, *_ = make(name, dtype, batch_size=16)
         rng = np.random.RandomState(3)
         self.X, self.y = rng.randn(N, 5), rng.randint(0, 3, N)
         self.new, self.new_y = rng.randn(11, 5), rng.randint(0, 3, 11)

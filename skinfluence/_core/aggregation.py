@@ -1,6 +1,10 @@
 """Aggregations: how the scores of several ensemble members become one score per row.
 
 Without an ensemble there is one member, and the mean is the score of this member.
+
+The score of a row depends on its batch by a rounding error. Ranks and votes compare the scores of
+rows with those of the training rows. Scores that differ by no more than rounding count as equal, so
+that the rank of a row does not depend on the rows that are scored with it.
 """
 
 from __future__ import annotations
@@ -12,11 +16,16 @@ from typing import Any
 
 import numpy as np
 
+from skinfluence._core.gradients import precision
 from skinfluence._core.influence import Progress
 from skinfluence._core.members import Member, MemberScores
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.pairs import Block, Pairs, pair_blocks
 from skinfluence._core.tensors import Rows, n_rows
+
+# Two scores are equal if they differ by at most this many roundings of the largest score, but never
+# by more than a hundredth of it (half precision).
+_ROUNDINGS, _MOST = 32, 0.01
 
 
 class Aggregation(ABC):
@@ -60,11 +69,13 @@ class Ranks(Aggregation):
     def __init__(self, members: MemberScores) -> None:
         self.members = members
         self._known: np.ndarray = np.empty((len(members.states), 0))
+        self._rounding = np.zeros(len(members.states))
 
     def learn(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress = iter) -> np.ndarray:
         """Score the training rows, and keep the scores of each member."""
         found = self.members.scores(fnet, X, y, progress)
         self._known = np.sort(found, axis=1)
+        self._rounding = _relative_rounding(fnet, X) * np.abs(found).max(1)
         return self._mean(found)
 
     def scores(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress = iter) -> np.ndarray:
@@ -76,8 +87,8 @@ class Ranks(Aggregation):
         return self._mean(self.members.label_scores(fnet, X, labels))
 
     def _mean(self, found: np.ndarray) -> np.ndarray:
-        pairs = zip(self._known, found, strict=True)
-        return np.tensordot(self.members.weights, [share_below(k, v) for k, v in pairs], 1)
+        each = zip(self._known, found, self._rounding, strict=True)
+        return np.tensordot(self.members.weights, [share_below(*member) for member in each], 1)
 
 
 class Votes(Aggregation):
@@ -96,13 +107,15 @@ class Votes(Aggregation):
         self.solves = [member.solve for member in members]
         self.reference = reference  # per member
         self.normalize = normalize
-        self._lowest: list[np.ndarray] = []  # per member (k, m): each voter's k lowest, ascending
+        # Per member (k, m): each voter's k lowest scores, ascending, plus the rounding error.
+        self._lowest: list[np.ndarray] = []
 
     def learn(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress = iter) -> np.ndarray:
         """Score the training rows, and keep each voter's lowest scores."""
         k = max(1, n_rows(X) // 20)
         members = range(len(self.states))
-        self._lowest = [_lowest(self._pairs(fnet, member, X, y), k) for member in members]
+        rounding = _relative_rounding(fnet, X)
+        self._lowest = [_lowest(self._pairs(fnet, member, X, y), k, rounding) for member in members]
         return self.scores(fnet, X, y, progress)
 
     def scores(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress = iter) -> np.ndarray:
@@ -129,22 +142,32 @@ class Votes(Aggregation):
         return pair_blocks(at, self.reference[member], X, y, normalize=self.normalize, solve=solve)
 
 
-def share_below(known: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Share of the sorted known values below each value, plus half of the share of equal ones."""
-    left, right = (np.searchsorted(known, values, side=side) for side in ("left", "right"))
+def share_below(known: np.ndarray, values: np.ndarray, rounding: float = 0.0) -> np.ndarray:
+    """Share of the sorted known values below each value, plus half of the share of equal ones.
+
+    Values that differ by at most `rounding` are equal.
+    """
+    left = np.searchsorted(known, values - rounding, side="left")
+    right = np.searchsorted(known, values + rounding, side="right")
     return (left + right) / (2 * len(known))
 
 
-def _lowest(blocks: Iterator[Block], k: int) -> np.ndarray:
-    """Return the k lowest values of each column, (k, m) ascending.
+def _relative_rounding(fnet: FunctionalNet, X: Rows) -> float:
+    """Largest rounding error of a score, as a share of the largest score of the training rows."""
+    return min(_ROUNDINGS * precision(fnet, next(fnet.batches(X))[0]), _MOST)
+
+
+def _lowest(blocks: Iterator[Block], k: int, rounding: float) -> np.ndarray:
+    """Return the k lowest values of each column plus their rounding error, (k, m) ascending.
 
     Only one block and the k lowest values found so far are in memory.
     """
     found = []
     for _, same_columns in itertools.groupby(blocks, lambda block: block[1].start):
-        kept = np.empty((0, 0))
+        kept, largest = np.empty((0, 0)), np.zeros(1)
         for _, _, block in same_columns:
+            largest = np.maximum(largest, np.abs(block).max(0))
             every = np.concatenate([kept, block]) if kept.size else block
             kept = np.partition(every, k - 1, axis=0)[:k] if len(every) > k else every
-        found.append(np.sort(kept, axis=0))
+        found.append(np.sort(kept, axis=0) + rounding * largest)
     return np.concatenate(found, axis=1)

@@ -180,6 +180,41 @@ def test_every_voter_gives_all_its_votes(case):
     assert (got >= -1).all()
 
 
+# Rows in any batch
+
+
+@pytest.fixture(scope="module")
+def rounding_case():
+    """Rows and members in float32, which rounds differently from batch to batch."""
+    return MembersCase(dtype=torch.float32)
+
+
+@pytest.mark.parametrize("kind", ["ranks", "votes"])
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("n", [10, 15, 31, 60])
+@pytest.mark.parametrize("step", [1, 3, 7])
+def test_ranks_and_votes_do_not_depend_on_the_batch(rounding_case, kind, normalize, n, step):
+    case = rounding_case
+    X, y = case.X[:n], case.y[:n]
+    members = case.inner_products(normalize)
+    aggregation = Ranks(members) if kind == "ranks" else votes_of(case, normalize)
+    learned = aggregation.learn(case.fnet, X, y)
+    parts = [slice(start, start + step) for start in range(0, n, step)]
+    pieces = [aggregation.scores(case.fnet, X[p], y[p]) for p in parts]
+    np.testing.assert_allclose(np.concatenate(pieces), learned, rtol=1e-12)
+    labeled = aggregation.label_scores(case.fnet, X, LABELS)
+    pieces = [aggregation.label_scores(case.fnet, X[p], LABELS) for p in parts]
+    np.testing.assert_allclose(np.concatenate(pieces), labeled, rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_values_within_rounding_share_a_rank(seed):
+    rng = np.random.RandomState(seed)
+    known, values = np.sort(rng.randint(0, 6, 13)), rng.randint(-1, 8, (4, 3))
+    moved = values + rng.uniform(-0.09, 0.09, values.shape)
+    np.testing.assert_array_equal(share_below(known, moved, 0.1), share_below(known, values))
+
+
 # Under every label, and copied
 
 AGGREGATIONS = {
