@@ -524,7 +524,9 @@ class FittedParts:
         scorer = self.scorer
         rows = read_unlabeled(scorer, X, scorer._labels, scorer._dtype)
         nets = [FunctionalNet(net) for net in scorer.estimators_]
-        found = [predicted_outputs(n, cast(rows, n.dtype), is_classification=True) for n in nets]
+        found = [
+            predicted_outputs(n, cast(rows, n.input_dtype), is_classification=True) for n in nets
+        ]
         # If a frozen net was fitted on labels such as 0 and 2, it also has a column for label 1.
         return np.mean(found, axis=0)[:, scorer._labels.codes_]
 

@@ -141,6 +141,30 @@ def test_the_value_of_a_constant_column_does_not_matter():
     assert_allclose(found[0], found[1], rtol=1e-5)
 
 
+@pytest.mark.parametrize("offset", [1.7e9, 2.0**40, -(2.0**44)])
+def test_scores_do_not_depend_on_the_offset_of_a_column(offset):
+    rows = np.round(X64 * 20)  # whole numbers, so that adding the offset does not round them
+    known = {"X_val": rows[:30], "y_val": Y[:30]}
+    want = InfluenceScorer(classifier(), random_state=0).fit(rows, Y, **known)
+    rows = rows + [0, offset, 0, 0]
+    known = {"X_val": rows[:30], "y_val": Y[:30]}
+    for table in (rows, torch.tensor(rows), rows.astype(np.int64)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = InfluenceScorer(classifier(), random_state=0).fit(table, Y, **known)
+        assert_allclose(found.scores_, want.scores_, rtol=1e-3, atol=1e-4 * want.scores_.std())
+        assert_allclose(found.score_samples(table, Y), found.scores_, rtol=1e-5, atol=1e-7)
+        centered = rows - [0, offset, 0, 0]
+        assert_array_equal(found.estimator_.predict(table), want.estimator_.predict(centered))
+
+
+def test_a_constant_column_of_any_size_becomes_zeros():
+    rows = np.c_[X64, np.full((90, 3), [1.7e9, 2.0**40 + 1, 1e30])]
+    module = classifier().fit(rows, Y).module_
+    scaled = (torch.tensor(rows) - module.x_mean - module.x_mean_rest) / module.x_scale
+    assert scaled[:, 4:].abs().max() < 1e-6
+
+
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])
 def test_targets_of_any_scale_are_learned(scale):
     rows, y = line(200)

@@ -273,14 +273,14 @@ def test_the_net_is_trained_on_all_rows_except_the_reference_rows():
     RecordingNet.trained_on = []
     fitted = scorer(estimator=RecordingNet(max_epochs=1)).fit(X, Y)
     [(rows, _)] = RecordingNet.trained_on
-    assert_array_equal(rows, np.delete(X32, fitted.reference_indices_, axis=0))
+    assert_array_equal(rows, np.delete(X, fitted.reference_indices_, axis=0))
 
 
 def test_the_net_is_trained_on_every_row_if_reference_rows_are_given():
     RecordingNet.trained_on = []
     scorer(estimator=RecordingNet(max_epochs=1)).fit(X, Y, X_val=X[:9] + 1, y_val=Y[:9])
     [(rows, labels)] = RecordingNet.trained_on
-    assert_array_equal(rows, X32)
+    assert_array_equal(rows, X)
     assert_array_equal(labels, Y)
 
 

@@ -67,6 +67,8 @@ class FunctionalNet:
     shell : Module
         A copy of the module, in eval mode, that shares its weights (see `shell`).
     device, dtype : device and dtype of the parameters
+    input_dtype : torch.dtype or None
+        Data type that float inputs are cast to; None if the module casts its inputs itself.
     eps : float
         Machine epsilon of the least precise weight or buffer.
     rows_at_once : int or None
@@ -102,6 +104,8 @@ class FunctionalNet:
         self._state |= dict(self.shell.named_buffers())
         self.params: Params = {name: self._state[name] for name in names}
         self.dtype = next(iter(self.params.values())).dtype
+        casts = getattr(module, "casts_inputs", False) and self.device.type != "mps"
+        self.input_dtype: torch.dtype | None = None if casts else self.dtype
         floats = [t.dtype for t in self._state.values() if t.is_floating_point()]
         self.eps = max(torch.finfo(dtype).eps for dtype in floats)
 
@@ -251,8 +255,8 @@ class FunctionalNet:
             for start in range(0, n, size):
                 rows = slice(start, start + size)
                 yield (
-                    self._to_device(slice_rows(X, rows)),
-                    self._to_device(None if y is None else y[rows]),
+                    self._to_device(slice_rows(X, rows), self.input_dtype),
+                    self._to_device(None if y is None else y[rows], self.dtype),
                 )
         else:
             loader = self._twin.get_iterator(self._twin.get_dataset(X, y), training=False)
@@ -261,7 +265,7 @@ class FunctionalNet:
                 loaded = iter(loader)
             for batch in loaded:
                 Xb, yb = unpack_data(batch)
-                yield self._to_device(Xb), self._to_device(yb)
+                yield self._to_device(Xb, self.input_dtype), self._to_device(yb, self.dtype)
 
     def n_batches(self, X: Rows) -> int:
         """Number of batches that `batches(X)` yields."""
@@ -279,7 +283,8 @@ class FunctionalNet:
             return valid.get("batch_size", self._net.batch_size)
         if n_rows(X) < 2:
             return 1
-        pair = map_tensors(lambda t: self._to_device(t[:2]), X)  # BatchNorm may refuse a single row
+        # Two rows, because BatchNorm may refuse a single row.
+        pair = map_tensors(lambda t: self._to_device(t[:2], self.input_dtype), X)
         shapes = tuple(t.shape for t in (pair.values() if isinstance(pair, Mapping) else [pair]))
         if shapes not in self._sizes:
             leaf = {name: p.detach().requires_grad_() for name, p in self.params.items()}
@@ -316,17 +321,17 @@ class FunctionalNet:
             is_plain and not custom and self._net.iterator_valid is DataLoader and is_sliceable(X)
         )
 
-    def _to_device(self, data: Any) -> Any:
-        """Move a batch to the device, and its floats to the dtype of the parameters."""
+    def _to_device(self, data: Any, dtype: torch.dtype | None) -> Any:
+        """Move a batch to the device, and its floats to a dtype, if one is given."""
         if data is None:
             return torch.zeros(0, device=self.device)
         if isinstance(data, Mapping):
-            return {key: self._to_device(value) for key, value in data.items()}
+            return {key: self._to_device(value, dtype) for key, value in data.items()}
         if isinstance(data, np.ndarray) and not data.flags.writeable:
             data = data.copy()  # torch warns about read-only memory (memmaps, joblib)
         tensor = to_tensor(data, device=self.device)
-        if isinstance(tensor, Tensor) and tensor.is_floating_point():
-            tensor = tensor.to(self.dtype)
+        if dtype is not None and isinstance(tensor, Tensor) and tensor.is_floating_point():
+            tensor = tensor.to(dtype)
         return tensor
 
 

@@ -14,7 +14,7 @@ from skorch import NeuralNetBinaryClassifier
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from skinfluence._data.rows import cast, without_label
+from skinfluence._data.rows import cast, warn_of_rounded, warn_of_rounded_items, without_label
 
 
 def check_labels(y: Any, n: int, name: str = "y") -> np.ndarray:
@@ -75,12 +75,16 @@ class RelabeledDataset(Dataset[tuple[Any, Any]]):
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         x = without_label(self.items[index])
-        return x if self.dtype is None else cast(x, self.dtype), self.y[index]
+        return x if self.dtype is None else cast(x, self.dtype, warn=False), self.y[index]
 
 
-def with_labels(X: Any, y: np.ndarray, dtype: torch.dtype) -> Any:
+def with_labels(X: Any, y: np.ndarray, dtype: torch.dtype | None, *, warn: bool = True) -> Any:
     """Return X, cast. A Dataset gets y as its labels, since skorch ignores y for a Dataset."""
-    return RelabeledDataset(X, y, dtype) if isinstance(X, Dataset) else cast(X, dtype)
+    if not isinstance(X, Dataset):
+        return cast(X, dtype, warn=warn)
+    if warn:
+        warn_of_rounded_items(X, dtype)
+    return RelabeledDataset(X, y, dtype)
 
 
 class Labels:
@@ -156,7 +160,8 @@ class Labels:
                 f"Unknown label type: {name} has dtype {y.dtype}; a regressor needs numbers."
             )
         if self.is_regression or y.dtype.kind == "f":
-            y = y.astype(self._float)
+            given, y = y, y.astype(self._float)
+            warn_of_rounded(given, y, name)
         if self.is_regression and y.ndim == 1 and self._column:
             y = y.reshape(-1, 1)  # against outputs (n, 1), y (n,) would broadcast to n x n
         return y

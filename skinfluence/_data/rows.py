@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -156,35 +157,96 @@ def check_reader(X: Any, reads_text: bool) -> None:
         )
 
 
-def cast(X: Any, dtype: torch.dtype) -> Any:
-    """Cast floats to the net's dtype; integers stay integers, since embeddings need them."""
+def cast(X: Any, dtype: torch.dtype | None, *, warn: bool = True) -> Any:
+    """Cast floats to the net's dtype; integers stay integers, since embeddings need them.
+
+    A dtype of None means that the net casts its inputs itself. Warn, unless told not to, when the
+    cast makes different rows alike.
+    """
     if isinstance(X, Mapping):
-        return {key: cast(value, dtype) for key, value in X.items()}
-    if isinstance(X, Tensor):
-        return X.to(dtype) if X.is_floating_point() else X
-    if isinstance(X, np.ndarray) and X.dtype.kind == "f":
-        wanted = np.float64 if dtype is torch.float64 else np.float32
-        with np.errstate(over="ignore"):
-            result = X.astype(wanted, copy=False)
-        if not np.isfinite(result).all():
-            raise ValueError(
-                f"X has values beyond the range of {result.dtype} (largest "
-                f"{np.abs(X).max():.3g}); scale the columns first, e.g. with StandardScaler."
-            )
-        return result
-    return X
+        return {key: cast(value, dtype, warn=warn) for key, value in X.items()}
+    is_tensor = isinstance(X, Tensor) and X.is_floating_point()
+    is_array = isinstance(X, np.ndarray) and X.dtype.kind == "f"
+    if not (is_tensor or is_array):
+        return X
+    if is_array:
+        _check_range(X, np.float64 if dtype is torch.float64 else np.float32)
+    if dtype is None:
+        return X
+    if is_tensor:
+        result = X.to(dtype)
+    else:
+        result = X.astype(np.float64 if dtype is torch.float64 else np.float32, copy=False)
+    if warn:
+        warn_of_rounded(X, result, "X")
+    return result
 
 
-def has_floats(X: Any) -> bool:
-    """Whether `cast` would change any entry."""
-    if isinstance(X, Dataset):
-        return has_floats(without_label(X[0]))
-    values = X.values() if isinstance(X, Mapping) else [X]
-    return any(
-        (isinstance(v, Tensor) and v.is_floating_point())
-        or (isinstance(v, np.ndarray) and v.dtype.kind == "f")
-        for v in values
+def _check_range(X: np.ndarray, dtype: type[np.floating]) -> None:
+    """Raise if a value of X is beyond the range of a dtype."""
+    largest = max(X.max(), -X.min(), key=abs) if X.size else 0.0
+    if abs(largest) > np.finfo(dtype).max:
+        raise ValueError(
+            f"X has values beyond the range of {np.dtype(dtype)} (largest {abs(largest):.3g}); "
+            "scale the columns first, e.g. with StandardScaler."
+        )
+
+
+def warn_of_rounded(given: Any, rounded: Any, name: str) -> None:
+    """Warn if rounding to the dtype of `rounded` loses the differences between rows.
+
+    A column such as 1.7e9 ± 20, seconds since 1970, is almost constant in float32. At most 1,000
+    rows are compared. Outliers do not count: they would hide the spread of the other rows.
+    """
+    if given.dtype == rounded.dtype or len(given) < 2:
+        return
+    some = np.linspace(0, len(given) - 1, min(len(given), 1000)).astype(int)
+    before, after = (
+        _as_float64(values[some]).reshape(len(some), -1) for values in (given, rounded)
     )
+    low, high = np.quantile(before, [0.25, 0.75], axis=0)
+    spread = np.where(high > low, high - low, before.std(0))
+    error = np.quantile(np.abs(after - before), 0.75, axis=0)
+    # A column whose values differ in their last bits only is constant, apart from rounding.
+    lost = (error > 0.01 * spread) & (spread > 1e-13 * np.abs(before).max(0))
+    if not lost.any():
+        return
+    columns = ", ".join(map(str, np.flatnonzero(lost)[:5])) + (", ..." if lost.sum() > 5 else "")
+    warnings.warn(
+        f"{name} has values that are large compared with their differences, and rounding to the "
+        f"net's {rounded.dtype} loses these differences in {int(lost.sum())} of {len(lost)} "
+        f"columns ({columns}). Center the columns first, e.g. with StandardScaler.",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def warn_of_rounded_items(dataset: Any, dtype: torch.dtype | None) -> None:
+    """Warn as `warn_of_rounded` does, from a few items of a Dataset."""
+    first = _entries(without_label(dataset[0]))
+    wide = [key for key, value in first.items() if getattr(value, "dtype", None) in _FLOAT64]
+    if not wide or dtype in (None, torch.float64):
+        return
+    few = np.linspace(0, len(dataset) - 1, min(len(dataset), 20)).astype(int)
+    items = [_entries(without_label(dataset[int(i)])) for i in few]
+    for key in wide:
+        if len({np.shape(item[key]) for item in items}) == 1:
+            values = np.stack([_as_float64(item[key]) for item in items])
+            warn_of_rounded(values, values.astype(np.float32), "X")
+
+
+_FLOAT64 = (np.dtype(np.float64), torch.float64)
+
+
+def _entries(x: Any) -> Mapping[Any, Any]:
+    """The entries of one row by name; a row that is not a mapping has one entry."""
+    return x if isinstance(x, Mapping) else {"": x}
+
+
+def _as_float64(values: Any) -> np.ndarray:
+    if isinstance(values, Tensor):
+        return values.detach().cpu().double().numpy()
+    return np.asarray(values, dtype=np.float64)
 
 
 def take(X: Any, index: np.ndarray) -> Any:

@@ -146,9 +146,10 @@ def how_to_pass(estimator: Any) -> str:
     )
 
 
-def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype, int | None]:
-    """Return the dtype of the net's parameters and the number of axes of its outputs.
+def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype | None, int | None]:
+    """Return the dtype of the net's float inputs and the number of axes of its outputs.
 
+    A dtype of None means that the module casts its inputs itself.
     The net is not trained, and X holds only a few rows. If the net learns its width in `fit`, the
     number of axes is None.
     """
@@ -156,10 +157,10 @@ def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype, int | None]:
     with seeded(seed, net.device):
         if net is not getattr(estimator, "estimator", None):
             net.initialize()
-        dtype = torch.float32
+        dtype: torch.dtype | None = torch.float32
         try:
             fnet = FunctionalNet(net)
-            dtype = fnet.dtype
+            dtype = fnet.input_dtype
             return dtype, forward(fnet, next(iter(fnet.batches(X)))[0]).ndim
         except (RuntimeError, TypeError, ValueError, IndexError):
             return dtype, None

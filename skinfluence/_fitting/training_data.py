@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import is_classifier
 
 from skinfluence._core.tensors import n_rows
 from skinfluence._data.labels import Labels, check_labels, default_task, own_labels, with_labels
@@ -18,7 +17,6 @@ from skinfluence._data.rows import (
     check_reader,
     check_rows,
     first_rows,
-    has_floats,
     is_text,
     take,
 )
@@ -42,8 +40,8 @@ class TrainingData:
         The labels in the form that the net's criterion accepts.
     labels : Labels
         Translates between `given` and `y`.
-    dtype : torch.dtype
-        Data type of the net's parameters.
+    dtype : torch.dtype or None
+        Data type of the net's float inputs; None if its module casts its inputs itself.
     reference : (X, y) in the same form, or None
         None if the user gave no reference rows.
     seed : int
@@ -54,7 +52,7 @@ class TrainingData:
     given: np.ndarray
     y: np.ndarray
     labels: Labels
-    dtype: torch.dtype
+    dtype: torch.dtype | None
     reference: tuple[Any, np.ndarray] | None
     seed: int
 
@@ -80,11 +78,11 @@ def read_training_data(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -
     reads_text = getattr(getattr(net, "estimator", net), "reads_text", False)
     check_reader(X, reads_text)
     seed = draw_seed(estimator.random_state)
-    dtype, output_ndim = torch.float32, None
-    numbers = has_floats(X) or given.dtype.kind == "f" or not is_classifier(net)
-    if numbers and not is_text(X):
+    dtype: torch.dtype | None = torch.float32
+    output_ndim = None
+    if not is_text(X):
         few = first_rows(X)
-        few = with_labels(few, np.zeros(n_rows(few)), torch.float32)
+        few = with_labels(few, np.zeros(n_rows(few)), torch.float32, warn=False)
         dtype, output_ndim = peek(net, few, seed)
     labels = Labels(net, given, dtype=dtype, output_ndim=output_ndim)
     reference = check_reference(X_val, y_val)
@@ -100,7 +98,7 @@ def _net_for(y: np.ndarray) -> Any:
 
 
 def _read_reference(
-    estimator: Any, reference: tuple[Any, Any], labels: Labels, dtype: torch.dtype
+    estimator: Any, reference: tuple[Any, Any], labels: Labels, dtype: torch.dtype | None
 ) -> tuple[Any, np.ndarray]:
     X = check_rows(estimator, reference[0], reset=False, name="X_val")
     check_reader(X, labels.reads_text)
@@ -111,7 +109,7 @@ def _read_reference(
 
 
 def read_rows(
-    estimator: Any, X: Any, y: Any, labels: Labels, dtype: torch.dtype
+    estimator: Any, X: Any, y: Any, labels: Labels, dtype: torch.dtype | None
 ) -> tuple[Any, np.ndarray | None]:
     """Check rows to score. If y is None, it stays None unless a Dataset holds the labels."""
     X = check_rows(estimator, X, reset=False)
@@ -123,7 +121,7 @@ def read_rows(
     return with_labels(X, y, dtype), y
 
 
-def read_unlabeled(estimator: Any, X: Any, labels: Labels, dtype: torch.dtype) -> Any:
+def read_unlabeled(estimator: Any, X: Any, labels: Labels, dtype: torch.dtype | None) -> Any:
     """Check rows for a classifier, without labels; labels in a Dataset are not read."""
     X = check_rows(estimator, X, reset=False)
     check_reader(X, labels.reads_text)

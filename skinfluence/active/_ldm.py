@@ -99,7 +99,7 @@ def least_disagree_metric(
     sigmas = _check_sigmas(sigmas)
     n_draws = check_int("n_draws", n_draws, 1)
     owner, net = _net_of(net)
-    dtype = FunctionalNet(net).dtype
+    dtype = FunctionalNet(net).input_dtype
     rows = [cast(read_input(owner, X), dtype)]
     if X_val is not None:
         rows.append(cast(read_input(owner, X_val, "X_val"), dtype))

@@ -37,7 +37,10 @@ class MLP(nn.Module):
     Linear(in_features=8, out_features=3, bias=True)
     """
 
+    casts_inputs = True  # float64 columns are standardized before they are rounded to float32
+
     x_mean: Tensor
+    x_mean_rest: Tensor
     x_scale: Tensor
     y_mean: Tensor
     y_scale: Tensor
@@ -52,6 +55,8 @@ class MLP(nn.Module):
         super().__init__()
         for name, width, value in (
             ("x_mean", n_inputs, 0.0),
+            # What float32 loses of the mean; a float64 buffer could not be moved to every device.
+            ("x_mean_rest", n_inputs, 0.0),
             ("x_scale", n_inputs, 1.0),
             ("y_mean", n_outputs, 0.0),
             ("y_scale", n_outputs, 1.0),
@@ -78,5 +83,8 @@ class MLP(nn.Module):
         outputs : Tensor of shape (n, n_outputs)
             Predictions are on the scale of the targets.
         """
-        X = (X.to(self.x_mean.dtype) - self.x_mean) / self.x_scale
-        return self.head(self.body(X)) * self.y_scale + self.y_mean
+        if not X.is_floating_point():
+            X = X.to(torch.float32 if X.device.type == "mps" else torch.float64)
+        # In the dtype of X: a column such as 1.7e9 ± 20 would be constant in float32.
+        X = (X - self.x_mean - self.x_mean_rest) / self.x_scale
+        return self.head(self.body(X.to(self.x_mean.dtype))) * self.y_scale + self.y_mean

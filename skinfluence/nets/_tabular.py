@@ -11,7 +11,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import ValidSplit
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset
 
 from skinfluence.nets._batches import table_batches
@@ -58,7 +58,7 @@ class _FitsToTable:
         verbose, net.verbose = net.verbose, 0  # without "Re-initializing module"
         net.set_params(module__n_inputs=X.shape[1], **net._params_for_targets(y))
         net.verbose = verbose
-        _set_scale(net.module_.x_mean, net.module_.x_scale, X)
+        _set_scale(net.module_, "x", X)
         net._fit_to_targets(y)
 
 
@@ -234,7 +234,7 @@ class TabularRegressor(_FitsToTable, NeuralNetRegressor):
         return {"module__n_outputs": y.shape[1]}
 
     def _fit_to_targets(self, y: np.ndarray) -> None:
-        _set_scale(self.module_.y_mean, self.module_.y_scale, y)
+        _set_scale(self.module_, "y", y)
 
 
 def is_small(net: Any) -> bool:
@@ -245,11 +245,18 @@ def is_small(net: Any) -> bool:
     return net.device == "cpu" and max(hidden, default=0) <= 512
 
 
-def _set_scale(mean: Tensor, scale: Tensor, values: np.ndarray) -> None:
-    """Write the mean and standard deviation of each column into two buffers."""
-    spread = values.std(axis=0, dtype=np.float64)
-    center = values.mean(axis=0, dtype=np.float64)
-    # A constant column becomes a column of zeros, even if its mean was rounded.
-    spread[spread <= 1e-7 * np.abs(center)] = 1.0
+def _set_scale(module: Any, prefix: str, values: np.ndarray) -> None:
+    """Write the mean and standard deviation of each column into the buffers of a module."""
+    first = values[0].astype(np.float64)
+    shifted = values - first  # a constant column is then exactly zero
+    spread, center = shifted.std(axis=0), first + shifted.mean(axis=0)
+    precision = 1e-7 if values.dtype in (np.float32, np.float16) else 1e-15
+    # A column that is constant, apart from rounding, becomes a column of zeros.
+    is_constant = spread <= precision * np.abs(center)
+    scale = np.where(is_constant, np.maximum(1.0, 1e-7 * np.abs(center)), spread)
+    mean = getattr(module, f"{prefix}_mean")
     mean.copy_(torch.as_tensor(center))
-    scale.copy_(torch.as_tensor(np.where(spread > 0, spread, 1.0)))
+    getattr(module, f"{prefix}_scale").copy_(torch.as_tensor(scale))
+    if hasattr(module, f"{prefix}_mean_rest"):
+        rest = torch.as_tensor(center) - mean.double().cpu()
+        getattr(module, f"{prefix}_mean_rest").copy_(rest)

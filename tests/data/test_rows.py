@@ -1,12 +1,15 @@
 """Rows that cannot be used are refused; the message says what was given and what to do."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
-from small import as_dict, blobs, dict_net, scorer
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from small import as_dict, blobs, dict_net, line, logits_net, own_net, quick_regressor, scorer
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from skinfluence._data.labels import check_labels
 
@@ -127,3 +130,71 @@ def test_reversed_rows_and_bfloat16_labels_are_accepted():
     assert made.score_samples(backwards, Y[::-1]).shape == (90,)
     half = torch.tensor(Y, dtype=torch.bfloat16)
     assert check_labels(half, 90).tolist() == Y.tolist()
+
+
+# Differences that are lost in float32
+
+STAMPS = X + [0, 1.7e9, 0, 0]  # a column of seconds since 1970
+
+
+class Linear(nn.Linear):
+    """A linear layer whose input is called "input"; the tests hardly train it."""
+
+    def __init__(self):
+        super().__init__(4, 3)
+
+
+class Items(Dataset):
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, i):
+        return self.rows[i], Y[i]
+
+
+FORMS = {
+    "array": np.asarray,
+    "tensor": torch.tensor,
+    "dict": lambda rows: {"input": rows},
+    "Dataset": Items,
+    "Dataset of tensors": lambda rows: Items(torch.tensor(rows)),
+    "one outlier": lambda rows: np.r_[[[0, 0, 0, 0]], rows[1:]],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_net_that_loses_the_differences_of_a_column_in_float32_causes_a_warning(form):
+    with pytest.warns(UserWarning, match=r"loses these differences in 1 of 4 columns \(1\)"):
+        scorer(estimator=own_net(Linear, lr=1e-20)).fit(FORMS[form](STAMPS), Y)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        X,
+        X + [0, 1000, 0, 0],
+        STAMPS.astype(np.float32),
+        np.where([True, False, True, True], X, 1.7e9 + 0.3),
+        np.c_[X[:, :3], np.where(Y == 0, 0.1 + 0.2, 0.3)],
+    ],
+    ids=["centered", "small offset", "float32", "constant", "constant but for rounding"],
+)
+def test_a_column_without_a_loss_in_float32_causes_no_warning(rows):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scorer(estimator=logits_net(lr=1e-20)).fit(rows, Y)
+
+
+def test_a_net_in_float64_causes_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scorer(estimator=logits_net(lr=1e-20, module__dtype=torch.float64)).fit(STAMPS, Y)
+
+
+def test_targets_that_lose_their_differences_cause_a_warning():
+    rows, y = line()
+    with pytest.warns(UserWarning, match="y has values that are large compared"):
+        scorer(estimator=quick_regressor(lr=1e-20)).fit(rows, y + 1.7e9)

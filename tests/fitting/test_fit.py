@@ -232,7 +232,7 @@ def test_a_peek_at_a_frozen_net_looks_at_the_net_itself():
 
 
 def test_a_peek_at_a_net_that_learns_its_width_in_fit_returns_no_axes():
-    assert peek(TabularClassifier(), X[:2], 0) == (torch.float32, None)
+    assert peek(TabularClassifier(), X[:2], 0) == (None, None)
 
 
 def test_a_peek_leaves_the_net_uninitialized():
