@@ -32,7 +32,7 @@ LINE = {room: line for line, rooms in enumerate(ORDER) for room in rooms}
 INSIDE = {
     "_core": [
         {"gates", "random_state", "states", "tensors"},
-        {"factors", "memory", "shell"},
+        {"checked_rows", "factors", "memory", "shell"},
         {"layer_rules", "net"},
         {"kernels"},
         {"gradients"},

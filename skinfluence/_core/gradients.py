@@ -56,9 +56,14 @@ def forward(fnet: FunctionalNet, X: Rows) -> Tensor:
 
 def precision(fnet: FunctionalNet, X: Rows) -> float:
     """Machine epsilon of the least precise numbers in a forward pass, which autocast may lower."""
+    return forward_with_precision(fnet, X)[1]
+
+
+def forward_with_precision(fnet: FunctionalNet, X: Rows) -> tuple[Tensor, float]:
+    """Outputs f(X) without a graph, and the `precision` of this pass."""
     with OutputWatch() as watch:
-        forward(fnet, X)
-    return max(fnet.eps, watch.eps)
+        f = forward(fnet, X)
+    return f, max(fnet.eps, watch.eps)
 
 
 def pullback(fnet: FunctionalNet, X: Rows, G: Tensor) -> Params:

@@ -23,6 +23,7 @@ from skinfluence._core.gradients import (
 )
 from skinfluence._core.memory import in_halves_if_needed
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.selfcheck import recheck
 from skinfluence._core.states import State
 from skinfluence._core.tensors import Rows, wide
 
@@ -58,7 +59,12 @@ def row_scores(
         f, t = pushforward(fnet, Xb, U)
         return _contract(fnet, f, t, Xb, yb, None)
 
-    return _over_rows(of_batch, progress(fnet.batches(X, y)))
+    def of_checked_batch(Xb: Rows, yb: Tensor) -> Tensor:
+        found = of_batch(Xb, yb)
+        recheck(fnet, U, of_batch, found, Xb, yb, normalize=normalize)
+        return found
+
+    return _over_rows(of_checked_batch, progress(fnet.batches(X, y)))
 
 
 def member_scores(
@@ -72,13 +78,19 @@ def member_scores(
     """Scores at each of k members, (k, n), in one pass; None if an operation does not allow it."""
     stacked = fnet.stacked(states)
     every = {name: torch.stack([u[name] for u in U]) for name in fnet.params}
-    scores = []
+    scores, first = [], fnet.at(states[0])
+
+    def of_first(Xb: Rows, yb: Tensor) -> Tensor:
+        f, t = pushforward_members(fnet, Xb, stacked, every)
+        return _contract(fnet, f[0], t[0], Xb, yb, None)
+
     for Xb, yb in progress(fnet.batches(X, y)):
         try:
             f, t = pushforward_members(fnet, Xb, stacked, every)
         except (NotImplementedError, RuntimeError):
             return None
         rows = [_contract(fnet, f[k], t[k], Xb, yb, None) for k in range(len(f))]
+        recheck(first, U[0], of_first, rows[0], Xb, yb)
         scores.append(torch.stack(rows))
     return finite(torch.cat(scores, 1).T.cpu().numpy()).T
 

@@ -20,7 +20,7 @@ from skorch.dataset import Dataset as SkorchDataset
 from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from skinfluence._core.gates import install_gates
 from skinfluence._core.memory import OutputWatch, is_out_of_memory
@@ -45,6 +45,9 @@ _BATCH_LIMITS = {"cpu": (512, 2**27), "cuda": (8192, 2**31)}
 # Parameters of the validation iterator that do not change the content of a batch, or that this
 # class overrides.
 _HARMLESS_ITERATOR_PARAMS = {"batch_size", "num_workers", "pin_memory", "shuffle", "drop_last"}
+
+# Batches that are compared with plain autograd after the self-check.
+_RECHECKS = 4
 
 
 class FunctionalNet:
@@ -92,6 +95,7 @@ class FunctionalNet:
         self.rows_at_once: int | None = getattr(module, "rows_at_once", None)
         self._kinds: dict[type, bool] = {}
         self._sizes: dict[Any, int] = {}
+        self._rechecks = {"batches": 0}  # shared by all states of this net
         self._tied = any(
             len(list(named(remove_duplicate=False))) > len(list(named()))
             for named in (self.shell.named_parameters, self.shell.named_buffers)
@@ -150,10 +154,28 @@ class FunctionalNet:
     def plain_outputs(self, X: Rows) -> tuple[Tensor, list[Tensor]]:
         """Outputs f(X) of a plain call of the shell, and the parameters to differentiate by.
 
-        The self-check compares the results of the engine with derivatives of these outputs.
+        The self-check compares the results of the engine with derivatives of these outputs. The
+        shell has the user's weights: at other weights, they are replaced in the call.
         """
         own = dict(self.shell.named_parameters())
-        return _one_tensor(self._twin.infer(X)), [own[name] for name in self.params]
+        values = own | dict(self.shell.named_buffers())
+        if all(v is self._state[n] or _equal(v, self._state[n]) for n, v in values.items()):
+            return _one_tensor(self._twin.infer(X)), [own[name] for name in self.params]
+        leaves = {name: p.detach().requires_grad_() for name, p in self.params.items()}
+        return self.outputs(leaves, X), list(leaves.values())
+
+    def expect_recheck(self) -> None:
+        """Let `take_recheck` be true for some of the next batches that are scored."""
+        self._rechecks.update(batches=0, left=_RECHECKS)
+
+    def take_recheck(self) -> bool:
+        """Whether to compare the batch that was just scored: the first, third, seventh, ..."""
+        if not self._rechecks.get("left"):
+            return False
+        self._rechecks["batches"] += 1
+        is_due = (self._rechecks["batches"] & (self._rechecks["batches"] + 1)) == 0
+        self._rechecks["left"] -= is_due
+        return is_due
 
     def losses(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
         """Loss of each row, (n,): the terms that the net's `get_loss` would add up or average."""
@@ -259,13 +281,23 @@ class FunctionalNet:
                     self._to_device(None if y is None else y[rows], self.dtype),
                 )
         else:
-            loader = self._twin.get_iterator(self._twin.get_dataset(X, y), training=False)
-            # A DataLoader draws a random seed when it starts, even if it does not shuffle.
-            with forked_random_state():
-                loaded = iter(loader)
-            for batch in loaded:
-                Xb, yb = unpack_data(batch)
-                yield self._to_device(Xb, self.input_dtype), self._to_device(yb, self.dtype)
+            yield from self._loaded(self._twin.get_dataset(X, y))
+
+    def batches_of(self, rows: np.ndarray, X: Rows, y: Any) -> Iterator[tuple[Rows, Tensor]]:
+        """Batches of the rows at these positions."""
+        if self._can_be_sliced(X):
+            return self.batches(slice_rows(X, rows), None if y is None else y[rows])
+        return self._loaded(Subset(self._twin.get_dataset(X, y), rows.tolist()))
+
+    def _loaded(self, dataset: Any) -> Iterator[tuple[Rows, Tensor]]:
+        """Batches of a dataset, from the net's DataLoader."""
+        loader = self._twin.get_iterator(dataset, training=False)
+        # A DataLoader draws a random seed when it starts, even if it does not shuffle.
+        with forked_random_state():
+            loaded = iter(loader)
+        for batch in loaded:
+            Xb, yb = unpack_data(batch)
+            yield self._to_device(Xb, self.input_dtype), self._to_device(yb, self.dtype)
 
     def n_batches(self, X: Rows) -> int:
         """Number of batches that `batches(X)` yields."""
@@ -337,6 +369,10 @@ class FunctionalNet:
 
 def _rebuild(net: Any, names: list[str], state: Params) -> FunctionalNet:
     return FunctionalNet(net, names).at(state)
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    return a.data_ptr() == b.data_ptr() or torch.equal(a, b)
 
 
 def _one_tensor(outputs: Any) -> Tensor:

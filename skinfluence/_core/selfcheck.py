@@ -1,26 +1,47 @@
-"""Compares the engine with plain autograd on a few rows of a user's net, before the net is scored.
+"""Compares the engine with plain autograd on a few rows, before and after a net is scored.
 
 Each error says what is wrong, the likely cause, and what to do. The expected values come from plain
-calls of the module, differentiated row by row, without the code of the engine.
+calls of the module, without the code of the engine.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from skinfluence._core.gradients import Directions, forward, precision, pullback, pushforward, wide
+from skinfluence._core.checked_rows import rows_to_check
+from skinfluence._core.gradients import (
+    Directions,
+    forward,
+    forward_with_precision,
+    precision,
+    pushforward,
+)
 from skinfluence._core.kernels import plain_kernels
 from skinfluence._core.net import FunctionalNet
-from skinfluence._core.tensors import Rows, map_tensors, slice_rows
+from skinfluence._core.tensors import Rows, map_tensors, slice_rows, wide
+
+# Rows that are checked: in one batch, in batches of this size, and the first few of them alone.
+_ROWS, _SMALL_BATCH, _ROWS_ALONE = 12, 5, 3
+
+_OTHER_ROWS = (
+    "a row's output depends on the other rows of its batch, so the influence of a single row is "
+    "not defined. Likely causes: BatchNorm with track_running_stats=False, or a softmax or mean "
+    "over axis 0, the batch. Use layers that treat each row separately, such as LayerNorm, or "
+    "BatchNorm with running statistics."
+)
 
 
-def check_gradients(fnet: FunctionalNet, X: Rows, y: Any, rows: int = 6) -> None:
-    """Check that influence can be computed for this net, on a few rows.
+def check_gradients(fnet: FunctionalNet, X: Rows, y: Any) -> None:
+    """Check that influence can be computed for this net, on a few rows drawn over the whole table.
+
+    Some of the batches that are scored afterwards are compared as well, see `recheck`.
 
     Raises
     ------
@@ -28,13 +49,52 @@ def check_gradients(fnet: FunctionalNet, X: Rows, y: Any, rows: int = 6) -> None
         If the outputs are not finite, change from call to call, or depend on other rows; if the
         loss is neither a sum nor a mean over rows; or if scores differ from plain autograd.
     """
-    X, y = next(iter(fnet.batches(X, y)))
-    X, y = slice_rows(X, slice(0, rows)), y[:rows]
-    f, eps = forward(fnet, X), precision(fnet, X)
-    _check_outputs(fnet, X, f, eps)
-    _warn_about_logits(fnet, f)
-    _check_losses(fnet, X, y, f, eps)
-    _check_scores(fnet, _own_direction(fnet, X, y, f), X, y, eps)
+    size = fnet.batch_size(X)
+    rows = rows_to_check(X, y, min(_ROWS, max(size, 6)) if size > 0 else _ROWS)
+    for number, (Xb, yb) in enumerate(fnet.batches_of(rows, X, y)):
+        try:
+            f, eps = forward_with_precision(fnet, Xb)
+            _check_outputs(fnet, Xb, f, eps)
+        except ValueError as error:
+            if "Expected more than 1 value per channel" in str(error):  # BatchNorm of one row
+                raise ValueError(_OTHER_ROWS) from error
+            raise
+        if number == 0:
+            _warn_about_logits(fnet, f)
+        _check_losses(fnet, Xb, yb, f, eps)
+        _refuse_errors(
+            _score_error(fnet, Xb, yb, eps), partial(_score_error, fnet, _nudged(Xb), yb, eps)
+        )
+    fnet.expect_recheck()
+
+
+def recheck(
+    fnet: FunctionalNet,
+    U: Directions,
+    scores: Callable[[Rows, Tensor], Tensor],
+    found: Tensor,
+    X: Rows,
+    y: Tensor,
+    *,
+    normalize: bool = False,
+) -> None:
+    """Compare scores that were computed, ``found = scores(X, y)``, with plain autograd.
+
+    This finds nets that treat a large batch, or rows that the check did not draw, in another way.
+    Of a few batches, the lowest and the highest score and a random one are compared. The score of
+    a row is its lowest product <g_i, u> over the directions, divided by ‖g_i‖ if `normalize`.
+    """
+    if not fnet.take_recheck():
+        return
+    drawn = int(torch.randint(len(found), (1,), generator=torch.Generator().manual_seed(0)))
+    rows = sorted({int(found.argmin()), int(found.argmax()), drawn})
+
+    def error(X: Rows, found: Tensor) -> Error:
+        alone = _alone(fnet, U, X, y, rows)
+        found = found[rows].double().cpu() * (alone.norms if normalize else 1)
+        return alone.error(found, precision(fnet, slice_rows(X, slice(0, 1))))
+
+    _refuse_errors(error(X, found), lambda: error(nudged := _nudged(X), scores(nudged, y)))
 
 
 def _check_outputs(fnet: FunctionalNet, X: Rows, f: Tensor, eps: float) -> None:
@@ -44,6 +104,9 @@ def _check_outputs(fnet: FunctionalNet, X: Rows, f: Tensor, eps: float) -> None:
             "the log of 0 or divides by 0. Try a smaller lr, scale X, and look for log and / in "
             "the module's forward."
         )
+    pieces = _pieces(X, len(f), _SMALL_BATCH, lambda Xp, _: forward(fnet, Xp))
+    if _close(pieces, f, eps) and _is_same_alone(fnet, X, f, eps):
+        return
     if not _close(forward(fnet, X), f, eps):
         raise ValueError(
             "the net gives another output for the same rows each time, although it is in eval "
@@ -51,13 +114,13 @@ def _check_outputs(fnet: FunctionalNet, X: Rows, f: Tensor, eps: float) -> None:
             "it calls F.dropout, pass training=self.training), or it changes a buffer of the "
             "module."
         )
-    if not _close(_in_halves(X, len(f), lambda Xh, _: forward(fnet, Xh)), f, eps):
-        raise ValueError(
-            "a row's output depends on the other rows of its batch, so the influence of a single "
-            "row is not defined. Likely causes: BatchNorm with track_running_stats=False, or a "
-            "softmax or mean over axis 0, the batch. Use layers that treat each row separately, "
-            "such as LayerNorm, or BatchNorm with running statistics."
-        )
+    raise ValueError(_OTHER_ROWS)
+
+
+def _is_same_alone(fnet: FunctionalNet, X: Rows, f: Tensor, eps: float) -> bool:
+    """Whether the second row has the same outputs in a batch of one row."""
+    row = slice(1, 2)
+    return len(f) < 2 or _close(forward(fnet, slice_rows(X, row)), f[row], eps)
 
 
 def _warn_about_logits(fnet: FunctionalNet, f: Tensor) -> None:
@@ -78,7 +141,8 @@ def _warn_about_logits(fnet: FunctionalNet, f: Tensor) -> None:
 
 def _check_losses(fnet: FunctionalNet, X: Rows, y: Tensor, f: Tensor, eps: float) -> None:
     losses = fnet.losses(f, X, y)
-    halves = _in_halves(X, len(f), lambda Xh, rows: fnet.losses(f[rows], Xh, y[rows]))
+    size = max(1, len(f) // 2)
+    halves = _pieces(X, len(f), size, lambda Xh, rows: fnet.losses(f[rows], Xh, y[rows]))
     raw = fnet.raw_loss(f, X, y)
     whole = losses.mean() if raw.ndim == 0 else None
     is_additive = whole is None or _close(raw, whole, eps) or _close(raw, losses.sum(), eps)
@@ -92,62 +156,114 @@ def _check_losses(fnet: FunctionalNet, X: Rows, y: Tensor, f: Tensor, eps: float
         )
 
 
-def _own_direction(fnet: FunctionalNet, X: Rows, y: Tensor, f: Tensor) -> Directions:
-    """Gradient of the sum of these rows' losses.
-
-    A random direction may be orthogonal to the row gradients, and errors would be missed.
-    """
-    v = pullback(fnet, X, fnet.cotangents(f, X, y))
-    return {name: value.unsqueeze(0).to(fnet.params[name]) for name, value in v.items()}
-
-
-def _check_scores(fnet: FunctionalNet, U: Directions, X: Rows, y: Tensor, eps: float) -> None:
-    error, scale, tolerance = _score_error(fnet, U, X, y, eps)
-    if error > tolerance:
-        # At the kink of a ReLU, a batch of six rows and a batch of one row may round to different
-        # sides. Both results are then right. For slightly moved rows, the results must agree.
-        error, scale, tolerance = _score_error(fnet, U, _nudged(X), y, eps)
-    if error > tolerance:
-        raise ValueError(
-            f"the scores of {len(y)} rows differ from plain autograd by up to {error:.3g}, while "
-            f"no score can be larger than {scale:.3g}. Scores of this net cannot be trusted. "
-            "Likely causes: forward uses a tensor that was taken from a parameter earlier (a "
-            "stored weight, .data, .detach()), or an autograd.Function whose backward and jvp "
-            "disagree. Read parameters as attributes inside forward, and test the function with "
-            "torch.autograd.gradcheck."
-        )
-
-
-def _score_error(
-    fnet: FunctionalNet, U: Directions, X: Rows, y: Tensor, eps: float
-) -> tuple[float, float, float]:
-    """Largest difference from plain autograd, the largest score possible, and the tolerance."""
+def _score_error(fnet: FunctionalNet, X: Rows, y: Tensor, eps: float) -> Error:
+    """Error of the scores of single rows, and of the sum of all rows' scores."""
+    g, of_penalty = _plain_gradients(fnet, X, y)
+    # The direction is the gradient of these rows' summed loss: a random direction may be
+    # orthogonal to the row gradients, and errors would be missed.
+    named = zip(fnet.params.items(), g, strict=True)
+    U = {name: value.unsqueeze(0).to(p) for (name, p), value in named}
     f, t = pushforward(fnet, X, U)
     G = fnet.cotangents(f, X, y)
     scores = (t[0].double() * G.double()).reshape(len(f), -1).sum(1).cpu()
-    expected, penalties = [], []
-    scale = torch.zeros((), dtype=torch.float64)
-    length = _norm(u[0] for u in U.values())
-    for i in range(len(f)):
-        row = slice(i, i + 1)
-        Xi = slice_rows(X, row)
-        with torch.enable_grad(), plain_kernels(fnet):
-            outputs, parameters = fnet.plain_outputs(Xi)
-            loss = fnet.losses(outputs, Xi, y[row]).sum()
-            # The part of get_loss that does not depend on the outputs, such as a weight penalty.
-            penalty = fnet.losses(outputs.detach(), Xi, y[row]).sum()
-            of_loss, of_penalty = (_gradient(value, parameters) for value in (loss, penalty))
-        penalties.append(_inner(U, of_penalty))
-        expected.append(_inner(U, of_loss) - penalties[-1])
-        scale = torch.maximum(scale, _norm(of_loss) * length)
-    tolerance = eps**0.5 * scale
-    if (torch.stack(penalties) - penalties[0]).abs().max() > tolerance:
+    rows = list(range(min(len(f), _ROWS_ALONE)))
+    alone = _alone(fnet, U, X, y, rows)
+    if (alone.penalties - alone.penalties[0]).abs().max() > eps**0.5 * alone.scale:
         raise ValueError(
             "the net's get_loss depends on the parameters other than through the outputs, and "
             "differently for different rows. A penalty on the weights is allowed, because it is "
             "the same for all rows. Let the module return everything else that the loss needs."
         )
-    return float((scores - torch.stack(expected)).abs().max()), float(scale), float(tolerance)
+    of_rows = alone.error(scores[rows], eps)
+    if len(rows) == len(f):
+        return of_rows
+    # The sum over all rows takes one pass, and is wrong if the score of any row is.
+    together = _products(U, g, of_penalty)
+    size = together.scale + float((_lengths(t[0]) * _lengths(G)).sum())
+    of_sum = Error(float((scores.sum() - together.scores[0]).abs()), size, len(f), eps)
+    return max(of_rows, of_sum, key=lambda error: error.excess)
+
+
+@dataclass
+class Error:
+    """Difference of scores of n rows from plain autograd, and the largest score possible."""
+
+    difference: float
+    scale: float
+    n: int
+    eps: float
+
+    @property
+    def excess(self) -> float:
+        """Difference, less what rounding may cause."""
+        return self.difference - self.eps**0.5 * self.scale
+
+
+def _refuse_errors(error: Error, of_nudged: Callable[[], Error]) -> None:
+    if error.excess > 0:
+        # At the kink of a ReLU, a row in a batch and the same row alone may round to different
+        # sides. Both results are then right. For slightly moved rows, the results must agree.
+        error = of_nudged()
+    if error.excess > 0:
+        raise ValueError(
+            f"the scores of {error.n} rows differ from plain autograd by up to "
+            f"{error.difference:.3g}, while no score can be larger than {error.scale:.3g}. Scores "
+            "of this net cannot be trusted. Likely causes: forward uses a tensor that was taken "
+            "from a parameter earlier (a stored weight, .data, .detach()), treats large batches in "
+            "another way, or calls an autograd.Function whose backward and jvp disagree. Read "
+            "parameters as attributes inside forward, and test the function with "
+            "torch.autograd.gradcheck."
+        )
+
+
+@dataclass
+class _Plain:
+    """Lowest products of gradients with directions, from plain autograd: one entry per gradient."""
+
+    scores: Tensor
+    penalties: Tensor
+    norms: Tensor
+    scale: float
+
+    def error(self, found: Tensor, eps: float) -> Error:
+        difference = float((found - self.scores).abs().max())
+        return Error(difference, self.scale, len(self.scores), eps)
+
+
+def _alone(fnet: FunctionalNet, U: Directions, X: Rows, y: Tensor, rows: Sequence[int]) -> _Plain:
+    """Products of the gradients of each of these rows alone."""
+    slices = [slice(i, i + 1) for i in rows]
+    gradients = (_plain_gradients(fnet, slice_rows(X, row), y[row]) for row in slices)
+    each = [_products(U, *pair) for pair in gradients]
+    return _Plain(
+        torch.cat([one.scores for one in each]),
+        torch.cat([one.penalties for one in each]),
+        torch.cat([one.norms for one in each]),
+        max(one.scale for one in each),
+    )
+
+
+def _plain_gradients(fnet: FunctionalNet, X: Rows, y: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Gradient of the rows' summed losses through the outputs, and of what bypasses the outputs."""
+    with torch.enable_grad(), plain_kernels(fnet):
+        outputs, parameters = fnet.plain_outputs(X)
+        loss = fnet.losses(outputs, X, y).sum()
+        # The part of get_loss that does not depend on the outputs, such as a weight penalty.
+        penalty = fnet.losses(outputs.detach(), X, y).sum()
+        of_loss, of_penalty = (_gradient(value, parameters) for value in (loss, penalty))
+    return [a - b for a, b in zip(of_loss, of_penalty, strict=True)], of_penalty
+
+
+def _products(U: Directions, g: list[Tensor], of_penalty: list[Tensor]) -> _Plain:
+    """Lowest product of one gradient with the directions."""
+    directions = [[u[k] for u in U.values()] for k in range(len(next(iter(U.values()))))]
+    length = max(float(_norm(u)) for u in directions)
+    return _Plain(
+        torch.stack([_inner(u, g) for u in directions]).min().reshape(1),
+        torch.stack([_inner(u, of_penalty) for u in directions]).max().reshape(1),
+        _norm(g).reshape(1),
+        float(_norm(a + b for a, b in zip(g, of_penalty, strict=True))) * length,
+    )
 
 
 def _nudged(X: Rows) -> Rows:
@@ -163,16 +279,21 @@ def _nudged(X: Rows) -> Rows:
     return map_tensors(nudge, X)
 
 
-def _gradient(value: Tensor, parameters: list[Tensor]) -> tuple[Tensor, ...]:
+def _gradient(value: Tensor, parameters: list[Tensor]) -> list[Tensor]:
     if not value.requires_grad:
-        return ()
-    return torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
+        return [torch.zeros((), dtype=p.dtype, device=p.device).expand_as(p) for p in parameters]
+    grads = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
+    return [g.detach() for g in grads]
 
 
-def _inner(U: Directions, gradient: Sequence[Tensor]) -> Tensor:
-    """<gradient, u>, which is 0 if there is no gradient."""
-    pairs = zip(gradient, U.values(), strict=False)
-    return _total(wide(g).flatten() @ wide(u[0]).flatten() for g, u in pairs)
+def _inner(direction: Sequence[Tensor], gradient: Sequence[Tensor]) -> Tensor:
+    pairs = zip(gradient, direction, strict=True)
+    return _total(wide(g).flatten() @ wide(u).flatten() for g, u in pairs)
+
+
+def _lengths(values: Tensor) -> Tensor:
+    """Euclidean norm of each row."""
+    return values.double().reshape(len(values), -1).norm(dim=1).cpu()
 
 
 def _norm(tensors: Iterable[Tensor]) -> Tensor:
@@ -184,10 +305,10 @@ def _total(terms: Iterable[Tensor]) -> Tensor:
     return sum((term.cpu().double() for term in terms), torch.zeros((), dtype=torch.float64))
 
 
-def _in_halves(X: Rows, n: int, function: Callable[[Rows, slice], Tensor]) -> Tensor:
-    """``function(X, rows)`` of each half of n rows, joined."""
-    halves = [slice(0, n // 2), slice(n // 2, n)] if n > 1 else [slice(0, n)]
-    return torch.cat([function(slice_rows(X, rows), rows) for rows in halves])
+def _pieces(X: Rows, n: int, size: int, function: Callable[[Rows, slice], Tensor]) -> Tensor:
+    """``function(X, rows)`` of each piece of at most `size` of n rows, joined."""
+    pieces = [slice(i, min(i + size, n)) for i in range(0, n, size)]
+    return torch.cat([function(slice_rows(X, rows), rows) for rows in pieces])
 
 
 def _close(a: Tensor, b: Tensor, eps: float) -> bool:

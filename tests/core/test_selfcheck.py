@@ -1,11 +1,15 @@
 """The self-check refuses exactly the nets whose scores would be wrong."""
 
+import numpy as np
 import pytest
 import torch
+from core_cases import random_directions
 from skorch import NeuralNetClassifier
 from torch import nn
-from zoo import MODULES, initialized, make, rows_for
+from torch.utils.data import TensorDataset
+from zoo import MODULES, initialized, loop_gradients, make, rows_for
 
+from skinfluence._core.influence import member_scores, row_scores
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.selfcheck import check_gradients
 
@@ -61,12 +65,13 @@ def test_a_forward_that_changes_a_buffer_is_refused():
         check_module(Counts())
 
 
-def test_batchnorm_without_running_statistics_is_refused():
+@pytest.mark.parametrize("n", [1, 2, 6, 7])
+def test_batchnorm_without_running_statistics_is_refused(n):
     norm = nn.BatchNorm1d(4, track_running_stats=False)
     module = nn.Sequential(nn.Linear(5, 4), norm, nn.Linear(4, 3)).double()
     net = NeuralNetClassifier(module, criterion=nn.CrossEntropyLoss, train_split=None)
     with pytest.raises(ValueError, match=OTHER_ROWS):
-        check(net.initialize(), *rows_for("mlp"))
+        check(net.initialize(), *rows_for("mlp", n=n))
 
 
 @pytest.mark.parametrize(
@@ -95,6 +100,67 @@ def test_outputs_that_are_not_finite_are_refused(value):
         net.module_[2].bias[1] = value
     with pytest.raises(ValueError, match="outputs are NaN or infinite: training diverged"):
         check(net, X, y)
+
+
+class Branches(nn.Linear):
+    """Treats batches of more than `limit` rows in another way."""
+
+    def __init__(self, limit):
+        super().__init__(5, 3)
+        self.limit = limit
+
+    def forward(self, X):
+        return super().forward(X) * (1 if len(X) <= self.limit else 1.5)
+
+
+class Centers(nn.Linear):
+    """Subtracts the mean of the batch from the inputs."""
+
+    def forward(self, X):
+        return super().forward(X - X.mean(0))
+
+
+class ShiftsRare(nn.Linear):
+    """Adds 1 to the outputs of a batch if an input is large."""
+
+    def forward(self, X):
+        return super().forward(X) + (X > 50).any()
+
+
+def in_the_middle(X, value):
+    """Rows of which only one in the middle has a value that the others do not have."""
+    X = X.copy()
+    X[len(X) // 2, 2] = value
+    return X
+
+
+@pytest.mark.parametrize("limit", [1, 3, 6, 10])
+def test_a_module_that_branches_on_the_size_of_the_batch_is_refused(limit):
+    with pytest.raises(ValueError, match=OTHER_ROWS):
+        check(initialized(Branches(limit)), *rows_for("mlp", n=100))
+
+
+def test_a_module_that_centers_by_the_batch_is_refused_if_the_first_rows_are_alike():
+    X, y = rows_for("mlp", n=100)
+    X[:40] = X[0]
+    with pytest.raises(ValueError, match=OTHER_ROWS):
+        check(initialized(Centers(5, 3)), X, y)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_a_batch_that_changes_with_a_single_rare_row_is_refused(kind):
+    X, y = rows_for("mlp", n=900)
+    X = in_the_middle(X, 60.0)
+    with pytest.raises(ValueError, match=OTHER_ROWS):
+        check(initialized(ShiftsRare(5, 3)), kind(X), kind(y))
+
+
+def test_rows_of_a_dataset_are_drawn_over_the_whole_table():
+    X, y = rows_for("mlp", n=100)
+    X[:40] = X[0]
+    data = TensorDataset(torch.as_tensor(X), torch.as_tensor(y))
+    with pytest.raises(ValueError, match=OTHER_ROWS):
+        check(initialized(Centers(5, 3)), data, None)
 
 
 # Losses ---------------------------------------------------------------------------------------
@@ -224,6 +290,56 @@ class KeepsView(nn.Module):
 def test_a_parameter_that_was_stored_in_init_is_refused(module):
     with pytest.raises(ValueError, match=DIFFER):
         check_module(module())
+
+
+class KeepsForRare(KeepsInList):
+    """Uses the stored parameter for rare rows only."""
+
+    def forward(self, X):
+        hidden = torch.tanh(self.body(X))
+        rare = (X > 2.5).any(1, keepdim=True)
+        return torch.where(rare, hidden @ self.kept[0].T, self.head(hidden))
+
+
+@pytest.mark.parametrize("place", [0, 7, 300, 899])
+def test_a_stored_parameter_that_only_a_rare_row_uses_is_refused(place):
+    X, y = rows_for("mlp", n=900)
+    X = X.clip(-2, 2)
+    X[place, 3] = 3.0
+    with pytest.raises(ValueError, match=DIFFER):
+        check(initialized(KeepsForRare()), X, y)
+
+
+def scores_after_check(net, X, y, in_one_pass=False, **options):
+    fnet = FunctionalNet(net)
+    check_gradients(fnet, X, y)
+    U, states = random_directions(fnet, 1), [net.module_.state_dict()] * 2
+    if in_one_pass:
+        return member_scores(fnet, states, [U, U], X, y)[0]
+    return row_scores(fnet.at(states[0]), U, X, y, **options)
+
+
+HOW = [{}, {"normalize": True}, {"in_one_pass": True}]
+
+
+@pytest.mark.parametrize("how", HOW, ids=str)
+def test_scores_of_batches_larger_than_those_of_the_check_are_compared_again(how):
+    with pytest.raises(ValueError, match=DIFFER):
+        scores_after_check(initialized(Branches(100)), *rows_for("mlp", n=300), **how)
+
+
+@pytest.mark.parametrize("how", HOW, ids=str)
+@pytest.mark.parametrize("name", ["mlp", "batchnorm1d", "lstm"])
+def test_right_scores_pass_when_they_are_compared_again(name, how):
+    X, y = rows_for(name, n=30)
+    scores = scores_after_check(make(name)[0], X, y, **how)
+    net = make(name)[0]
+    U = random_directions(FunctionalNet(net), 1)
+    G = loop_gradients(net, X, y)
+    want = G @ torch.cat([u.flatten() for u in U.values()]).numpy()
+    if "normalize" in how:
+        want = want / np.linalg.norm(G, axis=1)
+    np.testing.assert_allclose(scores, want, rtol=0, atol=1e-9 * np.abs(want).max())
 
 
 def test_a_constant_copy_of_a_weight_passes():

@@ -1,0 +1,61 @@
+"""Which rows of a table the self-check looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skinfluence._core.tensors import Rows, is_sliceable, n_rows
+
+# Numbers that are read to find extreme rows; of a larger table, evenly spaced rows are read.
+_MAX_NUMBERS = 2**24
+
+# Columns whose lowest and highest rows are taken.
+_MAX_COLUMNS = 2
+
+
+def rows_to_check(X: Rows, y: Any, number: int) -> np.ndarray:
+    """Return the positions of `number` rows, or of all rows if there are fewer.
+
+    These are the first and the last row, the rows with the largest deviation in any column and the
+    lowest and highest values of some columns and of the labels, and random rows.
+    """
+    n = n_rows(X)
+    rows = [0, n - 1, *_extremes(X, y, n)]
+    rows += np.random.RandomState(0).permutation(min(n, 2**16)).tolist()[:number]
+    rows += np.random.RandomState(1).randint(0, n, number).tolist()
+    return np.array(list(dict.fromkeys(rows))[:number])
+
+
+def _extremes(X: Rows, y: Any, n: int) -> Iterator[int]:
+    if not is_sliceable(X):
+        return
+    entries = list(X.values()) if isinstance(X, Mapping) else [X]
+    for entry in [*entries, y]:
+        table, step = _columns(entry, n)
+        if not table.size:
+            continue
+        deviation = np.abs(table - table.mean(0)) / np.maximum(table.std(0), 1e-30)
+        yield int(deviation.max(1).argmax()) * step
+        spaced = np.linspace(0, table.shape[1] - 1, _MAX_COLUMNS).astype(int)
+        for column in dict.fromkeys(spaced.tolist()):
+            yield int(table[:, column].argmax()) * step
+            yield int(table[:, column].argmin()) * step
+
+
+def _columns(entry: Any, n: int) -> tuple[np.ndarray, int]:
+    """The numbers of every `step`-th row as a table, empty if they are not numbers; and `step`."""
+    if not isinstance(entry, np.ndarray | Tensor):
+        return np.empty((0, 0)), 1
+    width = int(np.prod(entry.shape[1:], dtype=np.int64))
+    step = max(1, n * width // _MAX_NUMBERS)
+    some = entry[::step]
+    if isinstance(some, Tensor):
+        some = some.detach().to("cpu", torch.float64).numpy()
+    if some.dtype.kind not in "fiub":
+        return np.empty((0, 0)), 1
+    return np.nan_to_num(some.reshape(len(some), width).astype(np.float64)), step
