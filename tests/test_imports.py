@@ -33,7 +33,8 @@ INSIDE = {
     "_core": [
         {"gates", "random_state", "states", "tensors"},
         {"checked_rows", "factors", "memory", "shell"},
-        {"layer_rules", "net"},
+        {"layer_rules", "row_loss"},
+        {"net"},
         {"kernels"},
         {"gradients"},
         {"ghost", "selfcheck"},

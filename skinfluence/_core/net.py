@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Subset
 from skinfluence._core.gates import install_gates
 from skinfluence._core.memory import OutputWatch, is_out_of_memory
 from skinfluence._core.random_state import forked_random_state
+from skinfluence._core.row_loss import RowLoss
 from skinfluence._core.shell import (
     Inference,
     copy_module,
@@ -35,7 +36,7 @@ from skinfluence._core.shell import (
     twin_net,
 )
 from skinfluence._core.states import Params, State, read_state
-from skinfluence._core.tensors import Rows, is_sliceable, map_tensors, n_rows, slice_rows, wide
+from skinfluence._core.tensors import Rows, is_sliceable, map_tensors, n_rows, slice_rows
 
 # Limits of a batch: number of rows, and bytes of the outputs of all layers. For MLPs with 0.1M to
 # 1M parameters on a CPU, batches of 512 rows took .6 to .7 times as long as batches of 128 rows;
@@ -74,6 +75,8 @@ class FunctionalNet:
         Data type that float inputs are cast to; None if the module casts its inputs itself.
     eps : float
         Machine epsilon of the least precise weight or buffer.
+    row_loss : RowLoss
+        What the loss of a row is.
     rows_at_once : int or None
         Maximum number of rows in one call of the module, if the module sets one.
     """
@@ -101,6 +104,7 @@ class FunctionalNet:
             for named in (self.shell.named_parameters, self.shell.named_buffers)
         )
         self._twin = twin_net(net, self.shell)
+        self.row_loss = RowLoss(net, self.shell)
         self._inference = Inference(self._twin, self.shell)
         # Trap: net.device may be None, which means "leave the module where it is".
         self.device = next(module.parameters()).device
@@ -178,43 +182,14 @@ class FunctionalNet:
         return is_due
 
     def losses(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
-        """Loss of each row, (n,): the terms that the net's `get_loss` would add up or average."""
-        raw = self.raw_loss(outputs, X, y)
-        n = outputs.shape[0]
-        if raw.ndim == 0:  # get_loss ignored reduction='none': pass one row at a time
-            rows = [
-                self.raw_loss(outputs[i : i + 1], slice_rows(X, slice(i, i + 1)), y[i : i + 1])
-                for i in range(n)
-            ]
-            return torch.stack([r.reshape(()) for r in rows])
-        if raw.shape[0] != n or raw.numel() > outputs.numel():
-            raise ValueError(
-                f"criterion {type(self._net.criterion_).__name__} turned outputs of shape "
-                f"{tuple(outputs.shape)} and y of shape {tuple(y.shape)} into losses of shape "
-                f"{tuple(raw.shape)}, but one loss per row was expected. Give y the shape of the "
-                "outputs: a regressor that returns (n, 1) needs y of shape (n, 1)."
-            )
-        if raw.ndim == 1:
-            return raw
-        flat = raw.reshape(n, -1)
-        return flat.sum(1) if self._sums_outputs else flat.mean(1)
-
-    @property
-    def _sums_outputs(self) -> bool:
-        """Whether a row's loss is the sum over its outputs rather than their mean."""
-        return getattr(self._net.criterion_, "reduction", "mean") in ("sum", "batchmean")
+        """Loss of each row, (n,): what `get_loss` returns for the row alone, see `row_loss`."""
+        return self.row_loss.of_rows(outputs, X, y)
 
     @property
     def takes_logarithms(self) -> bool:
         """Whether the loss takes the logarithm of the outputs; they must then be probabilities."""
         net = self._net
         return isinstance(net, NeuralNetClassifier) and isinstance(net.criterion_, nn.NLLLoss)
-
-    def raw_loss(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
-        """`net.get_loss`, with reduction='none' if the criterion has a reduction."""
-        # Trap: criterion_(outputs, y) would miss the log that skorch takes for NLLLoss in get_loss.
-        # `wide`, because half precision rounds the loss of a confidently predicted row to 0.
-        return self._twin.get_loss(wide(outputs), y, X=X, training=False)
 
     def cotangents(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
         """G = ∂ℓ/∂f: gradient of each row's loss by its outputs, in the shape of `outputs`."""
@@ -238,7 +213,7 @@ class FunctionalNet:
             return self._net.criterion_.sample(outputs, y, generator)
         if not is_classifier(self._net):
             noise = torch.randn(outputs.shape, generator=generator).to(outputs)
-            terms = 1 if self._sums_outputs else outputs[0].numel()
+            terms = 1 if self.row_loss.sums_outputs else outputs[0].numel()
             return outputs + noise * (0.5 * terms) ** 0.5
         p = self.probabilities(outputs).double().cpu()
         drawn = torch.multinomial(p, 1, generator=generator)[:, 0].to(outputs.device)

@@ -2,7 +2,7 @@
 
 The copy of the module is called the *shell*. The shell shares the weights of the original, so the
 weights are in memory only once. It has separate buffers, train/eval flags and hooks. The copy of
-the net is called the *twin*. The twin runs the shell and returns one loss per row.
+the net is called the *twin*. The twin runs the shell.
 """
 
 from __future__ import annotations
@@ -51,15 +51,18 @@ def stop_padding_gradient(
     return torch.where(padding, output.detach(), output)
 
 
-def twin_net(net: Any, shell: nn.Module) -> Any:
-    """Return a copy of `net` that runs `shell` and returns one loss per row."""
+def twin_net(net: Any, shell: nn.Module, *, unreduced: bool = False) -> Any:
+    """Return a copy of `net` that runs `shell`.
+
+    If `unreduced`, its criterion returns the terms of the loss, where it has a reduction.
+    """
     # Trap: copy.copy(net) would pickle the module, through skorch's __getstate__.
     twin = object.__new__(type(net))
     twin.__dict__.update(vars(net))
     criterion = net.criterion_
     if isinstance(criterion, nn.Module):
         criterion = copy_module(criterion)
-        if hasattr(criterion, "reduction"):
+        if unreduced and hasattr(criterion, "reduction"):
             setattr(criterion, "reduction", "none")  # noqa: B010
         for name, buffer in criterion.named_buffers(recurse=False):  # class weights
             setattr(criterion, name, wide(buffer))
