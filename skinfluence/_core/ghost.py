@@ -193,7 +193,11 @@ class Ghost:
 
         fnet = self.fnet
         leaves = {name: p.detach().requires_grad_() for name, p in fnet.params.items()}
-        hooks = [layer.register_forward_hook(record(n)) for n, layer in self._layers.items()]
+        # Before the user's own hooks, which may change the output.
+        hooks = [
+            layer.register_forward_hook(record(n), prepend=True)
+            for n, layer in self._layers.items()
+        ]
         try:
             with torch.enable_grad(), plain_kernels(fnet):
                 outputs = fnet.outputs(leaves, X)

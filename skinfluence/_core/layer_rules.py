@@ -9,6 +9,7 @@ has to be changed.
 from __future__ import annotations
 
 from functools import singledispatch
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,13 @@ def has_rule(layer: nn.Module) -> bool:
     """Whether this layer's row gradients can be computed by a rule."""
     if isinstance(layer, _BatchNorm) and layer.running_mean is None:
         return False  # outputs depend on the whole batch: single rows do not have a gradient
-    return layer_factors.dispatch(type(layer)) is not layer_factors.dispatch(object)
+    if layer_factors.dispatch(type(layer)) is layer_factors.dispatch(object):
+        return False
+    # A rule is for one forward: a subclass may add positions or adapters, or treat some rows in
+    # another way. Its gradients are then formed row by row.
+    known: Any = next(c for c in type(layer).__mro__ if c in layer_factors.registry)
+    same_forward = getattr(type(layer), "forward", None) is known.forward
+    return same_forward and "forward" not in vars(layer)
 
 
 @singledispatch

@@ -32,7 +32,6 @@ from skinfluence._core.shell import (
     matching_parameters,
     module_of,
     refuse_parameters_elsewhere,
-    stop_padding_gradient,
     twin_net,
 )
 from skinfluence._core.states import Params, State, read_state
@@ -93,8 +92,6 @@ class FunctionalNet:
                 # With scale_grad_by_freq, a row's gradient would depend on the rest of its batch.
                 layer.scale_grad_by_freq = False
                 layer.sparse = False
-            if isinstance(layer, nn.Embedding) and layer.padding_idx is not None:
-                layer.register_forward_hook(stop_padding_gradient)
         self.rows_at_once: int | None = getattr(module, "rows_at_once", None)
         self._kinds: dict[type, bool] = {}
         self._sizes: dict[Any, int] = {}

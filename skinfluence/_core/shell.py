@@ -10,9 +10,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Any, cast
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from skinfluence._core.tensors import Rows, wide
@@ -40,15 +39,6 @@ def copy_module(module: nn.Module) -> nn.Module:
         left_behind = [t for t in vars(layer).values() if isinstance(t, Tensor) and not t.is_leaf]
         memo |= {id(t): t for t in left_behind}
     return copy.deepcopy(module, memo=memo)
-
-
-def stop_padding_gradient(
-    layer: nn.Embedding, inputs: tuple[Tensor, ...], output: Tensor
-) -> Tensor:
-    """Forward hook that removes the derivative by the padding row of an embedding."""
-    # torch's backward mode already ignores the padding row; its forward mode does not.
-    padding = inputs[0].eq(cast(int, layer.padding_idx)).unsqueeze(-1)
-    return torch.where(padding, output.detach(), output)
 
 
 def twin_net(net: Any, shell: nn.Module, *, unreduced: bool = False) -> Any:
