@@ -103,7 +103,7 @@ def test_regressors_and_detectors_are_streamed_too():
 
 
 def test_a_memmap_is_not_sent_to_the_processes(fitted, tmp_path):
-    from skinfluence.stream import open_source
+    from skinfluence.stream._sources import open_source
 
     source = open_source(memmap(tmp_path / "X", np.repeat(X32, 1000, 0)), None, 45_000)
     (first, _) = source.tasks()
@@ -255,9 +255,9 @@ def test_the_chunks_of_a_killed_process_are_kept(fitted, tmp_path):
 
 
 def test_a_full_disk_leaves_only_whole_chunks(fitted, tmp_path, monkeypatch):
-    from skinfluence import stream
+    from skinfluence.stream import _checkpoints
 
-    add, done = stream.ScoreStore.add, []
+    add, done = _checkpoints.ScoreStore.add, []
 
     def full(self, scores):
         if len(done) == 2:
@@ -269,7 +269,7 @@ def test_a_full_disk_leaves_only_whole_chunks(fitted, tmp_path, monkeypatch):
 
     options = {"chunk_size": 20, "checkpoint_dir": tmp_path}
     with monkeypatch.context() as patch:
-        patch.setattr(stream.ScoreStore, "add", full)
+        patch.setattr(_checkpoints.ScoreStore, "add", full)
         with pytest.raises(OSError, match="No space left"):
             score_stream(fitted, X32, Y, **options)
     close(score_stream(fitted, X32, Y, **options), fitted.scores_)

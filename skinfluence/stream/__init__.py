@@ -1,0 +1,138 @@
+"""Score more rows than fit into memory: in chunks, in several processes, resumable."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.utils.parallel import delayed
+from sklearn.utils.validation import check_is_fitted
+from tqdm.auto import tqdm
+
+from skinfluence._data.params import check_int
+from skinfluence._fitting.parallel import run_in_order
+from skinfluence.stream._checkpoints import ScoreStore
+from skinfluence.stream._sources import open_source
+
+__all__ = ["score_stream"]
+
+
+def score_stream(
+    scorer: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    chunk_size: int = 2**16,
+    out: Any = None,
+    checkpoint_dir: Any = None,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> Any:
+    """Score rows in chunks, with the ``score_samples`` of a fitted scorer.
+
+    Only one chunk of the rows is in memory at a time or, with `n_jobs`, one chunk per process. The
+    chunks are processed by joblib, so :func:`joblib.parallel_config` can distribute them over a
+    cluster.
+
+    Parameters
+    ----------
+    scorer : InfluenceScorer or NoisyLabelDetector
+        Fitted scorer; any estimator with ``score_samples(X, y)`` is accepted.
+    X : array-like, store, Dataset or iterable
+        Rows, in one of these forms:
+
+        - an array, memmap, Zarr or HDF5 array, Dask array or DataFrame, or a dict of these. It is
+          cut into chunks. Rows of a memmap or Dask array are not sent to the processes: each
+          process opens the memmap, or computes its part of the Dask array, itself.
+        - a Hugging Face dataset in the format "numpy", with y the name of its label column.
+        - a Dataset of (x, y) items.
+        - an iterable of ``(X, y)`` chunks, such as a generator, an IterableDataset that yields
+          chunks, or a DataLoader that does not shuffle. These chunks are used, whatever their size.
+    y : array-like or store of shape (n_samples,), or str, default=None
+        Labels. None has the same meaning as in the scorer's ``score_samples``.
+    chunk_size : int, default=65536
+        Number of rows per chunk.
+    out : array of shape (n_samples,), default=None
+        Array that the scores are written to, such as a :class:`numpy.memmap`. None means a new
+        array.
+    checkpoint_dir : str or path, default=None
+        Directory in which the scores of finished chunks are kept. To continue an interrupted call,
+        make the same call with the same directory. The data are identified by a hash of 200 sampled
+        rows and all labels or, for a Dataset, of its first and last item.
+    n_jobs : int, default=None
+        Number of processes, as in joblib; None means 1 unless :func:`joblib.parallel_config` says
+        otherwise.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_samples,), float64, or `out`
+
+    Raises
+    ------
+    ValueError
+        If `checkpoint_dir` holds the scores of other rows, or of another scorer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skinfluence import InfluenceScorer
+    >>> from skinfluence.stream import score_stream
+    >>> X, y = load_iris(return_X_y=True)
+    >>> scorer = InfluenceScorer(random_state=0).fit(X, y)
+    >>> scores = score_stream(scorer, X, y, chunk_size=40)
+    >>> bool(np.allclose(scores, scorer.score_samples(X, y), rtol=1e-4, atol=1e-6))
+    True
+    """
+    check_is_fitted(scorer)
+    source = open_source(X, y, check_int("chunk_size", chunk_size, 1))
+    if out is not None and getattr(out, "shape", None) != (source.n,):
+        raise ValueError(
+            f"out has shape {getattr(out, 'shape', None)}; expected ({source.n},), one number per "
+            "row. For an iterable, whose length is not known, leave it out."
+        )
+    store = None if checkpoint_dir is None else ScoreStore(Path(checkpoint_dir), scorer, source)
+    found = [] if store is None else store.chunks()
+    tasks = islice(source.tasks(), len(found), None)
+    todo = run_in_order((delayed(_score)(scorer, task) for task in tasks), n_jobs)
+    bar = tqdm(total=source.n, desc="scoring", unit="row", disable=not verbose, leave=False)
+    collector = _Collector(out)
+    with bar:
+        for scores in found:
+            bar.update(collector.add(scores))
+        for scores in todo:
+            if store is not None:
+                store.add(scores)
+            bar.update(collector.add(scores))
+    return collector.result()
+
+
+def _score(scorer: Any, task: Any) -> np.ndarray:
+    return np.asarray(scorer.score_samples(*task.read()), dtype=np.float64)
+
+
+class _Collector:
+    """Collects scores in the order of the rows, in the caller's array or in a new one."""
+
+    def __init__(self, out: Any) -> None:
+        self.out, self.n = out, 0
+        self.parts: list[np.ndarray] = []
+
+    def add(self, scores: np.ndarray) -> int:
+        """Add the scores of a chunk, and return how many they are."""
+        if self.out is None:
+            self.parts.append(scores)
+        else:
+            self.out[self.n : self.n + len(scores)] = scores
+        self.n += len(scores)
+        return len(scores)
+
+    def result(self) -> Any:
+        """Return the scores of all rows."""
+        if self.out is not None:
+            return self.out
+        return np.concatenate(self.parts) if self.parts else np.empty(0)
