@@ -1,5 +1,6 @@
 """Streamed scores equal those of `score_samples`, from every source and after interruptions."""
 
+import copy
 import json
 import os
 import subprocess
@@ -147,10 +148,10 @@ def test_verbose_shows_rows(fitted, capsys):
 
 
 class Fragile(Dataset):
-    """Rows that record which of them were read; reading one of them fails."""
+    """Rows of which one cannot be read."""
 
     def __init__(self, fails_at=None):
-        self.fails_at, self.seen = fails_at, set()
+        self.fails_at = fails_at
 
     def __len__(self):
         return 90
@@ -158,31 +159,63 @@ class Fragile(Dataset):
     def __getitem__(self, i):
         if i == self.fails_at:
             raise KeyboardInterrupt
-        self.seen.add(i)
         return X32[i], int(Y[i])
+
+
+def counting(fitted, stop=None):
+    """Copy a scorer; the copy records the lengths of chunks, and is interrupted after `stop`."""
+    other, lengths = copy.copy(fitted), []
+
+    def score_samples(X, y=None):
+        if len(lengths) == stop:
+            raise KeyboardInterrupt
+        lengths.append(len(X))
+        return fitted.score_samples(X, y)
+
+    other.score_samples, other.lengths = score_samples, lengths
+    return other
 
 
 def test_a_stopped_run_continues_where_it_stopped(fitted, tmp_path):
     options = {"chunk_size": 20, "checkpoint_dir": tmp_path / "kept"}
     with pytest.raises(KeyboardInterrupt):
         score_stream(fitted, Fragile(fails_at=50), **options)
-    rest = Fragile()
-    got = score_stream(fitted, rest, **options)
+    rest = counting(fitted)
+    got = score_stream(rest, Fragile(), **options)
     close(got, fitted.scores_)
-    assert rest.seen - {0} == set(range(40, 90))  # the first and the last row identify the data
-    again = Fragile()
-    assert np.array_equal(score_stream(fitted, again, **options), got)
-    assert again.seen == {0, 89}
+    assert rest.lengths == [20, 20, 10]
+    again = counting(fitted)
+    assert np.array_equal(score_stream(again, Fragile(), **options), got)
+    assert again.lengths == []
 
 
-def test_a_stopped_iterable_is_iterated_but_not_scored_again(fitted, tmp_path):
-    def chunks(stop=90):
-        for start in range(0, stop, 30):
-            yield X32[start : start + 30], Y[start : start + 30]
+@pytest.mark.parametrize("kind", SOURCES)
+def test_every_source_can_be_resumed(kind, fitted, tmp_path):
+    options = {"chunk_size": 17, "checkpoint_dir": tmp_path / "kept"}
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        score_stream(counting(fitted, stop=1), *SOURCES[kind](tmp_path / "1"), **options)
+    rest = counting(fitted)
+    close(score_stream(rest, *SOURCES[kind](tmp_path / "2"), **options), fitted.scores_)
+    assert 0 < sum(rest.lengths) < 90
 
-    score_stream(fitted, chunks(60), checkpoint_dir=tmp_path)
-    broken = [("none", "of"), ("these", "is read"), (X32[60:], Y[60:])]
-    close(score_stream(fitted, iter(broken), checkpoint_dir=tmp_path), fitted.scores_)
+
+def test_other_rows_of_an_iterable_are_refused(fitted, tmp_path):
+    def chunks(rows=X32, labels=Y, stop=90):
+        return ((rows[i : i + 30], labels[i : i + 30]) for i in range(0, stop, 30))
+
+    score_stream(fitted, chunks(stop=60), checkpoint_dir=tmp_path)
+    changed = X32.copy()
+    changed[45, 2] += 1
+    for other in (chunks(rows=changed), chunks(labels=np.roll(Y, 1)), iter([("a", "b")])):
+        with pytest.raises(ValueError, match="holds scores of other rows: the rows or labels"):
+            score_stream(fitted, other, checkpoint_dir=tmp_path)
+    with pytest.raises(ValueError, match="2 chunks are finished, but X has only 1"):
+        score_stream(fitted, chunks(stop=30), checkpoint_dir=tmp_path)
+    rest = counting(fitted)
+    close(score_stream(rest, chunks(), checkpoint_dir=tmp_path), fitted.scores_)
+    assert rest.lengths == [30]
 
 
 @pytest.mark.parametrize("torn", ["scores", "lengths", "both"])
@@ -193,7 +226,7 @@ def test_a_half_written_chunk_is_scored_again(torn, fitted, tmp_path):
         os.truncate(tmp_path / "scores.f8", 8 * 47 + 3)
     if torn in ("lengths", "both"):
         text = (tmp_path / "chunks.txt").read_text()
-        (tmp_path / "chunks.txt").write_text(text[: text.index("20\n", 9) + 1])
+        (tmp_path / "chunks.txt").write_text(text[: text.index("\n20", 99) + 20])
     assert np.array_equal(score_stream(fitted, X32, Y, **options), want)
     assert os.path.getsize(tmp_path / "scores.f8") == 8 * 90
 
@@ -203,9 +236,9 @@ def test_a_half_written_chunk_is_scored_again(torn, fitted, tmp_path):
     [
         ({"X": X32[:80], "y": Y[:80]}, "rows differ"),
         ({"chunk_size": 21}, "chunk_size differ"),
-        ({"X": X32 + 1}, "some_rows differ"),
-        ({"y": 2 - Y}, "some_rows differ"),
-        ({"y": np.where(np.arange(len(Y)) == 57, 2 - Y, Y)}, "some_rows differ"),
+        ({"X": X32 + 1}, "labels of chunk 0 differ"),
+        ({"y": 2 - Y}, "labels of chunk 0 differ"),
+        ({"y": np.where(np.arange(len(Y)) == 57, 2 - Y, Y)}, "labels of chunk 2 differ"),
         ({"scorer": "another"}, "scorer differ"),
     ],
 )
@@ -247,11 +280,10 @@ def test_the_chunks_of_a_killed_process_are_kept(fitted, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120)
     assert done.returncode == -9
     assert os.path.getsize(tmp_path / "kept" / "scores.f8") == 8 * 60
-    rest = Fragile()
-    close(
-        score_stream(fitted, rest, chunk_size=20, checkpoint_dir=tmp_path / "kept"), fitted.scores_
-    )
-    assert min(rest.seen - {0, 89}) == 60
+    rest = counting(fitted)
+    got = score_stream(rest, Fragile(), chunk_size=20, checkpoint_dir=tmp_path / "kept")
+    close(got, fitted.scores_)
+    assert rest.lengths == [20, 10]
 
 
 def test_a_full_disk_leaves_only_whole_chunks(fitted, tmp_path, monkeypatch):
@@ -273,6 +305,49 @@ def test_a_full_disk_leaves_only_whole_chunks(fitted, tmp_path, monkeypatch):
         with pytest.raises(OSError, match="No space left"):
             score_stream(fitted, X32, Y, **options)
     close(score_stream(fitted, X32, Y, **options), fitted.scores_)
+
+
+@pytest.mark.parametrize("damage", ["cut", "nan", "other number", "both cut", "swapped lines"])
+def test_a_damaged_chunk_is_scored_again(damage, fitted, tmp_path):
+    options = {"chunk_size": 20, "checkpoint_dir": tmp_path}
+    want = score_stream(fitted, X32, Y, **options)
+    path, lines = tmp_path / "scores.f8", (tmp_path / "chunks.txt").read_text().splitlines()
+    scores = np.fromfile(path)
+    if damage == "cut":  # in the middle: later chunks move
+        scores = np.delete(scores, slice(25, 40))
+    if damage == "both cut":
+        scores = np.delete(scores, slice(25, 40))
+        lines[1] = lines[1].replace("20", "5", 1)
+    if damage == "nan":
+        scores[30] = np.nan
+    if damage == "other number":
+        scores[30] += 1e-9
+    if damage == "swapped lines":
+        lines[1], lines[2] = lines[2], lines[1]
+    scores.tofile(path)
+    (tmp_path / "chunks.txt").write_text("\n".join(lines) + "\n")
+    again = counting(fitted)
+    assert np.array_equal(score_stream(again, X32, Y, **options), want)
+    assert again.lengths == [20, 20, 20, 10]
+
+
+def test_scores_that_are_not_finite_are_not_resumed(fitted, tmp_path):
+    broken = copy.copy(fitted)
+    broken.score_samples = lambda X, y: np.full(len(X), np.nan)
+    score_stream(broken, X32, Y, checkpoint_dir=tmp_path)
+    close(score_stream(fitted, X32, Y, checkpoint_dir=tmp_path), fitted.scores_)
+
+
+def test_a_damaged_or_lost_plan_proves_nothing(fitted, tmp_path):
+    want = score_stream(fitted, X32, Y, checkpoint_dir=tmp_path)
+    plan = tmp_path / "plan.json"
+    plan.write_text(plan.read_text()[:20])
+    with pytest.raises(ValueError, match=r"is damaged: its plan.json cannot be read"):
+        score_stream(fitted, X32, Y, checkpoint_dir=tmp_path)
+    plan.unlink()
+    other = scorer(random_state=1).fit(X32, Y)
+    close(score_stream(other, X32, Y, checkpoint_dir=tmp_path), other.scores_)
+    assert not np.allclose(want, other.scores_)
 
 
 def test_the_plan_identifies_the_rows(fitted, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 from sklearn.utils.parallel import delayed
 from sklearn.utils.validation import check_is_fitted
+from torch.utils.data import Subset
 from tqdm.auto import tqdm
 
 from skinfluence._data.params import check_int
 from skinfluence._fitting.parallel import run_in_order
-from skinfluence.stream._checkpoints import ScoreStore
+from skinfluence.stream._checkpoints import Chunk, ScoreStore
+from skinfluence.stream._fingerprint import RecordedItems, fingerprint
 from skinfluence.stream._sources import open_source
 
 __all__ = ["score_stream"]
@@ -59,8 +62,9 @@ def score_stream(
         array.
     checkpoint_dir : str or path, default=None
         Directory in which the scores of finished chunks are kept. To continue an interrupted call,
-        make the same call with the same directory. The data are identified by a hash of 200 sampled
-        rows and all labels or, for a Dataset, of its first and last item.
+        make the same call with the same directory. The rows and labels of the finished chunks are
+        read again, but not scored again: each chunk is identified by a fingerprint of all its
+        numbers. A stored chunk that is damaged is scored again.
     n_jobs : int, default=None
         Number of processes, as in joblib; None means 1 unless :func:`joblib.parallel_config` says
         otherwise.
@@ -95,24 +99,49 @@ def score_stream(
             f"out has shape {getattr(out, 'shape', None)}; expected ({source.n},), one number per "
             "row. For an iterable, whose length is not known, leave it out."
         )
-    store = None if checkpoint_dir is None else ScoreStore(Path(checkpoint_dir), scorer, source)
-    found = [] if store is None else store.chunks()
-    tasks = islice(source.tasks(), len(found), None)
-    todo = run_in_order((delayed(_score)(scorer, task) for task in tasks), n_jobs)
-    bar = tqdm(total=source.n, desc="scoring", unit="row", disable=not verbose, leave=False)
     collector = _Collector(out)
+    bar = tqdm(total=source.n, desc="scoring", unit="row", disable=not verbose, leave=False)
+    store = None if checkpoint_dir is None else ScoreStore(Path(checkpoint_dir), scorer, source)
+    tasks = source.tasks()
     with bar:
-        for scores in found:
-            bar.update(collector.add(scores))
-        for scores in todo:
+        for chunk in [] if store is None else _finished(store, tasks, n_jobs):
+            bar.update(collector.add(chunk.scores))
+        score = _score if store is None else _score_and_identify
+        for chunk in run_in_order((delayed(score)(scorer, task) for task in tasks), n_jobs):
             if store is not None:
-                store.add(scores)
-            bar.update(collector.add(scores))
+                store.add(chunk)
+            bar.update(collector.add(chunk.scores))
     return collector.result()
 
 
-def _score(scorer: Any, task: Any) -> np.ndarray:
-    return np.asarray(scorer.score_samples(*task.read()), dtype=np.float64)
+def _finished(store: ScoreStore, tasks: Iterator[Any], n_jobs: int | None) -> list[Chunk]:
+    """Take the tasks that are finished, check that their rows are the same, and return chunks."""
+    chunks = store.chunks()
+    calls = (delayed(_identify)(task) for task in islice(tasks, len(chunks)))
+    store.check_rows(chunks, run_in_order(calls, n_jobs))
+    return chunks
+
+
+def _identify(task: Any) -> str:
+    return fingerprint(*task.read())
+
+
+def _score(scorer: Any, task: Any) -> Chunk:
+    return Chunk(_scores(scorer, *task.read()), "")
+
+
+def _score_and_identify(scorer: Any, task: Any) -> Chunk:
+    X, y = task.read()
+    if type(X) is Subset:  # of a Dataset: its items are identified as they are read
+        X = RecordedItems(X.dataset, X.indices)
+        scores = _scores(scorer, X, y)
+        return Chunk(scores, fingerprint(X, y))
+    rows = fingerprint(X, y)  # before scoring: a net may change its input
+    return Chunk(_scores(scorer, X, y), rows)
+
+
+def _scores(scorer: Any, X: Any, y: Any) -> np.ndarray:
+    return np.asarray(scorer.score_samples(X, y), dtype=np.float64)
 
 
 class _Collector:

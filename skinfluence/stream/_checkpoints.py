@@ -1,87 +1,136 @@
-"""Checkpoints of `score_stream`: the scores of the chunks that are finished, in a directory."""
+"""Checkpoints of `score_stream`: the scores of the chunks that are finished, in a directory.
+
+A stored chunk is used again only if it is proven to belong to the call: by the fingerprint of the
+scorer, by the fingerprint of the chunk's own rows, and by a digest of the stored scores.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
-from torch.utils.data import Dataset
 
-from skinfluence.stream._sources import Iterated, Slice, Sliced, cut
+from skinfluence.stream._fingerprint import fingerprint, fingerprint_scorer
+from skinfluence.stream._sources import Iterated, Sliced
+
+_FORMAT = 2  # of the files; format 1 had no fingerprints of chunks
+
+
+@dataclass
+class Chunk:
+    """The scores of a chunk, and the fingerprint of its rows and labels."""
+
+    scores: np.ndarray
+    rows: str
 
 
 class ScoreStore:
     """Scores of the finished chunks, in a directory.
 
-    `scores.f8` holds the scores and `chunks.txt` the length of each chunk. `plan.json` holds hashes
-    and settings that identify the rows and the scorer.
+    `plan.json` holds the settings of the run and the fingerprint of the scorer. `scores.f8` holds
+    the scores. `chunks.txt` has one line per chunk: its length, the fingerprint of its rows, and a
+    digest of plan, rows and scores.
     """
 
     def __init__(self, directory: Path, scorer: Any, source: Sliced | Iterated) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self.path, plan = directory / "scores.f8", directory / "plan.json"
-        mine = {"rows": source.n, "chunk_size": getattr(source, "chunk_size", None)}
-        mine |= {"scorer": _hash_scorer(scorer), "some_rows": _hash_rows(source)}
+        self.directory = directory
+        self.path, self.lines = directory / "scores.f8", directory / "chunks.txt"
+        self.plan = {
+            "format": _FORMAT,
+            "rows": source.n,
+            "chunk_size": getattr(source, "chunk_size", None),
+            "scorer": fingerprint_scorer(scorer),
+        }
+        plan = directory / "plan.json"
         if plan.exists():
-            known = json.loads(plan.read_text(encoding="utf-8"))
-            other = [key for key, value in mine.items() if known.get(key) != value]
-            if other:
-                raise ValueError(
-                    f"checkpoint_dir={os.fspath(directory)!r} holds scores of another run: "
-                    f"{', '.join(other)} differ. Give another directory, or delete this one."
-                )
+            self._check_plan(plan.read_bytes())
         else:
-            _write_whole(plan, json.dumps(mine))
-        self.lengths = directory / "chunks.txt"
+            _write_whole(plan, json.dumps(self.plan))
 
-    def chunks(self) -> list[np.ndarray]:
-        """Return the scores of the finished chunks; an incomplete chunk is cut off the file."""
-        lengths = []
-        if self.lengths.exists():
-            lines = self.lengths.read_text(encoding="utf-8").split("\n")[
-                :-1
-            ]  # the last is incomplete
-            lengths = [int(line) for line in lines]
+    def _check_plan(self, text: bytes) -> None:
+        """Raise if the files of another run, or damaged ones, are in the directory."""
+        try:
+            known = dict(json.loads(text))
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"{self._name} is damaged: its plan.json cannot be read, so its scores may belong "
+                "to other rows. Give another directory, or delete this one."
+            ) from error
+        other = [key for key, value in self.plan.items() if known.get(key) != value]
+        if other:
+            raise ValueError(
+                f"{self._name} holds scores of another run: {', '.join(other)} differ. Give "
+                "another directory, or delete this one."
+            )
+
+    @property
+    def _name(self) -> str:
+        return f"checkpoint_dir={os.fspath(self.directory)!r}"
+
+    def chunks(self) -> list[Chunk]:
+        """Return the finished chunks. The first damaged one and all after it are cut off."""
+        text = self.lines.read_bytes().decode(errors="replace") if self.lines.exists() else ""
         scores = np.fromfile(self.path, dtype="<f8") if self.path.exists() else np.empty(0)
-        while lengths and sum(lengths) > len(scores):
-            lengths.pop()
+        found: list[Chunk] = []
+        kept, stop = "", 0
+        for line in text.split("\n")[:-1]:  # a line without an end is incomplete
+            length, _, rest = line.partition(" ")
+            start, stop = stop, stop + (int(length) if length.isdecimal() else 0)
+            chunk = Chunk(scores[start:stop], rest.partition(" ")[0])
+            if line != self._line(chunk) or not np.isfinite(chunk.scores).all():
+                stop = start
+                break
+            found.append(chunk)
+            kept += f"{line}\n"
         with open(self.path, "ab") as file:
-            file.truncate(8 * sum(lengths))
-        _write_whole(self.lengths, "".join(f"{length}\n" for length in lengths))
-        return np.split(scores[: sum(lengths)], np.cumsum(lengths)[:-1]) if lengths else []
+            file.truncate(8 * stop)
+        _write_whole(self.lines, kept)
+        return found
 
-    def add(self, scores: np.ndarray) -> None:
-        """Write a chunk: first its scores, then its length; without its length, it is ignored."""
+    def _line(self, chunk: Chunk) -> str:
+        scores = chunk.scores.astype("<f8")
+        return f"{len(scores)} {chunk.rows} {fingerprint(self.plan, chunk.rows, scores)}"
+
+    def check_rows(self, chunks: list[Chunk], given: Iterable[str]) -> None:
+        """Raise if the rows of a finished chunk are not the rows that are given now.
+
+        Parameters
+        ----------
+        chunks : list of Chunk
+            The finished chunks.
+        given : iterable of str
+            Fingerprints of the first ``len(chunks)`` chunks of the rows given now.
+        """
+        number = -1
+        for number, rows in enumerate(given):
+            if rows != chunks[number].rows:
+                raise ValueError(
+                    f"{self._name} holds scores of other rows: the rows or labels of chunk "
+                    f"{number} differ from those given now. Give another directory, or delete this "
+                    "one. If X draws rows at random, make it return the same rows every time."
+                )
+        if number + 1 < len(chunks):
+            raise ValueError(
+                f"{self._name} holds scores of other rows: {len(chunks)} chunks are finished, but "
+                f"X has only {number + 1}. Give another directory, or delete this one."
+            )
+
+    def add(self, chunk: Chunk) -> None:
+        """Write a chunk: first its scores, then its line; without its line, it is ignored."""
         for path, data in (
-            (self.path, scores.astype("<f8").tobytes()),
-            (self.lengths, f"{len(scores)}\n".encode()),
+            (self.path, chunk.scores.astype("<f8").tobytes()),
+            (self.lines, f"{self._line(chunk)}\n".encode()),
         ):
             with open(path, "ab") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-
-
-def _hash_scorer(scorer: Any) -> str:
-    """Return a hash of a fitted scorer that is the same in every process."""
-    return str(joblib.hash(np.asarray(scorer.scores_)))
-
-
-def _hash_rows(source: Sliced | Iterated) -> str | None:
-    """Return a hash of some rows and all labels; None for an iterable."""
-    if isinstance(source, Iterated):
-        return None
-    if isinstance(source.X, Dataset):
-        return str(joblib.hash([source.X[i] for i in (0, source.n - 1)]))
-    starts = np.unique(np.linspace(0, max(source.n - 10, 0), 20).astype(int))
-    some = [Slice(source.X, source.y, int(i), min(int(i) + 10, source.n)).read() for i in starts]
-    elsewhere = source.y is None or isinstance(source.y, str)  # y is a column of X
-    labels = None if elsewhere else np.asarray(cut(source.y, slice(0, source.n)))
-    return str(joblib.hash((some, labels)))
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -21,7 +21,7 @@ class Slice:
     stop: int
 
     def read(self) -> tuple[Any, Any]:
-        """Read the rows and their labels into memory."""
+        """Read the rows and their labels into memory; a Dataset reads its items itself."""
         rows = slice(self.start, self.stop)
         if isinstance(self.X, Dataset):
             return Subset(self.X, range(self.start, self.stop)), cut(self.y, rows)
