@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,8 @@ def score_stream(
         Directory in which the scores of finished chunks are kept. To continue an interrupted call,
         make the same call with the same directory. The rows and labels of the finished chunks are
         read again, but not scored again: each chunk is identified by a fingerprint of all its
-        numbers. A stored chunk that is damaged is scored again.
+        numbers. A stored chunk that is damaged is scored again. One run at a time can use the
+        directory; the lock file of a run that was killed on another machine has to be deleted.
     n_jobs : int, default=None
         Number of processes, as in joblib; None means 1 unless :func:`joblib.parallel_config` says
         otherwise.
@@ -78,7 +80,8 @@ def score_stream(
     Raises
     ------
     ValueError
-        If `checkpoint_dir` holds the scores of other rows, or of another scorer.
+        If `checkpoint_dir` holds the scores of other rows or of another scorer, or if another run
+        uses it.
 
     Examples
     --------
@@ -103,7 +106,7 @@ def score_stream(
     bar = tqdm(total=source.n, desc="scoring", unit="row", disable=not verbose, leave=False)
     store = None if checkpoint_dir is None else ScoreStore(Path(checkpoint_dir), scorer, source)
     tasks = source.tasks()
-    with bar:
+    with store or nullcontext(), bar:
         for chunk in [] if store is None else _finished(store, tasks, n_jobs):
             bar.update(collector.add(chunk.scores))
         score = _score if store is None else _score_and_identify

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from skinfluence.stream._fingerprint import fingerprint, fingerprint_scorer
+from skinfluence.stream._lock import DirectoryLock
 from skinfluence.stream._sources import Iterated, Sliced
 
 _FORMAT = 2  # of the files; format 1 had no fingerprints of chunks
@@ -30,16 +32,15 @@ class Chunk:
 
 
 class ScoreStore:
-    """Scores of the finished chunks, in a directory.
+    """Scores of the finished chunks, in a directory that one run owns inside a ``with`` block.
 
-    `plan.json` holds the settings of the run and the fingerprint of the scorer. `scores.f8` holds
-    the scores. `chunks.txt` has one line per chunk: its length, the fingerprint of its rows, and a
-    digest of plan, rows and scores.
+    `lock.json` says which run owns the directory. `plan.json` holds the settings of the run and the
+    fingerprint of the scorer. `scores.f8` holds the scores. `chunks.txt` has one line per chunk:
+    its length, the fingerprint of its rows, and a digest of plan, rows and scores.
     """
 
     def __init__(self, directory: Path, scorer: Any, source: Sliced | Iterated) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self.directory = directory
+        self.name = f"checkpoint_dir={os.fspath(directory)!r}"
         self.path, self.lines = directory / "scores.f8", directory / "chunks.txt"
         self.plan = {
             "format": _FORMAT,
@@ -47,11 +48,22 @@ class ScoreStore:
             "chunk_size": getattr(source, "chunk_size", None),
             "scorer": fingerprint_scorer(scorer),
         }
-        plan = directory / "plan.json"
-        if plan.exists():
-            self._check_plan(plan.read_bytes())
-        else:
-            _write_whole(plan, json.dumps(self.plan))
+        directory.mkdir(parents=True, exist_ok=True)
+        self.lock = DirectoryLock(directory, self.name)
+
+    def __enter__(self) -> ScoreStore:
+        with ExitStack() as on_error:
+            on_error.enter_context(self.lock)
+            plan = self.path.with_name("plan.json")
+            if plan.exists():
+                self._check_plan(plan.read_bytes())
+            else:
+                _write_whole(plan, json.dumps(self.plan))
+            on_error.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.lock.__exit__(*error)
 
     def _check_plan(self, text: bytes) -> None:
         """Raise if the files of another run, or damaged ones, are in the directory."""
@@ -59,19 +71,15 @@ class ScoreStore:
             known = dict(json.loads(text))
         except (ValueError, TypeError) as error:
             raise ValueError(
-                f"{self._name} is damaged: its plan.json cannot be read, so its scores may belong "
+                f"{self.name} is damaged: its plan.json cannot be read, so its scores may belong "
                 "to other rows. Give another directory, or delete this one."
             ) from error
         other = [key for key, value in self.plan.items() if known.get(key) != value]
         if other:
             raise ValueError(
-                f"{self._name} holds scores of another run: {', '.join(other)} differ. Give "
+                f"{self.name} holds scores of another run: {', '.join(other)} differ. Give "
                 "another directory, or delete this one."
             )
-
-    @property
-    def _name(self) -> str:
-        return f"checkpoint_dir={os.fspath(self.directory)!r}"
 
     def chunks(self) -> list[Chunk]:
         """Return the finished chunks. The first damaged one and all after it are cut off."""
@@ -111,18 +119,19 @@ class ScoreStore:
         for number, rows in enumerate(given):
             if rows != chunks[number].rows:
                 raise ValueError(
-                    f"{self._name} holds scores of other rows: the rows or labels of chunk "
+                    f"{self.name} holds scores of other rows: the rows or labels of chunk "
                     f"{number} differ from those given now. Give another directory, or delete this "
                     "one. If X draws rows at random, make it return the same rows every time."
                 )
         if number + 1 < len(chunks):
             raise ValueError(
-                f"{self._name} holds scores of other rows: {len(chunks)} chunks are finished, but "
+                f"{self.name} holds scores of other rows: {len(chunks)} chunks are finished, but "
                 f"X has only {number + 1}. Give another directory, or delete this one."
             )
 
     def add(self, chunk: Chunk) -> None:
         """Write a chunk: first its scores, then its line; without its line, it is ignored."""
+        self.lock.check()
         for path, data in (
             (self.path, chunk.scores.astype("<f8").tobytes()),
             (self.lines, f"{self._line(chunk)}\n".encode()),
