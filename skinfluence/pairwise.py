@@ -28,6 +28,7 @@ from skinfluence._fitting.isolation import threads_for
 from skinfluence._scorer import InfluenceScorer, fitted_parts
 from skinfluence.methods import InnerProduct
 from skinfluence.methods._choice import method_of
+from skinfluence.stream._output import reserve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,6 +71,11 @@ def influence_matrix(
     -------
     matrix : ndarray of shape (n_samples, n_reference), float64, or `out`
 
+    Raises
+    ------
+    OSError
+        If `out` is a memmap, and the disk has too little space for it.
+
     Examples
     --------
     >>> import numpy as np
@@ -92,6 +98,7 @@ def influence_matrix(
             f"out has shape {getattr(out, 'shape', None)}; expected {pairs.shape}: one row per row "
             "of X, and one column per reference row."
         )
+    reserve(out)
     with threads_for(scorer.estimator):
         for rows, columns, block in pairs.blocks():
             out[rows, columns] = block

@@ -18,6 +18,7 @@ from skinfluence._data.params import check_int
 from skinfluence._fitting.parallel import run_in_order
 from skinfluence.stream._checkpoints import Chunk, ScoreStore
 from skinfluence.stream._fingerprint import RecordedItems, fingerprint
+from skinfluence.stream._output import reserve
 from skinfluence.stream._sources import open_source
 
 __all__ = ["score_stream"]
@@ -82,6 +83,8 @@ def score_stream(
     ValueError
         If `checkpoint_dir` holds the scores of other rows or of another scorer, or if another run
         uses it.
+    OSError
+        If `out` is a memmap, and the disk has too little space for it.
 
     Examples
     --------
@@ -102,6 +105,7 @@ def score_stream(
             f"out has shape {getattr(out, 'shape', None)}; expected ({source.n},), one number per "
             "row. For an iterable, whose length is not known, leave it out."
         )
+    reserve(out)
     collector = _Collector(out)
     bar = tqdm(total=source.n, desc="scoring", unit="row", disable=not verbose, leave=False)
     store = None if checkpoint_dir is None else ScoreStore(Path(checkpoint_dir), scorer, source)

@@ -1,0 +1,61 @@
+"""Reserve the space of a memmap before it is written to."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any
+
+import numpy as np
+
+# The disk is full, or a limit of the user is reached. Other errors: the file was deleted after it
+# was mapped, or its file system cannot reserve space.
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def reserve(out: Any, name: str = "out") -> None:
+    """Reserve the disk space of an array that is a memmap, or a view of one.
+
+    A new memmap is a file without content: the disk gives it space only when it is written to. If
+    the disk is full by then, the operating system ends the process with the signal SIGBUS, and no
+    error can be raised. On a system without ``os.posix_fallocate``, nothing is reserved.
+
+    Parameters
+    ----------
+    out : object
+        Any array or store; only memmaps whose changes go to a file are reserved.
+    name : str
+        Name of the argument, for the message.
+
+    Raises
+    ------
+    OSError
+        If there is not enough space.
+    """
+    mapped = _mapped(out)
+    if mapped is None or mapped.mode not in ("r+", "w+") or mapped.filename is None:
+        return
+    if not hasattr(os, "posix_fallocate") or not mapped.nbytes:
+        return
+    path = os.fspath(mapped.filename)
+    try:
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), mapped.offset, mapped.nbytes)
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            return
+        raise OSError(
+            error.errno,
+            f"{name} is a memmap of {mapped.nbytes:,} bytes, and the disk has too little space for "
+            "it. Nothing was computed. Free some space, or put the file on another disk",
+            path,
+        ) from error
+
+
+def _mapped(out: Any) -> np.memmap | None:
+    """Return the whole memmap that an array is a view of, or None."""
+    found = None
+    while isinstance(out, np.ndarray):
+        found = out if isinstance(out, np.memmap) else found
+        out = out.base
+    return found
