@@ -21,6 +21,7 @@ from sklearn.base import BaseEstimator
 from skorch import NeuralNet
 from torch.utils.data import Dataset, Subset
 
+_NUMPY_FLOATS = {torch.float16, torch.float32, torch.float64}
 _WITHOUT_EFFECT = {"verbose", "n_jobs"}  # parameters that do not change a score
 
 
@@ -213,6 +214,6 @@ def _as_array(tensor: torch.Tensor) -> np.ndarray:
     tensor = tensor.detach().cpu()
     tensor = tensor if tensor.layout == torch.strided else tensor.to_dense()
     tensor = tensor.resolve_conj().resolve_neg()
-    if tensor.dtype == torch.bfloat16:  # NumPy has no such type
-        tensor = tensor.contiguous().view(torch.int16)
+    if tensor.is_floating_point() and tensor.dtype not in _NUMPY_FLOATS:
+        tensor = tensor.contiguous().view(torch.int16 if tensor.itemsize == 2 else torch.uint8)
     return tensor.numpy()

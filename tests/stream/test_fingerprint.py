@@ -44,6 +44,7 @@ FORMS = {
     "array": lambda a: a,
     "tensor": torch.as_tensor,
     "bfloat16": lambda a: torch.as_tensor(a).bfloat16(),
+    "float8": lambda a: torch.as_tensor(a).to(torch.float8_e5m2),
     "sparse tensor": lambda a: torch.as_tensor(a).to_sparse(),
     "sparse": scipy.sparse.csr_matrix,
     "columns first": np.asfortranarray,
