@@ -18,6 +18,10 @@ SEPARATORS = (",", ";", "\t", "|")
 
 SNIFFED_RECORDS = 100
 
+SHOWN_CHARACTERS = 200  # of a cell or a name in messages and in the report
+
+FIELD_LIMIT = 2**31 - 1  # characters; the largest limit of the csv module on every platform
+
 
 class AuditError(Exception):
     """A mistake that the user can correct; its message is printed without a traceback."""
@@ -64,11 +68,11 @@ class CsvTable:
             return found[0]
         if found:
             raise AuditError(
-                f"{len(found)} columns are called {name!r}; give each column its own name."
+                f"{len(found)} columns are called {shorten(name)!r}; give each column its own name."
             )
         shown = ", ".join(display_name(self, i) for i in range(min(len(self.names), 30)))
         more = f", and {len(self.names) - 30} more" if len(self.names) > 30 else ""
-        raise AuditError(f"no column is called {name!r}; the columns are: {shown}{more}.")
+        raise AuditError(f"no column is called {shorten(name)!r}; the columns are: {shown}{more}.")
 
     def format_row(self, cells: Iterable[object]) -> str:
         """One line of text, with the separator and line end of this table."""
@@ -85,7 +89,12 @@ class CsvTable:
 
 def display_name(table: CsvTable, position: int) -> str:
     """Name of a column to show; a column without a name is shown as "(column 3)"."""
-    return table.names[position].strip() or f"(column {position + 1})"
+    return shorten(table.names[position].strip()) or f"(column {position + 1})"
+
+
+def shorten(text: str, width: int = SHOWN_CHARACTERS) -> str:
+    """The text, or its beginning and an ellipsis if it is longer than `width`."""
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def read_table(path: str | Path, *, sep: str | None = None, encoding: str = "utf-8") -> CsvTable:
@@ -112,6 +121,7 @@ def parse_table(
     text: str, *, sep: str | None = None, encoding: str = "utf-8", bom: bool = False
 ) -> CsvTable:
     """Parse CSV text. If `bom` is true, the text may start with a byte order mark."""
+    csv.field_size_limit(FIELD_LIMIT)  # not reset: another thread may be reading
     has_mark = bom and text.startswith("\ufeff")
     text = text[1:] if has_mark else text
     if not text.strip():

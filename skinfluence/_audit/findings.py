@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype as is_numeric
 
-from skinfluence._audit.csv_table import AuditError, CsvTable, display_name
+from skinfluence._audit.csv_table import AuditError, CsvTable, display_name, shorten
 from skinfluence._audit.features import (
     is_missing_label,
     make_features,
@@ -123,9 +124,9 @@ def read_problem(table: CsvTable, label: int, *, task: str = "auto", cv: int = 5
     spelling: dict[str, str] = {}
     if task == "regression":
         if values is None:
+            text = shorten(_first_non_number(stripped))
             raise AuditError(
-                f"label {name!r} contains {_first_non_number(stripped)!r}, but regression needs "
-                "finite numbers."
+                f"label {name!r} contains {text!r}, but regression needs finite numbers."
             )
         _refuse_few_numbers(values, name, cv)
         given = values.to_numpy()
@@ -164,7 +165,8 @@ def find_suspects(table: CsvTable, problem: Problem, detector: Any) -> Findings:
 def value_groups(findings: Findings, n_groups: int = 5) -> np.ndarray:
     """Group of each given label, for a figure: the class, or a range of numbers."""
     if findings.problem.task == "classification":
-        return findings.problem.given.astype(object)
+        shown = _short_names(findings.problem.spelling)
+        return np.array([shown[label] for label in findings.problem.given], dtype=object)
     values = findings.problem.given
     edges = np.unique(np.quantile(values, np.linspace(0, 1, n_groups + 1)))
     codes = np.searchsorted(edges[1:-1], values, side="right")
@@ -172,6 +174,20 @@ def value_groups(findings: Findings, n_groups: int = 5) -> np.ndarray:
         f"{i + 1}: {edges[i]:.4g} to {edges[i + 1]:.4g}" for i in range(max(len(edges) - 1, 1))
     ]
     return np.array(names, dtype=object)[codes]
+
+
+def _short_names(labels: Iterable[str], width: int = 40) -> dict[str, str]:
+    """Label -> a name that fits into a figure; different labels get different names."""
+    names: dict[str, str] = {}
+    used: set[str] = set()
+    for label in labels:
+        name = shorten(label, width)
+        count = itertools.count(2)
+        while name in used:
+            name = f"{shorten(label, width)} ({next(count)})"
+        used.add(name)
+        names[label] = name
+    return names
 
 
 def label_changes(findings: Findings) -> list[tuple[tuple[str, str], int]]:
@@ -187,10 +203,12 @@ def label_changes(findings: Findings) -> list[tuple[tuple[str, str], int]]:
 def _refuse_few_classes(counts: Counter[str], name: str, cv: int) -> None:
     if len(counts) < 2:
         only = next(iter(counts))
-        raise AuditError(f"label {name!r} has only one class, {only!r}; at least two are needed.")
+        raise AuditError(
+            f"label {name!r} has only one class, {shorten(only)!r}; at least two are needed."
+        )
     few = {label: count for label, count in counts.items() if count < 2 * cv}
     if few:
-        shown = ", ".join(f"{label!r} ({count})" for label, count in list(few.items())[:5])
+        shown = ", ".join(f"{shorten(label)!r} ({count})" for label, count in list(few.items())[:5])
         more = f" and {len(few) - 5} more" if len(few) > 5 else ""
         hint = "" if len(few) < MAX_NUMERIC_CLASSES else " Is this the right column for --label?"
         raise AuditError(

@@ -17,7 +17,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from skinfluence._audit.csv_table import CsvTable, display_name
+from skinfluence._audit.csv_table import CsvTable, display_name, shorten
 from skinfluence._audit.findings import Findings, label_changes, value_groups
 from skinfluence._audit.terminal import planted_sentence
 from skinfluence._version import __version__
@@ -182,7 +182,7 @@ def _label_change_rows(findings: Findings) -> list[dict[str, Any]]:
     if findings.problem.task == "regression":
         return []
     return [
-        {"given": given, "suggested": suggested, "count": number}
+        {"given": shorten(given), "suggested": shorten(suggested), "count": number}
         for (given, suggested), number in label_changes(findings)[:SHOWN_CHANGES]
     ]
 
@@ -200,12 +200,12 @@ def _suspect_rows(table: CsvTable, findings: Findings) -> dict[str, Any]:
     rows = [
         {
             "row": int(findings.rows[i]) + 1,
-            "given": findings.given[i],
-            "suggested": findings.suggested[i],
+            "given": shorten(findings.given[i]),
+            "suggested": shorten(findings.suggested[i]),
             "score": f"{findings.scores[i]:.5f}",
             "bar": round(float(bar), 1),
             "is_planted": None if findings.is_planted is None else bool(findings.is_planted[i]),
-            "cells": [table.cells[findings.rows[i]][position] for position in shown],
+            "cells": [shorten(table.cells[findings.rows[i]][position]) for position in shown],
         }
         for i, bar in zip(chosen, bars, strict=True)
     ]

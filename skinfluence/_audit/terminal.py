@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skinfluence._audit.csv_table import CsvTable, display_name
+from skinfluence._audit.csv_table import CsvTable, display_name, shorten
 from skinfluence._audit.findings import Findings, Problem
 from skinfluence.metrics import detection_report
 
@@ -128,8 +128,7 @@ def count(number: int, noun: str) -> str:
 
 def one_line(text: str, width: int = MAX_CELL) -> str:
     """Text that is safe to print: no control characters, no line ends, at most `width` long."""
-    text = "".join(char if char.isprintable() else " " for char in text.strip())
-    return text if len(text) <= width else text[: width - 1] + "…"
+    return shorten("".join(char if char.isprintable() else " " for char in text.strip()), width)
 
 
 def _block(name: str, cells: Sequence[str]) -> list[str]:

@@ -98,6 +98,12 @@ def test_a_quote_that_is_not_closed_is_refused(text, line):
         csv_table.parse_table(text)
 
 
+def test_a_quote_that_is_cut_off_does_not_hide_the_separator():
+    long = '"' + "x, " * 300_000 + '"'
+    table = csv_table.parse_table(f"a;b\n1;x\n2;y\n3;{long}\n")
+    assert (table.sep, table.names) == (";", ["a", "b"])
+
+
 def test_blanks_before_a_quote_are_skipped_only_if_they_stand_before_a_cell():
     table = csv_table.parse_table('a, b\n x, "y, z"\n1, " w"\n')
     assert table.cells == [["x", "y, z"], ["1", " w"]]
