@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from skinfluence._audit import AuditError, Options, audit
-from skinfluence._audit.streams import is_lost, standard_streams
+from skinfluence._audit.streams import is_lost, printable, standard_streams
 from skinfluence._version import __version__
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -23,7 +23,8 @@ class _OneLineParser(argparse.ArgumentParser):
     """An argument parser whose error messages take one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(USER_ERROR, f"{self.prog}: error: {message} (--help lists the options)\n")
+        text = printable(message)
+        self.exit(USER_ERROR, f"{self.prog}: error: {text} (--help lists the options)\n")
 
 
 def share(text: str) -> float | str:
@@ -43,7 +44,7 @@ def _run(prog: str, options: dict[str, Any]) -> int:
     try:
         audit(Options(**options))
     except AuditError as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
+        print(f"{prog}: error: {printable(str(error))}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         print(f"\n{prog}: interrupted.", file=sys.stderr)

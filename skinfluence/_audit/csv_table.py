@@ -167,7 +167,7 @@ def _decode(data: bytes, path: Path, encoding: str) -> str:
             f"{str(path)!r} is not {encoding} text (byte 0x{data[error.start]:02x} at position "
             f"{error.start}); set the encoding of the file, for example --encoding latin-1."
         ) from error
-    except LookupError as error:
+    except (LookupError, ValueError) as error:  # ValueError: a name that cannot be one
         raise AuditError(f"--encoding {encoding!r} is unknown; try utf-8 or latin-1.") from error
 
 

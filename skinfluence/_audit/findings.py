@@ -20,6 +20,7 @@ from skinfluence._audit.features import (
     make_preprocessor,
     parse_numbers,
 )
+from skinfluence._audit.streams import printable
 
 MAX_NUMERIC_CLASSES = 20  # a label with more distinct numbers than this is a regression target
 
@@ -181,10 +182,10 @@ def _short_names(labels: Iterable[str], width: int = 40) -> dict[str, str]:
     names: dict[str, str] = {}
     used: set[str] = set()
     for label in labels:
-        name = shorten(label, width)
+        name = short = shorten(printable(label), width)
         count = itertools.count(2)
         while name in used:
-            name = f"{shorten(label, width)} ({next(count)})"
+            name = f"{short} ({next(count)})"
         used.add(name)
         names[label] = name
     return names

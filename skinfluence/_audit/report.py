@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from skinfluence._audit.csv_table import CsvTable, display_name, shorten
 from skinfluence._audit.findings import Findings, label_changes, value_groups
+from skinfluence._audit.streams import printable
 from skinfluence._audit.terminal import planted_sentence
 from skinfluence._version import __version__
 from skinfluence.metrics import detection_report
@@ -71,9 +72,13 @@ def render(
     page : str
         The page. It does not load other files.
     """
-    # Autoescape: a name or a cell may contain HTML, which must be shown as text.
+    # A name or a cell may contain HTML or control characters, which must be shown as text.
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        finalize=lambda value: printable(value) if isinstance(value, str) else value,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     source = files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
     n, n_suspects = len(findings.rows), len(findings.suspects)

@@ -1,4 +1,4 @@
-"""Standard output and standard error that may be closed, full, or no longer read."""
+"""Printing safely: text that controls a terminal, and streams that are closed or full."""
 
 from __future__ import annotations
 
@@ -8,6 +8,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any
+
+
+def printable(text: str) -> str:
+    r"""The text without characters that control a terminal or change the order of what is read.
+
+    White space becomes blanks; every other character that cannot be printed becomes an escape
+    sequence of Python, such as ``\x1b``. The text is then one line.
+    """
+    if text.isprintable():
+        return text
+    return "".join(map(_printable_character, text))
+
+
+def _printable_character(char: str) -> str:
+    if char.isprintable():
+        return char
+    return " " if char.isspace() else char.encode("unicode_escape").decode("ascii")
 
 
 class Stream:

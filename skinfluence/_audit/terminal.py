@@ -11,13 +11,15 @@ import numpy as np
 
 from skinfluence._audit.csv_table import CsvTable, display_name, shorten
 from skinfluence._audit.findings import Findings, Problem
+from skinfluence._audit.streams import printable
 from skinfluence.metrics import detection_report
 
 MAX_CELL = 24
 
 
 def say(text: str = "") -> None:
-    """Print a line; characters that the terminal cannot show become question marks."""
+    """Print one line; characters that the terminal cannot show become question marks."""
+    text = printable(text)
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     print(text.encode(encoding, errors="replace").decode(encoding), flush=True)
 
@@ -128,7 +130,7 @@ def count(number: int, noun: str) -> str:
 
 def one_line(text: str, width: int = MAX_CELL) -> str:
     """Text that is safe to print: no control characters, no line ends, at most `width` long."""
-    return shorten("".join(char if char.isprintable() else " " for char in text.strip()), width)
+    return shorten(printable(text.strip()), width)
 
 
 def _block(name: str, cells: Sequence[str]) -> list[str]:

@@ -1,6 +1,11 @@
 """What the command prints."""
 
+import contextlib
+
+import pytest
 from small_audit import mixed_csv, run
+
+from skinfluence._audit import streams
 
 
 def test_output_names_the_label_the_columns_left_out_and_the_files(
@@ -27,7 +32,56 @@ def test_quiet_prints_nothing(quick_audit, audit_table, tmp_path, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_control_characters_in_a_cell_are_not_printed(quick_audit, audit_table, tmp_path, capsys):
-    audit_table.write_text(mixed_csv().replace("red", "\x1b[31mred"), encoding="utf-8")
-    run(audit_table, "--output", tmp_path / "out", "--contamination", 0.5, "--top", 40)
-    assert "\x1b" not in capsys.readouterr().out
+# Red text, a new window title, an overwritten line, a C1 control, text from right to left, a byte
+# of a file name that is not UTF-8.
+EVIL = "\x1b[31m\x1b]0;title\x07\r\b\x9b\u202e\udc80"
+
+
+@pytest.fixture
+def evil_table(tmp_path):
+    """A table whose file name, columns, cells and labels hold control characters."""
+    path, evil = tmp_path / f"t{EVIL}\n.csv", EVIL.replace("\r", "").replace("\udc80", "\0.")
+    text = mixed_csv().replace("red", f"red{evil}").replace("big", f"big{evil}")
+    for name in ("zip", "empty", "kind"):
+        text = text.replace(f",{name}", f",{name}{evil}", 1)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--contamination", 0.5, "--top", 40], 0),
+        (["--output", "file"], 2),
+        (["--label", f"knid{EVIL}"], 2),
+        (["--label", "id"], 2),
+        (["--task", "regression"], 2),
+        (["--cv", 30], 2),
+        (["--sep", EVIL], 2),
+        (["--encoding", EVIL], 2),
+        ([f"--{EVIL}"], 2),
+        (["--cv", EVIL], 2),
+    ],
+)
+def test_control_characters_never_reach_the_terminal_or_the_report(
+    quick_audit, evil_table, tmp_path, capsys, options, code
+):
+    out = tmp_path / f"out{EVIL}\n"
+    if options == ["--output", "file"]:
+        out.touch()
+        options = []
+    with contextlib.suppress(SystemExit):  # of argparse
+        assert run(evil_table, "--output", out, *options) == code
+    printed = capsys.readouterr()
+    assert all(line.isprintable() for text in printed for line in text.split("\n"))
+    if code == 0:
+        page = (out / "report.html").read_text(encoding="utf-8")
+        assert all(line.isprintable() for line in page.split("\n"))
+        assert r"big\x1b[31m" in page
+    else:
+        assert printed.err.count("\n") == 1
+
+
+def test_printable_keeps_letters_and_blanks():
+    assert streams.printable("grün 中\u3000\xa0x") == "grün 中  x"
+    assert streams.printable("a\tb\n\x1b") == r"a b \x1b"
