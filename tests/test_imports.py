@@ -45,7 +45,7 @@ INSIDE = {
         {"members"},
         {"aggregation"},
     ],
-    "_data": [{"params", "rows"}, {"labels"}, {"reference"}],
+    "_data": [{"items", "params"}, {"rows"}, {"labels"}, {"reference"}],
     "_fitting": [
         {"checkpoints", "isolation", "parallel"},
         {"cross_scoring", "fit"},

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from skinfluence._core.tensors import n_rows, slice_rows
+from skinfluence._data.items import refuse_random_items
 
 
 def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
@@ -54,6 +55,7 @@ def _check_dataset(X: Any, name: str) -> Any:
             "give a Dataset with __len__ and __getitem__."
         )
     _check_not_empty(len(X), name)
+    refuse_random_items(X, name)
     return X
 
 
