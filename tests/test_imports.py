@@ -36,7 +36,7 @@ INSIDE = {
         {"layer_rules", "row_loss"},
         {"net"},
         {"kernels"},
-        {"gradients"},
+        {"gradients", "label_gradients"},
         {"ghost", "selfcheck"},
         {"directions", "influence"},
         {"pairs"},

@@ -21,7 +21,8 @@ from skinfluence._core.gradients import (
     pushforward,
     pushforward_members,
 )
-from skinfluence._core.memory import in_halves_if_needed
+from skinfluence._core.label_gradients import LabelGradients
+from skinfluence._core.memory import OutputWatch, in_halves_if_needed
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.selfcheck import recheck
 from skinfluence._core.states import State
@@ -33,6 +34,9 @@ Progress = Callable[[Iterator[Any]], Iterator[Any]]
 # If a step has at least this many outputs (a language model's vocabulary), products are computed in
 # single precision.
 _MANY_OUTPUTS = 4096
+
+# Bytes of the tangents of one batch along several directions.
+_TANGENT_BYTES = {"cpu": 2**28, "cuda": 2**32}
 
 
 def row_scores(
@@ -57,7 +61,7 @@ def row_scores(
                 G = ghost.of_losses(Xb, yb)
                 return ghost.inner(Xb, G, U, normalize=normalize).amin(1)
         f, t = pushforward(fnet, Xb, U)
-        return _contract(fnet, f, t, Xb, yb, None)
+        return _contract(fnet, f, t, Xb, yb)
 
     def of_checked_batch(Xb: Rows, yb: Tensor) -> Tensor:
         found = of_batch(Xb, yb)
@@ -89,7 +93,7 @@ def member_scores(
             f, t = pushforward_members(fnet, Xb, stacked, every)
         except (NotImplementedError, RuntimeError):
             return None
-        rows = [_contract(fnet, f[k], t[k], Xb, yb, None) for k in range(len(f))]
+        rows = [_contract(fnet, f[k], t[k], Xb, yb) for k in range(len(f))]
         recheck(first, U[0], of_first, rows[0], Xb, yb)
         scores.append(torch.stack(rows))
     return finite(torch.cat(scores, 1).T.cpu().numpy()).T
@@ -106,17 +110,43 @@ def label_scores(
     """Score of each row under each label, (n, n_labels), from one pass.
 
     The tangent t_i does not depend on the label c, so it is computed once. The score of row i under
-    label c is <∂ℓ(f_i, c)/∂f, t_i>.
+    label c is <∂ℓ(f_i, c)/∂f, t_i>. With a direction per class, the tangents of a batch are K times
+    as large as its outputs; they are computed for as many directions at a time as memory allows.
     """
     candidates = torch.as_tensor(labels, device=fnet.device)
     norms = _Norms() if normalize else None
+    step = _directions_at_once(fnet, U, X)
 
     def of_batch(Xb: Rows, _: Tensor) -> Tensor:
-        f, t = pushforward(fnet, Xb, U)
-        columns = [_contract(fnet, f, t, Xb, y.expand(len(f)), norms) for y in candidates]
-        return torch.stack(columns, 1)
+        gradients: LabelGradients | None = None
+        lowest = []
+        number = len(next(iter(U.values())))
+        for start in range(0, number, step):
+            part = {name: u[start : start + step] for name, u in U.items()}
+            f, t = pushforward(fnet, Xb, part)
+            gradients = gradients or LabelGradients(fnet, Xb, f, candidates, number)
+            lowest.append(gradients.lowest_products(t))
+        inner = torch.stack(lowest).amin(0)
+        if norms is None:
+            return inner
+        each = [norms(fnet, f, Xb, c.expand(len(f))) for c in candidates]
+        lengths = torch.stack(each, 1).double()
+        return torch.where(lengths > 0, inner / lengths, 0)
 
     return _over_rows(of_batch, fnet.batches(X))
+
+
+def _directions_at_once(fnet: FunctionalNet, U: Directions, X: Rows) -> int:
+    """Number of directions whose tangents, in all layers and for one batch, fit in memory."""
+    number = len(next(iter(U.values())))
+    if number == 1:
+        return 1
+    with OutputWatch() as watch:
+        f = forward(fnet, next(iter(fnet.batches(X)))[0])
+    # Products with the outputs' tangents need up to three more arrays of float64 per direction.
+    of_one = watch.bytes + 3 * 8 * f.numel()
+    limit = _TANGENT_BYTES.get(fnet.device.type, _TANGENT_BYTES["cpu"])
+    return min(number, max(1, limit // of_one))
 
 
 def predictions(fnet: FunctionalNet, X: Rows) -> np.ndarray:
@@ -175,23 +205,16 @@ class _Norms:
         return self.ghost.square_norms(X, fnet.cotangents(f, X, y)).sqrt()
 
 
-def _contract(
-    fnet: FunctionalNet, f: Tensor, t: Tensor, X: Rows, y: Tensor, norms: _Norms | None
-) -> Tensor:
-    """Lowest <G_i, t_i> over the directions, (n,) float64; divided by ‖g_i‖ if `norms` is given."""
+def _contract(fnet: FunctionalNet, f: Tensor, t: Tensor, X: Rows, y: Tensor) -> Tensor:
+    """Lowest <G_i, t_i> over the directions, (n,) float64."""
     G = fnet.cotangents(f, X, y)
     if G.ndim > 2 and G.shape[-1] >= _MANY_OUTPUTS:
         # A copy in float64 would take longer than the sum.
         products = torch.linalg.vecdot(wide(t), wide(G)).double()
-        inner = products.reshape(*t.shape[:2], -1).sum(-1).amin(0)
-    else:
-        inner = torch.linalg.vecdot(
-            t.reshape(*t.shape[:2], -1).double(), G.reshape(len(G), -1).double()
-        ).amin(0)
-    if norms is None:
-        return inner
-    length = norms(fnet, f, X, y).double()
-    return torch.where(length > 0, inner / length, 0)
+        return products.reshape(*t.shape[:2], -1).sum(-1).amin(0)
+    return torch.linalg.vecdot(
+        t.reshape(*t.shape[:2], -1).double(), G.reshape(len(G), -1).double()
+    ).amin(0)
 
 
 def finite(values: np.ndarray) -> np.ndarray:

@@ -37,7 +37,11 @@ class NoiseModel:
 
     def __init__(self, probabilities: np.ndarray, given: np.ndarray, n_iter: int = 50) -> None:
         n, k = probabilities.shape
-        is_given = np.eye(k)[given]
+        # Sums over the rows of each given label take n k operations; products with a one-hot matrix
+        # would take n k².
+        order = np.argsort(given, kind="stable")
+        present, starts = np.unique(given[order], return_index=True)
+        counts = np.zeros((k, k))
         # The prior has the weight of a tenth of the rows, half of it on right labels. Without a
         # prior, the estimate would be unreliable for small classes.
         prior = 0.1 * n / k * (0.5 * np.eye(k) + 0.5 / k)
@@ -45,8 +49,9 @@ class NoiseModel:
         for _ in range(n_iter):
             true = probabilities * self.transitions[:, given].T
             true /= true.sum(1, keepdims=True)
-            counts = true.T @ is_given + prior
-            self.transitions = counts / counts.sum(1, keepdims=True)
+            counts[:, present] = np.add.reduceat(true[order], starts).T
+            self.transitions = counts + prior
+            self.transitions /= self.transitions.sum(1, keepdims=True)
 
     def log_odds(self, probabilities: np.ndarray) -> np.ndarray:
         """Log-odds that each label would be right if it were the given label: (n, n_classes)."""

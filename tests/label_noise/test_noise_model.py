@@ -23,6 +23,20 @@ def test_transitions_match_the_planted_noise():
     assert_allclose(NoiseModel(probabilities, given).transitions, expected, atol=0.04)
 
 
+def test_transitions_are_those_of_products_with_a_one_hot_matrix():
+    """Also for a label that no row was given."""
+    probabilities, given, _ = pairs(n=200)
+    given = np.where(given == 1, 2, given)
+    prior = 0.1 * 200 / 3 * (0.5 * np.eye(3) + 0.5 / 3)
+    transitions = np.where(np.eye(3) == 1, 0.8, 0.1)
+    for _ in range(50):
+        true = probabilities * transitions[:, given].T
+        true /= true.sum(1, keepdims=True)
+        counts = true.T @ np.eye(3)[given] + prior
+        transitions = counts / counts.sum(1, keepdims=True)
+    assert_allclose(NoiseModel(probabilities, given).transitions, transitions, rtol=1e-12)
+
+
 def test_transitions_of_each_class_sum_to_one():
     probabilities, given, _ = pairs()
     assert_allclose(NoiseModel(probabilities, given).transitions.sum(1), 1)
