@@ -59,6 +59,15 @@ def logits_net(**params):
     return NeuralNetClassifier(nn.Linear, **_OWN | own | params)
 
 
+class OwnCrossEntropy(nn.Module):
+    """Cross-entropy of logits, as a criterion that skorch does not know."""
+
+    reduction = "mean"
+
+    def forward(self, f, y):
+        return nn.functional.cross_entropy(f, y, reduction=self.reduction)
+
+
 class Probabilities(nn.Module):
     def __init__(self):
         super().__init__()

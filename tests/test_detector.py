@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 from skorch import NeuralNetRegressor
 from small import (
     Flat,
+    OwnCrossEntropy,
     RecordingNet,
     as_dict,
     binary_net,
@@ -20,6 +21,7 @@ from small import (
     quick,
     quick_regressor,
 )
+from torch import nn
 
 from skinfluence import NoisyLabelDetector
 from skinfluence._label_noise.fold_net import FoldNet
@@ -526,3 +528,22 @@ def test_parameters_restrict_the_gradients():
 def test_issues_of_lists_are_indexed_by_row_number():
     fitted = detector().fit(X.tolist(), Y.tolist())
     assert fitted.issues_.index.tolist() == list(range(90))
+
+
+# Nets whose criterion skorch does not know
+
+
+def test_logits_of_an_unknown_criterion_are_scored_like_those_of_a_known_one():
+    want = detector(estimator=logits_net()).fit(X, Y)
+    found = detector(estimator=logits_net(criterion=OwnCrossEntropy))
+    with pytest.warns(UserWarning, match=r"criterion OwnCrossEntropy.*predict_nonlinearity="):
+        found.fit(X, Y)
+    assert_allclose(found.scores_, want.scores_)
+    assert_array_equal(found.suggested_labels_, want.suggested_labels_)
+
+
+def test_a_given_nonlinearity_is_used_without_a_warning(recwarn):
+    net = logits_net(criterion=OwnCrossEntropy, predict_nonlinearity=nn.Softmax(1))
+    want = detector(estimator=logits_net()).fit(X, Y)
+    assert_allclose(detector(estimator=net).fit(X, Y).scores_, want.scores_)
+    assert not [w for w in recwarn if "predict_nonlinearity" in str(w.message)]

@@ -23,6 +23,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNet
 from small import (
+    OwnCrossEntropy,
     as_dict,
     binary_net,
     blobs,
@@ -808,3 +809,17 @@ def test_the_estimator_may_request_the_groups_too():
     kept = found.selector_.sample_indices_
     assert_array_equal(found.estimator_.groups_, GROUP[kept])
     assert_array_equal(kept, kept_by(GROUP))
+
+
+# Nets whose criterion skorch does not know
+
+
+def test_gaps_of_logits_are_those_of_their_probabilities():
+    X, y = blobs()
+    groups = np.arange(len(y)) % 2
+    options = {"target": DemographicParity(positive_label=1)}
+    want = scorer(estimator=logits_net(), **options).fit(X, y, sensitive_features=groups)
+    own = scorer(estimator=logits_net(criterion=OwnCrossEntropy), **options)
+    with pytest.warns(UserWarning, match="predict_nonlinearity="):
+        own.fit(X, y, sensitive_features=groups)
+    assert_allclose(own.scores_, want.scores_, rtol=1e-5, atol=1e-7)

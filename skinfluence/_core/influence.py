@@ -86,7 +86,7 @@ def member_scores(
 
     def of_first(Xb: Rows, yb: Tensor) -> Tensor:
         f, t = pushforward_members(fnet, Xb, stacked, every)
-        return _contract(fnet, f[0], t[0], Xb, yb, None)
+        return _contract(fnet, f[0], t[0], Xb, yb)
 
     for Xb, yb in progress(fnet.batches(X, y)):
         try:

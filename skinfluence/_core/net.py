@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -96,6 +97,7 @@ class FunctionalNet:
         self._kinds: dict[type, bool] = {}
         self._sizes: dict[Any, int] = {}
         self._rechecks = {"batches": 0}  # shared by all states of this net
+        self._logits_seen: list[bool] = []  # shared by copies: one answer for all batches
         self._tied = any(
             len(list(named(remove_duplicate=False))) > len(list(named()))
             for named in (self.shell.named_parameters, self.shell.named_buffers)
@@ -238,8 +240,38 @@ class FunctionalNet:
         return any(f"{name}.weight".removeprefix(".") not in self.params for name, _ in layers)
 
     def probabilities(self, outputs: Tensor) -> Tensor:
-        """Class probabilities, (n, n_classes), computed as in the net's own `predict_proba`."""
-        return self._twin._get_predict_nonlinearity()(outputs)
+        """Class probabilities, (n, n_classes), computed as in the net's own `predict_proba`.
+
+        For a criterion that skorch does not know, `predict_proba` returns the outputs as they are.
+        If they are not a distribution over the classes, they are taken as logits, with a warning.
+        """
+        p = self._twin._get_predict_nonlinearity()(outputs)
+        if p is not outputs or outputs.ndim > 2:
+            return p
+        if not self._logits_seen and _are_distributions(outputs):
+            return p
+        if outputs[0].numel() == 1:
+            raise ValueError(
+                f"the net returns one number per row, and its criterion, {self._criterion_name}, "
+                "does not say whether this number is a probability or a logit. Give the net "
+                "predict_nonlinearity=, a function from the outputs to class probabilities of "
+                "shape (n, 2)."
+            )
+        warnings.warn(
+            "predict_proba of the net does not return probabilities: the outputs of a row are "
+            f"negative or do not sum to 1, and with criterion {self._criterion_name}, skorch does "
+            "not change them. They are taken as logits: a softmax makes them probabilities. If "
+            "this is right, give the net predict_nonlinearity=torch.nn.Softmax(dim=1); otherwise "
+            "give it the function from outputs to probabilities.",
+            UserWarning,
+            stacklevel=2,
+        )
+        self._logits_seen.append(True)
+        return torch.softmax(outputs, 1)
+
+    @property
+    def _criterion_name(self) -> str:
+        return type(self._net.criterion_).__name__
 
     def batches(self, X: Rows, y: Any = None) -> Iterator[tuple[Rows, Tensor]]:
         """Batches (X, y) of the rows in their given order, on the net's device."""
@@ -337,6 +369,15 @@ class FunctionalNet:
         if dtype is not None and isinstance(tensor, Tensor) and tensor.is_floating_point():
             tensor = tensor.to(dtype)
         return tensor
+
+
+def _are_distributions(p: Tensor) -> bool:
+    """Whether each row is not negative and sums to 1, up to rounding; also if it is not finite."""
+    if not torch.isfinite(p).all():
+        return True  # another check says that the outputs are not finite
+    sums = wide(p).reshape(len(p), -1).sum(1)
+    tolerance = max(1e-3, torch.finfo(p.dtype).eps ** 0.5)
+    return bool((p >= 0).all() and ((sums - 1).abs() <= tolerance).all())
 
 
 def _rebuild(net: Any, names: list[str], state: Params) -> FunctionalNet:

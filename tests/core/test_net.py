@@ -461,3 +461,73 @@ def test_stacked_states_without_gates_have_them_open():
     gate = {"2.influence_gate": torch.arange(8.0)}
     stacked = FunctionalNet(net).stacked([{}, gate])["2.influence_gate"]
     assert torch.equal(stacked, torch.stack([torch.ones(8), torch.arange(8.0)]))
+
+
+# Outputs that are not probabilities ------------------------------------------------------------
+
+
+class Hinge(nn.MultiMarginLoss):
+    """A loss on logits that skorch does not know."""
+
+
+def net_of_outputs(last, criterion=Hinge, **params):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Linear(4, 3), last).double()
+    return initialized(
+        module, NeuralNetClassifier, criterion=criterion, classes=[0, 1, 2], **params
+    )
+
+
+ROWS = torch.randn(9, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+each_logits = pytest.mark.parametrize(
+    "last", [nn.Identity(), nn.LogSoftmax(1), nn.Softplus(), nn.Sigmoid()], ids=repr
+)
+
+
+@each_logits
+def test_outputs_that_are_not_probabilities_are_taken_as_logits(last):
+    fnet = FunctionalNet(net_of_outputs(last))
+    f = fnet.outputs(fnet.params, ROWS).detach()
+    with pytest.warns(UserWarning, match=r"criterion Hinge.*predict_nonlinearity="):
+        p = fnet.probabilities(f)
+    torch.testing.assert_close(p, f.softmax(1))
+    with pytest.warns(UserWarning, match="predict_nonlinearity="):
+        drawn = fnet.sampled_labels(f, f, torch.Generator().manual_seed(0))
+    assert set(drawn.tolist()) <= {0, 1, 2}
+
+
+def test_a_net_that_returned_logits_once_returns_logits_for_every_batch():
+    fnet = FunctionalNet(net_of_outputs(nn.Identity()))
+    like_probabilities = torch.tensor([[0.2, 0.3, 0.5]], dtype=torch.float64)
+    with pytest.warns(UserWarning, match="predict_nonlinearity="):
+        fnet.probabilities(torch.tensor([[-1.0, 2.0, 0.0]], dtype=torch.float64))
+    with pytest.warns(UserWarning, match="predict_nonlinearity="):
+        p = fnet.at({}).probabilities(like_probabilities)
+    torch.testing.assert_close(p, like_probabilities.softmax(1))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "net",
+    [
+        lambda: net_of_outputs(nn.Softmax(1)),
+        lambda: net_of_outputs(nn.Softmax(1), nn.NLLLoss),
+        lambda: net_of_outputs(nn.Identity(), nn.CrossEntropyLoss),
+        lambda: net_of_outputs(nn.Identity(), predict_nonlinearity=nn.Softmax(1)),
+        lambda: net_of_outputs(nn.Identity(), predict_nonlinearity=nn.Sigmoid()),
+    ],
+    ids=["softmax", "NLLLoss", "CrossEntropyLoss", "Softmax given", "Sigmoid given"],
+)
+def test_probabilities_are_those_of_the_net_without_a_warning(net):
+    net = net()
+    fnet = FunctionalNet(net)
+    got = fnet.probabilities(fnet.outputs(fnet.params, ROWS)).detach().numpy()
+    np.testing.assert_allclose(got, net.predict_proba(ROWS), rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 1)], ids=str)
+def test_one_number_per_row_of_an_unknown_meaning_is_an_error(shape):
+    fnet = FunctionalNet(net_of_outputs(nn.Identity()))
+    with pytest.raises(ValueError, match=r"one number per row.*predict_nonlinearity="):
+        fnet.probabilities(torch.full(shape, 0.4, dtype=torch.float64))
