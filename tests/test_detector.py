@@ -339,8 +339,8 @@ def test_each_row_is_scored_by_every_fold_model_trained_on_it(monkeypatch, metho
 def test_suggested_labels_are_out_of_sample_predictions(method):
     fitted = detector(cv=3, method=method).fit(X, Y)
     for fold_net in fitted._label_scores.fold_nets:
-        rows = np.flatnonzero((X[:, None].astype(np.float32) == fold_net.reference.X).all(2).any(1))
-        expected = fold_net.predict(X[rows].astype(np.float32)).argmax(1)
+        rows = np.flatnonzero((X[:, None] == fold_net.reference.X).all(2).any(1))
+        expected = fold_net.predict(X[rows]).argmax(1)
         assert_array_equal(fitted.suggested_labels_[rows], expected)
 
 
@@ -375,14 +375,14 @@ def test_a_single_method_trains_one_net_on_every_row_given_trusted_rows():
     net = RecordingNet(max_epochs=1)
     detector(estimator=net, method=Loss()).fit(X, Y, X_val=X[:9], y_val=Y[:9])
     [(rows, _)] = RecordingNet.trained_on
-    assert_array_equal(rows, X.astype(np.float32))
+    assert_array_equal(rows, X)
 
 
 def test_the_default_is_cross_fitted_with_trusted_rows_as_its_reference():
     fitted = detector(cv=3).fit(X, Y, X_val=X[:9], y_val=Y[:9])
     assert len(fitted.estimators_) == 3
     for fold_net in fitted._label_scores.fold_nets:
-        assert_array_equal(fold_net.reference.X, X[:9].astype(np.float32))
+        assert_array_equal(fold_net.reference.X, X[:9])
 
 
 def test_trusted_rows_may_come_in_one_tuples():
