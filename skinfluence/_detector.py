@@ -172,6 +172,7 @@ class NoisyLabelDetector(Estimator):
         self._forget_fit()
         self._check_parameters()
         table = read_training_data(self, X, y, X_val, y_val)
+        table.labels.refuse_ignored(table.given, "y")
         self._labels, self._dtype = table.labels, table.dtype
         if table.labels.is_classification:
             self.classes_ = table.labels.classes_
@@ -227,6 +228,7 @@ class NoisyLabelDetector(Estimator):
         X, y = read_rows(self, X, y, self._labels, self._dtype)
         if y is None:
             y = self._labels.encode(self._as_labels(self._label_scores.predict(X)))
+        self._labels.refuse_ignored(y, "y")
         return self._label_scores.score(X, y)
 
     @in_one_thread

@@ -386,6 +386,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         held = hold_out(
             table.y, self.validation_fraction, rng, stratify=table.stratify, groups=groups
         )
+        held = held[~table.labels.is_ignored(table.y[held])]
         X, y, reference = table.split(held)
         check_reference_size(reference[1], table.labels.classes_)
         self.reference_indices_ = held

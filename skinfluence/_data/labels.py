@@ -12,6 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_array, column_or_1d
 from skorch import NeuralNetBinaryClassifier
 from torch import Tensor
+from torch.nn import Module
 from torch.utils.data import Dataset
 
 from skinfluence._data.rows import cast, warn_of_rounded, warn_of_rounded_items, without_label
@@ -90,34 +91,49 @@ def with_labels(X: Any, y: np.ndarray, dtype: torch.dtype | None, *, warn: bool 
 class Labels:
     """Translate the user's labels to the form that the net's criterion accepts, and back.
 
+    Labels that are indices of outputs of the net stay what they are, even if some outputs have no
+    label in y: class weights, ``ignore_index`` and a pretrained head refer to these indices. All
+    other labels are numbered 0, 1, ... in sorted order.
+
     Attributes
     ----------
     classes_ : ndarray or None
         The user's labels, sorted; None for a regressor.
     codes_ : ndarray or None
         For each class, the index of its output of the net; None for a regressor.
+    ignored_ : int or None
+        The ``ignore_index`` of the criterion. It is not a class: rows with it have no loss, so
+        they score 0.
     """
 
     classes_: np.ndarray | None
     codes_: np.ndarray | None
+    ignored_: int | None
 
-    def __init__(self, net: Any, y: np.ndarray, *, dtype: Any, output_ndim: int | None) -> None:
+    def __init__(
+        self, net: Any, y: np.ndarray, *, dtype: Any, output_shape: tuple[int, ...] | None
+    ) -> None:
         self._frozen = frozen = isinstance(net, FrozenEstimator)
         net = net.estimator if frozen else net
         self.is_classification = is_classifier(net)
         self.is_regression = is_regressor(net)
         self.reads_text = getattr(net, "reads_text", False)
-        self.classes_ = self.codes_ = None
+        self.classes_ = self.codes_ = self.ignored_ = None
         self._float = np.float64 if dtype is torch.float64 else np.float32
         self._binary = isinstance(net, NeuralNetBinaryClassifier)
-        self._column = output_ndim != 1
+        self._column = output_shape is None or len(output_shape) != 1
+        self._n_outputs = output_shape[1] if output_shape and len(output_shape) > 1 else 0
         if self.is_classification:
             self._learn_classes(net, y, frozen)
 
     def _learn_classes(self, net: Any, y: np.ndarray, frozen: bool) -> None:
         y = column_or_1d(y)
         check_classification_targets(y)
-        known, codes = _known_classes(net) if frozen else _number(np.unique(y))
+        self.ignored_ = None if self._binary or y.dtype.kind not in "iuf" else _ignored_by(net)
+        given = np.unique(y[~self.is_ignored(y)])
+        known, codes = _known_classes(net) if frozen else self._indices(given)
+        is_class = ~self.is_ignored(known)
+        known, codes = known[is_class], codes[is_class]
         if len(known) < 2:
             raise ValueError(
                 f"y has one class only ({_list_some(known)}); at least two classes are needed to "
@@ -131,6 +147,30 @@ class Labels:
         order = np.argsort(known)
         self.classes_, self.codes_ = known[order], codes[order]
 
+    def _indices(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return labels, and the indices of their outputs."""
+        if not self._binary and labels.dtype.kind in "iuf" and len(labels):
+            whole = (labels == np.floor(labels)).all()
+            if whole and labels.min() >= 0 and labels.max() < self._n_outputs:
+                return labels, labels.astype(np.int64)
+        return _number(labels)
+
+    def is_ignored(self, y: np.ndarray) -> np.ndarray:
+        """Return a mask of the rows whose label is the criterion's ``ignore_index``."""
+        if self.ignored_ is None or y.dtype.kind not in "iuf":
+            return np.zeros(len(y), dtype=bool)
+        return y == self.ignored_
+
+    def refuse_ignored(self, y: np.ndarray, name: str) -> None:
+        """Raise if a label is the criterion's ``ignore_index``."""
+        number = int(self.is_ignored(y).sum())
+        if number:
+            raise ValueError(
+                f"{name} is {self.ignored_}, the ignore_index of the criterion, in {number} of "
+                f"{len(y)} rows. These rows have no label that could be right or wrong: leave "
+                f"them out, as in X[{name} != {self.ignored_}]."
+            )
+
     @property
     def columns_(self) -> np.ndarray | None:
         """Class of each column of the net's predicted probabilities; None for a regressor."""
@@ -138,10 +178,11 @@ class Labels:
             return None
         classes, codes = self._class_codes()
         in_order = np.argsort(codes)
-        if np.array_equal(codes[in_order], np.arange(len(in_order))):
+        is_full = np.array_equal(codes[in_order], np.arange(len(in_order)))
+        if is_full and (self._n_outputs <= len(codes) or not _are_equal(classes, codes)):
             return classes[in_order]
-        # If a frozen net was fitted on labels such as 0 and 2, it also has a column for 1.
-        return np.arange(codes.max() + 1)
+        # With labels such as 0 and 2, there is also a column for 1.
+        return np.arange(max(codes.max() + 1, self._n_outputs))
 
     def encode(self, y: np.ndarray, name: str = "y") -> np.ndarray:
         """Return y in the form that the net's criterion accepts."""
@@ -168,11 +209,13 @@ class Labels:
 
     def _encode_classes(self, y: np.ndarray, name: str) -> np.ndarray:
         classes, codes = self._class_codes()
+        ignored = self.is_ignored(y)
         if _are_comparable(classes, y):
             position = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
-            if (classes[position] == y).all():
-                return codes[position]
-        unseen = sorted({str(v) for v in y} - {str(c) for c in classes})
+            if ((classes[position] == y) | ignored).all():
+                found = codes[position]
+                return found if self.ignored_ is None else np.where(ignored, self.ignored_, found)
+        unseen = sorted({str(v) for v in y[~ignored]} - {str(c) for c in classes})
         hint = ""
         if self._frozen and len(np.unique(y)) == len(classes):
             hint = (
@@ -193,6 +236,20 @@ class Labels:
         if self.classes_ is None or self.codes_ is None:
             raise ValueError("labels are numbers, not classes.")
         return self.classes_, self.codes_
+
+
+def _ignored_by(net: Any) -> int | None:
+    """Return the ``ignore_index`` of a net's criterion, or of a part of it; None without one."""
+    criterion = getattr(net, "criterion_", None)
+    if criterion is None:
+        criterion = net.initialized_instance(net.criterion, net.get_params_for("criterion"))
+    parts = criterion.modules() if isinstance(criterion, Module) else [criterion]
+    found: list[Any] = [part.ignore_index for part in parts if hasattr(part, "ignore_index")]
+    return int(found[0]) if found else None
+
+
+def _are_equal(classes: np.ndarray, codes: np.ndarray) -> bool:
+    return classes.dtype.kind in "iuf" and np.array_equal(classes, codes)
 
 
 def _number(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

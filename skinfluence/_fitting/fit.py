@@ -146,12 +146,12 @@ def how_to_pass(estimator: Any) -> str:
     )
 
 
-def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype | None, int | None]:
-    """Return the dtype of the net's float inputs and the number of axes of its outputs.
+def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype | None, tuple[int, ...] | None]:
+    """Return the dtype of the net's float inputs and the shape of its outputs.
 
     A dtype of None means that the module casts its inputs itself.
     The net is not trained, and X holds only a few rows. If the net learns its width in `fit`, the
-    number of axes is None.
+    shape is None.
     """
     net = estimator.estimator if isinstance(estimator, FrozenEstimator) else clone(estimator)
     with seeded(seed, net.device):
@@ -161,7 +161,7 @@ def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype | None, int | N
         try:
             fnet = FunctionalNet(net)
             dtype = fnet.input_dtype
-            return dtype, forward(fnet, next(iter(fnet.batches(X)))[0]).ndim
+            return dtype, tuple(forward(fnet, next(iter(fnet.batches(X)))[0]).shape)
         except (RuntimeError, TypeError, ValueError, IndexError):
             return dtype, None
 

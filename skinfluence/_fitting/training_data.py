@@ -79,12 +79,12 @@ def read_training_data(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -
     check_reader(X, reads_text)
     seed = draw_seed(estimator.random_state)
     dtype: torch.dtype | None = torch.float32
-    output_ndim = None
+    output_shape = None
     if not is_text(X):
         few = first_rows(X)
         few = with_labels(few, np.zeros(n_rows(few)), torch.float32, warn=False)
-        dtype, output_ndim = peek(net, few, seed)
-    labels = Labels(net, given, dtype=dtype, output_ndim=output_ndim)
+        dtype, output_shape = peek(net, few, seed)
+    labels = Labels(net, given, dtype=dtype, output_shape=output_shape)
     reference = check_reference(X_val, y_val)
     if reference is not None:
         reference = _read_reference(estimator, reference, labels, dtype)
@@ -103,6 +103,7 @@ def _read_reference(
     X = check_rows(estimator, reference[0], reset=False, name="X_val")
     check_reader(X, labels.reads_text)
     y = check_labels(own_labels(X, reference[1]), n_rows(X), "y_val")
+    labels.refuse_ignored(y, "y_val")
     check_reference_size(y, labels.classes_)
     y = labels.encode(y, "y_val")
     return with_labels(X, y, dtype), y

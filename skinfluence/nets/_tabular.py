@@ -127,7 +127,12 @@ class TabularClassifier(_FitsToTable, NeuralNetClassifier):
         self.class_weight = class_weight
         self.early_stopping = early_stopping
 
+    def _labeled(self, y: np.ndarray) -> np.ndarray:
+        """Leave out the labels that the criterion ignores."""
+        return y[y != getattr(self.criterion_, "ignore_index", None)]
+
     def _params_for_targets(self, y: np.ndarray) -> dict[str, Any]:
+        y = self._labeled(y)
         if y.dtype.kind not in "iu" or y.min() < 0:
             raise ValueError(
                 f"y has dtype {y.dtype}; without one of this library's estimators, "
@@ -147,6 +152,7 @@ class TabularClassifier(_FitsToTable, NeuralNetClassifier):
                 "class_weight='balanced' needs a criterion that has a weight for each class, such "
                 f"as CrossEntropyLoss; {type(self.criterion_).__name__} has no weight."
             )
+        y = self._labeled(y)
         present = np.unique(y)
         weight = np.zeros(int(y.max()) + 1, dtype=np.float32)
         weight[present] = compute_class_weight("balanced", classes=present, y=y)

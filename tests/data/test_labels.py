@@ -4,11 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNetBinaryClassifier
-from small import binary_net, blobs, line, own_net, quick_regressor, scorer
+from small import binary_net, blobs, line, own_net, quick, quick_regressor, scorer
 from torch import nn
 from torch.utils.data import TensorDataset
+
+from skinfluence import NoisyLabelDetector
+from skinfluence.methods import InnerProduct, Loss, SelfInfluence
 
 X, Y = blobs()
 
@@ -75,6 +79,93 @@ def test_continuous_labels_are_refused_by_a_classifier():
 def test_several_columns_of_labels_are_refused_by_a_classifier():
     with pytest.raises(ValueError, match="1d array"):
         scorer().fit(X, np.stack([Y, Y], 1))
+
+
+# Labels that are indices of outputs
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("frozen", [False, True])
+def test_absent_classes_leave_the_other_labels_at_their_outputs(seed, frozen):
+    rng = np.random.RandomState(seed)
+    present = np.sort(rng.choice(10, rng.randint(2, 10), replace=False))
+    y = np.r_[present, present, rng.choice(present, 60)]
+    ignored = int(rng.choice([-1, -100, 255]))
+    y = np.where(rng.rand(len(y)) < rng.choice([0, 0.2]), ignored, y.astype(float)).astype(int)
+    y[: 2 * len(present)] = np.r_[present, present]
+    rows = rng.randn(len(y), 4).astype(np.float32)
+    weight = torch.tensor(rng.rand(10) + 0.5, dtype=torch.float32)
+    head = nn.Linear(4, 10)
+    net = own_net(head, lr=0.0, criterion__weight=weight, criterion__ignore_index=ignored)
+    if frozen:
+        net = FrozenEstimator(net.fit(rows, y))
+    fitted = scorer(estimator=net, method=Loss()).fit(rows, y)
+
+    def losses(labels):
+        outputs = head(torch.tensor(rows))
+        return nn.functional.cross_entropy(
+            outputs, torch.tensor(labels), weight, ignore_index=ignored, reduction="none"
+        ).detach()
+
+    assert_array_equal(fitted.classes_, present)
+    assert_allclose(fitted.scores_, -losses(y), rtol=1e-5, atol=1e-6)
+    assert_allclose(fitted.score_samples(rows, y), fitted.scores_, rtol=1e-5, atol=1e-6)
+    by_label = np.stack([-losses(np.full(len(y), c)) for c in present], 1)
+    assert_allclose(fitted.transform(rows), by_label, rtol=1e-5, atol=1e-6)
+    assert_array_equal(fitted.estimator_.predict(rows), head(torch.tensor(rows)).argmax(1))
+
+
+@pytest.mark.parametrize("given", [[1, 2, 3], [-1, 0, 1], [3, 5, 300], "abc"])
+def test_labels_that_are_not_indices_of_outputs_are_numbered(given):
+    labels = scorer(estimator=own_net(lambda: nn.Linear(4, 3))).fit(X, np.array(list(given))[Y])
+    assert labels._labels.codes_.tolist() == [0, 1, 2]
+
+
+def test_a_pretrained_head_is_tuned_at_its_own_outputs():
+    head = nn.Linear(4, 10)
+    with torch.no_grad():
+        head.bias[:3] = -50.0  # outputs that are not fine-tuned
+        head.weight[[3, 8]] = (
+            5 * torch.tensor(np.stack([X[k == Y].mean(0) for k in (0, 1)])).float()
+        )
+    rows, y = X[Y < 2], np.array([3, 8])[Y[Y < 2]]
+    found = NoisyLabelDetector(own_net(head, lr=1e-6), random_state=0).fit(rows, y)
+    assert (found.suggested_labels_ == y).mean() > 0.9
+    assert found.contamination_ < 0.1
+
+
+def unlabeled():
+    return np.where(np.arange(90) % 5 == 0, -1, Y)
+
+
+def ignoring_net(**params):
+    return own_net(lambda: nn.Linear(4, 3), criterion__ignore_index=-1, **params)
+
+
+@pytest.mark.parametrize("method", [None, Loss(), SelfInfluence(), InnerProduct(normalize="rows")])
+def test_rows_with_the_ignored_label_score_zero(method):
+    y = unlabeled()
+    fitted = scorer(estimator=ignoring_net(), method=method).fit(X, y)
+    assert fitted.classes_.tolist() == [0, 1, 2]
+    assert (fitted.scores_[y == -1] == 0).all()
+    assert (fitted.scores_[y != -1] != 0).all()
+    if fitted.reference_indices_ is not None:
+        assert (y[fitted.reference_indices_] != -1).all()
+
+
+def test_a_ready_made_net_has_no_output_for_the_ignored_label():
+    y = np.where(unlabeled() == -1, 255, Y)
+    fitted = scorer(estimator=quick(criterion__ignore_index=255, class_weight="balanced")).fit(X, y)
+    assert fitted.estimator_.module_.head.out_features == 3
+    assert (fitted.scores_[y == 255] == 0).all()
+
+
+def test_the_ignored_label_is_refused_where_labels_are_compared():
+    y = unlabeled()
+    with pytest.raises(ValueError, match=r"y is -1, the ignore_index.*18 of 90 rows.*X\[y != -1\]"):
+        NoisyLabelDetector(ignoring_net(), random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="y_val is -1, the ignore_index"):
+        scorer(estimator=ignoring_net()).fit(X, Y, X_val=X, y_val=y)
 
 
 # Classes of a frozen net

@@ -220,18 +220,22 @@ class Flat(nn.Sequential):
 
 @pytest.mark.parametrize(
     ("module", "found"),
-    [(MLP, (torch.float32, 2)), (Double, (torch.float64, 2)), (Flat, (torch.float32, 1))],
+    [
+        (MLP, (torch.float32, (2, 3))),
+        (Double, (torch.float64, (2, 3))),
+        (Flat, (torch.float32, (2,))),
+    ],
 )
-def test_a_peek_returns_the_dtype_and_the_number_of_output_axes(module, found):
+def test_a_peek_returns_the_dtype_and_the_shape_of_the_outputs(module, found):
     assert peek(net_of(module=module), X[:2], 0) == found
 
 
 def test_a_peek_at_a_frozen_net_looks_at_the_net_itself():
     net, rows, _ = make("mlp")
-    assert peek(FrozenEstimator(net), rows[:2], 0) == (torch.float64, 2)
+    assert peek(FrozenEstimator(net), rows[:2], 0) == (torch.float64, (2, 3))
 
 
-def test_a_peek_at_a_net_that_learns_its_width_in_fit_returns_no_axes():
+def test_a_peek_at_a_net_that_learns_its_width_in_fit_returns_no_shape():
     assert peek(TabularClassifier(), X[:2], 0) == (None, None)
 
 
