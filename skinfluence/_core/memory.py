@@ -11,11 +11,27 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from skinfluence._core.tensors import Rows, n_rows, slice_rows
 
+# What torch's allocators and the libraries that it calls say, in lower case.
+_SAID = (
+    "out of memory",
+    "allocate memory",  # "can't allocate memory", "cannot allocate memory", "unable to ..."
+    "could not create a primitive",  # oneDNN
+    "could not create a memory",  # oneDNN
+    "could not execute a primitive",  # oneDNN
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+    "cusolver_status_alloc_failed",
+    "std::bad_alloc",
+)
+
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether the error says that Python, or torch on any device, ran out of memory."""
-    is_known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return is_known or "can't allocate memory" in str(error) or "out of memory" in str(error)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # With "descriptor", oneDNN says that it lacks an operation.
+    said = str(error).lower().replace("primitive descriptor", "")
+    return isinstance(error, RuntimeError) and any(words in said for words in _SAID)
 
 
 class OutputWatch(TorchDispatchMode):
