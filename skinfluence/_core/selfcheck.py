@@ -90,9 +90,12 @@ def recheck(
     rows = sorted({int(found.argmin()), int(found.argmax()), drawn})
 
     def error(X: Rows, found: Tensor) -> Error:
-        alone = _alone(fnet, U, X, y, rows)
+        alone, few = _alone(fnet, U, X, y, rows), slice_rows(X, rows)
         found = found[rows].double().cpu() * (alone.norms if normalize else 1)
-        return alone.error(found, precision(fnet, slice_rows(X, slice(0, 1))))
+        compared = alone.error(found, precision(fnet, few))
+        if compared.excess > 0:
+            compared.floor = _floor(pushforward(fnet, few, U)[1], compared.eps)
+        return compared
 
     _refuse_errors(error(X, found), lambda: error(nudged := _nudged(X), scores(nudged, y)))
 
@@ -179,13 +182,23 @@ def _score_error(fnet: FunctionalNet, X: Rows, y: Tensor, eps: float) -> Error:
             "the same for all rows. Let the module return everything else that the loss needs."
         )
     of_rows = alone.error(scores[rows], eps)
+    of_rows.floor = _floor(t, eps)
     if len(rows) == len(f):
         return of_rows
     # The sum over all rows takes one pass, and is wrong if the score of any row is.
     together = _products(U, g, of_penalty)
     size = together.scale + float((_lengths(t[0]) * _lengths(G)).sum())
     of_sum = Error(float((scores.sum() - together.scores[0]).abs()), size, len(f), eps)
+    of_sum.floor = of_rows.floor * len(f)
     return max(of_rows, of_sum, key=lambda error: error.excess)
+
+
+def _floor(t: Tensor, eps: float) -> float:
+    """Error of scores that is always rounding: cotangents below eps carry no information.
+
+    In a perfect fit, all cotangents are that small, and scores have no correct digit.
+    """
+    return 16 * eps * float(_lengths(t.flatten(0, 1)).max())
 
 
 @dataclass
@@ -196,11 +209,12 @@ class Error:
     scale: float
     n: int
     eps: float
+    floor: float = 0.0
 
     @property
     def excess(self) -> float:
         """Difference, less what rounding may cause."""
-        return self.difference - self.eps**0.5 * self.scale
+        return self.difference - self.eps**0.5 * self.scale - self.floor
 
 
 def _refuse_errors(error: Error, of_nudged: Callable[[], Error]) -> None:

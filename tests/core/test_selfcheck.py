@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from core_cases import random_directions
-from skorch import NeuralNetClassifier
+from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 from torch.utils.data import TensorDataset
 from zoo import MODULES, initialized, loop_gradients, make, rows_for
@@ -398,6 +398,36 @@ def test_rows_on_the_kink_of_a_relu_pass():
     X = torch.randn(6, 3).numpy()
     X[0, 0] = 1.0  # the kink is exactly there, not nearby
     check(initialized(Kink()), X, torch.tensor([0, 1, 0, 1, 0, 1]).numpy())
+
+
+class Squares(nn.Module):
+    """A mean of squares by hand, which is called row by row."""
+
+    def forward(self, y_pred, y_true):
+        return ((y_pred - y_true) ** 2).mean()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("n", [3, 40, 700])
+@pytest.mark.parametrize("criterion", [nn.MSELoss, Squares])
+def test_a_perfect_fit_passes(criterion, n, dtype):
+    module = nn.Sequential(nn.Linear(5, 64), nn.Tanh(), nn.Linear(64, 4))
+    net = initialized(module, NeuralNetRegressor, dtype, criterion=criterion)
+    X = torch.as_tensor(rows_for("mlp", n=n)[0]).to(dtype)
+    y = net.module_(X).detach()
+    scores_after_check(net, X, y.numpy())
+    scores_after_check(net, X.numpy(), np.nextafter(y.numpy(), 9))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("factor", [10.0, 30.0, 1e3])
+def test_a_classifier_that_is_certain_passes(factor, dtype):
+    net = initialized(nn.Linear(5, 3), dtype=dtype)
+    with torch.no_grad():
+        for p in net.module_.parameters():
+            p *= factor
+    X = torch.as_tensor(rows_for("mlp", n=50)[0]).to(dtype)
+    scores_after_check(net, X, net.module_(X).argmax(1).numpy())
 
 
 def test_logits_in_place_of_probabilities_raise_a_warning():
