@@ -36,7 +36,7 @@ from skinfluence._core.shell import (
     twin_net,
 )
 from skinfluence._core.states import Params, State, read_state
-from skinfluence._core.tensors import Rows, is_sliceable, map_tensors, n_rows, slice_rows
+from skinfluence._core.tensors import Rows, is_sliceable, map_tensors, n_rows, slice_rows, wide
 
 # Limits of a batch: number of rows, and bytes of the outputs of all layers. For MLPs with 0.1M to
 # 1M parameters on a CPU, batches of 512 rows took .6 to .7 times as long as batches of 128 rows;
