@@ -38,7 +38,7 @@ class Problem:
     rows : ndarray of int of shape (n_labeled,)
         Positions of the rows that have a label.
     given : ndarray of shape (n_labeled,)
-        Labels of these rows, in the form that the detector accepts.
+        Labels of these rows, without blanks around them: str, or float64 for regression.
     spelling : dict of str to str
         Class -> how the table writes the class; empty for regression.
     n_missing : int
@@ -133,7 +133,7 @@ def read_problem(table: CsvTable, label: int, *, task: str = "auto", cv: int = 5
         given = values.to_numpy()
     else:
         _refuse_few_classes(Counter(stripped), name, cv)
-        given = np.array(stripped)
+        given = np.array(stripped, dtype=object)
         spelling = _spelling(cells[row] for row in rows)
     return Problem(label, name, task, rows, given, spelling, len(cells) - len(rows))
 
@@ -143,7 +143,13 @@ def find_suspects(table: CsvTable, problem: Problem, detector: Any) -> Findings:
     start = time.perf_counter()
     frame, left_out = make_features(table, problem.label, problem.rows)
     X = make_preprocessor(frame).fit_transform(frame)
-    detector.fit_predict(np.ascontiguousarray(X, dtype=np.float64), problem.given)
+    y = problem.given
+    classes = None
+    if problem.task == "classification":
+        # Numbers, because fixed-width strings, which the detector makes, merge "a" and "a\0".
+        classes, y = np.unique(y, return_inverse=True)
+    detector.fit_predict(np.ascontiguousarray(X, dtype=np.float64), y)
+    suggested = detector.suggested_labels_
     scores = np.asarray(detector.scores_, dtype=float)
     labels = table.column(problem.label)
     is_number = [is_numeric(frame[name]) for name in frame]
@@ -151,7 +157,7 @@ def find_suspects(table: CsvTable, problem: Problem, detector: Any) -> Findings:
         problem=problem,
         rows=problem.rows,
         given=np.array([labels[row] for row in problem.rows], dtype=object),
-        suggested=_as_text(detector.suggested_labels_, problem),
+        suggested=_as_text(suggested if classes is None else classes[suggested], problem),
         scores=scores,
         is_suspect=~np.asarray(detector.inlier_mask_, dtype=bool),
         threshold=float(detector.offset_),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -142,11 +143,8 @@ def _block(name: str, cells: Sequence[str]) -> list[str]:
 
 
 def _class_counts(problem: Problem) -> str:
-    labels, counts = [], []
-    for label in problem.spelling:
-        labels.append(one_line(label))
-        counts.append(int((problem.given == label).sum()))
-    pairs = [f"{label} {number:,}" for label, number in zip(labels, counts, strict=True)]
+    counts = Counter(problem.given)  # a comparison in NumPy would ignore a NUL at the end
+    pairs = [f"{one_line(label)} {counts[label]:,}" for label in problem.spelling]
     more = f", and {len(pairs) - 5} more" if len(pairs) > 5 else ""
     return f"{len(pairs)} classes: {', '.join(pairs[:5])}{more}"
 

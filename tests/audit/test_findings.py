@@ -35,6 +35,20 @@ def test_a_label_with_many_distinct_numbers_is_a_regression(quick_audit, tmp_pat
     assert abs(float(suspect[2]) - (y[20] - 500)) < 60
 
 
+def test_labels_that_differ_by_a_nul_at_the_end_are_different_classes(tmp_path, capfd):
+    path, out = tmp_path / "t.csv", tmp_path / "out"
+    labels = ["a", "a\0", "b"]
+    rows = [f"{i % 3}.{i % 7},{labels[(i + (i == 4)) % 3]}\n" for i in range(60)]
+    path.write_text("x,kind\n" + "".join(rows), encoding="utf-8")
+    arguments = ["--cv", 2, "--contamination", 0.02, "--action", "relabel"]
+    assert run(path, *arguments, "--output", out) == 0
+    printed = capfd.readouterr().out
+    assert all(words in printed for words in ("3 classes", "b 21", "a 20", r"a\x00 19"))
+    assert read(out / "suspects.csv")[1][:3] == ["5", "b", "a\0"]
+    assert read(out / "cleaned.csv")[5][-1] == "a\0"
+    assert (out / "report.html").read_text(encoding="utf-8").count(r"a\x00") > 1
+
+
 def test_the_default_detector_finds_the_wrong_labels_of_a_mixed_table(tmp_path, capfd):
     path = tmp_path / "t.csv"
     path.write_text(mixed_csv(n=120), encoding="utf-8")
