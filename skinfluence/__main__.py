@@ -47,7 +47,7 @@ def _run(prog: str, options: dict[str, Any]) -> int:
         print(f"{prog}: error: {printable(str(error))}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
-        print(f"\n{prog}: interrupted.", file=sys.stderr)
+        print(f"{prog}: interrupted.", file=sys.stderr)
         return INTERRUPTED
     return 0
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from small_audit import run
+from small_audit import QuickDetector, run
 
 from skinfluence._audit import files, job, output_folder, report
 from skinfluence._audit.csv_table import AuditError
@@ -220,3 +220,25 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_training(
     assert captured.out == ""
     assert message in captured.err
     assert captured.err.count("\n") == 1
+
+
+def interrupt(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("owner", "step"),
+    [(QuickDetector, "fit_predict"), (files, "write_cleaned"), (report, "render")],
+)
+@pytest.mark.parametrize("has_earlier_files", [True, False])
+def test_an_interrupt_writes_nothing_and_exits_with_130(
+    quick_audit, audit_table, tmp_path, monkeypatch, capsys, owner, step, has_earlier_files
+):
+    out = tmp_path / "out"
+    if has_earlier_files:
+        run(audit_table, "--output", out, "--quiet")
+        before = contents(out)
+    monkeypatch.setattr(owner, step, interrupt)
+    assert run(audit_table, "--output", out, "--contamination", 0.3, "--quiet") == 130
+    assert capsys.readouterr().err == "skinfluence audit: interrupted.\n"
+    assert contents(out) == before if has_earlier_files else not out.exists()
