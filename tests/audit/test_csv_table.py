@@ -133,6 +133,27 @@ def test_parquet_is_read(quick_audit, audit_table, tmp_path):
     assert rows[1][-1] == "1"  # not 1.0, though the column has a missing value
 
 
+@pytest.mark.parametrize(
+    ("limit", "value", "message"),
+    [
+        ("MAX_PARQUET_CELLS", 5_999, "has 3,000 rows and 2 columns; at most 5,999 cells"),
+        ("MAX_PARQUET_CHARACTERS", 20_000, "holds more than 20,000 characters"),
+    ],
+)
+def test_a_parquet_file_that_unfolds_to_a_huge_table_is_refused(
+    tmp_path, monkeypatch, capsys, limit, value, message
+):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "t.parquet"
+    pd.DataFrame({"a": ["long " * 4] * 3000, "kind": "x"}).to_parquet(path)
+    assert len(csv_table.read_table(path).cells) == 3000
+    monkeypatch.setattr(csv_table, limit, value)
+    assert run(path) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch, capsys):
     path = tmp_path / "t.parquet"
     path.write_bytes(b"PAR1")
