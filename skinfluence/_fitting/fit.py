@@ -16,6 +16,7 @@ from skorch.helper import predefined_split
 from skinfluence._core.gradients import forward
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import State
+from skinfluence._core.tensors import n_rows
 from skinfluence._data.rows import described
 from skinfluence._fitting.checkpoints import Snapshots, state_of
 from skinfluence._fitting.isolation import interruptible, seeded
@@ -70,6 +71,7 @@ def fit_net(
     if isinstance(estimator, FrozenEstimator):
         return estimator.estimator, [state_of(estimator.estimator)]
     net = clone(estimator) if start is None else _continue_from(start, estimator)
+    _check_sampler(net, n_rows(X))
     split, callbacks = net.train_split, net.callbacks
     watches = split is not None or getattr(
         net, "early_stopping", False
@@ -96,6 +98,24 @@ def fit_net(
         delattr(net, f"callbacks__{name}")
     # A net that overrides fit, with a closed form for example, may not run callbacks.
     return net, recorder.states_ or [state_of(net)]
+
+
+def _check_sampler(net: NeuralNet, n: int) -> None:
+    """Raise if the net draws its training rows by a sampler that was made for other rows."""
+    params = net.get_params_for("iterator_train")
+    for name in ("sampler", "batch_sampler"):
+        sampler = getattr(params.get(name), "sampler", params.get(name))
+        for attribute in ("weights", "data_source", "dataset"):
+            rows: Any = getattr(sampler, attribute, None)
+            if hasattr(rows, "__len__") and len(rows) != n:
+                raise ValueError(
+                    f"iterator_train__{name} holds a {type(sampler).__name__} made for "
+                    f"{len(rows)} rows, but the net is trained on {n} rows here: folds and "
+                    "reference rows are held out of the given rows. The weights or positions would "
+                    "belong to other rows. Remove it and weight the classes in the criterion, or "
+                    "train the net first and pass FrozenEstimator(net). If only reference rows are "
+                    "held out, it is enough to give X_val and y_val."
+                )
 
 
 def check_net(estimator: Any) -> None:

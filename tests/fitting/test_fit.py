@@ -11,6 +11,7 @@ from skorch.callbacks import EarlyStopping, EpochScoring
 from skorch.dataset import ValidSplit
 from small_nets import MLP, REFERENCE, Diary, PressCtrlC, X, fitted, net_of, same, y
 from torch import nn
+from torch.utils.data import BatchSampler, RandomSampler, WeightedRandomSampler
 from zoo import make
 
 from skinfluence._fitting.checkpoints import Snapshots
@@ -203,6 +204,23 @@ def test_any_other_net_gives_no_warning(estimator):
 def test_integers_for_a_net_of_floats_are_explained():
     with pytest.raises(ValueError, match=r"X is of dtype int64 and the net's module wants floats"):
         fit_net(net_of(), np.zeros((6, 5), dtype=np.int64), y[:6], REFERENCE, 0)
+
+
+@pytest.mark.parametrize("number", [39, 41])
+@pytest.mark.parametrize("kind", ["weights", "rows", "batches"])
+def test_a_sampler_made_for_other_rows_is_refused(kind, number):
+    def params(n):
+        sampler = (
+            WeightedRandomSampler(np.ones(n), n) if kind != "rows" else RandomSampler(range(n))
+        )
+        if kind == "batches":
+            return {"iterator_train__batch_sampler": BatchSampler(sampler, 8, False)}
+        return {"iterator_train__sampler": sampler}
+
+    if kind != "batches":  # skorch sets a batch size, which torch refuses beside a batch sampler
+        fitted(net_of(max_epochs=1, **params(40)))
+    with pytest.raises(ValueError, match=rf"made for {number} rows, but .* trained on 40 rows"):
+        fitted(net_of(max_epochs=1, **params(number)))
 
 
 # Peeking --------------------------------------------------------------------------------------
