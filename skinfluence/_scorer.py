@@ -32,7 +32,7 @@ from skinfluence._data.reference import (
 from skinfluence._data.rows import cast
 from skinfluence._fitting.checkpoints import Snapshots, checkpoints_of
 from skinfluence._fitting.fit import fit_net
-from skinfluence._fitting.isolation import in_one_thread
+from skinfluence._fitting.isolation import in_one_thread, outside_inference_mode
 from skinfluence._fitting.training_data import (
     TrainingData,
     read_rows,
@@ -540,7 +540,9 @@ def fitted_parts(scorer: Any) -> FittedParts:
             "wrap it: InfluenceScorer(FrozenEstimator(net)).fit(X, y, X_val=X_val, y_val=y_val)."
         )
     check_is_fitted(scorer)
-    return FittedParts(scorer, scorer._functional_net(), scorer._members, scorer._aggregation)
+    with outside_inference_mode():  # the copies of the buffers are used with gradients
+        fnet = scorer._functional_net()
+    return FittedParts(scorer, fnet, scorer._members, scorer._aggregation)
 
 
 def _attacked(objective: Objective, net: Any) -> Objective:

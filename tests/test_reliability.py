@@ -29,6 +29,7 @@ from skinfluence import (
 from skinfluence.active import InfluenceQuery, LDMQuery
 from skinfluence.ensembles import Checkpoints, Seeds
 from skinfluence.methods import LayerAware, Loss, OutlierGradients, SelfInfluence
+from skinfluence.pairwise import influence_matrix
 from skinfluence.retraining import brittleness, removal_curve, retrain
 from skinfluence.stream import score_stream
 
@@ -358,3 +359,24 @@ def test_a_seed_gives_the_same_scores_in_threads(estimator, as_dataset):
     if not isinstance(estimator, FilteredEstimator):  # the net that it fits itself has no seed
         assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("net", [quick(), dropping()], ids=["ready-made", "own"])
+def test_fits_and_scores_do_not_depend_on_an_inference_mode_around_the_call(net):
+    def scores():
+        fitted = InfluenceScorer(net, random_state=0).fit(X32, Y)
+        found = [fitted.scores_, fitted.score_samples(X32, Y), fitted.transform(X32)[:, 0]]
+        return [*found, influence_matrix(fitted, X32, Y, X32[:1], Y[:1])[:, 0]]
+
+    def detected():
+        return NoisyLabelDetector(net, cv=2, random_state=0).fit(X32, Y).scores_
+
+    def retrained():
+        return retrain(net, X32, Y, np.ones((1, 90), bool), X32[:9], Y[:9], random_state=0)
+
+    for function in (scores, detected, retrained):
+        want = function()
+        with torch.inference_mode():
+            got = function()
+            assert torch.is_inference_mode_enabled()
+        np.testing.assert_array_equal(got, want)

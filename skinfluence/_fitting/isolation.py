@@ -20,9 +20,15 @@ from skinfluence.nets import is_small
 def seeded(seed: int, device: Any = "cpu") -> Iterator[None]:
     """Run under a seed of torch, one thread at a time; restore the caller's random state."""
     cuda = [torch.device(device)] if device and torch.device(device).type == "cuda" else []
-    with forked_random_state(cuda):
+    with outside_inference_mode(), forked_random_state(cuda):
         torch.manual_seed(seed)
         yield
+
+
+def outside_inference_mode() -> AbstractContextManager[Any]:
+    """Leave the caller's `torch.inference_mode`, in which nothing has a gradient."""
+    inside = torch.is_inference_mode_enabled()
+    return torch.inference_mode(False) if inside else nullcontext()
 
 
 def turn_for(estimator: Any) -> AbstractContextManager[None]:
@@ -66,21 +72,22 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def threads_for(estimator: Any) -> Iterator[None]:
-    """Run in one thread of torch if the net is a small ready-made one.
+    """Run outside inference mode, and in one thread of torch if the net is a small ready-made one.
 
     On two cores that were busy with other work, training a small net in two threads took 3 to 8
     times the CPU time of training it in one thread, and sometimes far more. The reason is that
     waiting threads keep a core busy.
     """
-    if not (estimator is None or is_small(estimator)):
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    with outside_inference_mode():
+        if not (estimator is None or is_small(estimator)):
+            yield
+            return
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 def in_one_thread(method: Callable[..., Any]) -> Callable[..., Any]:
