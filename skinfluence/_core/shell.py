@@ -38,7 +38,15 @@ def copy_module(module: nn.Module) -> nn.Module:
         # self-check must notice.
         left_behind = [t for t in vars(layer).values() if isinstance(t, Tensor) and not t.is_leaf]
         memo |= {id(t): t for t in left_behind}
-    return copy.deepcopy(module, memo=memo)
+    try:
+        return copy.deepcopy(module, memo=memo)
+    except TypeError as error:  # from an attribute or a hook that holds a lock, a file, a socket
+        raise TypeError(
+            f"{type(module).__name__} holds an object that cannot be copied ({error}), in an "
+            "attribute or a hook of it or of one of its layers. Scoring runs a copy, so that the "
+            "net does not change: remove the hook or attribute first, or give its class a method "
+            "__deepcopy__ that returns an object without it."
+        ) from error
 
 
 def twin_net(net: Any, shell: nn.Module, *, unreduced: bool = False) -> Any:

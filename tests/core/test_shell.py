@@ -1,6 +1,7 @@
 """The user's net is copied and read, and never changed."""
 
 import copy
+import threading
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from zoo import initialized, make, rows_for
 from skinfluence._core.ghost import Ghost
 from skinfluence._core.gradients import forward, hvp, pullback, pushforward, row_gradients
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.shell import copy_module
 
 F = nn.functional
 
@@ -218,3 +220,34 @@ def test_the_criterion_keeps_its_reduction():
     net, X, y = make("mlp", criterion__reduction="sum")
     losses_of(net, X, y)
     assert net.criterion_.reduction == "sum"
+
+
+class LockedHook:
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def __call__(self, *args):
+        with self.lock:
+            return None
+
+
+class CopiedHook(LockedHook):
+    def __deepcopy__(self, memo):
+        return CopiedHook()
+
+
+def test_a_hook_that_holds_a_lock_is_refused_with_the_way_out():
+    module = nn.Sequential(nn.Linear(2, 2))
+    handle = module[0].register_forward_hook(LockedHook())
+    with pytest.raises(TypeError, match=r"Sequential holds an object that cannot be copied.*lock"):
+        copy_module(module)
+    handle.remove()
+    module[0].register_forward_hook(CopiedHook())
+    assert copy_module(module)(torch.ones(1, 2)).shape == (1, 2)
+
+
+def test_an_attribute_that_is_a_lock_is_refused():
+    module = nn.Linear(2, 2)
+    module.lock = threading.Lock()
+    with pytest.raises(TypeError, match="remove the hook or attribute first"):
+        copy_module(module)
