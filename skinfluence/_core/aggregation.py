@@ -15,13 +15,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from skinfluence._core.gradients import precision
 from skinfluence._core.influence import Progress
 from skinfluence._core.members import Member, MemberScores
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.pairs import Block, Pairs, pair_blocks
-from skinfluence._core.tensors import Rows, n_rows
+from skinfluence._core.tensors import Rows, map_tensors, n_rows
 
 # Two scores are equal if they differ by at most this many roundings of the largest score, but never
 # by more than a hundredth of it (half precision).
@@ -128,6 +130,23 @@ class Votes(Aggregation):
         n = n_rows(X)
         return np.stack([self.scores(fnet, X, np.full(n, label)) for label in labels], 1)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Reference rows of unsigned integers as arrays: torch cannot pickle such tensors."""
+        memo: dict[int, Rows] = {}  # all members share one copy of the rows
+        reference = [
+            [(memo.setdefault(id(X), map_tensors(_as_pickled, X)), G) for X, G in pairs]
+            for pairs in self.reference
+        ]
+        return vars(self) | {"reference": reference}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        memo: dict[int, Rows] = {}
+        self.reference = [
+            [(memo.setdefault(id(X), map_tensors(torch.as_tensor, X)), G) for X, G in pairs]
+            for pairs in self.reference
+        ]
+
     def _votes(self, fnet: FunctionalNet, member: int, X: Rows, y: Any) -> np.ndarray:
         lowest = self._lowest[member]
         k, voters = lowest.shape
@@ -150,6 +169,10 @@ def share_below(known: np.ndarray, values: np.ndarray, rounding: float = 0.0) ->
     left = np.searchsorted(known, values - rounding, side="left")
     right = np.searchsorted(known, values + rounding, side="right")
     return (left + right) / (2 * len(known))
+
+
+def _as_pickled(t: Tensor) -> Any:
+    return t.numpy() if t.dtype in (torch.uint16, torch.uint32, torch.uint64) else t
 
 
 def _relative_rounding(fnet: FunctionalNet, X: Rows) -> float:

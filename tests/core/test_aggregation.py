@@ -265,3 +265,31 @@ def test_scoring_leaves_the_net_as_it_was(case, name):
     AGGREGATIONS[name](case).learn(case.fnet, case.X, case.y)
     after = case.net.module_.state_dict()
     assert all(torch.equal(after[n], before[n]) for n in before)
+
+
+class Casting(nn.Module):
+    """A line on rows of any numeric type."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(3, 1).double()
+
+    def forward(self, X):
+        return self.head(X.double())
+
+
+@pytest.mark.parametrize("in_dict", [False, True], ids=["array", "dict"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64", "int64", "float64"])
+def test_votes_with_reference_rows_of_any_type_can_be_pickled(dtype, in_dict):
+    rng = np.random.RandomState(0)
+    X, y = rng.randint(0, 9, (30, 3)).astype(dtype), rng.randn(30, 1)
+    net = initialized(Casting(), NeuralNetRegressor, criterion=nn.MSELoss)
+    fnet, rows = FunctionalNet(net), {"X": X} if in_dict else X
+    pairs = reference_pairs(fnet, Objective(Utility(), rows, y, False))
+    shared = [[(Xb, 2 * G) for Xb, G in pairs], pairs]
+    votes = Votes([Member({}), Member({})], shared)
+    learned = votes.learn(fnet, rows, y)
+    again = pickle.loads(pickle.dumps(votes))
+    np.testing.assert_array_equal(again.scores(fnet, rows, y), learned)
+    np.testing.assert_array_equal(votes.scores(fnet, rows, y), learned)
+    assert again.reference[0][0][0] is again.reference[1][0][0]
