@@ -13,6 +13,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from torch import Tensor
 from torch.nn import Module
 from torch.utils.data import Dataset
 
@@ -192,6 +193,7 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
     def _call(self, method: str, X: Any) -> Any:
         check_is_fitted(self)
         check_rows(self, X, reset=False)
+        X = X.detach() if isinstance(X, Tensor) else X
         return getattr(self.estimator_, method)(X)
 
     def _route(self, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

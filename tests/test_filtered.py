@@ -388,6 +388,14 @@ def test_a_dataset_reaches_a_net_with_its_new_labels():
     assert (fitted.selector_.labels_ != Y).any()
 
 
+def test_tensors_that_require_a_gradient_reach_the_estimator_without_it():
+    rows = torch.tensor(X, requires_grad=True)
+    for estimator in (LogisticRegression(), logits_net()):
+        given = rows.float() if isinstance(estimator, NeuralNetClassifier) else rows
+        fitted = FilteredEstimator(estimator, selector()).fit(given, torch.as_tensor(Y))
+        assert fitted.predict(given).shape == (90,)
+
+
 @pytest.mark.filterwarnings("ignore:A column-vector y")
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
 def test_labels_in_a_frame_of_one_column(frame):

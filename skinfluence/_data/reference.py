@@ -71,10 +71,10 @@ def check_groups_present(of_reference: np.ndarray, of_rows: np.ndarray) -> None:
 
 def _as_groups(values: Any, n: int, name: str) -> np.ndarray:
     """Return one label per row; several columns are crossed, as in fairlearn."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().numpy()
     # For a list with a NaN among its strings, numpy would make the string "nan".
     columns = np.asarray(values, dtype=object if isinstance(values, list | tuple) else None)
-    if isinstance(values, Tensor):
-        columns = values.detach().cpu().numpy()
     if columns.ndim not in (1, 2) or len(columns) != n:
         raise ValueError(
             f"{name} has shape {columns.shape}; expected one entry (or one row of columns) for "

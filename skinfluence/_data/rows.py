@@ -264,7 +264,9 @@ def rows_of(data: Any, index: np.ndarray) -> Any:
     """Select rows by position from any user input; the type of the container stays the same."""
     if isinstance(data, Mapping):
         return {key: rows_of(value, index) for key, value in data.items()}
-    if isinstance(data, Dataset | torch.Tensor):
+    if isinstance(data, Tensor):
+        return take(data.detach(), index)
+    if isinstance(data, Dataset):
         return take(data, index)
     if not hasattr(data, "__getitem__"):
         data = np.asarray(data)

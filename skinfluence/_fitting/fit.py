@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -89,7 +90,7 @@ def fit_net(
     with interruptible(), seeded(seed, net.device):
         try:
             net.fit(X, y)
-        except (RuntimeError, IndexError) as error:
+        except (RuntimeError, IndexError, TypeError) as error:
             raise _explain(error, X) from error
     # A pickle of the fitted net should hold neither the reference rows nor the checkpoints.
     net.train_split, net.callbacks = split, callbacks
@@ -188,13 +189,22 @@ def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype | None, tuple[i
 
 def _explain(error: Exception, X: Any) -> Exception:
     """Return an error that says what to do, or the same error if its cause is not known."""
-    kind = getattr(getattr(X, "dtype", None), "kind", "")
-    if kind == "i" and "dtype" in str(error):
+    entries = list(X.values()) if isinstance(X, Mapping) else [X]
+    dtypes = [str(entry.dtype) for entry in entries if hasattr(entry, "dtype")]
+    whole = [dtype for dtype in dtypes if "int" in dtype]
+    if whole and "for argument #1 'indices'" in str(error):
         return ValueError(
-            f"X is of dtype {X.dtype} and the net's module wants floats ({error}). Integers are "
+            f"X is of dtype {whole[0]} and an embedding of the net's module wants int64 or int32 "
+            f"({error}). Convert X to int64."
+        )
+    # torch does not collate scalars of uint64: "an integer is required".
+    if whole and any(text in str(error) for text in ("dtype", "an integer is required")):
+        return ValueError(
+            f"X is of dtype {whole[0]} and the net's module wants floats ({error}). Integers are "
             "not converted, since embeddings need them: give X.astype('float32')."
         )
-    if any(text in str(error) for text in ("shapes cannot be multiplied", "out of bounds")):
+    shapes = ("shapes cannot be multiplied", "out of bounds", "target size", "size of tensor a")
+    if any(text in str(error) for text in shapes):
         return ValueError(
             f"the net's module does not fit these rows ({error}): X has {described(X)}; the module "
             "must take rows of that shape and have one output per class."

@@ -145,6 +145,11 @@ def test_groups_of_another_shape_are_refused(groups):
         check_groups(groups, None, 10, None)
 
 
+def test_groups_in_a_tensor_that_requires_a_gradient_are_read():
+    groups = torch.tensor([0.0, 1.0, 1.0], requires_grad=True)
+    assert check_groups(groups, None, 3, None)[0].tolist() == [0, 1, 1]
+
+
 def test_groups_of_text_and_numbers_are_refused():
     with pytest.raises(ValueError, match="sensitive_features mixes text and numbers"):
         check_groups(["a", 1] * 5, None, 10, None)

@@ -10,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
 from small import (
     blobs,
+    dict_net,
     line,
     linear_regressor,
     logits_net,
@@ -91,6 +92,26 @@ def test_a_pipeline_or_another_model_is_refused_with_advice():
 def test_integers_for_a_module_of_floats_are_refused_with_the_cure(net, rows):
     with pytest.raises(ValueError, match=r"dtype int64.*wants floats.*astype\('float32'\)"):
         scorer(estimator=net).fit(rows, Y)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64", "int8"])
+def test_whole_numbers_of_any_dtype_are_refused_with_the_cure(dtype):
+    rows = np.abs(X).astype(dtype)
+    parts = {"first": rows[:, 0], "rest": rows[:, 1:]}
+    message = rf"dtype {dtype}.*wants floats.*astype\('float32'\)"
+    for net, given in [(logits_net(), rows), (linear_regressor(), rows), (dict_net(), parts)]:
+        with pytest.raises(ValueError, match=message):
+            scorer(estimator=net).fit(given, Y)
+    embedding = own_net(lambda: nn.Sequential(nn.Embedding(99, 2), nn.Flatten(), nn.Linear(8, 3)))
+    with pytest.raises(ValueError, match=rf"dtype {dtype}.*embedding.*Convert X to int64"):
+        scorer(estimator=embedding).fit(rows, Y)
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+@pytest.mark.parametrize("net", [logits_net(), linear_regressor()])
+def test_rows_of_three_axes_are_refused_by_a_net_of_tables(net):
+    with pytest.raises(ValueError, match=r"does not fit these rows.*X has shape \(\d+, 3, 4\)"):
+        scorer(estimator=net).fit(np.stack([X, X, X], 1), Y)
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(5, 3), (4, 1)])
