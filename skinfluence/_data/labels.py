@@ -297,9 +297,11 @@ def default_task(y: np.ndarray) -> str:
 
 
 def is_missing(y: np.ndarray) -> np.ndarray:
-    """Return a mask of the rows with a missing entry: None, NaN, NA or infinity."""
+    """Return a mask of the rows with a missing entry: None, NaN, NaT, NA or infinity."""
     if y.dtype.kind == "f":
         missing = ~np.isfinite(y)
+    elif y.dtype.kind in "mM":
+        missing = np.isnat(y)
     elif y.dtype.kind == "O":
         # None, NaN and pandas' NA: a value that is not equal to itself, or cannot be compared
         missing = np.vectorize(_is_na, otypes=[bool])(y)

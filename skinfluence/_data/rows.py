@@ -36,6 +36,7 @@ def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
             _check_width(estimator, X, reset=reset, name=name)
             return _check_entry(X, name)
     given = X
+    _refuse_times(X, name)
     try:
         X = validate_data(estimator, X, reset=reset, dtype="numeric", allow_nd=True)
         X = X.astype(np.float64) if X.dtype.kind == "O" else X  # from a pandas categorical
@@ -299,7 +300,22 @@ def without_label(item: Any) -> Any:
     return item[0] if isinstance(item, tuple | list) and len(item) == 2 else item
 
 
+def _refuse_times(X: Any, name: str) -> None:
+    """Raise if X, or a column of X, holds dates or durations of NumPy."""
+    dtypes: Any = getattr(X, "dtypes", None)
+    by_column = dict(dtypes.items()) if hasattr(dtypes, "items") else {}
+    times = [str(c) for c, dtype in by_column.items() if getattr(dtype, "kind", "") in ("m", "M")]
+    is_array = isinstance(X, np.ndarray) and X.dtype.kind in "mM"
+    if times or is_array:
+        what = f"columns that hold no numbers: {', '.join(times[:5])}"
+        raise TypeError(
+            f"{name} has {what if times else f'dtype {X.dtype}'}; encode them first, dates and "
+            "durations as days since a start, for example: (t - start) / np.timedelta64(1, 'D')."
+        )
+
+
 def _check_entry(value: Any, name: str) -> Any:
+    _refuse_times(value, name)
     if isinstance(value, Tensor):
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise ValueError(f"{name} contains NaN or infinity; impute or drop those rows first.")

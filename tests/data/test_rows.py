@@ -198,3 +198,34 @@ def test_targets_that_lose_their_differences_cause_a_warning():
     rows, y = line()
     with pytest.warns(UserWarning, match="y has values that are large compared"):
         scorer(estimator=quick_regressor(lr=1e-20)).fit(rows, y + 1.7e9)
+
+
+# Dates and durations
+
+DAYS = np.datetime64("2020-01-01") + np.arange(360).reshape(90, 4)
+TIMES = {
+    "dates": DAYS,
+    "durations": DAYS - DAYS[0, 0],
+    "frame of dates": pd.DataFrame(DAYS),
+    "column of dates": pd.DataFrame({"a": X[:, 0], "t": DAYS[:, 0]}),
+    "column of durations": pd.DataFrame({"a": X[:, 0], "t": DAYS[:, 0] - DAYS[0, 0]}),
+    "dates with a time zone": pd.DataFrame({"t": pd.date_range("2020", periods=90, tz="UTC")}),
+    "dict": {"first": DAYS[:, 0], "rest": X[:, 1:]},
+}
+
+
+@pytest.mark.parametrize("form", TIMES)
+def test_dates_and_durations_are_refused_with_the_cure(make_estimator, form):
+    with pytest.raises(
+        TypeError, match=r"X.* has .*encode them first, dates and durations as days"
+    ):
+        make_estimator().fit(TIMES[form], Y)
+
+
+@pytest.mark.parametrize("labels", [DAYS[:3, 0], DAYS[:3, 0] - DAYS[0, 0]])
+def test_a_label_that_is_not_a_time_is_missing(make_estimator, labels):
+    y = labels[Y]
+    y[3] = "NaT"
+    for given in (y, pd.Series(y)):
+        with pytest.raises(ValueError, match=r"y contains NaN.* in 1 of 90 rows"):
+            make_estimator().fit(X, given)
