@@ -232,7 +232,14 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
         """Fit the selector; return the kept rows and their labels."""
         if not isinstance(selector, InfluenceSampleSelector):
             with interruptible():
-                return selector.fit_resample(X, y, **params)
+                resampled = selector.fit_resample(X, y, **params)
+            if not hasattr(selector, "sample_indices_"):
+                raise TypeError(
+                    f"selector={selector!r} has no sample_indices_ after fit_resample: it makes "
+                    "new rows. Give a resampler that selects rows, such as RandomUnderSampler, or "
+                    "put this one into an imblearn Pipeline around the estimator."
+                )
+            return resampled
         kept = selector.fit(X, y, **params).sample_indices_
         if isinstance(X, Dataset):  # a net trains on the labels of the items, not on y
             X = RelabeledDataset(X, selector.labels_)

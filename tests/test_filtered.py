@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 import sklearn
 import torch
+from imblearn.over_sampling import SMOTE
 from imblearn.under_sampling import RandomUnderSampler
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, ClassifierMixin, is_classifier, is_regressor
@@ -408,3 +409,17 @@ def test_labels_in_a_frame_of_one_column(frame):
 def test_too_few_weights_are_refused():
     with pytest.raises(ValueError, match="sample_weight has 89 entries, X has 90 rows"):
         filtered(LogisticRegression()).fit(X, Y, sample_weight=W[:-1])
+
+
+@pytest.mark.parametrize("make", [pd.Categorical, pd.array, pd.Index])
+@pytest.mark.parametrize("names", [NAMES, np.arange(3)])
+def test_labels_in_an_array_of_pandas_stay_one(make, names):
+    y = make(names[Y])
+    fitted = filtered(rule=Budget(0.1, action="relabel")).fit(X, y)
+    assert type(fitted.estimator_.y_) is type(y)
+    assert_array_equal(np.asarray(fitted.estimator_.y_), fitted.selector_.labels_)
+
+
+def test_a_resampler_that_makes_new_rows_is_refused():
+    with pytest.raises(TypeError, match=r"SMOTE.* has no sample_indices_.*makes new rows"):
+        FilteredEstimator(Recorder(), SMOTE()).fit(X, Y)

@@ -269,6 +269,8 @@ def rows_of(data: Any, index: np.ndarray) -> Any:
         return take(data.detach(), index)
     if isinstance(data, Dataset):
         return take(data, index)
+    if _is_pandas_array(data):
+        return data.take(index)
     if not hasattr(data, "__getitem__"):
         data = np.asarray(data)
     return _safe_indexing(data, index)
@@ -285,9 +287,18 @@ def labels_like(y: Any, new: np.ndarray) -> Any:
         return type(y)(table, schema=y.schema)  # polars
     if hasattr(y, "iloc"):
         return type(y)(new, index=y.index, name=y.name, dtype=y.dtype)
+    if _is_pandas_array(y):
+        named = {"name": y.name} if hasattr(y, "name") else {}
+        make = type(y) if named else type(y)._from_sequence
+        return make(new, dtype=y.dtype, **named)
     if hasattr(y, "to_numpy"):  # polars
         return type(y)(y.name, new.tolist(), dtype=y.dtype)
     return new.tolist() if isinstance(y, list) else new
+
+
+def _is_pandas_array(values: Any) -> bool:
+    """Whether values are a pandas Index, Categorical or other array, but not a Series."""
+    return hasattr(values, "isna") and hasattr(values, "take") and not hasattr(values, "iloc")
 
 
 def first_rows(X: Any, number: int = 2) -> Any:
