@@ -99,6 +99,9 @@ def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Te
     if _count(U) == 1 or fnet.contains(_ConvNd) or fnet.contains(nn.MultiheadAttention):
         # Convolutions and attention take two to three times as long if batched over directions.
         engines = engines[1:]
+    reason = "its forward writes into its weights"
+    if not fnet.allows_forward_mode(X):
+        engines = [_double_backward]
     for engine in engines:
         try:
             result = engine(fnet, X, U)
@@ -134,6 +137,8 @@ def pushforward_members(
         If an operation does not support forward mode or vmap.
     """
     _load_forward_mode()
+    if not fnet.allows_forward_mode(X):
+        raise NotImplementedError("the net's forward writes into its weights")
 
     def member(state: Params, u: Directions) -> tuple[Tensor, Tensor]:
         primal = {name: state.get(name, p) for name, p in fnet.params.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -58,6 +58,39 @@ class OutputWatch(TorchDispatchMode):
                 if t.is_floating_point():
                     self.eps = max(self.eps, torch.finfo(t.dtype).eps)
         return returned
+
+
+class WriteGuard(TorchDispatchMode):
+    """Stops operations that would write into given tensors, inside the ``with`` block.
+
+    Raises
+    ------
+    WouldWrite
+        Before the operation is run.
+    """
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        super().__init__()
+        self._protected = {t.untyped_storage().data_ptr() for t in tensors if t.numel()}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        for argument, value in zip(func._schema.arguments, args, strict=False):
+            self._check(func, argument, value)
+        for argument in func._schema.arguments:
+            self._check(func, argument, kwargs.get(argument.name))
+        return func(*args, **kwargs)
+
+    def _check(self, func: Any, argument: Any, value: Any) -> None:
+        if argument.alias_info is None or not argument.alias_info.is_write:
+            return
+        for t in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(t, Tensor) and t.untyped_storage().data_ptr() in self._protected:
+                raise WouldWrite(str(func))
+
+
+class WouldWrite(Exception):
+    """Raised by `WriteGuard`, with the name of the operation."""
 
 
 def in_halves_if_needed(function: Callable[[Rows, Any], Tensor], X: Rows, y: Any) -> Tensor:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from skinfluence._core.gates import install_gates
-from skinfluence._core.memory import OutputWatch, is_out_of_memory
+from skinfluence._core.memory import OutputWatch, WouldWrite, WriteGuard, is_out_of_memory
 from skinfluence._core.random_state import forked_random_state
 from skinfluence._core.row_loss import RowLoss
 from skinfluence._core.shell import (
@@ -87,8 +87,9 @@ class FunctionalNet:
         names = matching_parameters(module, parameters)
         refuse_parameters_elsewhere(net)
         self.shell = copy_module(module)
-        self.shell.eval()
         for layer in self.shell.modules():
+            # Not eval(): layers with adapters merge them into their weights in it.
+            layer.training = False
             if isinstance(layer, nn.Embedding | nn.EmbeddingBag):
                 # With scale_grad_by_freq, a row's gradient would depend on the rest of its batch.
                 layer.scale_grad_by_freq = False
@@ -96,8 +97,10 @@ class FunctionalNet:
         self.rows_at_once: int | None = getattr(module, "rows_at_once", None)
         self._kinds: dict[type, bool] = {}
         self._sizes: dict[Any, int] = {}
-        self._rechecks = {"batches": 0}  # shared by all states of this net
-        self._logits_seen: list[bool] = []  # shared by copies: one answer for all batches
+        # Shared by all states of this net:
+        self._rechecks = {"batches": 0}
+        self._writes: dict[str, bool] = {}  # whether forward writes into the weights, if known
+        self._logits_seen: list[bool] = []  # one answer for all batches
         self._tied = any(
             len(list(named(remove_duplicate=False))) > len(list(named()))
             for named in (self.shell.named_parameters, self.shell.named_buffers)
@@ -150,6 +153,8 @@ class FunctionalNet:
     def outputs(self, params: Params, X: Rows) -> Tensor:
         """Outputs f(X; params), (n, ...). Entries missing from `params` have the net's values."""
         state = {f"module.{name}": t for name, t in (self._state | params).items()}
+        if self._writes_into_weights(X):
+            state = {name: t.clone() for name, t in state.items()}
         # Looking for tied weights at each batch would cost 5 % of a small net's forward pass.
         call = torch.func.functional_call(self._inference, state, (X,), tie_weights=self._tied)
         return _one_tensor(call)
@@ -162,10 +167,40 @@ class FunctionalNet:
         """
         own = dict(self.shell.named_parameters())
         values = own | dict(self.shell.named_buffers())
-        if all(v is self._state[n] or _equal(v, self._state[n]) for n, v in values.items()):
+        is_own = all(v is self._state[n] or _equal(v, self._state[n]) for n, v in values.items())
+        if is_own and not self._writes_into_weights(X):
             return _one_tensor(self._twin.infer(X)), [own[name] for name in self.params]
         leaves = {name: p.detach().requires_grad_() for name, p in self.params.items()}
         return self.outputs(leaves, X), list(leaves.values())
+
+    def allows_forward_mode(self, X: Rows) -> bool:
+        """Whether forward-mode derivatives are right, as far as writes into weights go."""
+        return not (self._writes_into_weights(X) and self._writes.get("no_forward_mode"))
+
+    def _writes_into_weights(self, X: Rows) -> bool:
+        """Whether forward writes into the weights. If it does, each call gets copies of them.
+
+        The first call finds out on two rows, without writing.
+        """
+        if not self._writes:
+            self._writes["weights"] = False
+            own = {name for name, _ in self.shell.named_parameters()}
+            # Another alias of each weight: `weight.data = ...` would change the alias only.
+            aliases = {n: t.detach() if n in own else t.clone() for n, t in self._state.items()}
+            weights = [t for name, t in aliases.items() if name in own]
+            pointers = [t.data_ptr() for t in weights]
+            try:
+                with torch.no_grad(), WriteGuard(weights):
+                    self.outputs(aliases, slice_rows(X, slice(0, 2)))
+                self._writes["weights"] = [t.data_ptr() for t in weights] != pointers
+            except WouldWrite as write:
+                self._writes["weights"] = True
+                # Trap: no_grad does not stop forward mode, so that it would also differentiate
+                # what is written. The tangent of a lookup's weight is not touched.
+                self._writes["no_forward_mode"] = "embedding_renorm" not in str(write)
+            except Exception:  # the call that needs the outputs raises it again
+                self._writes.clear()
+        return self._writes.get("weights", False)
 
     def expect_recheck(self) -> None:
         """Let `take_recheck` be true for some of the next batches that are scored."""

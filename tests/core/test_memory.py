@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from skinfluence._core.memory import OutputWatch, in_halves_if_needed, is_out_of_memory
+from skinfluence._core.memory import (
+    OutputWatch,
+    WouldWrite,
+    WriteGuard,
+    in_halves_if_needed,
+    is_out_of_memory,
+)
 
 
 def limited_to(n):
@@ -72,3 +78,22 @@ def test_bytes_and_precision_of_all_outputs_are_recorded():
         (X + 1).to(torch.float16)
     assert watch.bytes == 8 * 4 + 8 * 2
     assert watch.eps == torch.finfo(torch.float16).eps
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda t: t.add_(1),
+        lambda t: t.detach()[1:].zero_(),
+        lambda t: torch.add(t, 1, out=t),
+        lambda t: t.T.copy_(torch.zeros(2, 3)),
+    ],
+)
+def test_a_guarded_tensor_is_not_written_to(write):
+    guarded, other = torch.ones(3, 2), torch.ones(3, 2)
+    with WriteGuard([guarded]):
+        write(other)
+        with pytest.raises(WouldWrite):
+            write(guarded)
+    assert torch.equal(guarded, torch.ones(3, 2))
+    assert not torch.equal(other, guarded)

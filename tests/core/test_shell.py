@@ -6,15 +6,16 @@ import threading
 import numpy as np
 import pytest
 import torch
-from core_cases import losses_of
+from core_cases import losses_of, random_directions
 from sklearn.base import clone
 from torch import nn
 from torch.utils.data import SequentialSampler
-from zoo import initialized, make, rows_for
+from zoo import initialized, loop_gradients, make, rows_for
 
 from skinfluence._core.ghost import Ghost
 from skinfluence._core.gradients import forward, hvp, pullback, pushforward, row_gradients
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.selfcheck import check_gradients
 from skinfluence._core.shell import copy_module
 
 F = nn.functional
@@ -251,3 +252,105 @@ def test_an_attribute_that_is_a_lock_is_refused():
     module.lock = threading.Lock()
     with pytest.raises(TypeError, match="remove the hook or attribute first"):
         copy_module(module)
+
+
+# Modules that write into their weights ---------------------------------------------------------
+
+
+class DividesData(nn.Linear):
+    """Renormalizes its weight by a new `.data`."""
+
+    def forward(self, X):
+        self.weight.data = self.weight.data / self.weight.data.norm(dim=1, keepdim=True)
+        return super().forward(X)
+
+
+class ScalesData(nn.Linear):
+    """Renormalizes its weight in place, outside autograd."""
+
+    def forward(self, X):
+        self.weight.data.div_(self.weight.data.norm(dim=1, keepdim=True))
+        return super().forward(X)
+
+
+class Clamps(nn.Linear):
+    def forward(self, X):
+        with torch.no_grad():
+            self.weight.clamp_(-0.1, 0.1)
+        return super().forward(X)
+
+
+class Copies(nn.Linear):
+    def forward(self, X):
+        with torch.no_grad():
+            self.weight.copy_(torch.clamp(self.weight, max=0.1))
+        return super().forward(X)
+
+
+class Merges(nn.Linear):
+    """Adds an adapter to its weight in eval mode, as loralib does."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.A, self.B = nn.Parameter(torch.randn(2, 5)), nn.Parameter(torch.randn(3, 2))
+        self.merged = False
+
+    def train(self, mode=True):
+        if mode == self.merged:
+            self.weight.data += (-1 if mode else 1) * (self.B @ self.A).detach()
+            self.merged = not mode
+        return super().train(mode)
+
+    def forward(self, X):
+        return super().forward(X) + (0 if self.merged else X @ self.A.T @ self.B.T)
+
+
+WRITERS = [DividesData, ScalesData, Clamps, Copies, Merges]
+each_writer = pytest.mark.parametrize("writer", WRITERS)
+
+
+def written(writer, **params):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = initialized(nn.Sequential(writer(5, 3), nn.Tanh(), nn.Linear(3, 3)), **params)
+    return net, *rows_for("mlp", n=30)
+
+
+@each_writer
+@pytest.mark.filterwarnings("ignore:no forward-mode derivative:RuntimeWarning")
+@pytest.mark.parametrize("params", [{}, {"batch_size": 4}], ids=str)
+def test_a_module_that_writes_into_its_weights_does_not_change_the_users(writer, params):
+    net, X, y = written(writer, **params)
+    before = {n: (t.clone(), t.data_ptr()) for n, t in net.module_.state_dict().items()}
+    check_gradients(FunctionalNet(net), X, y)
+    use_everything(net, X, y)
+    for name, value in net.module_.state_dict().items():
+        assert torch.equal(value, before[name][0])
+        assert value.data_ptr() == before[name][1]
+
+
+@each_writer
+@pytest.mark.filterwarnings("ignore:no forward-mode derivative:RuntimeWarning")
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["own state", "other state"])
+def test_gradients_of_a_module_that_writes_are_those_of_a_copy(writer, elsewhere, monkeypatch):
+    net, X, y = written(writer)
+    state = {n: t.clone() for n, t in net.module_.state_dict().items()}
+    if elsewhere:
+        state = {n: t * 1.3 for n, t in state.items()}
+    given = {n: t.clone() for n, t in state.items()}
+    fnet = FunctionalNet(net).at(state)
+    Xb, yb = next(fnet.batches(X, y))
+    rows = row_gradients(fnet, Xb, fnet.cotangents(forward(fnet, Xb), Xb, yb))
+    assert all(torch.equal(state[n], given[n]) for n in state)
+    other = copy.deepcopy(net)
+    other.module_.load_state_dict(state)
+    # Merged adapters have the same outputs, but no gradients.
+    monkeypatch.setattr(Merges, "train", nn.Module.train)
+    want = loop_gradients(other, X, y)
+    U = random_directions(fnet, 2)
+    flat = torch.cat([u.flatten(1) for u in U.values()], 1).numpy()
+    _, t = pushforward(fnet, Xb, U)
+    along = (t * fnet.cotangents(forward(fnet, Xb), Xb, yb)).sum(2).T
+    np.testing.assert_allclose(along, want @ flat.T, rtol=0, atol=1e-9)
+    got = torch.cat([g.flatten(1) for g in rows.values()], 1)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-10 * np.abs(want).max())
