@@ -182,10 +182,13 @@ class Ghost:
         calls: list[tuple[str, Tensor, Tensor]] = []
 
         def record(name: str) -> Callable[..., Tensor | None]:
-            def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor | None:
+            def hook(
+                layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any
+            ) -> Tensor | None:
                 if not isinstance(output, Tensor) or not output.requires_grad:
                     return None
-                calls.append((name, wide(layer_input(layer, inputs[0])), output))
+                x = inputs[0] if inputs else named["input"]
+                calls.append((name, wide(layer_input(layer, x)), output))
                 # Return a copy: an in-place activation after the layer would overwrite this output.
                 return output.clone()
 
@@ -195,7 +198,7 @@ class Ghost:
         leaves = {name: p.detach().requires_grad_() for name, p in fnet.params.items()}
         # Before the user's own hooks, which may change the output.
         hooks = [
-            layer.register_forward_hook(record(n), prepend=True)
+            layer.register_forward_hook(record(n), prepend=True, with_kwargs=True)
             for n, layer in self._layers.items()
         ]
         try:

@@ -101,10 +101,7 @@ class FunctionalNet:
         self._rechecks = {"batches": 0}
         self._writes: dict[str, bool] = {}  # whether forward writes into the weights, if known
         self._logits_seen: list[bool] = []  # one answer for all batches
-        self._tied = any(
-            len(list(named(remove_duplicate=False))) > len(list(named()))
-            for named in (self.shell.named_parameters, self.shell.named_buffers)
-        )
+        self._tied = _tied_names(self.shell)
         self._twin = twin_net(net, self.shell)
         self.row_loss = RowLoss(net, self.shell)
         self._inference = Inference(self._twin, self.shell)
@@ -155,8 +152,9 @@ class FunctionalNet:
         state = {f"module.{name}": t for name, t in (self._state | params).items()}
         if self._writes_into_weights(X):
             state = {name: t.clone() for name, t in state.items()}
-        # Looking for tied weights at each batch would cost 5 % of a small net's forward pass.
-        call = torch.func.functional_call(self._inference, state, (X,), tie_weights=self._tied)
+        state |= {f"module.{other}": state[f"module.{name}"] for other, name in self._tied.items()}
+        # Trap: torch's own tie_weights leaves these values in a module that has two names.
+        call = torch.func.functional_call(self._inference, state, (X,), tie_weights=False)
         return _one_tensor(call)
 
     def plain_outputs(self, X: Rows) -> tuple[Tensor, list[Tensor]]:
@@ -417,6 +415,19 @@ def _are_distributions(p: Tensor) -> bool:
 
 def _rebuild(net: Any, names: list[str], state: Params) -> FunctionalNet:
     return FunctionalNet(net, names).at(state)
+
+
+def _tied_names(module: nn.Module) -> dict[str, str]:
+    """Other names of tied tensors, each with the first name; a module counts under one name."""
+    first: dict[int, str] = {}
+    others = {}
+    for path, layer in module.named_modules():
+        for own, tensor in [*layer._parameters.items(), *layer._buffers.items()]:
+            if tensor is not None:
+                name = f"{path}.{own}" if path else own
+                if first.setdefault(id(tensor), name) != name:
+                    others[name] = first[id(tensor)]
+    return others
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:

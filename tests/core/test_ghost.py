@@ -12,6 +12,7 @@ from skinfluence._core.factors import products, square_norms
 from skinfluence._core.ghost import Ghost
 from skinfluence._core.gradients import forward
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.selfcheck import check_gradients
 from skinfluence._core.tensors import slice_rows
 
 # The gradients agree up to rounding (see test_gradients), and so do their squares.
@@ -219,3 +220,43 @@ def test_rows_with_a_gradient_of_zero_have_norm_zero():
     net, X, y = make("mlp")
     ghost, Xb, G = ghost_of(net, X, y)
     assert not ghost.square_norms(Xb, torch.zeros_like(G)).any()
+
+
+class ByKeyword(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head = nn.Embedding(11, 4, padding_idx=0), nn.Linear(16, 3)
+
+    def forward(self, X):
+        return self.head(input=self.embed(input=X).flatten(1))
+
+
+class TwoNames(nn.Module):
+    """One layer under two names, next to a weight that two layers share."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.c, self.head = nn.Linear(5, 5), nn.Linear(5, 5), nn.Linear(5, 3)
+        self.b, self.c.weight = self.a, self.a.weight
+
+    def forward(self, X):
+        return self.head(torch.tanh(self.c(torch.tanh(self.b(torch.tanh(self.a(X)))))))
+
+
+def repeated():
+    layer = nn.Linear(5, 5)
+    return nn.Sequential(layer, nn.Tanh(), layer, nn.Linear(5, 3))
+
+
+@pytest.mark.parametrize(
+    ("module", "rows"), [(ByKeyword, "embedding"), (TwoNames, "mlp"), (repeated, "mlp")]
+)
+def test_calls_by_keyword_and_modules_with_two_names_have_the_gradients_of_the_loop(module, rows):
+    X, y = rows_for(rows, n=20)
+    net = initialized(module())
+    check_gradients(FunctionalNet(net), X, y)
+    ghost, Xb, G = ghost_of(net, X, y)
+    forward(ghost.fnet.at(net.module_.state_dict()), Xb)
+    assert_close(ghost.square_norms(Xb, G), (loop_gradients(net, X, y) ** 2).sum(1))
+    own = dict(ghost.fnet.shell.named_parameters())
+    assert all(own[n] is p for n, p in net.module_.named_parameters())
