@@ -55,7 +55,8 @@ class Ensemble(ABC, BaseEstimator):
 
     Every ensemble has a parameter `aggregate` with three possible values:
 
-    - "mean": weighted mean of the members' scores (up to a constant, the sum in the paper).
+    - "mean": weighted mean of the members' scores. The paper uses the sum, which differs only by a
+      constant factor.
     - "ranks": mean of the row's ranks at the members. A rank is the share of training rows with a
       lower score. Members with large scores therefore do not dominate.
     - "votes": for each pair of a member and a reference row, the training rows are ranked by their

@@ -1,8 +1,8 @@
 """From a target and its reference rows to directions in parameter space.
 
 Let T be the target, a scalar function of the outputs f_j of all reference rows j, and J_j the
-Jacobian of f_j by the parameters. The gradient of the target by the parameters has one term v_j per
-reference row:
+Jacobian of f_j with respect to the parameters. The gradient of the target with respect to the
+parameters has one term v_j per reference row:
 
     v = Σ_j v_j,  v_j = J_j^T ∂T/∂f_j.
 
@@ -65,7 +65,7 @@ def directions(
     groups: np.ndarray | None = None,
     normalize: bool = False,
 ) -> Directions:
-    """Gradient of the target by the parameters, one direction per group: entries (d, *shape).
+    """Gradient of the target in parameter space, one direction per group: entries (d, *shape).
 
     The computation takes two passes over the reference rows, with one batch in memory at a time. It
     is exact for every target, also for a target that is not a sum over rows.

@@ -1,8 +1,9 @@
 """Norms and inner products of row gradients, layer by layer, without forming the gradients.
 
-Let a be the input of a layer and d the gradient of a row's loss by the output of the layer. The
-row's gradient by the weight is Σ_t d_t ⊗ a_t. The norm of this gradient, called the "ghost norm",
-is computed from a and d alone [1]_. The rules for each type of layer are in `layer_rules`.
+Let a be the input of a layer and d the gradient of a row's loss with respect to the output of the
+layer. The row's gradient with respect to the weight is Σ_t d_t ⊗ a_t. The norm of this gradient,
+called the "ghost norm", is computed from a and d alone [1]_. The rules for each type of layer are
+in `layer_rules`.
 
 Each rule is first tested on up to four rows. It is used for a parameter only if it gives the same
 gradients as plain autograd. Gradients by all other parameters, for example of attention, recurrent,

@@ -1,8 +1,8 @@
 """Derivatives of a FunctionalNet, batch by batch.
 
-Let f_i be the outputs of row i, J_i their Jacobian by the parameters, and G_i = ∂ℓ/∂f_i the
-gradient of the row's loss by its outputs (the cotangent). The gradient of the row's loss by the
-parameters is
+Let f_i be the outputs of row i, J_i their Jacobian with respect to the parameters, and G_i =
+∂ℓ/∂f_i the gradient of the row's loss with respect to its outputs (the cotangent). The gradient of
+the row's loss with respect to the parameters is
 
     g_i = J_i^T G_i.
 

@@ -1,8 +1,8 @@
 """Scores of rows as inner products with given directions; losses and predictions of rows.
 
-Let g_i be the gradient of the loss of row i by the parameters. Let the direction u be the gradient
-of the target, or an inverse Hessian times this gradient. The score of row i is <g_i, u>. Scores
-without a direction are in `row_scores`.
+Let g_i be the gradient of the loss of row i with respect to the parameters. Let the direction u be
+the gradient of the target, or an inverse Hessian times this gradient. The score of row i is <g_i,
+u>. Scores without a direction are in `row_scores`.
 """
 
 from __future__ import annotations

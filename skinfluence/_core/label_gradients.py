@@ -1,4 +1,4 @@
-"""Gradients of a row's loss by its outputs under every label, and their products with tangents.
+"""Gradients ∂ℓ/∂f of a row's loss under every label, and their products with tangents.
 
 Let G_c be the gradient of the loss of a row under label c by its K outputs. A product with each
 of d tangents under each of C labels takes d C K operations for a row. For most losses, G_c has the

@@ -224,7 +224,7 @@ class FunctionalNet:
         return isinstance(net, NeuralNetClassifier) and isinstance(net.criterion_, nn.NLLLoss)
 
     def cotangents(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
-        """G = ∂ℓ/∂f: gradient of each row's loss by its outputs, in the shape of `outputs`."""
+        """G = ∂ℓ/∂f of each row's loss, in the shape of `outputs`."""
         with torch.enable_grad():
             f = outputs.detach().requires_grad_()
             total = self.losses(f, X, y).sum()
@@ -253,7 +253,7 @@ class FunctionalNet:
         return drawn if outputs[0].numel() > 1 else drawn.to(outputs).reshape(outputs.shape)
 
     def not_differentiable(self) -> ValueError:
-        """Return the error to raise for a loss that has no gradient by the outputs."""
+        """Return the error to raise for a loss that has no gradient with respect to the outputs."""
         return ValueError(
             f"criterion {type(self._net.criterion_).__name__} returns a loss that does not "
             "depend differentiably on the net's outputs. Influence needs the gradient of the loss: "

@@ -277,9 +277,9 @@ def _known_classes(net: Any) -> tuple[np.ndarray, np.ndarray]:
 def default_task(y: np.ndarray) -> str:
     """Return "classification" or "regression", depending on y.
 
-    Whole numbers are class labels, with one exception. They are numbers to predict if there are
-    more than 20 distinct values and, in addition, y has a float dtype or the number of distinct
-    values is more than a tenth of the number of rows.
+    Whole numbers are class labels, with one exception: they are regression targets if there are
+    more than 20 distinct values and at least one of the following holds. Either y has a float
+    dtype, or there are more distinct values than a tenth of the number of rows.
     """
     kind = type_of_target(y, input_name="y")
     if kind == "multiclass" and y.dtype.kind in "iuf":

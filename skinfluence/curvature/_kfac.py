@@ -1,7 +1,8 @@
 """Kronecker factors of the Fisher matrix, one block per layer.
 
 Let a_t be the inputs of a layer at step t (a patch of a convolution, a position of a sequence) and
-d_t the gradient of a row's loss by the outputs at step t. The row's gradient by the weight is
+d_t the gradient of a row's loss with respect to the outputs at step t. The row's gradient with
+respect to the weight is
 
     Σ_t d_t ⊗ a_t,
 

@@ -15,11 +15,12 @@ from skinfluence.methods._base import Case, Method
 class SelfInfluence(Method):
     """Minus the influence of a row on its own loss, -<g_i, P g_i> [1]_.
 
-    Let g_i be the gradient of row i. A row that is unlike all other rows has a large influence on
-    itself: either its label is wrong, or it is a rare case. Without a curvature, P is the identity,
-    and the scores cost about one forward and one backward pass. With a curvature, P is the inverse
-    of the curvature, and the gradient of every row is computed. This is cheap only for
-    :class:`~skinfluence.curvature.EKFAC` and :class:`~skinfluence.curvature.Exact`.
+    A row that is unlike all other rows has a large influence on itself: either its label is wrong,
+    or it is a rare case. In the formula, g_i is the gradient of row i. Without a curvature, P is
+    the identity, and all scores together cost about one forward and one backward pass. With a
+    curvature, P is its inverse; every row's gradient is computed and multiplied by P. This
+    multiplication is cheap only for :class:`~skinfluence.curvature.EKFAC` and
+    :class:`~skinfluence.curvature.Exact`.
 
     References
     ----------
