@@ -1,4 +1,4 @@
-"""Replaces kernels whose forward-mode derivative, or rule for vmap, is missing or differs."""
+"""Switches off the fused kernels that lack a rule for forward-mode derivatives or vmap."""
 
 from __future__ import annotations
 
@@ -13,28 +13,6 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from skinfluence._core.net import FunctionalNet
-
-
-class _PaddedEmbeddings(TorchFunctionMode):
-    """Removes the derivative of lookups by the padding row.
-
-    torch's backward mode ignores the padding row; its forward mode does not. What else a layer
-    adds to the lookup, such as positions, keeps its derivative.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        found = func(*args, **kwargs)
-        if func is F.embedding:
-            (index, weight), padding = args, kwargs["padding_idx"]
-        elif func is torch.embedding and len(args) > 2 and args[2] >= 0:
-            weight, index, padding = args[:3]
-        else:
-            return found
-        if padding is None:
-            return found
-        is_padding = index.eq(padding % len(weight)).unsqueeze(-1)
-        return torch.where(is_padding, found.detach(), found)
 
 
 class _PlainBags(TorchFunctionMode):
@@ -120,7 +98,7 @@ _FUSED_ATTENTION = [
 
 @contextmanager
 def plain_kernels(fnet: FunctionalNet) -> Iterator[None]:
-    """Run with kernels that have the right forward-mode derivative, and a rule for vmap."""
+    """Run without the fused kernels that lack a rule for forward-mode derivatives or vmap."""
     with ExitStack() as stack:
         for kernel in _FUSED_ATTENTION:
             stack.enter_context(kernel.off())
@@ -129,8 +107,6 @@ def plain_kernels(fnet: FunctionalNet) -> Iterator[None]:
             stack.enter_context(_CUDNN.off())
         if fnet.contains(nn.MultiheadAttention):
             stack.enter_context(_ATTENTION_FASTPATH.off())
-        if fnet.contains(nn.Embedding):
-            stack.enter_context(_PaddedEmbeddings())
         if fnet.contains(nn.EmbeddingBag):
             stack.enter_context(_PlainBags())
         yield

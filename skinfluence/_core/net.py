@@ -11,6 +11,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -29,11 +30,13 @@ from skinfluence._core.random_state import forked_random_state
 from skinfluence._core.row_loss import RowLoss
 from skinfluence._core.shell import (
     Inference,
+    PaddedEmbeddings,
     copy_module,
     matching_parameters,
     module_of,
     refuse_parameters_elsewhere,
     twin_net,
+    without_hooks,
 )
 from skinfluence._core.states import Params, State, read_state
 from skinfluence._core.tensors import Rows, is_sliceable, map_tensors, n_rows, slice_rows, wide
@@ -154,7 +157,8 @@ class FunctionalNet:
             state = {name: t.clone() for name, t in state.items()}
         state |= {f"module.{other}": state[f"module.{name}"] for other, name in self._tied.items()}
         # Trap: torch's own tie_weights leaves these values in a module that has two names.
-        call = torch.func.functional_call(self._inference, state, (X,), tie_weights=False)
+        with PaddedEmbeddings() if self.contains(nn.Embedding) else nullcontext():
+            call = torch.func.functional_call(self._inference, state, (X,), tie_weights=False)
         return _one_tensor(call)
 
     def plain_outputs(self, X: Rows) -> tuple[Tensor, list[Tensor]]:
@@ -188,7 +192,7 @@ class FunctionalNet:
             weights = [t for name, t in aliases.items() if name in own]
             pointers = [t.data_ptr() for t in weights]
             try:
-                with torch.no_grad(), WriteGuard(weights):
+                with torch.no_grad(), without_hooks(self.shell), WriteGuard(weights):
                     self.outputs(aliases, slice_rows(X, slice(0, 2)))
                 self._writes["weights"] = [t.data_ptr() for t in weights] != pointers
             except WouldWrite as write:

@@ -8,11 +8,16 @@ the net is called the *twin*. The twin runs the shell.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from skinfluence._core.tensors import Rows, wide
 
@@ -47,6 +52,41 @@ def copy_module(module: nn.Module) -> nn.Module:
             "net does not change: remove the hook or attribute first, or give its class a method "
             "__deepcopy__ that returns an object without it."
         ) from error
+
+
+class PaddedEmbeddings(TorchFunctionMode):
+    """Removes the derivative of lookups by the padding row.
+
+    torch's backward mode ignores the padding row; its forward mode does not. What else a layer
+    adds to the lookup, such as positions, keeps its derivative.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        found = func(*args, **kwargs)
+        if func is F.embedding:
+            (index, weight), padding = args, kwargs["padding_idx"]
+        elif func is torch.embedding and len(args) > 2 and args[2] >= 0:
+            weight, index, padding = args[:3]
+        else:
+            return found
+        if padding is None:
+            return found
+        is_padding = index.eq(padding % len(weight)).unsqueeze(-1)
+        return torch.where(is_padding, found.detach(), found)
+
+
+@contextmanager
+def without_hooks(shell: nn.Module) -> Iterator[None]:
+    """Run the shell without its forward hooks, which may record what a call computes."""
+    before = [(layer, layer._forward_hooks) for layer in shell.modules()]
+    for layer, _ in before:
+        layer._forward_hooks = OrderedDict()
+    try:
+        yield
+    finally:
+        for layer, hooks in before:
+            layer._forward_hooks = hooks
 
 
 def twin_net(net: Any, shell: nn.Module, *, unreduced: bool = False) -> Any:

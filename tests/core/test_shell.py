@@ -354,3 +354,11 @@ def test_gradients_of_a_module_that_writes_are_those_of_a_copy(writer, elsewhere
     np.testing.assert_allclose(along, want @ flat.T, rtol=0, atol=1e-9)
     got = torch.cat([g.flatten(1) for g in rows.values()], 1)
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-10 * np.abs(want).max())
+
+
+def test_the_search_for_writes_does_not_run_hooks():
+    net, X, _ = make("mlp")
+    fnet, sizes = FunctionalNet(net), []
+    fnet.shell[0].register_forward_hook(lambda layer, inputs, f: sizes.append(len(f)))
+    forward(fnet, torch.as_tensor(X))
+    assert sizes == [len(X)]
