@@ -178,7 +178,7 @@ def test_self_influence_splits_off_no_reference_rows():
     net = clone(quick())
     with torch.random.fork_rng():
         torch.manual_seed(draw_seed(0))
-        net.fit(X.astype(np.float32), Y)
+        net.fit(X, Y)
     for mine, theirs in zip(
         scorer.estimator_.module_.parameters(), net.module_.parameters(), strict=True
     ):

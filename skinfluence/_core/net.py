@@ -317,10 +317,9 @@ class FunctionalNet:
             size = n if size == -1 else size
             for start in range(0, n, size):
                 rows = slice(start, start + size)
-                yield (
-                    self._to_device(slice_rows(X, rows), self.input_dtype),
-                    self._to_device(None if y is None else y[rows], self.dtype),
-                )
+                Xb = self._to_device(slice_rows(X, rows), self.input_dtype)
+                self._writes_into_weights(Xb)  # here, before a caller registers hooks
+                yield Xb, self._to_device(None if y is None else y[rows], self.dtype)
         else:
             yield from self._loaded(self._twin.get_dataset(X, y))
 
@@ -338,7 +337,9 @@ class FunctionalNet:
             loaded = iter(loader)
         for batch in loaded:
             Xb, yb = unpack_data(batch)
-            yield self._to_device(Xb, self.input_dtype), self._to_device(yb, self.dtype)
+            Xb = self._to_device(Xb, self.input_dtype)
+            self._writes_into_weights(Xb)
+            yield Xb, self._to_device(yb, self.dtype)
 
     def n_batches(self, X: Rows) -> int:
         """Number of batches that `batches(X)` yields."""
