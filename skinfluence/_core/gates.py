@@ -52,9 +52,9 @@ def install_gates(shell: nn.Module, state: Any) -> dict[str, Tensor]:
 def gate_places(shell: nn.Module, call: Callable[[], Any]) -> dict[str, int]:
     """Choose the layers that get a gate: ``{name: number of units}``.
 
-    These are the net's dropout layers. If the net has no dropout layer, or one that is called with
-    several numbers of units, then every linear, convolutional or recurrent layer except the first
-    gets a gate at its input. These inputs are the outputs of the hidden blocks.
+    These are the net's dropout layers. If the net has no dropout layer, or if it calls the same
+    dropout layer on inputs of different widths, then every linear, convolutional or recurrent layer
+    except the first gets a gate at its input. These inputs are the outputs of the hidden blocks.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Gradients ∂ℓ/∂f of a row's loss under every label, and their products with tangents.
 
-Let G_c be the gradient of the loss of a row under label c by its K outputs. A product with each
-of d tangents under each of C labels takes d C K operations for a row. For most losses, G_c has the
-form
+Let G_c be the gradient of a row's loss with respect to the net's K outputs if the row had label c.
+Multiplying G_c by each of d tangents, for each of C labels, takes d C K operations per row. For
+most losses, G_c has the form
 
     G_c = α_c b + δ_c e_c + γ_c e_0,
 

@@ -198,8 +198,9 @@ def _check_range(X: np.ndarray, dtype: type[np.floating]) -> None:
 def warn_of_rounded(given: Any, rounded: Any, name: str) -> None:
     """Warn if rounding to the dtype of `rounded` loses the differences between rows.
 
-    A column such as 1.7e9 ± 20, seconds since 1970, is almost constant in float32. At most 1,000
-    rows are compared. Outliers do not count: they would hide the spread of the other rows.
+    A column of timestamps in seconds since 1970, with values such as 1.7e9 ± 20, becomes almost
+    constant when it is rounded to float32. At most 1,000 rows are compared with their rounded
+    values. Outliers are left out, because they would hide the spread of the other rows.
     """
     if given.dtype == rounded.dtype or len(given) < 2:
         return
