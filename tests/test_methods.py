@@ -12,7 +12,8 @@ from sklearn.ensemble import IsolationForest
 from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.svm import OneClassSVM
-from small import blobs, line, logits_net, quick, quick_regressor
+from skorch import NeuralNetBinaryClassifier
+from small import blobs, line, logits_net, own_net, quick, quick_regressor
 from zoo import assert_close, loop_gradients, make
 
 from skinfluence import InfluenceSampleSelector, InfluenceScorer
@@ -27,7 +28,7 @@ from skinfluence.targets import DemographicParity
 
 X, Y = blobs()
 METHODS = [SelfInfluence(), OutlierGradients(), OutlierGradients("l1"), LayerAware(), Loss()]
-KINDS = ["mlp", "batchnorm1d", "residual batchnorm2d", "embedding", "lstm", "tied"]
+KINDS = ["mlp", "batchnorm1d", "residual batchnorm2d", "embedding", "lstm", "tied", "logit scale"]
 
 
 def scored(method, rows=X, labels=Y, **params):
@@ -83,7 +84,7 @@ def test_self_influence_under_a_curvature_is_a_quadratic_form(curvature):
     sizes = [shape.numel() for shape in shapes.values()]
     parts = torch.as_tensor(rows).split(sizes, 1)
     V = {n: part.reshape(-1, *s) for (n, s), part in zip(shapes.items(), parts, strict=True)}
-    solved = torch.cat([u.flatten(1) for u in member.solve(V).values()], 1).numpy()
+    solved = torch.cat([u.reshape(len(u), -1) for u in member.solve(V).values()], 1).numpy()
     # CG stops at its tolerance.
     np.testing.assert_allclose(scorer.scores_, -(rows * solved).sum(1), rtol=1e-8)
 
@@ -132,6 +133,29 @@ def test_layer_aware_influence_of_the_last_weight_is_its_inner_product():
         for method in (None, LayerAware())
     )
     assert_close(aware, exact)
+
+
+class ByKeyword(torch.nn.Module):
+    """Calls its layer by keyword, and returns one number per row."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = torch.nn.Linear(4, 1)
+
+    def forward(self, X):
+        return self.head(input=X).squeeze(1)
+
+
+def test_layer_aware_influence_of_numbers_and_of_layers_called_by_keyword():
+    Xn, y = X[Y < 2].astype(np.float32), Y[Y < 2]
+    net = own_net(ByKeyword, NeuralNetBinaryClassifier, max_epochs=1).fit(Xn, y.astype(np.float32))
+    exact, aware = (
+        InfluenceScorer(FrozenEstimator(net), parameters="head.weight", method=method)
+        .fit(Xn, y, X_val=Xn[:4], y_val=y[:4])
+        .scores_
+        for method in (None, LayerAware())
+    )
+    np.testing.assert_allclose(aware, exact, rtol=0, atol=1e-5 * np.abs(exact).max())
 
 
 def test_loss_and_margin_match_their_definitions():

@@ -59,7 +59,7 @@ def test_a_curvature_puts_its_inverse_between_the_two_gradients():
         n: part.reshape(-1, *p.shape)
         for (n, p), part in zip(fnet.params.items(), parts, strict=True)
     }
-    P = torch.cat([u.flatten(1) for u in member.solve(V).values()], 1).numpy()
+    P = torch.cat([u.reshape(len(u), -1) for u in member.solve(V).values()], 1).numpy()
     assert_close(influence_matrix(scorer, Xn, y), rows @ P @ rows[:4].T)
 
 

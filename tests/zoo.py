@@ -61,6 +61,18 @@ class WeightUsedElsewhere(nn.Module):
         return self.head(h + nn.functional.linear(X, self.a.weight))
 
 
+class LogitScale(nn.Module):
+    """A parameter without axes, before all others."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.5))
+        self.layers = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3))
+
+    def forward(self, X):
+        return self.scale.exp() * self.layers(X)
+
+
 class Residual(nn.Module):
     def __init__(self, groups=1):
         super().__init__()
@@ -125,6 +137,7 @@ MODULES = {
         6,
     ),
     "tied": Tied,
+    "logit scale": LogitScale,
 }
 
 
@@ -192,7 +205,7 @@ def loop_gradients(net, X, y, loss=None):
 BINARY, REGRESSOR = NeuralNetBinaryClassifier, NeuralNetRegressor
 
 
-KINDS = ["mlp", "batchnorm1d", "residual batchnorm2d", "embedding", "lstm", "tied"]
+KINDS = ["mlp", "batchnorm1d", "residual batchnorm2d", "embedding", "lstm", "tied", "logit scale"]
 
 
 def assert_close(got, want):

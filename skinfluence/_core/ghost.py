@@ -29,7 +29,7 @@ from skinfluence._core.kernels import plain_kernels
 from skinfluence._core.layer_rules import has_rule, layer_factors, layer_input
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import Params
-from skinfluence._core.tensors import Rows, join_rows, n_rows, slice_rows, wide
+from skinfluence._core.tensors import Rows, as_matrix, join_rows, n_rows, slice_rows, wide
 
 # G = ∂ℓ/∂f of a batch, or a function of outputs and their rows that returns G. With a function, a
 # single forward pass gives both the outputs, from which G is computed, and the factors.
@@ -226,7 +226,7 @@ def _layers_with_rules(fnet: FunctionalNet) -> dict[str, nn.Module]:
 
 def _agrees(factor: Factor, name: str, truth: list[Params], tolerance: float) -> bool:
     """Whether the factor of a parameter gives the true gradients, up to the tolerance."""
-    got = factor.dense().flatten(1)
+    got = as_matrix(factor.dense())
     want = torch.stack([row[name].flatten() for row in truth])
     scale = want.abs().max()
     if got.shape != want.shape or scale == 0:

@@ -27,6 +27,11 @@ def map_tensors(function: Callable[[Tensor], Tensor], X: Rows) -> Rows:
     return function(X)
 
 
+def as_matrix(t: Tensor) -> Tensor:
+    """Reshape (n, ...) to (n, p); p is 1 if each row is a single number."""
+    return t.flatten(1) if t.ndim > 1 else t.unsqueeze(1)
+
+
 def join_rows(parts: list[Tensor], fill: float = 0.0) -> Tensor:
     """Join tensors along the first axis, after padding the second axis to the longest length."""
     if parts[0].ndim > 1:

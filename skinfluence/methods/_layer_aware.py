@@ -19,7 +19,7 @@ from skinfluence._core.row_scores import (
     RowScore,
 )
 from skinfluence._core.states import Params
-from skinfluence._core.tensors import Rows
+from skinfluence._core.tensors import Rows, as_matrix
 from skinfluence.methods._base import Case, Method
 
 
@@ -70,7 +70,7 @@ class _LayerProducts(RowScore):
         cotangents = reference_cotangents(fnet, objective)
         for (Xb, _), G in zip(batches, cotangents, strict=True):
             for name, h in _layer_inputs(fnet, Xb)[1].items():
-                part = (G.flatten(1).T @ h).cpu()
+                part = (as_matrix(G).T @ h).cpu()
                 self.sums[name] = self.sums[name] + part if name in self.sums else part
 
     def of_rows(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
@@ -79,7 +79,7 @@ class _LayerProducts(RowScore):
         found = []
         for Xb, yb in progress(fnet.batches(X, y)):
             f, entering = _layer_inputs(fnet, Xb)
-            G = fnet.cotangents(f, Xb, yb).flatten(1)
+            G = as_matrix(fnet.cotangents(f, Xb, yb))
             each = [((G @ sums[name]) * h).sum(1).double() for name, h in entering.items()]
             found.append(torch.stack(each).sum(0))
         return finite(torch.cat(found).cpu().numpy())
@@ -90,8 +90,10 @@ def _layer_inputs(fnet: FunctionalNet, X: Rows) -> tuple[Tensor, Params]:
     kept: Params = {}
 
     def keep(name: str) -> Callable[..., None]:
-        def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            h = inputs[0].detach()
+        def hook(
+            layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any
+        ) -> None:
+            h = (inputs[0] if inputs else named["input"]).detach()
             h = h.flatten(1) if isinstance(layer, _ConvNd) or h.ndim == 2 else _over_time(h)
             kept[name] = kept[name] + h if name in kept else h  # a layer that is called twice
 
@@ -108,7 +110,7 @@ def _layer_inputs(fnet: FunctionalNet, X: Rows) -> tuple[Tensor, Params]:
             "LayerAware() needs a linear or convolutional layer whose weight is among "
             "`parameters`; this net has none."
         )
-    hooks = [layer.register_forward_hook(keep(name)) for name, layer in layers]
+    hooks = [layer.register_forward_hook(keep(name), with_kwargs=True) for name, layer in layers]
     try:
         return forward(fnet, X), kept
     finally:

@@ -21,7 +21,7 @@ def fnet_of(name, **params):
 
 def flat(U):
     """Directions as an array (d, p)."""
-    return torch.cat([u.flatten(1) for u in U.values()], 1).numpy()
+    return torch.cat([u.reshape(len(u), -1) for u in U.values()], 1).numpy()
 
 
 def ask(fnet, target, X, y, **options):

@@ -79,7 +79,7 @@ def test_products_with_several_directions_are_those_of_the_loop(name, dtype, pie
         n: torch.randn(5, *p.shape, generator=generator, dtype=dtype)
         for n, p in ghost.fnet.params.items()
     }
-    along = rows @ np.concatenate([u.flatten(1).double().numpy() for u in U.values()], 1).T
+    along = rows @ np.concatenate([u.double().reshape(len(u), -1).numpy() for u in U.values()], 1).T
     yb = torch.as_tensor(y)
     assert_close(ghost.inner(Xb, G, U), along, dtype)
     assert_close(ghost.inner(Xb, ghost.of_losses(Xb, yb), U), along, dtype)

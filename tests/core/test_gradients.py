@@ -39,7 +39,8 @@ def batch_of(net, X, y):
 
 
 def flat(gradient, start=0):
-    return torch.cat([g.flatten(start) for g in gradient.values()], start).double().numpy()
+    parts = [g.reshape(*g.shape[:start], -1) for g in gradient.values()]
+    return torch.cat(parts, start).double().numpy()
 
 
 def scores(t, G):

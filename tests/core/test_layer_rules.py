@@ -144,7 +144,7 @@ def test_layers_that_add_to_a_known_layer_have_the_gradients_of_the_loop(layer):
     rows = loop_gradients(net, X, y)
     assert_close(ghost.square_norms(Xb, G), (rows**2).sum(1))
     U = random_directions(ghost.fnet, 2)
-    flat = torch.cat([u.flatten(1) for u in U.values()], 1).numpy()
+    flat = torch.cat([u.reshape(len(u), -1) for u in U.values()], 1).numpy()
     _, t = pushforward(ghost.fnet, Xb, U)
     assert_close((t * G).sum(2).T, rows @ flat.T)
 

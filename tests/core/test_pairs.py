@@ -43,7 +43,7 @@ def symmetric(fnet, seed=0):
     P = root @ root.T / width
 
     def solve(V):
-        flat = torch.cat([v.flatten(1) for v in V.values()], 1) @ P
+        flat = torch.cat([v.reshape(len(v), -1) for v in V.values()], 1) @ P
         parts = flat.split([v[0].numel() for v in V.values()], 1)
         return {n: u.reshape(v.shape) for (n, v), u in zip(V.items(), parts, strict=True)}
 
@@ -114,7 +114,8 @@ def test_gradient_rows_are_those_of_the_loop(name, dense, monkeypatch):
     monkeypatch.setattr(pairs, "_MAX_GRADIENT_NUMBERS", dense)
     fnet, X, y, net = fnet_of(name, batch_size=3)
     found = list(gradient_rows(fnet, X, y))
-    got = torch.cat([torch.cat([g.flatten(1) for g in part.values()], 1) for part in found])
+    flat = [torch.cat([g.reshape(len(g), -1) for g in part.values()], 1) for part in found]
+    got = torch.cat(flat)
     assert_close(got.numpy(), loop_gradients(net, X, y))
 
 

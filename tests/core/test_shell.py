@@ -348,7 +348,7 @@ def test_gradients_of_a_module_that_writes_are_those_of_a_copy(writer, elsewhere
     monkeypatch.setattr(Merges, "train", nn.Module.train)
     want = loop_gradients(other, X, y)
     U = random_directions(fnet, 2)
-    flat = torch.cat([u.flatten(1) for u in U.values()], 1).numpy()
+    flat = torch.cat([u.reshape(len(u), -1) for u in U.values()], 1).numpy()
     _, t = pushforward(fnet, Xb, U)
     along = (t * fnet.cotangents(forward(fnet, Xb), Xb, yb)).sum(2).T
     np.testing.assert_allclose(along, want @ flat.T, rtol=0, atol=1e-9)
