@@ -47,12 +47,13 @@ class Net(nn.Module):
         if name == "again":  # the same layer under a second name
             return self.layers[inside % len(self.layers)] if len(self.layers) else nn.Identity()
         if name == "tied":  # another layer with the weight of an earlier one
-            earlier = [m for m in self.modules() if type(m) is nn.Linear and m.in_features == WIDTH]
+            kinds = (nn.Linear, nn.Embedding)
+            earlier = [m for m in self.modules() if type(m) in kinds and m.weight.shape[1] == WIDTH]
             return self._tied(rows, earlier[inside % len(earlier)]) if earlier else nn.Identity()
         layers = nn.Sequential(*(self._made(rows, part) for part in inside))
         return (Residual if name == "residual" else InPlaceResidual)(layers)
 
-    def _tied(self, rows: str, earlier: nn.Linear) -> nn.Module:
+    def _tied(self, rows: str, earlier: nn.Linear | nn.Embedding) -> nn.Module:
         tied = nn.Linear(*reversed(earlier.weight.shape))
         tied.weight = earlier.weight
         if tied.out_features != WIDTH:
@@ -107,7 +108,7 @@ def plans(draw, rows=("table", "series", "tokens", "bags", "images"), pools=None
     return Plan(
         kind,
         draw(st.sampled_from(sorted(STEMS[kind]))),
-        draw(st.lists(layers_of(kind), max_size=5).map(tuple)),
+        draw(st.lists(layers_of(kind), min_size=2, max_size=5).map(tuple)),
         draw(st.sampled_from(pools)),
         draw(st.frozensets(st.integers(0, 30), max_size=4)),
         draw(st.integers(0, 99)),

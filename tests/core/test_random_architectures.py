@@ -195,7 +195,7 @@ sizes = {
     "batch_size": st.integers(1, 40),
     "seed": st.integers(0, 99),
 }
-few = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+few = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 
 
 @few
