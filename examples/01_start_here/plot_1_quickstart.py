@@ -38,10 +38,9 @@ print(f"suspects with a wrong label: {found}")
 print(f"right suggestions for these: {is_right[is_suspect & is_wrong].sum()}")
 
 # %%
-# Left: the lower the score, the more suspect the row. Nearly all rows below
-# the threshold have a wrong label. Right: if you inspect the rows from the
-# lowest score upwards, the first tenth of the rows has nearly all wrong
-# labels.
+# Left: nearly all rows with a score below the threshold have a wrong label.
+# Right: if you inspect the rows from the lowest score upwards, the first tenth
+# of the rows contains nearly all wrong labels.
 import matplotlib.pyplot as plt
 
 from skinfluence.plotting import (

@@ -2,9 +2,9 @@
 The detector compared with simpler scores
 =========================================
 
-Wrong labels at random rows are easy to find. But people mislabel the hard
-rows: a 4 that looks like a 9 is labeled 9. In this example, 15 % of the labels
-of handwritten digits are wrong in this way.
+If wrong labels are at random rows, they are easy to find. But people mislabel
+the hard rows: a 4 that looks like a 9 is labeled 9. In this example, 15 % of
+the labels of handwritten digits are wrong in this way.
 :class:`~skinfluence.NoisyLabelDetector` with default settings finds more of
 these labels than three simpler scores do. If the suspects are relabeled, the
 net becomes more accurate.
@@ -80,9 +80,10 @@ for (name, values), color in zip(scores.items(), colors, strict=True):
 plt.show()
 
 # %%
-# Does cleaning help? We train the net without the suspects, and with the
-# suggested labels for the suspects. For comparison, we train it on all rows,
-# and without as many random rows. All labels of the test digits are right.
+# Does cleaning help? We train the net without the suspects, and on all rows
+# with the suggested labels for the suspects. For comparison, we also train it
+# on all rows with the given labels, and without random rows, as many as there
+# are suspects. All labels of the test digits are right.
 is_suspect = ~detector.inlier_mask_
 keep = ~is_suspect
 relabeled = np.where(is_suspect, detector.suggested_labels_, y)
