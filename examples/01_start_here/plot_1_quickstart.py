@@ -20,9 +20,10 @@ y, is_wrong = flip_labels(y_true, 0.1, random_state=0)
 # %%
 # The detector trains five nets, each on four fifths of the rows. The score of
 # a row is the log-odds that its given label is right. It combines three
-# signals: the probabilities predicted by the four nets that were trained on
-# the row (in-sample), the probabilities predicted by the net that was not
-# trained on the row (out-of-sample), and the influence of the row.
+# signals. The in-sample probabilities are predicted by the four nets that were
+# trained on the row. The out-of-sample probabilities are predicted by the net
+# that was not trained on the row. The third signal is the influence of the
+# row.
 from skinfluence import NoisyLabelDetector
 
 detector = NoisyLabelDetector(contamination=0.1, random_state=0)
