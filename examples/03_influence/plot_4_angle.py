@@ -151,11 +151,11 @@ for name, model in models.items():
     print(f"{name}: eigenvalues of H from {low:.2g} to {high:.2g}")
 
 # %%
-# Over the damping
-# ----------------
+# The angle depends on the damping
+# --------------------------------
 # A positive definite matrix turns a vector by less than 90°. If :math:`\kappa`
 # is the condition number of the matrix, Kantorovich's inequality bounds the
-# angle (dotted lines):
+# angle (dotted lines in the figure):
 #
 # .. math:: \cos(v, u) \geq \frac{2 \sqrt{\kappa}}{1 + \kappa}
 #
@@ -228,8 +228,8 @@ figure.legend(
 plt.show()
 
 # %%
-# Over the epochs
-# ---------------
+# The angle grows over the epochs
+# -------------------------------
 # A damping of 1 or 10 exceeds the absolute value of all negative eigenvalues
 # at every epoch. With such a damping, the two directions are close in the
 # first epochs. The angle grows as the largest eigenvalue grows. At some

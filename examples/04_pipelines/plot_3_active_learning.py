@@ -150,11 +150,11 @@ for name, values in zip(QUERIES, accuracy, strict=True):
 # ----------
 # In this example, influence is worse than margin sampling. Without the spread,
 # influence is hardly better than random rows. The reason is presumably that
-# all rows are scored by one direction, so that the best rows all correct the
-# same error. With the spread, influence is better, but still worse than margin
-# sampling. Margins and the least disagree metric (LDM) both choose rows near
-# the decision boundary. Four repetitions cannot show which of these two is
-# better.
+# the scores of all rows are inner products with the same direction, so the
+# best rows all correct the same error. With the spread, influence is better,
+# but still worse than margin sampling. Margins and the least disagree metric
+# (LDM) both choose rows near the decision boundary. Four repetitions cannot
+# show which of these two is better.
 #
 # If the aim is accuracy, use ``LDMQuery`` or margins. ``InfluenceQuery`` has
 # other uses: it can choose the rows that lower the loss on trusted rows from

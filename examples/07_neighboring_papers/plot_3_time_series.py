@@ -13,11 +13,11 @@ components.
 
 # %%
 # Each series has 16 channels, which are mixtures of three signals plus noise.
-# The first two signals are waves. These waves define four classes: they are
-# slow or fast, and the second wave is ahead of the first wave or behind it.
-# The third signal is constant within a series and independent of the class.
-# Amplitudes, frequencies and phases vary. A tenth of the training labels are
-# wrong.
+# The first two signals are waves of the same frequency. There are four
+# classes: the frequency is low or high, and the second wave is ahead of the
+# first wave or behind it. The third signal is constant within a series and
+# independent of the class. Amplitudes, frequencies and phases vary. A tenth of
+# the training labels are wrong.
 import numpy as np
 
 STEPS, CHANNELS, SIGNALS = 16, 16, 3
