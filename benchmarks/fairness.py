@@ -1,4 +1,4 @@
-"""Does dropping or reweighting training rows make a model fairer, and less accurate?
+"""Does dropping or reweighting training rows make a model fairer, and at what loss of accuracy?
 
     python benchmarks/fairness.py --seeds 5 --output docs/_static
 

@@ -4,10 +4,10 @@
 
 arXiv 2006.14651 asks this question. The data are 400 training rows and 25 reference rows of digits.
 Each net is fitted from scratch to 50 stratified halves of the training rows, with two seeds per
-half. Three kinds of scores are computed, for three nets that are fitted to all rows: inner
-products, scores with EKFAC, and scores with conjugate gradients on the Gauss-Newton matrix. The
-benchmark measures the linear datamodeling score (LDS) of each. It takes about seven minutes on one
-thread.
+half. Three kinds of scores are computed: inner products, scores with EKFAC, and scores with
+conjugate gradients on the Gauss-Newton matrix. Each is computed for three nets that are fitted to
+all rows. The benchmark measures the linear datamodeling score (LDS) of each kind. It takes about
+seven minutes on one thread.
 """
 
 import argparse

@@ -37,9 +37,9 @@ print(f"share of wrong labels: {is_wrong.mean():.1%}")
 print(f"as estimated by the detector: {detector.contamination_:.1%}")
 
 # %%
-# The most suspect digits. Each title reads "given → suggested label". It is
-# green where the given label is indeed wrong, and orange where it is right.
-# Here all 18 are wrong.
+# The figure shows the most suspect digits. Each title reads "given → suggested
+# label". A title is green if the given label is wrong, and orange if it is
+# right. Here all 18 given labels are wrong.
 import matplotlib.pyplot as plt
 
 figure, axes = plt.subplots(3, 6, figsize=(6, 3.8), layout="constrained")
@@ -53,7 +53,7 @@ for ax, row in zip(axes.flat, worst, strict=False):
 plt.show()
 
 # %%
-# Three simpler scores for comparison:
+# For comparison, we compute three simpler scores:
 #
 # - the loss of the row, averaged over the epochs of the training;
 # - the plain inner product of gradients, which is meant for trusted reference
@@ -82,7 +82,7 @@ plt.show()
 # %%
 # Does cleaning help? We train the net without the suspects, and on all rows
 # with the suggested labels for the suspects. For comparison, we also train it
-# on all rows with the given labels, and without random rows, as many as there
+# on all rows with the given labels, and without as many random rows as there
 # are suspects. All labels of the test digits are right.
 is_suspect = ~detector.inlier_mask_
 keep = ~is_suspect

@@ -90,9 +90,9 @@ for seed in range(REPETITIONS):
                 )
 
 # %%
-# The figure shows the average precision for the wrong labels. A perfect order
-# of the rows has 1, and a random order has 0.2 (dotted). Bars are standard
-# errors over three repetitions.
+# The figure shows the average precision for the wrong labels. It is 1 for a
+# perfect order of the rows, and 0.2 for a random order (dotted line). Bars are
+# standard errors over three repetitions.
 import matplotlib.pyplot as plt
 
 figure, ax = plt.subplots(figsize=(7, 4.6), layout="constrained")

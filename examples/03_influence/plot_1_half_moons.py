@@ -95,8 +95,8 @@ lowest = np.argsort(scorer.scores_)[:20]
 print(f"wrong labels among the 20 lowest scores: {is_wrong[lowest].sum()}")
 
 # %%
-# The same with an inverse Hessian
-# --------------------------------
+# Scores with an inverse Hessian
+# ------------------------------
 # Let :math:`v` be the gradient of the reference loss and :math:`H` the Hessian
 # of the training loss. The classical score of a row is the inner product of
 # its gradient with the vector :math:`u` that solves

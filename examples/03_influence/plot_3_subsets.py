@@ -13,9 +13,9 @@ set.
 """
 
 # %%
-# The model is a linear net that is fitted in closed form, by least squares. If
-# a set below is not the best one, the reason is therefore not that the
-# training has not converged.
+# The model is a linear net that is fitted in closed form, by least squares.
+# Its fit is therefore exact, so any error below is due to the choice of the
+# set.
 import numpy as np
 import torch
 from skorch import NeuralNetRegressor
@@ -224,14 +224,14 @@ for n, mean, half in zip(COUNTS, more.mean(0), error, strict=True):
 # ----------
 # We compare choosing rows by the lowest scores with choosing them row by row.
 # If one row is dropped, both ways choose the same row. If five of sixty rows
-# are dropped, their effects are nearly the same. As more rows are dropped,
-# choosing row by row has a growing advantage. If similar rows mask one
-# another, as in the first data set, the advantage is large even for three
+# are dropped, the two choices have nearly the same effect. As more rows are
+# dropped, choosing row by row has a growing advantage. If similar rows mask
+# one another, as in the first data set, the advantage is large even for three
 # rows. But choosing row by row does not try all sets. In some tables it misses
 # the best set, though its own set seldom has a much smaller effect. It also
 # costs one fit and one curvature per step.
 #
-# The sum of its rows' scores underestimates the effect of each of these sets,
+# For all of these sets, the sum of the scores underestimates the effect,
 # because a row matters more if similar rows have been dropped.
 # ``of_rest=True`` computes the curvature over the rows that stay. The result
 # is exact here, because the net is linear and the loss is the squared error.

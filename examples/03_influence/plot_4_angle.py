@@ -80,9 +80,9 @@ y_noisy, is_wrong = flip_labels(y, 0.1, random_state=0)
 cancer = scaler.transform(X), y_noisy, scaler.transform(X_val), y_val, is_wrong
 
 # %%
-# For each model we compute :math:`v`, the gradient of each row, and the
-# eigenvalues and eigenvectors of :math:`H`. With these, the scores for any
-# damping take almost no time.
+# For each model we compute the vector :math:`v`, the gradients of all rows,
+# and the eigenvalues and eigenvectors of :math:`H`. With these, the scores for
+# any damping take almost no time.
 from copy import deepcopy
 
 from scipy.stats import spearmanr
@@ -165,7 +165,7 @@ for name, model in models.items():
 #   the model is linear. The angle depends on the spread of the eigenvalues,
 #   not on depth.
 # - For the net, the damped Hessian is indefinite if the damping is small
-#   (hollow points). The bound does not hold there.
+#   (hollow points). The bound does not hold at these points.
 import matplotlib.pyplot as plt
 
 dampings = np.logspace(-4, 2, 25)

@@ -138,7 +138,7 @@ draw(0, "gap between men and women").set_ylim(bottom=0)
 plt.show()
 
 # %%
-# The accuracy on the same rows:
+# The next figure shows the accuracy on the same rows:
 draw(1, "accuracy").set_ylim(0.78, 0.88)
 plt.show()
 

@@ -21,7 +21,7 @@ are similar to this image, little is lost.
 #
 # .. math:: -W_{ts} \, r_s / (1 - W_{ss}).
 #
-# We check this by retraining without each of three images.
+# We check this formula by retraining without each of three images.
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.kernel_ridge import KernelRidge
