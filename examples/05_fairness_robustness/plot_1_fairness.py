@@ -56,8 +56,9 @@ def split(seed):
 # then fitted without the lowest-scored rows. The *budget* is the share of rows
 # that are dropped. Gap and accuracy are measured on test rows. If the budget
 # is too large, the gap opens in favor of women. The budget is therefore chosen
-# on the reference rows. Among the budgets that lower the accuracy there by at
-# most one percentage point, we choose the budget with the smallest gap.
+# by the gap and the accuracy on the reference rows: among the budgets that
+# lower the accuracy by at most one percentage point, we choose the budget with
+# the smallest gap.
 from fairlearn.metrics import demographic_parity_difference
 
 from skinfluence import InfluenceScorer

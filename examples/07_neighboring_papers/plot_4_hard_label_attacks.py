@@ -186,9 +186,9 @@ plt.show()
 
 # %%
 # The next figure compares each attack with the first attack, the gradient
-# attack in 64 directions. Each point is an attacked row. It shows the rank
-# correlation between the scores of the training rows under the two attacks. A
-# point is blue if both attacks lead to the same wrong label.
+# attack in 64 directions. Each point is an attacked row. Its position shows
+# the rank correlation between the scores of the training rows under the two
+# attacks. A point is blue if both attacks lead to the same wrong label.
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 for is_kind, shift, marker, color, label in [
     (same, 0.12, "o", "tab:blue", "same wrong label"),
