@@ -1,7 +1,9 @@
 """The module of a skorch net as a function of its parameters.
 
 Nothing here trains or changes the user's net, because only a copy of the module is run, which
-shares the weights (see `shell`). Batches are in `batches`, losses and probabilities in `net`.
+shares the weights (see `shell`). A complex tensor appears as its real and imaginary parts, so that
+gradients and their inner products are real everywhere else. Batches are in `batches`, losses and
+probabilities in `net`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from skinfluence._core.shell import (
     without_hooks,
 )
 from skinfluence._core.states import Params, State, read_state
-from skinfluence._core.tensors import Rows, slice_rows
+from skinfluence._core.tensors import Rows, as_real, slice_rows
 
 
 class FunctionalModule:
@@ -57,8 +59,10 @@ class FunctionalModule:
         self._inference = Inference(self._twin, self.shell)
         # Trap: net.device may be None, which means "leave the module where it is".
         self.device = next(module.parameters()).device
-        self._state: Params = {name: p.detach() for name, p in self.shell.named_parameters()}
-        self._state |= dict(self.shell.named_buffers())
+        tensors = {name: p.detach() for name, p in self.shell.named_parameters()}
+        tensors |= dict(self.shell.named_buffers())
+        self._complex = {name for name, t in tensors.items() if t.is_complex()}
+        self._state: Params = {name: as_real(t) for name, t in tensors.items()}
         self.params: Params = {name: self._state[name] for name in names}
         self.dtype = next(iter(self.params.values())).dtype
         casts = getattr(module, "casts_inputs", False) and self.device.type != "mps"
@@ -72,7 +76,7 @@ class FunctionalModule:
         # If a state does not name a gate, the gate is all ones.
         self._state = install_gates(self.shell, state) | self._state
         other = copy.copy(self)  # both share the shell: each call passes its own values
-        changed = {n: t.to(self.device) for n, t in state.items() if n in self._state}
+        changed = {n: as_real(t.to(self.device)) for n, t in state.items() if n in self._state}
         other._state = self._state | changed
         other.params = {name: other._state[name] for name in self.params}
         return other
@@ -99,9 +103,17 @@ class FunctionalModule:
 
     def outputs(self, params: Params, X: Rows) -> Tensor:
         """Outputs f(X; params), (n, ...). Entries missing from `params` have the net's values."""
-        state = {f"module.{name}": t for name, t in (self._state | params).items()}
+        values = self._state | params
         if self._writes_into_weights(X):
-            state = {name: t.clone() for name, t in state.items()}
+            values = {name: t.clone() for name, t in values.items()}
+        return self._call(self._as_in_module(values), X)
+
+    def _as_in_module(self, values: Params) -> Params:
+        """The values as the module holds them: complex where the module is complex."""
+        return {n: torch.view_as_complex(t) if n in self._complex else t for n, t in values.items()}
+
+    def _call(self, values: Params, X: Rows) -> Tensor:
+        state = {f"module.{name}": t for name, t in values.items()}
         state |= {f"module.{other}": state[f"module.{name}"] for other, name in self._tied.items()}
         # Trap: torch's own tie_weights leaves these values in a module that has two names.
         with PaddedEmbeddings() if self.contains(nn.Embedding) else nullcontext():
@@ -116,7 +128,7 @@ class FunctionalModule:
         """
         own = dict(self.shell.named_parameters())
         values = own | dict(self.shell.named_buffers())
-        is_own = all(v is self._state[n] or _equal(v, self._state[n]) for n, v in values.items())
+        is_own = all(_equal(as_real(v), self._state[n]) for n, v in values.items())
         if is_own and not self._writes_into_weights(X):
             return _one_tensor(self._twin.infer(X)), [own[name] for name in self.params]
         leaves = {name: p.detach().requires_grad_() for name, p in self.params.items()}
@@ -135,12 +147,14 @@ class FunctionalModule:
             self._writes["weights"] = False
             own = {name for name, _ in self.shell.named_parameters()}
             # Another alias of each weight: `weight.data = ...` would change the alias only.
-            aliases = {n: t.detach() if n in own else t.clone() for n, t in self._state.items()}
+            aliases = self._as_in_module(
+                {n: t.detach() if n in own else t.clone() for n, t in self._state.items()}
+            )
             weights = [t for name, t in aliases.items() if name in own]
             pointers = [t.data_ptr() for t in weights]
             try:
                 with torch.no_grad(), without_hooks(self.shell), WriteGuard(weights):
-                    self.outputs(aliases, slice_rows(X, slice(0, 2)))
+                    self._call(aliases, slice_rows(X, slice(0, 2)))
                 self._writes["weights"] = [t.data_ptr() for t in weights] != pointers
             except WouldWrite as write:
                 self._writes["weights"] = True
@@ -192,5 +206,11 @@ def _one_tensor(outputs: Any) -> Tensor:
         raise TypeError(
             f"the net's module returns a {type(outputs).__name__}, but a single tensor was "
             "expected. Wrap the module so that it returns only the tensor that goes into the loss."
+        )
+    if outputs.is_complex():
+        raise TypeError(
+            f"the net's module returns complex numbers ({outputs.dtype}), but a tensor of real "
+            "numbers was expected. Let the module return torch.view_as_real(outputs) or "
+            "outputs.abs(), and let the criterion take that."
         )
     return outputs

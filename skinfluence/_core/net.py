@@ -38,7 +38,8 @@ class FunctionalNet(BatchedModule):
     Attributes
     ----------
     params : dict of str to Tensor
-        The parameters that are used, detached.
+        The parameters that are used, detached. A complex parameter has the shape (..., 2), for its
+        real and imaginary parts.
     module : Module
         The user's module, which is never called.
     shell : Module

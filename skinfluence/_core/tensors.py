@@ -20,6 +20,14 @@ def wide(t: Tensor) -> Tensor:
     return t.to(torch.promote_types(t.dtype, torch.float32)) if t.is_floating_point() else t
 
 
+def as_real(t: Tensor) -> Tensor:
+    """Real and imaginary parts of a complex tensor, (*shape, 2); any other tensor unchanged.
+
+    The inner product of two gradients is Re(conj(g) · h), which is that of their parts.
+    """
+    return torch.view_as_real(t.resolve_conj()) if t.is_complex() else t
+
+
 def map_tensors(function: Callable[[Tensor], Tensor], X: Rows) -> Rows:
     """Apply a function to a tensor, or to each tensor of a dict."""
     if isinstance(X, Mapping):

@@ -88,7 +88,8 @@ def _check_is_last(
         )
     with torch.no_grad():
         is_last = all(
-            f.shape == (g := last(e)).shape and torch.allclose(f, g, rtol=1e-4, atol=1e-5)
+            (f.shape, f.dtype) == ((g := last(e)).shape, g.dtype)
+            and torch.allclose(f, g, rtol=1e-4, atol=1e-5)
             for e, f in zip(inputs, outputs, strict=True)
         )
     if not is_last:

@@ -1,14 +1,26 @@
 """Outputs are those of the user's module, at each state."""
 
 import copy
+import pickle
+import warnings
 
+import numpy as np
 import pytest
 import torch
+from core_cases import ask, flat, random_directions
+from number_types import COMPLEX_MODULES, as_vectors, complex_net, inner_products, loop_of
 from torch import nn
-from zoo import MODULES, initialized, make
+from zoo import MODULES, assert_close, initialized, make
 
+from skinfluence._core import gradients
+from skinfluence._core.directions import Objective
 from skinfluence._core.gradients import forward
+from skinfluence._core.influence import member_scores, row_scores
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.pairs import gradient_rows, pair_blocks, reference_pairs, self_influences
+from skinfluence._core.projection import flat_rows
+from skinfluence._core.selfcheck import check_gradients
+from skinfluence.targets import Utility
 
 
 def moved(net, seed):
@@ -18,6 +30,8 @@ def moved(net, seed):
         for t in [*module.parameters(), *module.buffers()]:  # tied weights move together
             if t.is_floating_point():
                 t += 0.1 * torch.rand(t.shape, generator=generator).to(t)
+            elif t.is_complex():
+                t += 0.1 * torch.rand(t.shape, generator=generator, dtype=t.dtype)
     return module.state_dict()
 
 
@@ -153,3 +167,103 @@ def test_stacked_states_without_gates_have_them_open():
 
 
 # Outputs that are not probabilities ------------------------------------------------------------
+
+
+# Complex parameters: every inner product of gradients is Re(conj(g) · h)
+
+
+each_complex = pytest.mark.parametrize("kind", COMPLEX_MODULES)
+
+
+@each_complex
+def test_complex_parameters_appear_as_real_and_imaginary_parts(kind):
+    net, X, _ = complex_net(kind)
+    fnet = FunctionalNet(net)
+    assert not any(p.is_complex() for p in fnet.params.values())
+    with torch.no_grad():
+        want = copy.deepcopy(net.module_).eval()(torch.as_tensor(X))
+    torch.testing.assert_close(forward(fnet, torch.as_tensor(X)), want, rtol=0, atol=1e-12)
+
+
+@each_complex
+@pytest.mark.parametrize("normalize", [False, True])
+def test_scores_of_a_complex_net_are_those_of_the_loop(kind, normalize):
+    net, X, y = complex_net(kind)
+    fnet = FunctionalNet(net)
+    rows = loop_of(net, X, y)
+    want = inner_products(rows, rows)
+    if normalize:
+        want /= np.sqrt(np.diag(want))[:, None]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Casting complex values")
+        check_gradients(fnet, X, y)
+        U = ask(fnet, Utility(), X[:4], y[:4])
+        got = row_scores(fnet, U, X, y, normalize=normalize)
+    assert_close(got, want[:, :4].mean(1))
+
+
+@each_complex
+def test_products_of_pairs_of_rows_of_a_complex_net_are_those_of_the_loop(kind):
+    net, X, y = complex_net(kind)
+    fnet = FunctionalNet(net)
+    rows = loop_of(net, X, y)
+    want = inner_products(rows, rows)
+    pairs = reference_pairs(fnet, Objective(Utility(), X, y, True))
+    ((_, _, got),) = pair_blocks(fnet, pairs, X, y)
+    assert_close(got * len(y), want)
+    assert_close(self_influences(fnet, X, y), np.diag(want))
+    (found,) = gradient_rows(fnet, X, y)
+    assert_close(flat_rows(found).numpy(), as_vectors(rows))
+
+
+@each_complex
+@pytest.mark.parametrize(
+    "engine", ["_forward_mode", "_forward_mode_one_by_one", "_double_backward"]
+)
+def test_each_engine_differentiates_complex_parameters(kind, engine):
+    net, X, y = complex_net(kind)
+    fnet = FunctionalNet(net)
+    Xb, yb = next(fnet.batches(X, y))
+    G = fnet.cotangents(forward(fnet, Xb), Xb, yb)
+    U = random_directions(fnet, 3)
+    _, t = getattr(gradients, engine)(fnet, Xb, U)
+    rows = as_vectors(loop_of(net, X, y))
+    assert_close((t * G).sum(2).T.numpy(), rows @ flat(U).T)
+
+
+@each_complex
+def test_members_with_complex_parameters_are_scored_at_their_states(kind):
+    net, X, y = complex_net(kind)
+    fnet = FunctionalNet(net)
+    states = [net.module_.state_dict(), moved(net, 1)]
+    U = [ask(fnet.at(state), Utility(), X, y) for state in states]
+    want = []
+    for state in states:
+        other = copy.deepcopy(net)
+        other.module_.load_state_dict(state)
+        rows = loop_of(other, X, y)
+        want.append(inner_products(rows, rows).mean(1))
+    assert_close(member_scores(fnet, states, U, X, y), np.array(want))
+    for state, scores, u in zip(states, want, U, strict=True):
+        check_gradients(fnet.at(state), X, y)
+        assert_close(row_scores(fnet.at(state), u, X, y), scores)
+
+
+@each_complex
+def test_a_pickled_complex_net_has_the_same_outputs(kind):
+    net, X, _ = complex_net(kind)
+    fnet = FunctionalNet(net)
+    fnet = fnet.at(moved(net, 1))
+    again = pickle.loads(pickle.dumps(fnet))
+    X = torch.as_tensor(X)
+    assert torch.equal(forward(again, X), forward(fnet, X))
+
+
+def test_complex_outputs_are_refused_with_advice():
+    class Complex(nn.Linear):
+        def forward(self, X):
+            return torch.fft.fft(super().forward(X))
+
+    net = initialized(Complex(5, 3))
+    with pytest.raises(TypeError, match=r"returns complex numbers \(torch.complex128\)"):
+        forward(FunctionalNet(net), torch.zeros(2, 5, dtype=torch.float64))

@@ -5,7 +5,15 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from skinfluence._core.tensors import IGNORED, is_sliceable, join_rows, n_rows, slice_rows, wide
+from skinfluence._core.tensors import (
+    IGNORED,
+    as_real,
+    is_sliceable,
+    join_rows,
+    n_rows,
+    slice_rows,
+    wide,
+)
 
 
 def test_a_slice_of_dict_rows_takes_each_entry():
@@ -47,3 +55,13 @@ def test_shorter_sequences_are_padded_when_joined():
 )
 def test_only_half_precision_is_widened(dtype, widened):
     assert wide(torch.zeros(2, dtype=dtype)).dtype is widened
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3)], ids=str)
+def test_a_complex_tensor_is_seen_as_its_parts_and_any_other_tensor_unchanged(shape):
+    z = torch.randn(shape, dtype=torch.complex64)
+    for value in (z, z.conj(), z.mT if z.ndim > 1 else z):
+        assert torch.equal(as_real(value), torch.stack([value.real, value.imag], -1))
+    assert as_real(z).data_ptr() == z.data_ptr()
+    size = z.abs()
+    assert as_real(size) is size
