@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Subset
 from skinfluence._core.functional_module import FunctionalModule
 from skinfluence._core.memory import OutputWatch, is_out_of_memory
 from skinfluence._core.random_state import forked_random_state
-from skinfluence._core.tensors import Rows, is_sliceable, map_tensors, n_rows, slice_rows
+from skinfluence._core.tensors import Rows, cast_floats, floats_of, is_sliceable, n_rows, slice_rows
 
 # Limits of a batch: number of rows, and bytes of the outputs of all layers. For MLPs with 0.1M to
 # 1M parameters on a CPU, batches of 512 rows took .6 to .7 times as long as batches of 128 rows;
@@ -43,9 +43,9 @@ class BatchedModule(FunctionalModule):
             size = n if size == -1 else size
             for start in range(0, n, size):
                 rows = slice(start, start + size)
-                Xb = self._to_device(slice_rows(X, rows), self.input_dtype)
-                self._writes_into_weights(Xb)  # here, before a caller registers hooks
-                yield Xb, self._to_device(None if y is None else y[rows], self.dtype)
+                # Accepted here, before a caller registers hooks.
+                Xb = self.accepted(self._to_device(slice_rows(X, rows)))
+                yield Xb, self._to_device(None if y is None else y[rows])
         else:
             yield from self._loaded(self._twin.get_dataset(X, y))
 
@@ -63,9 +63,21 @@ class BatchedModule(FunctionalModule):
             loaded = iter(loader)
         for batch in loaded:
             Xb, yb = unpack_data(batch)
-            Xb = self._to_device(Xb, self.input_dtype)
-            self._writes_into_weights(Xb)
-            yield Xb, self._to_device(yb, self.dtype)
+            yield self.accepted(self._to_device(Xb)), self._to_device(yb)
+
+    def input_dtype(self, X: Rows) -> torch.dtype | None:
+        """Data type of the floats of X as the module gets them.
+
+        None if X has no floats or floats of several dtypes, or if the module casts them itself.
+        """
+        if getattr(self.module, "casts_inputs", False) and self.device.type != "mps":
+            return None
+        if self._can_be_sliced(X):
+            few = self.accepted(self._to_device(slice_rows(X, slice(0, 2))))
+        else:
+            few = next(iter(self.batches(X)))[0]
+        dtypes = {t.dtype for t in floats_of(few)}
+        return dtypes.pop() if len(dtypes) == 1 else None
 
     def n_batches(self, X: Rows) -> int:
         """Number of batches that `batches(X)` yields."""
@@ -84,7 +96,7 @@ class BatchedModule(FunctionalModule):
         if n_rows(X) < 2:
             return 1
         # Two rows, because BatchNorm may refuse a single row.
-        pair = map_tensors(lambda t: self._to_device(t[:2], self.input_dtype), X)
+        pair = self.accepted(self._to_device(slice_rows(X, slice(0, 2))))
         shapes = tuple(t.shape for t in (pair.values() if isinstance(pair, Mapping) else [pair]))
         if shapes not in self._sizes:
             leaf = {name: p.detach().requires_grad_() for name, p in self.params.items()}
@@ -121,15 +133,14 @@ class BatchedModule(FunctionalModule):
             is_plain and not custom and self._net.iterator_valid is DataLoader and is_sliceable(X)
         )
 
-    def _to_device(self, data: Any, dtype: torch.dtype | None) -> Any:
-        """Move a batch to the device, and its floats to a dtype, if one is given."""
+    def _to_device(self, data: Any) -> Any:
+        """Move a batch to the device."""
         if data is None:
             return torch.zeros(0, device=self.device)
         if isinstance(data, Mapping):
-            return {key: self._to_device(value, dtype) for key, value in data.items()}
+            return {key: self._to_device(value) for key, value in data.items()}
         if isinstance(data, np.ndarray) and not data.flags.writeable:
             data = data.copy()  # torch warns about read-only memory (memmaps, joblib)
-        tensor = to_tensor(data, device=self.device)
-        if dtype is not None and isinstance(tensor, Tensor) and tensor.is_floating_point():
-            tensor = tensor.to(dtype)
-        return tensor
+        if self.device.type == "mps":  # has no float64
+            data = cast_floats(to_tensor(data, device="cpu"), torch.float32)
+        return to_tensor(data, device=self.device)

@@ -24,7 +24,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from skinfluence._core.tensors import join_rows
+from skinfluence._core.tensors import as_matrix, join_rows
 
 _MAX_NUMBERS = 2**24  # explicit row gradients are formed in pieces of at most this many numbers
 
@@ -219,17 +219,17 @@ class Dense(Factor):
         return self.g
 
     def square_norms(self) -> Tensor:
-        return self.g.square().flatten(1).sum(1)
+        return as_matrix(self.g.square()).sum(1)
 
     def gram(self, other: Self) -> Tensor:
-        return self.g.flatten(1) @ other.g.flatten(1).T
+        return as_matrix(self.g) @ as_matrix(other.g).T
 
     def inner(self, V: Tensor) -> Tensor:
-        return self.g.flatten(1) @ V.flatten(1).T.to(self.g)
+        return as_matrix(self.g) @ as_matrix(V).T.to(self.g)
 
     def combine(self, c: Tensor) -> Tensor:
         """Σ_i c_i g_i for k sets of coefficients c (n, k): (k, entries of g_i)."""
-        return c.T @ self.g.flatten(1)
+        return c.T @ as_matrix(self.g)
 
     def join(self, other: Self) -> Self:
         """Combine two calls of the same layer, by adding their gradients."""

@@ -29,7 +29,7 @@ from skinfluence._core.shell import (
     without_hooks,
 )
 from skinfluence._core.states import Params, State, read_state
-from skinfluence._core.tensors import Rows, as_real, slice_rows
+from skinfluence._core.tensors import Rows, as_real, cast_floats, floats_of, slice_rows
 
 
 class FunctionalModule:
@@ -54,6 +54,7 @@ class FunctionalModule:
         self._kinds: dict[type, bool] = {}
         # Shared by all states of this net:
         self._writes: dict[str, bool] = {}  # whether forward writes into the weights, if known
+        self._casts: dict[tuple[torch.dtype, ...], torch.dtype | None] = {}  # see `accepted`
         self._tied = _tied_names(self.shell)
         self._twin = twin_net(net, self.shell)
         self._inference = Inference(self._twin, self.shell)
@@ -64,11 +65,10 @@ class FunctionalModule:
         self._complex = {name for name, t in tensors.items() if t.is_complex()}
         self._state: Params = {name: as_real(t) for name, t in tensors.items()}
         self.params: Params = {name: self._state[name] for name in names}
-        self.dtype = next(iter(self.params.values())).dtype
-        casts = getattr(module, "casts_inputs", False) and self.device.type != "mps"
-        self.input_dtype: torch.dtype | None = None if casts else self.dtype
-        floats = [t.dtype for t in self._state.values() if t.is_floating_point()]
-        self.eps = max(torch.finfo(dtype).eps for dtype in floats)
+        self.dtype = functools.reduce(torch.promote_types, (p.dtype for p in self.params.values()))
+        # Each once, in the order of the module:
+        self._dtypes = list(dict.fromkeys(t.dtype for t in floats_of(self._state)))
+        self.eps = max(torch.finfo(dtype).eps for dtype in self._dtypes)
 
     def at(self, state: State) -> Self:
         """Return this net with the weights, buffers or gates of `state` replacing its values."""
@@ -108,6 +108,23 @@ class FunctionalModule:
             values = {name: t.clone() for name, t in values.items()}
         return self._call(self._as_in_module(values), X)
 
+    def accepted(self, X: Rows) -> Rows:
+        """X with its floats in a dtype that the module takes, tried out on the first two rows.
+
+        Floats that the module takes as they are stay so, because skorch does not cast them in
+        training either. Other floats are cast to the first dtype of the module that works.
+        """
+        given = tuple(t.dtype for t in floats_of(X))
+        if given not in self._casts:
+            few = slice_rows(X, slice(0, 2))
+            for dtype in [None, *self._dtypes] if given else [None]:
+                if self._runs(cast_floats(few, dtype)):
+                    self._casts[given] = dtype
+                    break
+            else:  # the call that needs the outputs raises the module's error
+                return X if set(given) <= set(self._dtypes) else cast_floats(X, self._dtypes[0])
+        return cast_floats(X, self._casts[given])
+
     def _as_in_module(self, values: Params) -> Params:
         """The values as the module holds them: complex where the module is complex."""
         return {n: torch.view_as_complex(t) if n in self._complex else t for n, t in values.items()}
@@ -144,26 +161,33 @@ class FunctionalModule:
         The first call finds out on two rows, without writing.
         """
         if not self._writes:
-            self._writes["weights"] = False
-            own = {name for name, _ in self.shell.named_parameters()}
-            # Another alias of each weight: `weight.data = ...` would change the alias only.
-            aliases = self._as_in_module(
-                {n: t.detach() if n in own else t.clone() for n, t in self._state.items()}
-            )
-            weights = [t for name, t in aliases.items() if name in own]
-            pointers = [t.data_ptr() for t in weights]
-            try:
-                with torch.no_grad(), without_hooks(self.shell), WriteGuard(weights):
-                    self._call(aliases, slice_rows(X, slice(0, 2)))
-                self._writes["weights"] = [t.data_ptr() for t in weights] != pointers
-            except WouldWrite as write:
-                self._writes["weights"] = True
-                # Trap: no_grad does not stop forward mode, so that it would also differentiate
-                # what is written. The tangent of a lookup's weight is not touched.
-                self._writes["no_forward_mode"] = "embedding_renorm" not in str(write)
-            except Exception:  # the call that needs the outputs raises it again
-                self._writes.clear()
+            self._runs(slice_rows(X, slice(0, 2)))
         return self._writes.get("weights", False)
+
+    def _runs(self, X: Rows) -> bool:
+        """Whether the module runs on these rows. Also finds out whether it writes into weights."""
+        own = {name for name, _ in self.shell.named_parameters()}
+        # Another alias of each weight: `weight.data = ...` would change the alias only.
+        aliases = self._as_in_module(
+            {n: t.detach() if n in own else t.clone() for n, t in self._state.items()}
+        )
+        weights = [t for name, t in aliases.items() if name in own]
+        pointers = [t.data_ptr() for t in weights]
+        try:
+            with torch.no_grad(), without_hooks(self.shell):
+                try:
+                    with WriteGuard(weights):
+                        self._call(aliases, X)
+                    self._writes["weights"] = [t.data_ptr() for t in weights] != pointers
+                except WouldWrite as write:
+                    self._writes["weights"] = True
+                    # Trap: no_grad does not stop forward mode, so that it would also differentiate
+                    # what is written. The tangent of a lookup's weight is not touched.
+                    self._writes["no_forward_mode"] = "embedding_renorm" not in str(write)
+                    self._call({name: t.clone() for name, t in aliases.items()}, X)
+        except Exception:  # the call that needs the outputs raises it again
+            return False
+        return True
 
     def contains(self, kind: type[nn.Module]) -> bool:
         """Whether the net contains a module of this type."""

@@ -44,9 +44,9 @@ class FunctionalNet(BatchedModule):
         The user's module, which is never called.
     shell : Module
         A copy of the module, in eval mode, that shares its weights (see `shell`).
-    device, dtype : device and dtype of the parameters
-    input_dtype : torch.dtype or None
-        Data type that float inputs are cast to; None if the module casts its inputs itself.
+    device : torch.device
+    dtype : torch.dtype
+        A data type that holds the numbers of all parameters that are used.
     eps : float
         Machine epsilon of the least precise weight or buffer.
     row_loss : RowLoss

@@ -26,7 +26,7 @@ from skinfluence._core.influence import Progress, finite
 from skinfluence._core.memory import in_halves_if_needed
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import Params
-from skinfluence._core.tensors import Rows, map_tensors, n_rows, slice_rows
+from skinfluence._core.tensors import Rows, as_matrix, map_tensors, n_rows, slice_rows
 
 Solve = Callable[[Directions], Directions]  # multiplies directions with P
 
@@ -104,7 +104,7 @@ def self_influences(
     else:
         for rows in gradient_rows(fnet, X, y, progress):
             solved = solve(rows)
-            each = ((rows[n] * solved[n]).flatten(1).sum(1).double() for n in rows)
+            each = (as_matrix(rows[n] * solved[n]).sum(1).double() for n in rows)
             values.append(reduce(torch.add, each))
     return finite(torch.cat(values).cpu().numpy())
 

@@ -15,7 +15,7 @@ from skinfluence._core.influence import finite
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.pairs import Progress, gradient_rows
 from skinfluence._core.states import Params
-from skinfluence._core.tensors import Rows
+from skinfluence._core.tensors import Rows, as_matrix
 
 
 class Projection:
@@ -55,4 +55,4 @@ class Projection:
 
 def flat_rows(rows: Params) -> Tensor:
     """Row gradients as one matrix, (n, n_parameters)."""
-    return torch.cat([g.flatten(1) for g in rows.values()], 1)
+    return torch.cat([as_matrix(g) for g in rows.values()], 1)

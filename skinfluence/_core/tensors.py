@@ -28,11 +28,29 @@ def as_real(t: Tensor) -> Tensor:
     return torch.view_as_real(t.resolve_conj()) if t.is_complex() else t
 
 
+def as_matrix(t: Tensor) -> Tensor:
+    """One row of numbers per entry of the first axis: (n, numbers), also for t of shape (n,)."""
+    return t.flatten(1) if t.ndim > 1 else t.unsqueeze(1)
+
+
 def map_tensors(function: Callable[[Tensor], Tensor], X: Rows) -> Rows:
     """Apply a function to a tensor, or to each tensor of a dict."""
     if isinstance(X, Mapping):
         return {key: function(value) for key, value in X.items()}
     return function(X)
+
+
+def floats_of(X: Rows) -> list[Tensor]:
+    """The tensors of floats in X: X itself, or entries of a dict."""
+    entries = X.values() if isinstance(X, Mapping) else [X]
+    return [t for t in entries if isinstance(t, Tensor) and t.is_floating_point()]
+
+
+def cast_floats(X: Rows, dtype: torch.dtype | None) -> Rows:
+    """X with its floats in a dtype; None leaves them as they are."""
+    if dtype is None:
+        return X
+    return map_tensors(lambda t: t.to(dtype) if floats_of(t) else t, X)
 
 
 def join_rows(parts: list[Tensor], fill: float = 0.0) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from skinfluence._core.gradients import Directions
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.pairs import Solve
-from skinfluence._core.tensors import Rows
+from skinfluence._core.tensors import Rows, as_matrix
 from skinfluence.curvature._base import (
     Bar,
     Curvature,
@@ -82,7 +82,7 @@ class _DenseSolver:
         self.factors = factors
 
     def __call__(self, V: Directions) -> Directions:
-        rhs = torch.cat([v.flatten(1) for v in V.values()], 1).T.double()
+        rhs = torch.cat([as_matrix(v) for v in V.values()], 1).T.double()
         solved = torch.linalg.lu_solve(*self.factors, rhs).T
         chunks = solved.split([v[0].numel() for v in V.values()], 1)
         return {n: u.reshape(v.shape).to(v) for (n, v), u in zip(V.items(), chunks, strict=True)}

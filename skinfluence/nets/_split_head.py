@@ -73,7 +73,9 @@ def split_head(net: Any, layer: str = "head") -> tuple[Callable[[Any], np.ndarra
         finally:
             hook.remove()
         _check_is_last(last, layer, inputs, outputs)
-        return torch.cat(inputs).cpu().numpy()
+        entering = torch.cat(inputs).cpu()
+        # NumPy has no bfloat16.
+        return (entering.float() if entering.dtype is torch.bfloat16 else entering).numpy()
 
     return embed, _net_of(last, net)
 

@@ -1,8 +1,24 @@
 """Batches have the rows, labels and sizes of the net's own DataLoader."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
+from core_cases import ask
+from number_types import (
+    MIXED_MODULES,
+    DoubleBuffer,
+    DoubleHead,
+    Float16,
+    Half,
+    HalfBody,
+    LogScale,
+    as_vectors,
+    loop_of,
+    mixed_net,
+)
+from skorch import NeuralNetRegressor
 from skorch.dataset import Dataset as SkorchDataset
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
@@ -10,7 +26,11 @@ from zoo import initialized, loop_gradients, make, rows_for
 
 from skinfluence._core import batches as batches_module
 from skinfluence._core.gradients import forward, row_gradients
+from skinfluence._core.influence import row_scores
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.pairs import self_influences
+from skinfluence._core.selfcheck import check_gradients
+from skinfluence.targets import Utility
 
 
 def gathered(fnet, X, y=None):
@@ -209,3 +229,79 @@ def test_dict_rows_have_the_gradients_of_the_loop():
         one.module_.bias.copy_(net.module_.left.bias + net.module_.right.bias)
     want = loop_gradients(one, X, y)[:, :15].reshape(7, 3, 5)
     np.testing.assert_allclose(grads["left.weight"], want, atol=1e-12)
+
+
+# The dtype of the rows: the one that the net takes, whatever its first parameter is
+
+each_mixed = pytest.mark.parametrize("kind", MIXED_MODULES)
+
+
+@each_mixed
+def test_rows_that_the_net_takes_are_not_cast(kind):
+    net, X, y = mixed_net(kind)
+    Xb, _ = next(FunctionalNet(net).batches(X, y))
+    assert torch.equal(Xb, X)
+    assert Xb.dtype is X.dtype
+    assert FunctionalNet(net).input_dtype(X) is X.dtype
+    with torch.no_grad():
+        want = copy.deepcopy(net.module_).eval()(X)
+    got = forward(FunctionalNet(net), Xb)
+    assert torch.equal(got, want)
+    assert got.dtype is want.dtype
+
+
+@pytest.mark.parametrize("kind", [LogScale, HalfBody, DoubleHead, DoubleBuffer, Half, Float16])
+@pytest.mark.parametrize("form", ["array", "dict", "dataset"])
+def test_rows_in_double_precision_are_cast_to_a_dtype_that_the_net_takes(kind, form):
+    net, X, y = mixed_net(kind)
+    X = X.double()
+    name = "input" if isinstance(net.module_, nn.Sequential) else "X"
+    items = TensorDataset(X, torch.tensor(y))
+    rows = {"array": X.numpy(), "dict": {name: X.numpy()}, "dataset": items}
+    fnet = FunctionalNet(net)
+    Xb, _ = next(fnet.batches(rows[form], y))
+    assert (Xb[name] if form == "dict" else Xb).dtype is kind.rows
+    assert fnet.input_dtype(rows[form]) is kind.rows
+
+
+@each_mixed
+@pytest.mark.parametrize("parameters", ["*", "head.*"])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_scores_of_a_net_of_several_dtypes_are_those_of_the_loop(kind, parameters, normalize):
+    net, X, y = mixed_net(kind)
+    if parameters != "*" and not hasattr(net.module_, "head"):
+        parameters = ["*.2.*", "2.*"]
+    fnet = FunctionalNet(net, parameters)
+    check_gradients(fnet, X, y)
+    rows = as_vectors({name: g for name, g in loop_of(net, X, y).items() if name in fnet.params})
+    want = rows @ rows[:4].mean(0)
+    scale = np.linalg.norm(rows, axis=1)
+    got = row_scores(fnet, ask(fnet, Utility(), X[:4], y[:4]), X, y, normalize=normalize)
+    error = np.abs(got - (want / scale if normalize else want))
+    assert error.max() <= kind.precision * np.linalg.norm(rows[:4].mean(0)) * (
+        1 if normalize else scale.max()
+    )
+    norms = self_influences(fnet, X, y)
+    np.testing.assert_allclose(norms, scale**2, rtol=2 * kind.precision)
+
+
+@pytest.mark.parametrize("kind", [DoubleHead, LogScale, HalfBody, Half])
+def test_labels_are_not_rounded_to_the_dtype_of_the_first_parameter(kind):
+    net, X, _ = mixed_net(kind, net_class=NeuralNetRegressor, criterion=nn.MSELoss)
+    fnet = FunctionalNet(net)
+    outputs = forward(fnet, X)
+    y = (outputs.double() + 1 / 3).numpy()
+    Xb, yb = next(fnet.batches(X, y))
+    assert yb.dtype is torch.float64
+    losses = fnet.losses(outputs, Xb, yb)
+    np.testing.assert_allclose(losses, np.full(len(y), 1 / 9), rtol=1e-5)
+    G = fnet.cotangents(outputs, Xb, yb).double()
+    np.testing.assert_allclose(G, np.full(outputs.shape, -2 / 9), rtol=kind.precision)
+
+
+def test_a_net_whose_forward_fails_raises_its_own_error():
+    net, X, y = mixed_net(LogScale)
+    fnet = FunctionalNet(net)
+    assert fnet.accepted(X[:, :5]).dtype is torch.float32
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        next(fnet.batches(X[:, :5], y))

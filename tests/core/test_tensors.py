@@ -7,7 +7,10 @@ from torch.utils.data import TensorDataset
 
 from skinfluence._core.tensors import (
     IGNORED,
+    as_matrix,
     as_real,
+    cast_floats,
+    floats_of,
     is_sliceable,
     join_rows,
     n_rows,
@@ -65,3 +68,18 @@ def test_a_complex_tensor_is_seen_as_its_parts_and_any_other_tensor_unchanged(sh
     assert as_real(z).data_ptr() == z.data_ptr()
     size = z.abs()
     assert as_real(size) is size
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 3), (4, 3, 2), (0, 2)], ids=str)
+def test_each_entry_of_the_first_axis_becomes_a_row_of_numbers(shape):
+    t = torch.randn(shape)
+    assert as_matrix(t).shape == (shape[0], int(np.prod(shape[1:])))
+    assert torch.equal(as_matrix(t).flatten(), t.flatten())
+
+
+def test_floats_of_a_dict_are_cast_and_integers_are_not():
+    X = {"a": torch.zeros(2), "b": torch.arange(2), "c": ["x", "y"]}
+    found = cast_floats(X, torch.float64)
+    assert (found["a"].dtype, found["b"].dtype, found["c"]) == (torch.float64, torch.int64, X["c"])
+    assert floats_of(X) == [X["a"]]
+    assert cast_floats(X, None) is X
