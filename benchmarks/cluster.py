@@ -2,10 +2,11 @@
 
     python benchmarks/cluster.py [--rows 65536] [--repeats 3] [--output DIR]
 
-A scheduler and two workers run as processes with one thread and their own address. They score rows
-in a memmap by a net with 1M parameters. Calls with one and with two workers take turns, and the
-median counts. Memory is the anonymous memory of the client (Linux). The workers open the file with
-the rows, so this should not grow with the rows; a run with a quarter of the rows shows it.
+A scheduler and two workers run as separate processes, each with one thread and its own address. The
+workers score rows in a memmap with a net of 1M parameters. Calls with one worker and calls with two
+workers take turns, and medians are reported. Memory is the rise of the client's anonymous memory
+(Linux only). The workers open the file with the rows themselves, so this memory should not grow
+with the number of rows. Calls with a quarter of the rows check this.
 """
 
 from __future__ import annotations

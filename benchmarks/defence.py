@@ -1,18 +1,19 @@
-"""Does curating the training rows defend a model against attacks?
+"""Does dropping, relabeling or reweighting training rows defend a model against attacks?
 
     python benchmarks/defence.py --seeds 5 --output docs/_static
 
-Evasion: reference rows and test rows are attacked separately, at the undefended model. The
-robustness target on the attacked reference rows scores the training rows. Then a twentieth of the
-training rows is dropped or relabeled, or all rows are reweighted, and the model is fitted again.
-Two accuracies are measured. "transfer" is that on the test rows as they were attacked before.
-"adaptive" is that on test rows attacked again, at the defended model, as a serious attacker would.
+Evasion: the model without a defense is attacked, separately on reference rows and on test rows. The
+training rows are scored with the robustness target, which is the loss on the attacked reference
+rows. Then a twentieth of the training rows is dropped or relabeled, or all rows are reweighted, and
+the model is fitted again. Two accuracies are measured. "transfer" is the accuracy on the test rows
+of the first attack. "adaptive" is the accuracy on test rows that are attacked again, this time at
+the defended model, as a serious attacker would do.
 
-Poisoning: rows are planted before training (labels of one class flipped to another, or a trigger
-with a wrong label), then found and removed.
+Poisoning: rows are planted before training, then searched for and removed. Either labels of one
+class are flipped to another class, or a trigger is planted together with a wrong label.
 
-Training, reference and test rows are disjoint. The first arm of each table is no defense; "random"
-acts on random rows.
+Training, reference and test rows are disjoint. The first row of each table has no defense. In the
+rows "random", random numbers are used in place of the scores.
 """
 
 from __future__ import annotations

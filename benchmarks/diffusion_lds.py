@@ -3,10 +3,11 @@
     python benchmarks/diffusion_lds.py --output docs/_static
 
 A denoising diffusion model is trained on 1,000 of scikit-learn's digits. The reference rows are 16
-digits that it generates and 16 held-out ones. The model is fitted from scratch to 50 stratified
-halves of the rows, under three seeds. Three outcomes are measured for each reference digit: the
-training loss over fixed draws of time and noise, the variational bound, and the bound's coarse
-terms. It takes a quarter of an hour on one thread of an idle core.
+digits that the model generates and 16 held-out digits. To measure the true effects, the model is
+fitted from scratch to 50 stratified halves of the training rows, with three seeds per half. Three
+outcomes are measured for each reference digit: the training loss over fixed draws of time and
+noise, the variational bound, and the bound's coarse terms. The benchmark takes a quarter of an hour
+on one thread of an idle core.
 """
 
 import argparse

@@ -1,10 +1,11 @@
-"""Does curating the training rows make a model fairer? Gaps and accuracy on Adult and COMPAS.
+"""Does dropping or reweighting training rows make a model fairer, and at what loss of accuracy?
 
     python benchmarks/fairness.py --seeds 5 --output docs/_static
 
-Training, reference and test rows are disjoint; the targets use the reference rows. A linear net
-gives the scores. scikit-learn's logistic regression is fitted to the rows that are kept, and
-fairlearn computes the gaps of its hard predictions on the test rows.
+The data sets are Adult and COMPAS. Training, reference and test rows are disjoint, and the fairness
+targets are computed on the reference rows. The scores are computed with a linear net. A logistic
+regression of scikit-learn is fitted to the rows that are kept. fairlearn then computes the gaps of
+its predicted labels on the test rows.
 """
 
 from __future__ import annotations

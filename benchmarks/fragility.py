@@ -1,12 +1,13 @@
-"""Do scores agree with retraining for nets of other width, depth and weight decay?
+"""Do scores agree with retraining as the width, depth and weight decay of the net vary?
 
     python benchmarks/fragility.py --output docs/_static
 
-The question is that of arXiv 2006.14651. The data are 400 training rows and 25 reference rows of
-digits. Each net is fitted from scratch to 50 stratified halves of the rows, under two seeds. The
-benchmark measures the linear datamodeling score (LDS) of inner products, EKFAC and conjugate
-gradients on the Gauss-Newton matrix, for three nets fitted to all rows. It takes about seven
-minutes on one thread.
+arXiv 2006.14651 asks this question. The data are 400 training rows and 25 reference rows of digits.
+Each net is fitted from scratch to 50 stratified halves of the training rows, with two seeds per
+half. Three kinds of scores are computed: inner products, scores with EKFAC, and scores with
+conjugate gradients on the Gauss-Newton matrix. Each is computed for three nets that are fitted to
+all rows. The benchmark measures the linear datamodeling score (LDS) of each kind. It takes about
+seven minutes on one thread.
 """
 
 import argparse

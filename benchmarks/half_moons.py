@@ -4,9 +4,10 @@
 
 This is the full setup of the Hessian-free influence paper (arXiv 2405.17490): a net 2-32-32-32-1
 with ReLU, SGD with a learning rate of 0.001 and momentum 0.9, batches of 32, 5,000 epochs. The
-inverse Hessians have several dampings. The benchmark prints the ROC AUC, the chance that a wrong
-label scores below a right one, with one row per score and one column per seed. It then prints the
-cosines between the directions and the smallest eigenvalues of the matrices. Four minutes.
+inverse Hessians are computed with several dampings. The first table shows the ROC AUC, the
+probability that a row with a wrong label scores below a row with a right label. It has one row per
+score and one column per seed. After it, the cosines between the directions and the smallest
+eigenvalues of the matrices are printed. The benchmark takes four minutes.
 """
 
 import argparse

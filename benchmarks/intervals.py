@@ -1,4 +1,4 @@
-"""How the tables write a number with its 95 % interval. A cell with an interval does not wrap."""
+"""Write a number with its 95 % interval in a form that is not wrapped in a table."""
 
 import numpy as np
 from scipy import stats

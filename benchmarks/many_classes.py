@@ -1,10 +1,10 @@
-"""Seconds and memory for scoring rows under each of K labels, with one direction per class.
+"""How much time and memory does it take to score rows under each of K labels?
 
-Rows are Gaussian blobs, one per class. `InfluenceScorer.transform` and, with ``--detector``,
-`NoisyLabelDetector.fit` are run on a perceptron with one hidden layer. Each size runs in a new
-process, so that its peak of memory is its own.
+    python benchmarks/many_classes.py [--detector] [--classes 50 200 1000] [--rows 2000]
 
-Run: python benchmarks/many_classes.py [--detector] [--classes 50 200 1000] [--rows 2000]
+There is one direction per class. The rows are Gaussian blobs, one per class, and the net is a
+perceptron with one hidden layer. `InfluenceScorer.transform` is timed, or `NoisyLabelDetector.fit`
+with ``--detector``. Each number of classes runs in a new process, which has its own peak of memory.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     python benchmarks/out_of_core.py [--most 10000000] [--output DIR]
 
 `score_stream` scores rows of 20 numbers in a memmap with a ready-made net and writes the scores to
-another memmap. Each size has its own process. Memory is the peak rise of the process's anonymous
-memory over what it held before (Linux). This excludes mapped pages of the file, which the system
-can reclaim.
+another memmap. Each number of rows runs in its own process. Memory is the peak of the process's
+anonymous memory, minus the anonymous memory before the call (Linux only). Anonymous memory excludes
+mapped pages of the file, which the system can reclaim.
 """
 
 from __future__ import annotations

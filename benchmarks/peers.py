@@ -4,8 +4,9 @@
 
 Needs matplotlib and the packages that `tox -e peers` installs; `traker` is optional. Each library
 works in its own process, and the processes take turns. Before a library is timed, its scores of a
-few rows are compared with ours; a library with other scores is not timed. Writes peers_speed.csv
-and .png, and the tables of the page, peers_scores.csv and peers_tasks.csv.
+few rows are compared with the scores of this library. If they differ, the other library is not
+timed. The benchmark writes peers_speed.csv, peers_speed.png, and the tables of the page,
+peers_scores.csv and peers_tasks.csv.
 """
 
 from __future__ import annotations

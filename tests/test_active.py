@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 import torch
+from number_types import COMPLEX_MODULES, MIXED_MODULES, complex_net, mixed_net
 from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.datasets import load_digits
@@ -269,6 +270,16 @@ def test_metric_refuses_an_estimator_that_is_not_a_classifier_net():
 
 
 # Utility from influence
+
+
+@pytest.mark.parametrize("kind", [*COMPLEX_MODULES, *MIXED_MODULES])
+def test_the_disagreement_of_each_number_type(kind, monkeypatch):
+    net, Xn, _ = (complex_net if kind in COMPLEX_MODULES else mixed_net)(kind, classes=[0, 1, 2])
+    found = least_disagree_metric(net, Xn, random_state=0)
+    assert (found > 0).all()
+    monkeypatch.setattr(_ldm, "entering", lambda *_: None)
+    whole = least_disagree_metric(net, Xn, random_state=0)
+    assert np.mean(found == whole) >= (1 if kind in COMPLEX_MODULES else 0.8)  # rounding
 
 
 @pytest.mark.parametrize(

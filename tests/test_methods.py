@@ -2,27 +2,53 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 import torch
+from number_types import (
+    COMPLEX_MODULES,
+    MIXED_MODULES,
+    CentersInDouble,
+    ComplexLast,
+    ComplexTies,
+    DoubleBuffer,
+    DoubleHead,
+    LogScale,
+    Spectral,
+    as_vectors,
+    complex_net,
+    gauss_newton_of,
+    loop_of,
+    mixed_net,
+)
 from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.ensemble import IsolationForest
 from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.svm import OneClassSVM
-from skorch import NeuralNetBinaryClassifier
+from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from small import blobs, line, logits_net, own_net, quick, quick_regressor
 from zoo import assert_close, loop_gradients, make
 
 from skinfluence import InfluenceSampleSelector, InfluenceScorer
 from skinfluence._data.params import draw_seed
-from skinfluence.curvature import CG, EKFAC, DataInf, Exact
+from skinfluence.curvature import CG, EKFAC, DataInf, Exact, LiSSA
 from skinfluence.datasets import flip_labels
-from skinfluence.ensembles import Checkpoints, Dropout, Seeds
-from skinfluence.methods import LayerAware, Loss, Margin, OutlierGradients, SelfInfluence
+from skinfluence.ensembles import Checkpoints, Dropout, Seeds, WeightNoise
+from skinfluence.methods import (
+    InnerProduct,
+    LayerAware,
+    Loss,
+    Margin,
+    OutlierGradients,
+    SelfInfluence,
+)
+from skinfluence.methods._inner_product import NORMALIZE
 from skinfluence.metrics import detection_report
+from skinfluence.pairwise import influence_matrix
 from skinfluence.rules import Budget
 from skinfluence.targets import DemographicParity
 
@@ -280,3 +306,129 @@ def test_an_object_that_cannot_score_new_rows_is_refused(detector):
 def test_layer_aware_influence_refuses_a_net_without_a_layer_it_knows():
     with pytest.raises(ValueError, match="linear or convolutional layer"):
         scored(LayerAware(), X.astype(np.float32), estimator=logits_net(), parameters="bias")
+
+
+# Nets with complex parameters, or of several dtypes
+
+
+def typed(kind, method=None, **params):
+    """Fit a scorer to the frozen net of that kind; return it and the gradients of the loop."""
+    make_net = complex_net if kind in COMPLEX_MODULES else mixed_net
+    net, Xn, y = make_net(kind, classes=[0, 1, 2])
+    scorer = InfluenceScorer(FrozenEstimator(net), method=method, **params)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Casting complex values")
+        scorer.fit(Xn, y, X_val=Xn[:4], y_val=y[:4])
+    return scorer, as_vectors(loop_of(net, Xn, y)), y
+
+
+def assert_typed(kind, got, want):
+    precision = getattr(kind, "precision", 1e-9)
+    np.testing.assert_allclose(got, want, rtol=0, atol=3 * precision * np.abs(want).max())
+
+
+each_type = pytest.mark.parametrize("kind", [*COMPLEX_MODULES, *MIXED_MODULES])
+
+
+@each_type
+@pytest.mark.parametrize("classwise", [False, True])
+@pytest.mark.parametrize("normalize", NORMALIZE)
+def test_inner_products_of_each_number_type(kind, normalize, classwise):
+    scorer, rows, y = typed(kind, InnerProduct(normalize, classwise))
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    left = unit if normalize in ("rows", "both") else rows
+    right = (unit if normalize in ("reference", "both") else rows)[:4]
+    groups = [y[:4] == c for c in np.unique(y[:4])] if classwise else [np.ones(4, bool)]
+    want = np.min([left @ right[group].mean(0) for group in groups], 0)
+    assert_typed(kind, scorer.scores_, want)
+
+
+@each_type
+def test_norms_of_gradients_of_each_number_type(kind):
+    scorer, rows, _ = typed(kind, SelfInfluence())
+    assert_typed(kind, scorer.scores_, -(rows**2).sum(1))
+    for order in (1, 2):
+        scorer, rows, _ = typed(kind, OutlierGradients(f"l{order}"))
+        assert_typed(kind, scorer.scores_, -np.linalg.norm(rows, ord=order, axis=1))
+
+
+@each_type
+@pytest.mark.parametrize("method", [LayerAware(), OutlierGradients(), Loss(), Margin()], ids=str)
+def test_every_method_answers_for_each_number_type(kind, method):
+    if isinstance(method, LayerAware) and kind is ComplexTies:
+        with pytest.raises(ValueError, match="needs a linear or convolutional layer"):
+            typed(kind, method)
+        return
+    scorer, *_ = typed(kind, method)
+    assert np.isfinite(scorer.scores_).all()
+    assert np.ptp(scorer.scores_) > 0
+
+
+@pytest.mark.parametrize("kind", [ComplexLast, DoubleHead])
+def test_layer_aware_of_the_last_layer_alone_is_exact_for_each_number_type(kind):
+    scorer, *_ = typed(kind, LayerAware(), parameters="head.weight")
+    want, *_ = typed(kind, InnerProduct(), parameters="head.weight")
+    assert_typed(kind, scorer.scores_, want.scores_)
+
+
+EXACT = [LogScale, DoubleHead, DoubleBuffer, CentersInDouble, *COMPLEX_MODULES]
+
+
+@pytest.mark.parametrize("kind", EXACT)
+@pytest.mark.parametrize(
+    "curvature", [Exact("ggn", 0.1), CG("ggn", 0.1, tol=1e-9)], ids=["Exact", "CG"]
+)
+def test_curvature_of_each_number_type_is_that_of_the_loop(kind, curvature):
+    scorer, rows, y = typed(kind, curvature=curvature)
+    net, Xn, _ = (complex_net if kind in COMPLEX_MODULES else mixed_net)(kind)
+    M = gauss_newton_of(net, Xn, y) + 0.1 * np.eye(rows.shape[1])
+    assert_typed(kind, scorer.scores_, rows @ np.linalg.solve(M, rows[:4].mean(0)))
+
+
+@each_type
+@pytest.mark.parametrize(
+    "curvature",
+    [
+        Exact(damping=10.0),
+        CG(damping=1.0, tol=0.1),
+        EKFAC(),
+        DataInf(),
+        LiSSA(damping=0.1, scale=50.0, n_steps=5),
+    ],
+    ids=["Exact", "CG", "EKFAC", "DataInf", "LiSSA"],
+)
+def test_every_curvature_answers_for_each_number_type(kind, curvature):
+    for method in (None, SelfInfluence()):
+        scorer, *_ = typed(kind, method, curvature=curvature)
+        assert np.isfinite(scorer.scores_).all()
+        assert np.ptp(scorer.scores_) > 0
+
+
+@each_type
+@pytest.mark.parametrize(
+    "ensemble",
+    [WeightNoise(3), Dropout(3), Checkpoints(2), Seeds(2)],
+    ids=lambda e: type(e).__name__,
+)
+def test_nets_of_each_number_type_are_trained_and_scored_in_ensembles(kind, ensemble):
+    _, Xn, y = (complex_net if kind in COMPLEX_MODULES else mixed_net)(kind)
+    net = NeuralNetClassifier(
+        kind,
+        criterion=torch.nn.CrossEntropyLoss,
+        train_split=None,
+        max_epochs=3,
+        lr=0.01,
+        verbose=0,
+    )
+    scorer = InfluenceScorer(net, ensemble=ensemble, random_state=0)
+    if isinstance(ensemble, Dropout) and kind in (Spectral, ComplexTies):
+        with pytest.raises(ValueError, match="this net has no hidden layer"):
+            scorer.fit(Xn, y, X_val=Xn[:4], y_val=y[:4])
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Casting complex values")
+        scorer.fit(Xn, y, X_val=Xn[:4], y_val=y[:4])
+    assert np.isfinite(scorer.scores_).all()
+    assert np.ptp(scorer.scores_) > 0
+    matrix = influence_matrix(scorer, Xn, y)
+    np.testing.assert_allclose(matrix.mean(1), scorer.scores_, rtol=0.1, atol=0.1 * matrix.std())

@@ -158,7 +158,10 @@ def rows_for(name, n=7, seed=0):
 
 
 def initialized(module, net_class=NeuralNetClassifier, dtype=torch.float64, X=None, **params):
-    """Initialize a net as a user would pass it: in training mode, with changed batch statistics."""
+    """Initialize a net as a user would pass it: in training mode, with changed batch statistics.
+
+    A dtype of None leaves the dtypes of the module as they are.
+    """
     params = {"criterion": nn.CrossEntropyLoss, "train_split": None} | params
     if "batch_size" in params:  # also the batch size of scoring
         params = {"iterator_valid__batch_size": params["batch_size"]} | params
@@ -166,7 +169,7 @@ def initialized(module, net_class=NeuralNetClassifier, dtype=torch.float64, X=No
         module = module.to(torch.float64)
         with torch.no_grad():
             module.eval()(torch.as_tensor(X))
-    module = module.to(dtype)
+    module = module if dtype is None else module.to(dtype)
     for m in module.modules():
         if isinstance(m, nn.modules.batchnorm._BatchNorm):
             m.running_mean.uniform_(-0.5, 0.5)

@@ -20,9 +20,10 @@ y, is_wrong = flip_labels(y_true, 0.1, random_state=0)
 # %%
 # The detector trains five nets, each on four fifths of the rows. The score of
 # a row is the log-odds that its given label is right. It combines three
-# signals: the probabilities predicted by the four nets that were trained on
-# the row (in-sample), the probabilities predicted by the net that was not
-# trained on the row (out-of-sample), and the influence of the row.
+# signals. The in-sample probabilities are predicted by the four nets that were
+# trained on the row. The out-of-sample probabilities are predicted by the net
+# that was not trained on the row. The third signal is the influence of the
+# row.
 from skinfluence import NoisyLabelDetector
 
 detector = NoisyLabelDetector(contamination=0.1, random_state=0)
@@ -38,10 +39,9 @@ print(f"suspects with a wrong label: {found}")
 print(f"right suggestions for these: {is_right[is_suspect & is_wrong].sum()}")
 
 # %%
-# Left: the lower the score, the more suspect the row. Nearly all rows below
-# the threshold have a wrong label. Right: if you inspect the rows from the
-# lowest score upwards, the first tenth of the rows has nearly all wrong
-# labels.
+# Left: nearly all rows with a score below the threshold have a wrong label.
+# Right: if you inspect the rows from the lowest score upwards, the first tenth
+# of the rows contains nearly all wrong labels.
 import matplotlib.pyplot as plt
 
 from skinfluence.plotting import (

@@ -2,9 +2,9 @@
 The detector compared with simpler scores
 =========================================
 
-Wrong labels at random rows are easy to find. But people mislabel the hard
-rows: a 4 that looks like a 9 is labeled 9. In this example, 15 % of the labels
-of handwritten digits are wrong in this way.
+If wrong labels are at random rows, they are easy to find. But people mislabel
+the hard rows: a 4 that looks like a 9 is labeled 9. In this example, 15 % of
+the labels of handwritten digits are wrong in this way.
 :class:`~skinfluence.NoisyLabelDetector` with default settings finds more of
 these labels than three simpler scores do. If the suspects are relabeled, the
 net becomes more accurate.
@@ -37,9 +37,9 @@ print(f"share of wrong labels: {is_wrong.mean():.1%}")
 print(f"as estimated by the detector: {detector.contamination_:.1%}")
 
 # %%
-# The most suspect digits. Each title reads "given → suggested label". It is
-# green where the given label is indeed wrong, and orange where it is right.
-# Here all 18 are wrong.
+# The figure shows the most suspect digits. Each title reads "given → suggested
+# label". A title is green if the given label is wrong, and orange if it is
+# right. Here all 18 given labels are wrong.
 import matplotlib.pyplot as plt
 
 figure, axes = plt.subplots(3, 6, figsize=(6, 3.8), layout="constrained")
@@ -53,7 +53,7 @@ for ax, row in zip(axes.flat, worst, strict=False):
 plt.show()
 
 # %%
-# Three simpler scores for comparison:
+# For comparison, we compute three simpler scores:
 #
 # - the loss of the row, averaged over the epochs of the training;
 # - the plain inner product of gradients, which is meant for trusted reference
@@ -80,9 +80,10 @@ for (name, values), color in zip(scores.items(), colors, strict=True):
 plt.show()
 
 # %%
-# Does cleaning help? We train the net without the suspects, and with the
-# suggested labels for the suspects. For comparison, we train it on all rows,
-# and without as many random rows. All labels of the test digits are right.
+# Does cleaning help? We train the net without the suspects, and on all rows
+# with the suggested labels for the suspects. For comparison, we also train it
+# on all rows with the given labels, and without as many random rows as there
+# are suspects. All labels of the test digits are right.
 is_suspect = ~detector.inlier_mask_
 keep = ~is_suspect
 relabeled = np.where(is_suspect, detector.suggested_labels_, y)

@@ -7,20 +7,22 @@ averages the scores of several members: copies of the net with noise on its
 weights or under dropout masks, checkpoints of one training, or nets trained
 with different seeds. Which ensemble is worth its cost? In this example,
 class-wise scores over six checkpoints of one training find nearly all wrong
-labels, even if the reference labels are noisy as well. Training with more
-seeds finds few more. Noise on the weights and weak dropout change the result
-very little, and strong dropout makes it worse.
+labels, even if the reference labels are noisy as well. With the checkpoints of
+two more trainings, few more wrong labels are found. Noise on the weights and
+weak dropout change the result very little, and with strong dropout, fewer
+wrong labels are found.
 """
 
 # %%
 # The data are handwritten digits; one label in five is wrong. We compare two
-# scores: the plain inner product of gradients, and a class-wise score, for
-# which each reference gradient is divided by its norm. The labels of the
+# scores: the plain inner product of gradients, and the class-wise score. The
+# class-wise score compares a row with the reference rows of one class at a
+# time, and each reference gradient is divided by its norm. The labels of the
 # reference rows are either right, or as noisy as the training labels.
 #
 # The net is trained once for all ensembles except ``Seeds``: the callback
-# ``Snapshots`` keeps the checkpoints of this training. ``retarget`` scores the
-# same net with other reference labels.
+# ``Snapshots`` keeps the checkpoints of this training. ``retarget`` computes
+# scores for the same net with other reference labels.
 import numpy as np
 import torch
 from sklearn.base import clone
@@ -88,9 +90,9 @@ for seed in range(REPETITIONS):
                 )
 
 # %%
-# The figure shows the average precision for the wrong labels. A perfect order
-# of the rows has 1, and a random order has 0.2 (dotted). Bars are standard
-# errors over three repetitions.
+# The figure shows the average precision for the wrong labels. It is 1 for a
+# perfect order of the rows, and 0.2 for a random order (dotted line). Bars are
+# standard errors over three repetitions.
 import matplotlib.pyplot as plt
 
 figure, ax = plt.subplots(figsize=(7, 4.6), layout="constrained")

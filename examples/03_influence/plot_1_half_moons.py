@@ -12,8 +12,9 @@ damping the result is poor; with enough damping, all wrong labels are found.
 
 # %%
 # The data set has two half moons and 250 training rows. Twenty of these rows
-# have wrong labels: ten on the back of each moon. They lie close together, so
-# a net that is trained for many epochs begins to learn their labels.
+# have wrong labels: ten on the back of each moon. These rows lie close
+# together, so a net that is trained for many epochs begins to learn their
+# labels.
 import torch
 from skorch import NeuralNetBinaryClassifier
 from torch import nn
@@ -94,8 +95,8 @@ lowest = np.argsort(scorer.scores_)[:20]
 print(f"wrong labels among the 20 lowest scores: {is_wrong[lowest].sum()}")
 
 # %%
-# The same with an inverse Hessian
-# --------------------------------
+# Scores with an inverse Hessian
+# ------------------------------
 # Let :math:`v` be the gradient of the reference loss and :math:`H` the Hessian
 # of the training loss. The classical score of a row is the inner product of
 # its gradient with the vector :math:`u` that solves
@@ -149,14 +150,15 @@ print(f"negative eigenvalues: {(eigenvalues < 0).sum()}")
 # %%
 # The Hessian of a net is not positive definite, however long the net is
 # trained. If the damping is smaller than the absolute value of the least
-# eigenvalue, :math:`H + \lambda I` is indefinite (gray area). A small change
-# of the damping can then change the AUC a lot. The paper reports such a score,
-# with an AUC of 0.45.
+# eigenvalue, :math:`H + \lambda I` is indefinite (gray area of the figure).
+# The figure shows the AUC, the probability that a row with a wrong label
+# scores lower than a row with a right label. In the gray area, a small change
+# of the damping can change the AUC a lot. The paper reports scores with an
+# inverse Hessian that have an AUC of 0.45.
 #
-# **With more damping, the scores find all wrong labels.** The larger the
-# damping, the closer the order of the scores is to the order by plain inner
-# products. Inner products need neither a Hessian nor a choice of
-# :math:`\lambda`.
+# **With more damping, the scores find all wrong labels.** As the damping
+# grows, the order of the rows approaches their order by plain inner products.
+# Inner products need neither a Hessian nor a choice of :math:`\lambda`.
 from skinfluence.metrics import detection_report
 
 dampings = np.logspace(-4, 2, 37)
@@ -180,7 +182,7 @@ plt.show()
 
 # %%
 # With too little damping, rows with wrong labels get scores of either sign,
-# and so do their neighbors with right labels. There are two reasons. Along an
+# and so do neighboring rows with right labels. There are two reasons. Along an
 # eigenvector with a negative eigenvalue, the inverse reverses the sign of the
 # component of :math:`v`. Along an eigenvector with an eigenvalue near zero,
 # the inverse magnifies the component of :math:`v` without limit.

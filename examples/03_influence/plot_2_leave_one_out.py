@@ -5,9 +5,9 @@ Do scores predict what leaving a row out does?
 A score predicts how much the reference loss would rise if a row were left out
 of training. To test the prediction, leave the row out, train again, and
 compare the losses. For a small net trained to convergence, scores with
-curvature predict the change well, and plain inner products predict it less
-well. For a net that is stopped early, the change differs from seed to seed,
-which limits how well any score can predict the effect of a single row.
+curvature predict the change of the loss well, and plain inner products predict
+it less well. For a net that is stopped early, the change differs from seed to
+seed. This limits how well any score can predict the effect of a single row.
 """
 
 # %%
@@ -141,9 +141,9 @@ for name, steps in STEPS.items():
         ]
 
 # %%
-# The figure shows the rank correlation of the scores with retraining. It is
-# computed per reference row and then averaged. Bars are 95 % intervals, and
-# black lines are the ceilings.
+# The figure shows the rank correlation between the scores and the outcomes of
+# retraining. It is computed per reference row and then averaged. Bars are 95 %
+# intervals, and black lines are the ceilings.
 import matplotlib.pyplot as plt
 
 figure, ax = plt.subplots(figsize=(7, 4.6), layout="constrained")
@@ -165,9 +165,9 @@ figure.legend(loc="outside upper center", ncols=3, frameon=False)
 plt.show()
 
 # %%
-# The next figure shows each of the thirty rows that were left out: its rank by
-# score against its rank by the rise of the mean reference loss. A bar spans
-# the ranks of the row for the three seeds.
+# The next figure shows the thirty rows that were left out. For each row, it
+# plots the rank by the rise of the mean reference loss against the rank by
+# score. A bar spans the ranks of the row for the three seeds.
 from scipy.stats import rankdata
 
 figure, axes = plt.subplots(1, 2, figsize=(8, 4.4), layout="constrained")
@@ -210,13 +210,13 @@ for (name, what), (r, top) in ceilings.items():
 #
 # For the net that is stopped early, the three seeds hardly agree on the effect
 # of a single row. The intervals overlap, so the scores can hardly be compared.
-# Leaving out half of the rows changes the loss by more than another seed does,
-# so this effect can be predicted. For halves, scores with curvature were
+# Leaving out half of the rows changes the loss more than changing the seed
+# does, so this effect can be predicted. For halves, scores with curvature were
 # better in four of the five splits, and equal in the fifth.
 #
 # Averaging the scores of five nets changes nothing if all trainings converge
-# to the same parameters. Otherwise it raises the correlation for halves a
-# little, by less than the width of the intervals.
+# to the same parameters. Otherwise averaging raises the correlation for halves
+# a little, by less than the width of the intervals.
 #
 # This net is so small that its curvature can be computed exactly.
 # :doc:`/which_method` uses larger nets, and approximations of their curvature.

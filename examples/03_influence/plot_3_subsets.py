@@ -14,8 +14,8 @@ set.
 
 # %%
 # The model is a linear net that is fitted in closed form, by least squares.
-# Any error below is therefore due to the choice of the set, and not to a
-# training that has not converged.
+# Its fit is therefore exact, so any error below is due to the choice of the
+# set.
 import numpy as np
 import torch
 from skorch import NeuralNetRegressor
@@ -45,9 +45,9 @@ net = LeastSquares(
 )
 
 # %%
-# The target is one prediction: which rows must be dropped to make it as low as
-# possible? The scores are classical influence functions with the exact
-# Hessian.
+# The target is the prediction for one row: which training rows must be dropped
+# to make this prediction as low as possible? The scores are classical
+# influence functions with the exact Hessian.
 from skinfluence import InfluenceSampleSelector, InfluenceScorer
 from skinfluence.curvature import Exact
 from skinfluence.retraining import leave_some_out
@@ -84,8 +84,8 @@ def drop_without(groups, X, y, x):
 # Three similar rows
 # ------------------
 # Twelve of eighteen rows lie near a line. Three rows at the right lie above
-# the line, all at the same place on the x-axis. Three more rows lie above the
-# line at different places. Which three rows must be dropped so that the
+# this line, all at the same place on the x-axis. Three more rows lie above the
+# line, at different places. Which three rows must be dropped so that the
 # prediction at the cross falls most? There are only 816 sets of three rows, so
 # we can try them all.
 from itertools import combinations
@@ -213,7 +213,7 @@ plt.show()
 
 # %%
 # How much more does the prediction drop if rows are chosen row by row instead
-# of by the lowest scores? Means with standard errors:
+# of by the lowest scores? The numbers are means with standard errors:
 more = drops[:, 1] - drops[:, 0]
 error = more.std(0, ddof=1) / PATIENTS**0.5
 for n, mean, half in zip(COUNTS, more.mean(0), error, strict=True):
@@ -222,17 +222,18 @@ for n, mean, half in zip(COUNTS, more.mean(0), error, strict=True):
 # %%
 # Discussion
 # ----------
+# We compare choosing rows by the lowest scores with choosing them row by row.
 # If one row is dropped, both ways choose the same row. If five of sixty rows
-# are dropped, the two effects are nearly the same. The more rows are dropped,
-# the larger is the advantage of choosing row by row. If similar rows mask one
-# another, as in the first data set, it is large even for three rows. But
-# choosing row by row does not try all sets. In some tables it misses the best
-# set, though its own set seldom has a much smaller effect. It also costs one
-# fit and one curvature per step.
+# are dropped, the two choices have nearly the same effect. As more rows are
+# dropped, choosing row by row has a growing advantage. If similar rows mask
+# one another, as in the first data set, the advantage is large even for three
+# rows. But choosing row by row does not try all sets. In some tables it misses
+# the best set, though its own set seldom has a much smaller effect. It also
+# costs one fit and one curvature per step.
 #
-# The sum of the scores underestimates the effect of all of these sets, because
-# each row matters more if similar rows have been dropped. ``of_rest=True``
-# computes the curvature over the rows that stay. The result is exact here,
-# because the net is linear and the loss is the squared error. For other nets
-# the result is one Newton step, and only refitting shows whether one step is
-# enough.
+# For all of these sets, the sum of the scores underestimates the effect,
+# because a row matters more if similar rows have been dropped.
+# ``of_rest=True`` computes the curvature over the rows that stay. The result
+# is exact here, because the net is linear and the loss is the squared error.
+# For other nets the result is one Newton step, and only refitting shows
+# whether one step is enough.

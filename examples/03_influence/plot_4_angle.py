@@ -22,8 +22,8 @@ rank rows alike, and do both find wrong labels?
 # We compare three models, all with one output and binary cross-entropy: a
 # logistic regression on half moons (3 parameters), a logistic regression on
 # breast cancer (31 parameters), and a net on half moons with three hidden
-# layers of 16 units. The net has 609 parameters, few enough to compute the
-# Hessian.
+# layers of 16 units. The net has only 609 parameters, so its Hessian can be
+# computed.
 import numpy as np
 import torch
 from sklearn.datasets import load_breast_cancer
@@ -80,9 +80,9 @@ y_noisy, is_wrong = flip_labels(y, 0.1, random_state=0)
 cancer = scaler.transform(X), y_noisy, scaler.transform(X_val), y_val, is_wrong
 
 # %%
-# For each model we compute :math:`v`, the gradient of each row, and the
-# eigenvalues and eigenvectors of :math:`H`. With these, the scores for any
-# damping take almost no time.
+# For each model we compute the vector :math:`v`, the gradients of all rows,
+# and the eigenvalues and eigenvectors of :math:`H`. With these, the scores for
+# any damping take almost no time.
 from copy import deepcopy
 
 from scipy.stats import spearmanr
@@ -151,11 +151,11 @@ for name, model in models.items():
     print(f"{name}: eigenvalues of H from {low:.2g} to {high:.2g}")
 
 # %%
-# Over the damping
-# ----------------
+# The angle depends on the damping
+# --------------------------------
 # A positive definite matrix turns a vector by less than 90°. If :math:`\kappa`
 # is the condition number of the matrix, Kantorovich's inequality bounds the
-# angle (dotted lines):
+# angle (dotted lines in the figure):
 #
 # .. math:: \cos(v, u) \geq \frac{2 \sqrt{\kappa}}{1 + \kappa}
 #
@@ -165,7 +165,7 @@ for name, model in models.items():
 #   the model is linear. The angle depends on the spread of the eigenvalues,
 #   not on depth.
 # - For the net, the damped Hessian is indefinite if the damping is small
-#   (hollow points). The bound does not hold there.
+#   (hollow points). The bound does not hold at these points.
 import matplotlib.pyplot as plt
 
 dampings = np.logspace(-4, 2, 25)
@@ -207,11 +207,12 @@ figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
 plt.show()
 
 # %%
-# If the two directions agree, so do the ranks of the scores. On breast cancer,
-# plain inner products (dashed) have a higher AUC than scores with little
-# damping, and a slightly lower AUC than scores with the best damping. For the
-# net, both directions find all wrong labels if the damped Hessian is positive
-# definite.
+# If the two directions agree, the ranks of the scores also agree. The AUC is
+# the probability that a row with a wrong label scores lower than a row with a
+# right label. On breast cancer, plain inner products (dashed) have a higher
+# AUC than scores with little damping, and a slightly lower AUC than scores
+# with the best damping. For the net, both directions find all wrong labels if
+# the damped Hessian is positive definite.
 figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
 for k, ax in enumerate(axes):
     draw_models(ax, k + 1)
@@ -227,13 +228,14 @@ figure.legend(
 plt.show()
 
 # %%
-# Over the epochs
-# ---------------
+# The angle grows over the epochs
+# -------------------------------
 # A damping of 1 or 10 exceeds the absolute value of all negative eigenvalues
-# at every epoch. With it, the two directions are close in the first epochs.
-# The angle grows as the largest eigenvalue grows. At some epochs, the ranks
-# agree less than the directions do. With a damping of 0.1, the damped Hessian
-# is indefinite at some epochs, and the agreement varies erratically.
+# at every epoch. With such a damping, the two directions are close in the
+# first epochs. The angle grows as the largest eigenvalue grows. At some
+# epochs, the ranks of the scores agree less than the directions do. With a
+# damping of 0.1, the damped Hessian is indefinite at some epochs, and the
+# agreement varies erratically.
 figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
 for damping, color, marker in (
     (0.1, "tab:orange", "^"),
@@ -256,7 +258,7 @@ plt.show()
 
 # %%
 # From the tenth epoch on, both directions find nearly all wrong labels if the
-# damping is 1 or more, whatever the angle is. So a small cosine alone does not
+# damping is 1 or more, whatever the angle is. So a large angle alone does not
 # make a score bad, but a matrix that is indefinite or nearly singular does.
 print("epochs     plain   λ = 1                    λ = 10")
 print("           AUC     cosine  ranks  AUC       cosine  ranks  AUC")

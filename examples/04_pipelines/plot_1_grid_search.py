@@ -2,8 +2,8 @@
 How many rows should be dropped? Let a grid search choose
 =========================================================
 
-:class:`~skinfluence.FilteredEstimator` drops rows in ``fit`` only, so no test
-fold of a cross-validation is filtered. The share of rows to drop is a
+:class:`~skinfluence.FilteredEstimator` drops rows in ``fit`` only, so the test
+folds of a cross-validation stay whole. The share of rows to drop is a
 parameter that a grid search can choose. In this example, 20 % of the labels
 are wrong. The grid search drops 20 % to 25 % of the rows, and boosted trees
 become more accurate on clean test rows.
@@ -69,8 +69,9 @@ print("chosen shares:", chosen)
 print("gain on clean test rows:", [f"{g:+.3f}" for g in gain])
 
 # %%
-# Both curves reach their maximum at similar shares. Bars are standard errors
-# over the splits.
+# The accuracy on the validation folds and the accuracy on the clean test rows
+# reach their maximum at similar shares. Bars are standard errors over the
+# splits.
 import matplotlib.pyplot as plt
 import numpy as np
 

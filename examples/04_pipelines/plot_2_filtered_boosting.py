@@ -21,10 +21,10 @@ accuracy that they lose to the wrong labels.
 #   scores;
 # - without the rows that do have a wrong label.
 #
-# Except for the first fit, the number of dropped rows is the number of wrong
-# labels. In practice this number is unknown;
+# The last four fits drop as many rows as there are wrong labels. In practice
+# this number is unknown;
 # :ref:`sphx_glr_auto_examples_04_pipelines_plot_1_grid_search.py` chooses it.
-# Trusted rows are not used.
+# No rows with trusted labels are used.
 import numpy as np
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -50,7 +50,7 @@ def drop_and_fit(X, y, is_wrong, seed):
     selector = InfluenceSampleSelector(rule=Budget(count=k), cv=3)
     filtered = FilteredEstimator(trees, selector, random_state=seed).fit(X, y)
     p = cross_val_predict(trees, X, y, cv=3, method="predict_proba")
-    # another seed than that of the wrong labels, which drew the same rows
+    # not the seed of the wrong labels, which would draw the same rows
     rng = np.random.RandomState(100 + seed)
     dropped = [
         np.array([], dtype=int),
@@ -68,7 +68,7 @@ def drop_and_fit(X, y, is_wrong, seed):
 
 
 # %%
-# There are six splits. In each, first 10 % and then 20 % of the training
+# We use six splits. In each split, first 10 % and then 20 % of the training
 # labels are wrong. The test labels are right.
 X, y = load_breast_cancer(return_X_y=True)
 NOISE, SPLITS = (0.1, 0.2), 6
@@ -128,19 +128,20 @@ for noise, values, share in zip(NOISE, accuracy, precision, strict=True):
 # Discussion
 # ----------
 # Rows that harm a net also harm these trees. If these rows are dropped, the
-# trees are more accurate at both noise rates. Dropping exactly the rows with
-# wrong labels raises the accuracy only a little more, and dropping random rows
-# does not raise it.
+# trees are more accurate with 10 % and with 20 % wrong labels. Dropping
+# exactly the rows with wrong labels raises the accuracy only a little more,
+# and dropping random rows does not raise it.
 #
 # The trees' own predictions find the wrong labels nearly as well as the net
-# does. In these six splits, dropping by the net gives the higher accuracy. In
-# twelve other splits the difference was smaller, and its interval contained
-# zero at both noise rates. If you only want to find wrong labels, the
-# predictions of the trees are a good choice. But a net can answer other
-# questions, for instance which rows widen a gap between groups
+# does. In these six splits, dropping by the scores of the net gives a higher
+# accuracy than dropping by the trees' predictions. In twelve other splits the
+# difference was smaller, and its interval contained zero with 10 % and with 20
+# % wrong labels. If you only want to find wrong labels, the predictions of the
+# trees are a good choice. But a net can answer other questions, for instance
+# which rows widen a gap between groups
 # (:ref:`sphx_glr_auto_examples_05_fairness_robustness_plot_1_fairness.py`).
 #
 # This example has three limits. It uses one table with thirty numeric columns,
-# which a net learns as well as trees do; if a net cannot learn a table, do not
-# expect its scores to help. The wrong labels are at random rows, not at the
-# hard rows. And the number of wrong labels was known.
+# which a net learns as well as trees do. If a net cannot learn your table, do
+# not expect its scores to help. The wrong labels are at random rows, not at
+# the hard rows. And the number of wrong labels was known.

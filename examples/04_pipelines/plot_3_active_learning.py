@@ -7,7 +7,7 @@ for a hundred more labels, in batches of twenty. After each batch the net is
 fitted again, and a *query* chooses the rows of the next batch. Queries that
 choose rows near the decision boundary work best in this example: margin
 sampling and :class:`~skinfluence.active.LDMQuery`.
-:class:`~skinfluence.active.InfluenceQuery` gains less over random rows, and
+:class:`~skinfluence.active.InfluenceQuery` improves less on random rows, and
 only if the rows of a batch are spread out.
 """
 
@@ -21,10 +21,11 @@ only if the rows of a batch are spread out.
 # - the rows that would lower the loss most if they were added with their
 #   predicted label (:class:`~skinfluence.active.InfluenceQuery`).
 #
-# The rows that a query ranks highest are often similar, so that twenty labels
-# tell hardly more than one. Both classes therefore *spread* a batch: they take
-# the hundred best rows, and choose twenty of them that differ. We try margins
-# and influence both with and without the spread, to separate its effect from
+# The rows that a query ranks highest are often similar, so the labels of
+# twenty such rows tell hardly more than one label. ``LDMQuery`` and
+# ``InfluenceQuery`` therefore *spread* a batch: they take the hundred best
+# rows, and choose twenty of them that differ. We try margins and influence
+# both with and without the spread, to separate the effect of the spread from
 # the effect of the query. The fitted net is passed as a frozen net, so the
 # queries do not fit it again.
 import numpy as np
@@ -118,8 +119,8 @@ for seed in range(REPETITIONS):
                 y[chosen] = y_true[pool][chosen]
 
 # %%
-# The figure shows the accuracy on the remaining digits after each batch: means
-# over four repetitions.
+# The figure shows the accuracy on test digits after each batch, as a mean over
+# four repetitions.
 import matplotlib.pyplot as plt
 
 labels = 40 + BATCH * np.arange(ROUNDS + 1)
@@ -137,8 +138,8 @@ ax.legend(frameon=False, loc="lower right")
 plt.show()
 
 # %%
-# How much higher is the accuracy than with random rows? Means over the
-# batches, with standard errors over the repetitions:
+# How much higher is the accuracy than with random rows? The numbers are means
+# over the batches, with standard errors over the repetitions:
 for name, values in zip(QUERIES, accuracy, strict=True):
     gain = (values - accuracy[0])[:, 1:].mean(1)
     error = gain.std(ddof=1) / REPETITIONS**0.5
@@ -147,13 +148,13 @@ for name, values in zip(QUERIES, accuracy, strict=True):
 # %%
 # Discussion
 # ----------
-# Influence is worse than margin sampling in this example. Without the spread,
-# influence is little better than random rows. The reason is presumably that
-# all rows are scored by one direction, so that the best rows all correct the
-# same error. With the spread, influence is better, but still worse than margin
-# sampling. Margins and the least disagree metric (LDM) both choose rows near
-# the decision boundary. Four repetitions cannot show which of these two is
-# better.
+# In this example, influence is worse than margin sampling. Without the spread,
+# influence is hardly better than random rows. The reason is presumably that
+# the scores of all rows are inner products with the same direction, so the
+# best rows all correct the same error. With the spread, influence is better,
+# but still worse than margin sampling. Margins and the least disagree metric
+# (LDM) both choose rows near the decision boundary. Four repetitions cannot
+# show which of these two is better.
 #
 # If the aim is accuracy, use ``LDMQuery`` or margins. ``InfluenceQuery`` has
 # other uses: it can choose the rows that lower the loss on trusted rows from

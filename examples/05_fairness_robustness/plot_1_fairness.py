@@ -6,14 +6,14 @@ A classifier trained on the Adult census rows predicts an income above 50,000
 dollars for men far more often than for women. Which training rows cause this
 gap? The target :class:`~skinfluence.targets.DemographicParity` measures the
 gap on reference rows, so the training rows with the lowest scores widen the
-gap. Without them the gap shrinks by more than half, and the accuracy falls by
-about one percentage point. The model needs no constraint, and ``fit`` needs no
-groups.
+gap. Without these rows, the gap shrinks by more than half, and the accuracy
+falls by about one percentage point. The model needs no fairness constraint,
+and its ``fit`` needs no groups.
 """
 
 # %%
-# Rows, labels and the sensitive feature. The model sees all columns,
-# including sex.
+# We load the rows and the labels. The sensitive feature is sex. The model sees
+# all columns, including sex.
 import numpy as np
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.linear_model import LogisticRegression
@@ -56,8 +56,9 @@ def split(seed):
 # then fitted without the lowest-scored rows. The *budget* is the share of rows
 # that are dropped. Gap and accuracy are measured on test rows. If the budget
 # is too large, the gap opens in favor of women. The budget is therefore chosen
-# on the reference rows: the accuracy there may fall by at most one percentage
-# point, and among the budgets that allow this, the gap is smallest.
+# by the gap and the accuracy on the reference rows: among the budgets that
+# lower the accuracy by at most one percentage point, we choose the budget with
+# the smallest gap.
 from fairlearn.metrics import demographic_parity_difference
 
 from skinfluence import InfluenceScorer
@@ -108,8 +109,9 @@ for seed in range(SPLITS):
     chosen.append(int(np.where(affordable, gap, np.inf).argmin()))
 
 # %%
-# The gap on test rows: means and standard errors over five splits. Each star
-# is the budget that is chosen on the reference rows of one split.
+# The figure shows the gap on test rows: means and standard errors over five
+# splits. Each star is the budget that is chosen on the reference rows of one
+# split.
 import matplotlib.pyplot as plt
 
 
@@ -137,7 +139,7 @@ draw(0, "gap between men and women").set_ylim(bottom=0)
 plt.show()
 
 # %%
-# The accuracy on the same rows:
+# The next figure shows the accuracy on the same rows:
 draw(1, "accuracy").set_ylim(0.78, 0.88)
 plt.show()
 
@@ -154,8 +156,8 @@ print(f"accuracy {before[1]:.3f} -> {after[1]:.3f}")
 # budget by cross-validation on the training rows. Metadata routing splits
 # ``sensitive_features`` into the same folds as the rows, and passes it to the
 # selector, its scorer and fairlearn's metric. The function given as ``refit``
-# picks the smallest gap among the budgets that lower the accuracy by at most
-# one percentage point.
+# picks the budget with the smallest gap among the budgets that lower the
+# accuracy by at most one percentage point.
 import sklearn
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV

@@ -5,15 +5,15 @@ Which images harm a convolutional net?
 Influence needs only gradients, so a convolutional net needs no special
 treatment. Here a tenth of the labels of a thousand handwritten digits are
 wrong, and 200 other digits with right labels serve as reference rows. Scores
-over candidate labels put the wrong labels first; plain inner products do not.
-But the probability that the net predicts for the given label finds as many
-wrong labels.
+that compare the given label with other candidate labels put the wrong labels
+first; plain inner products do not. But the probability that the net predicts
+for the given label finds as many wrong labels.
 """
 
 # %%
 # The wrong labels resemble mistakes of a person. They are given to images for
-# which a linear model is unsure. Each wrong label is the most probable other
-# label under this model.
+# which a linear model is unsure. Each wrong label is the label that this model
+# finds most probable, apart from the right label.
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
@@ -55,11 +55,11 @@ images = (images / 16).astype("float32").reshape(-1, 1, 8, 8)
 # One net gives three scores for each image:
 #
 # - the plain inner product with the gradient of the reference images;
-# - how much better the given label is for the reference images than other
-#   labels would be (``classwise``); the best of these labels, the *best
-#   candidate*, is a suggested correction;
+# - the score over candidate labels (``classwise``), which says how much better
+#   the given label is for the reference images than other labels would be. The
+#   best of these labels, the *best candidate*, is a suggested correction;
 # - for comparison, the probability that the net predicts for the given label.
-#   This needs neither gradients nor reference images.
+#   This probability needs neither gradients nor reference images.
 SPLITS, TOP = 4, 32
 
 
@@ -91,9 +91,9 @@ def one_split(seed):
 splits = [one_split(seed) for seed in range(SPLITS)]
 
 # %%
-# The images of the first split with the lowest scores over candidate labels.
-# Each caption reads "given label → best candidate". A caption is green if the
-# given label is wrong, and orange if it is right.
+# The figure shows the images of the first split with the lowest scores over
+# candidate labels. Each caption reads "given label → best candidate". A
+# caption is green if the given label is wrong, and orange if it is right.
 import matplotlib.pyplot as plt
 
 from skinfluence.plotting import ImageGridDisplay
@@ -108,8 +108,8 @@ for caption, wrong in zip(grid.captions_, is_wrong[worst], strict=True):
 plt.show()
 
 # %%
-# The share of wrong labels found in the first split, if the images are
-# inspected in order, starting with the lowest score:
+# The next figure shows the share of wrong labels found in the first split, if
+# the images are inspected in order, starting with the lowest score:
 from skinfluence.plotting import DetectionCurveDisplay
 
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
@@ -121,8 +121,8 @@ for (name, values), color in zip(scores.items(), colors, strict=True):
 plt.show()
 
 # %%
-# Means and standard errors over all splits. A wrong label is *memorized* if
-# the net predicts it.
+# The numbers are means and standard errors over all splits. A wrong label is
+# *memorized* if the net predicts it.
 from skinfluence.metrics import detection_report
 
 
@@ -161,18 +161,20 @@ print("    corrected by the best candidate", mean(unlearned))
 # %%
 # Discussion
 # ----------
-# Most of the images with the lowest inner products have wrong labels. But so
-# do half of the images with the highest. If the net disagrees with a label,
-# the gradient is large. Its inner product with the gradient of the reference
-# images is then large as well, but the sign is not much better than chance.
-# For the other images, the order says nothing. With candidate labels, each
-# image is compared only with itself under other labels, and the wrong labels
-# come first.
+# Most of the images with the lowest inner products have wrong labels. But half
+# of the images with the highest inner products have wrong labels as well. If
+# the net disagrees with a label, the gradient of the image is large. The inner
+# product of this gradient with the gradient of the reference images is then
+# large as well, but its sign is hardly better than a random sign. For all
+# other images, the order says nothing. With candidate labels, each image is
+# compared only with itself under other labels, and the wrong labels come
+# first.
 #
 # To find wrong labels, you need neither of these scores. The probability that
-# the net predicts for the given label finds as many, without reference images.
-# To correct wrong labels, the net's predictions are right more often than the
-# best candidates. Neither corrects the wrong labels that the net has
-# memorized. For these you need out-of-sample predictions, as
+# the net predicts for the given label finds as many wrong labels, without
+# reference images. As corrections of wrong labels, the net's predictions are
+# right more often than the best candidates. But neither the predictions nor
+# the best candidates correct the wrong labels that the net has memorized. For
+# memorized labels you need out-of-sample predictions, as
 # :class:`~skinfluence.NoisyLabelDetector` uses them
 # (:ref:`sphx_glr_auto_examples_02_label_noise_plot_1_noisy_labels.py`).

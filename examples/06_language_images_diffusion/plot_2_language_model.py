@@ -2,10 +2,10 @@
 Which rows teach a language model a task?
 =========================================
 
-A language model of 135 million parameters is fine-tuned to transform sentences
-in four ways, one for each row. Which training rows helped with a new sentence?
-The rows with the same transformation: on average, their influence is about
-twice the influence of the other rows.
+A language model of 135 million parameters is fine-tuned to transform
+sentences. Each row asks for one of four transformations. Which training rows
+helped with a new sentence? On average, rows with the same transformation have
+about twice the influence of the other rows.
 """
 
 # %%
@@ -30,9 +30,9 @@ for prompt, answer in zip(X[::TRAIN], y[::TRAIN], strict=True):
     print(prompt, answer, sep="\n    ")
 
 # %%
-# Gradients are scaled to length 1 (``normalize="both"``). Without it, rows
-# with short answers would dominate, because the gradients of long answers are
-# short.
+# Gradients are scaled to length 1 (``normalize="both"``). Without this
+# scaling, rows with short answers would dominate, because their gradients are
+# longer than the gradients of rows with long answers.
 net = CausalLM(
     packaged_model("smollm2"),
     module__layers=1,
@@ -47,8 +47,9 @@ matrix = influence_matrix(scorer, X, y)
 
 # %%
 # Each row of the matrix is a training row, and each column is a new sentence.
-# A training row with a score below zero harms the prediction for the sentence.
-# The blocks on the diagonal (same transformation) stand out.
+# If a score is below zero, the training row harms the prediction for the
+# sentence. The blocks on the diagonal have high scores: in these blocks, the
+# training rows and the new sentences have the same transformation.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -70,8 +71,8 @@ figure.colorbar(image, label="influence")
 plt.show()
 
 # %%
-# The mean influence in the blocks with the same transformation, and in the
-# blocks with different ones:
+# We print the mean influence in the blocks with the same transformation, and
+# in the blocks with different transformations:
 blocks = matrix.reshape(len(ways), TRAIN, len(ways), TEST).mean((1, 3))
 is_same = np.eye(len(ways), dtype=bool)
 print("mean influence, same transformation:", blocks[is_same].round(2))
@@ -79,5 +80,5 @@ print(f"mean influence, another one: {blocks[~is_same].mean():.2f}")
 
 # %%
 # :doc:`/guide/text` repeats this with ten transformations and ninety training
-# rows for each. It also compares other methods, and measures what the model
-# learns from the selected rows.
+# rows for each transformation. The page also compares other methods, and
+# measures what the model learns from selected rows.

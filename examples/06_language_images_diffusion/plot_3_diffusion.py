@@ -7,8 +7,8 @@ gets a random time and random noise. Outside of training,
 :class:`~skinfluence.diffusion.DenoisingDiffusion` makes the loss deterministic
 by averaging it over fixed draws of time and noise. The training rows can then
 be scored as for any other net. We find the training digits that shaped a
-generated digit. Only some of these are nearest neighbors of the generated
-digit.
+generated digit. Only some of these training digits are nearest neighbors of
+the generated digit.
 """
 
 # %%
@@ -50,8 +50,8 @@ nearest = euclidean_distances(generated, X)[0].argsort()[:5]
 
 # %%
 # The number below each training digit is its label, which the model does not
-# see. "Helped" and "opposed" are the digits with the highest and the lowest
-# scores.
+# see. "Helped" marks the digits with the highest scores, and "opposed" the
+# digits with the lowest scores.
 import matplotlib.pyplot as plt
 
 kinds = {
@@ -91,6 +91,6 @@ print("shaped it and are nearest:", np.intersect1d(proponents, nearest).size)
 
 # %%
 # The generated digit looks partly like a 3, an 8 and a 9. Most of the training
-# digits that shaped it are a 3, an 8 or a 9. The digits that opposed it are
-# curved the other way. Do such scores predict the outcome of training without
-# some of the digits? :doc:`/guide/diffusion` measures this.
+# digits that shaped it are a 3, an 8 or a 9. The training digits that opposed
+# it are curved the other way. :doc:`/guide/diffusion` measures whether such
+# scores predict the outcome of training without some of the digits.

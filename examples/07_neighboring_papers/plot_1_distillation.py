@@ -4,16 +4,16 @@ Do the most helpful images represent all of them?
 
 No. Dataset distillation looks for a few images that teach a model as much as
 the whole set. The images with the highest influence teach less than random
-images, even if the influence is computed exactly. Influence says what is lost
-if one image is left out and all others stay. If an image has many similar
-images, little is lost without it.
+images, even if the influence is computed exactly. The reason is that influence
+says what is lost if one image is left out and all others stay. If many images
+are similar to this image, little is lost.
 """
 
 # %%
 # arXiv 2310.06511 (*Self-Supervised Dataset Distillation for Transfer
-# Learning*) makes images with the help of kernel ridge regression. This model
-# has a closed form, which also gives the exact influence of each image on each
-# prediction.
+# Learning*) makes images with the help of kernel ridge regression. Kernel
+# ridge regression has a closed form, which also gives the exact influence of
+# each image on each prediction.
 #
 # Let :math:`W_{ts}` be the weight of training image s in the prediction for
 # image t, and let :math:`r_s` be the residual of image s in the fit to all
@@ -21,7 +21,7 @@ images, little is lost without it.
 #
 # .. math:: -W_{ts} \, r_s / (1 - W_{ss}).
 #
-# We check this by retraining without each of three images.
+# We check this formula by retraining without each of three images.
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.kernel_ridge import KernelRidge
@@ -71,7 +71,7 @@ print(f"largest error of the formula: {np.abs(retrained - formula).max():.0e}")
 # We choose ten images per class in six ways:
 #
 # - the images with the highest influence on the reference images, if the model
-#   is the kernel;
+#   is the kernel ridge regression ("kernel" for short);
 # - the images with the highest influence if the model is a net and the scores
 #   are plain inner products;
 # - the images with the highest influence if the model is a net and the scores
@@ -192,9 +192,9 @@ for seed in range(SPLITS):
         accuracy.setdefault(name, []).append(values)
 
 # %%
-# The accuracy after fitting to each choice of images. Each thin line is a
-# split, and each point is the mean over the splits. Dotted lines are fits to
-# all 600 images.
+# The figure shows the accuracy after fitting to each choice of images. Each
+# thin line is a split, and each point is the mean over the splits. Dotted
+# lines show the accuracy after fitting to all 600 images.
 import matplotlib.pyplot as plt
 
 names = list(chosen[0])
@@ -213,7 +213,8 @@ ax.legend(frameon=False, loc="lower right")
 plt.show()
 
 # %%
-# For each choice, the first image of each class in the first split:
+# The next figure shows, for each choice, the first image of each class in the
+# first split:
 from skinfluence.plotting import ImageGridDisplay
 
 X = split(0)[0][0]
@@ -226,9 +227,10 @@ ax.tick_params(length=0)
 plt.show()
 
 # %%
-# First, the rank correlation between two ways of computing influence. Then the
-# accuracy after fitting to each choice, minus the accuracy after fitting to
-# random images, in percentage points. Means and standard errors:
+# The first table shows the rank correlation between two ways of computing
+# influence. The second table shows the accuracy after fitting to each choice,
+# minus the accuracy after fitting to random images, in percentage points. The
+# numbers are means and standard errors:
 print("agreement                         all images   within the class")
 for name, found in agree.items():
     mean, error = np.mean(found, 0), np.std(found, 0, ddof=1) / SPLITS**0.5
@@ -244,23 +246,25 @@ for name, found in zip(accuracy, gain, strict=True):
 # %%
 # Discussion
 # ----------
-# The images with the highest influence represent the others less well than
-# random images do. This holds if a kernel or a net computes the influence, and
-# if a kernel or a net is fitted to the chosen images. Errors of the estimate
-# are not the reason, because the influence of the kernel is exact. The reason
-# is that influence answers another question.
+# The images with the highest influence represent the whole set less well than
+# random images do. This holds whether the influence is computed for a kernel
+# or for a net, and whether a kernel or a net is fitted to the chosen images.
+# Errors of the estimate are not the reason, because the influence of the
+# kernel is exact. The reason is that influence answers another question: what
+# is lost without one image.
 #
 # The choice step by step asks how much an image adds to the images already
 # chosen. In these four splits, it is not clearly better than random images. In
-# twelve other splits it was clearly better, by about the same difference. In
-# these twelve splits, the images near the means of the classes were better
-# still. They need no model and no reference images.
+# twelve other splits, it was clearly better, although the difference was about
+# the same. In these twelve splits, the images closest to the cluster means
+# were better still. To choose these images, no model and no reference images
+# are needed.
 #
-# Within a class, the influence of the kernel agrees with the influence of the
-# net, if the net uses curvature. Two seeds of the net agree with each other
-# more than that, and so do two penalties of the kernel. Plain inner products
-# hardly agree with the kernel. Over all classes, no two ways of computing
-# influence agree well.
+# Within a class, influence under the kernel agrees with influence under the
+# net if the net's scores use curvature. Two nets with different seeds agree
+# more than that, and so do two kernels with different penalties. The net's
+# plain inner products hardly agree with influence under the kernel. Over all
+# classes, no two ways of computing influence agree well.
 #
-# The paper makes new images; this was not tried here. Images of 8 × 8 pixels
-# are also small.
+# This example has two limits. It chooses images, while the paper makes new
+# ones. And its images have only 8 × 8 pixels.

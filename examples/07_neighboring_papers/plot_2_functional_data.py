@@ -3,16 +3,17 @@ Which subjects spoil a fit to their surfaces?
 =============================================
 
 In functional data, each subject has a curve. In multidimensional functional
-data, each subject has a surface or a volume, such as a scan, or a field over
-place and time. Here a fifth of the subjects were measured with the axes
-swapped, and we do not know which subjects. Dropping the subjects with the
-lowest scores improves the fit. The gain is about half as large as the gain
-from dropping exactly the swapped subjects.
+data, each subject has a surface or a volume, such as a scan, or a measurement
+over place and time. Here, the surfaces of a fifth of the subjects were
+measured with their two axes swapped, and we do not know for which subjects.
+Dropping the subjects with the lowest scores improves the fit. The gain is
+about half as large as the gain from dropping exactly the swapped subjects.
 """
 
 # %%
-# Each subject has a smooth random surface, measured on a grid with noise. The
-# value to predict depends on the surface near two places.
+# Each subject has a smooth random surface, measured on a grid with noise. For
+# each subject there is one value to predict, which depends on the surface near
+# two places.
 import numpy as np
 
 GRID = (np.arange(24) + 0.5) / 24
@@ -40,8 +41,9 @@ def make_subjects(n, rng):
 # two B-splines, one per axis, as in arXiv 2107.14728 (*Efficient
 # Multidimensional Functional Data Analysis Using Marginal Product Basis
 # Systems*). The paper also adapts the basis to the data, which is not done
-# here. On a grid, the least-squares coefficients are computed along one axis
-# and then along the other. The coefficients are the inputs of a net.
+# here. As the surfaces are measured on a grid, the least-squares coefficients
+# can be computed along one axis and then along the other. These coefficients
+# are the inputs of a net.
 from scipy.interpolate import BSpline
 from sklearn.base import BaseEstimator, TransformerMixin
 
@@ -83,9 +85,9 @@ class ProductBasis(TransformerMixin, BaseEstimator):
 #
 # For comparison, we also drop the subjects with the largest out-of-sample
 # errors, random subjects, or exactly the swapped subjects. We always drop as
-# many subjects as were swapped, although this number is unknown in practice.
-# After each choice, the pipeline is fitted to the remaining subjects and
-# evaluated on new subjects.
+# many subjects as there are swapped subjects, although this number is unknown
+# in practice. After each choice, the pipeline is fitted to the remaining
+# subjects and evaluated on new subjects.
 import sklearn
 import torch
 from sklearn.model_selection import cross_val_predict
@@ -154,8 +156,9 @@ for table in range(TABLES):
 explained, share = np.array(explained), np.array(share)
 
 # %%
-# The variance explained in new subjects. Each line is one of eight tables,
-# that is, one draw of all subjects. Each point is the mean over the tables.
+# The figure shows the variance explained in new subjects. Each line is one of
+# eight tables; a table is one draw of all subjects. Each point is the mean
+# over the tables.
 import matplotlib.pyplot as plt
 
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
@@ -167,8 +170,9 @@ ax.grid(axis="y", alpha=0.3)
 plt.show()
 
 # %%
-# The surfaces with the lowest scores in the last table, smoothed by the basis.
-# Rings mark the two places on which the value to predict depends.
+# The next figure shows the surfaces with the lowest scores in the last table,
+# smoothed by the basis. Rings mark the two places on which the value to
+# predict depends.
 basis, lowest = filtered["basis"], scores.argsort()[:8]
 smooth = basis.inverse_transform(basis.transform(X[lowest]))
 figure, axes = plt.subplots(2, 4, figsize=(7, 4), layout="constrained")
@@ -183,9 +187,9 @@ for ax, surface, row in zip(axes.flat, smooth, lowest, strict=True):
 plt.show()
 
 # %%
-# For each choice: the variance explained, minus the variance explained if none
-# is dropped (mean over the tables, with a 95 % interval), and the share of
-# swapped subjects among the dropped subjects.
+# For each choice, we print the rise of the variance explained compared with
+# dropping no subject: the mean over the tables, with a 95 % interval. We also
+# print the share of swapped subjects among the dropped subjects.
 from scipy.stats import t
 
 
@@ -204,14 +208,14 @@ print("scores minus errors:", interval(explained[:, 3] - explained[:, 2]))
 # %%
 # Discussion
 # ----------
-# The subjects with the very lowest scores are all swapped here. The surfaces
-# alone would not show it: a swapped surface looks like any other, but it does
-# not fit the value of its subject. Of all dropped subjects, fewer than half
-# are swapped, because a swapped surface does no harm if it happens to fit the
-# value. Still, the gain is about half of the gain from dropping exactly the
-# swapped subjects.
+# The subjects with the very lowest scores are all swapped here. Nobody could
+# see this from the surfaces alone: a swapped surface looks like any other, but
+# it does not fit the value of its subject. Of all dropped subjects, fewer than
+# half are swapped, because a swapped surface does no harm if it happens to fit
+# the value. Still, the gain is about half as large as the gain from dropping
+# exactly the swapped subjects.
 #
-# Out-of-sample errors are a strong alternative to the scores, and need no
-# reference subjects. Eight tables are too few to tell which of the two is
-# better. With twenty tables, which take too long for this page, the scores
-# were a little better.
+# Dropping by out-of-sample errors is a strong alternative to dropping by
+# scores, and needs no reference subjects. Eight tables are too few to tell
+# which of the two is better. With twenty tables, which take too long for this
+# page, the scores were a little better.

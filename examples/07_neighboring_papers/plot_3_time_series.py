@@ -6,16 +6,18 @@ If the inputs are reduced to a lower intrinsic dimension, a net may become
 harder to attack (arXiv 2006.10885, *The Dilemma Between Data Transformations
 and Adversarial Robustness for Time Series Application Systems*). Here the
 attack does the least harm if the net sees as many principal components as
-there are signals. It is hard to say which training rows help the attacker: two
-fits agree on few of these rows, even with the same number of components.
+there are signals. It is hard to say which training rows help the attacker,
+because two fits agree on few of these rows, even with the same number of
+components.
 """
 
 # %%
 # Each series has 16 channels, which are mixtures of three signals plus noise.
-# The first two signals are waves. They define four classes: the waves are slow
-# or fast, and the second wave is ahead of the first or behind it. The third
-# signal is constant within a series and independent of the class. Amplitudes,
-# frequencies and phases vary. A tenth of the training labels are wrong.
+# The first two signals are waves of the same frequency. There are four
+# classes: the frequency is low or high, and the second wave is ahead of the
+# first wave or behind it. The third signal is constant within a series and
+# independent of the class. Amplitudes, frequencies and phases vary. A tenth of
+# the training labels are wrong.
 import numpy as np
 
 STEPS, CHANNELS, SIGNALS = 16, 16, 3
@@ -36,10 +38,10 @@ def make_series(n, mix, rng):
 
 # %%
 # A principal component analysis, fitted to all time steps together, reduces
-# the channels. An LSTM classifies the result. The attacker changes the
-# channels, so the attack needs one net for the whole pipeline. We get this net
-# by writing the principal component analysis as a linear layer in front of the
-# LSTM.
+# the 16 channels to fewer components. An LSTM classifies the series of
+# components. The attacker changes the channels, so the attack needs one net
+# for the whole pipeline. We get this net by writing the principal component
+# analysis as a linear layer in front of the LSTM.
 from functools import partial
 
 import torch
@@ -103,8 +105,8 @@ def whole(pipe):
 # The intrinsic dimension is estimated by maximum likelihood (Levina and
 # Bickel), from how fast the number of neighbors grows with the distance. The
 # attack is :class:`~skinfluence.attacks.PGD`. The accuracy is measured on
-# attacked test rows, and the scores are computed on attacked reference rows.
-# Training rows with low scores help the attack. We draw three tables of series
+# attacked test rows. The scores are computed on attacked reference rows, so
+# training rows with low scores help the attack. We draw three tables of series
 # and train each net from two random starts.
 from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import NearestNeighbors
@@ -152,8 +154,8 @@ for at in np.ndindex(shape):
     wrong[at] = is_wrong[worst[at]].mean()
 
 # %%
-# The test accuracy. Each point is a table, and lines are means over the
-# tables.
+# The figure shows the test accuracy. Each point is a table, and lines are
+# means over the tables.
 import matplotlib.pyplot as plt
 
 line = range(len(COMPONENTS))
@@ -175,10 +177,10 @@ ax.legend(frameon=False, loc="lower right")
 plt.show()
 
 # %%
-# Left: the intrinsic dimension of the inputs after the reduction. Right: the
-# *worst rows* of a fit are the 24 rows with the lowest scores; the number is
-# the share of worst rows that two fits have in common. On the diagonal, the
-# two fits differ only in the random start.
+# The *worst rows* of a fit are the 24 rows with the lowest scores. Left: the
+# intrinsic dimension of the inputs after the reduction. Right: for each pair
+# of numbers of components, the share of worst rows that two fits have in
+# common. On the diagonal, the two fits differ only in the random start.
 shared = np.zeros((TABLES, len(COMPONENTS), len(COMPONENTS)))
 for table, a, b in np.ndindex(shared.shape):
     pairs = zip(worst[table, a], worst[table, b, ::-1], strict=True)
@@ -220,16 +222,16 @@ print("    other number of components  ", shared[:, ~same].mean(1).round(2))
 # The attack does the least harm to the net with three components, as many as
 # there are signals. The estimated dimension is also lowest with three
 # components. With two components, the classes cannot be told apart, and the
-# dimension is not lower. With more than three components, the accuracy without
-# an attack hardly changes, but the attack does more harm: the additional
-# components contain only noise, and the net uses this noise.
+# estimated dimension is not lower. With more than three components, the
+# accuracy without an attack hardly changes, but the attack does more harm: the
+# additional components contain only noise, and the net uses this noise.
 #
 # Many of the worst rows have wrong labels, with three components and with 16.
-# But two fits agree on few of the worst rows, and on hardly more if only the
-# random start differs. If a list of worst rows comes from one net, do not
-# trust its single entries. An effect of the number of components on the list
-# cannot be seen in this noise.
+# But two fits agree on few of the worst rows, even if they differ only in the
+# random start. If a list of worst rows comes from one net, do not trust its
+# single entries. Because of this noise, we cannot see whether the number of
+# components changes the list.
 #
 # Here the noise has the same variance in all channels, and the signals are
-# strong. If the classes differ in directions of little variance, a principal
-# component analysis drops these directions first.
+# strong. If the classes instead differ in directions of little variance, a
+# principal component analysis drops these directions first.

@@ -5,9 +5,9 @@ Do attacks that see only labels stay closer to the data?
 An attacker can find adversarial rows even if a net returns only labels. arXiv
 2103.03325 (*Hard-label Manifolds*) argues that such rows are closer to the
 data manifold than adversarial rows found with gradients, especially if the
-search is restricted to few directions. Here they are not closer. The scores
-also show which training rows make an attack possible. For every attack, they
-are the training rows of the class that the net predicts after the attack.
+search is restricted to few directions. In this example, they are not closer.
+The scores also show which training rows make an attack possible: for every
+attack, the training rows of the class that the net predicts after the attack.
 """
 
 # %%
@@ -43,8 +43,8 @@ make_net = partial(
 # across the nearest decision boundary. The attack HopSkipJump of the
 # adversarial-robustness-toolbox, wrapped by
 # :class:`~skinfluence.attacks.FromART`, uses labels only. It starts at a row
-# with another predicted label and moves toward the row under attack. Here the
-# start is noise or a training row.
+# with another predicted label and moves toward the row under attack. In this
+# example, it starts at noise or at a training row.
 #
 # To restrict the search to few directions, we use the coordinates of a
 # principal component analysis. The net gets an additional first layer that
@@ -98,15 +98,15 @@ def directions(net, X_train, X, y, seed):
 # %%
 # From each attack we use only the direction. We move the row along this
 # direction until the predicted label changes, and call this point the
-# *adversarial row*. Its distance from the data manifold is measured by its
-# mean distance to the five nearest training rows, in the embedding of the net.
-# We report this distance relative to the distance for the gradient attack.
+# *adversarial row*. We measure its distance from the data manifold by its mean
+# distance to the five nearest training rows, in the embedding of the net. We
+# report this distance divided by the same distance for the gradient attack.
 #
 # The adversarial rows are also reference rows:
 # :func:`~skinfluence.pairwise.influence_matrix` gives the score of each
 # training row for each adversarial row. If the ranks of these scores agree for
-# two attacks, the same training rows make both attacks possible. We use three
-# nets with different training rows.
+# two attacks, the same training rows make both attacks possible. We repeat
+# this for three nets with different training rows.
 from scipy.stats import spearmanr
 from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import NearestNeighbors
@@ -160,10 +160,10 @@ far, length, same, agree, blamed = np.concatenate(found, -1)
 agree, same = agree[1:], same[1:].astype(bool)  # without the first itself
 
 # %%
-# The distance of the adversarial rows from the data manifold, divided by the
-# distance for the gradient attack in 64 directions: means over rows, with 95 %
-# intervals. The number after the name of each attack is its number of
-# directions.
+# The figure shows the distance of the adversarial rows from the data manifold,
+# divided by the distance for the gradient attack in 64 directions. Points are
+# means over rows, with 95 % intervals. The number after the name of each
+# attack is its number of directions.
 import matplotlib.pyplot as plt
 
 
@@ -185,9 +185,10 @@ ax.set(xlabel="relative distance from the manifold")
 plt.show()
 
 # %%
-# For each attacked row and each attack: the rank correlation of the training
-# rows' scores with their scores under the first attack. Each point is an
-# attacked row. It is blue if both attacks lead to the same wrong label.
+# The next figure compares each attack with the first attack, the gradient
+# attack in 64 directions. Each point is an attacked row. Its position shows
+# the rank correlation between the scores of the training rows under the two
+# attacks. A point is blue if both attacks lead to the same wrong label.
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 for is_kind, shift, marker, color, label in [
     (same, 0.12, "o", "tab:blue", "same wrong label"),
@@ -217,16 +218,18 @@ print(f"{blamed.mean():.0%}")
 # ----------
 # Attacks that see only labels do not stay closer to the data here. If the
 # search starts from noise, the adversarial row is farther from the manifold
-# than for the gradient attack. If it starts from a training row, the distance
-# is about the same. A restriction to 16 directions changes little. Attacks
-# that see only labels change a row more than the gradient attack does, because
-# the search stops after few queries. With three times as many steps the
-# changes are smaller, but the distances from the manifold are the same.
+# than the adversarial row of the gradient attack. If the search starts from a
+# training row, the two distances are about the same. A restriction to 16
+# directions changes the distances little. Attacks that see only labels change
+# a row more than the gradient attack does, because the search stops after few
+# queries. With three times as many steps the changes are smaller, but the
+# distances from the manifold are the same.
 #
 # The class that is predicted after the attack decides which training rows make
-# it possible. Nearly all training rows with low scores belong to this class.
-# Two attacks that end in the same class depend on the same training rows.
+# the attack possible. Nearly all training rows with low scores belong to this
+# class. Two attacks that end in the same class depend on the same training
+# rows.
 #
-# The net is small, and there is one measure of distance, in the net's own
-# embedding. Larger images may behave differently: there a restriction to few
-# directions leaves out much more.
+# This example uses a small net and only one measure of distance, in the net's
+# own embedding. Larger images may behave differently, because a restriction to
+# few directions leaves out much more of a large image.

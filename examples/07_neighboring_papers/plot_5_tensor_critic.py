@@ -6,20 +6,20 @@ Several agents act together and get one reward. A *transition* is a joint
 action with its reward. The *critic* is a model that predicts the reward of a
 joint action. A sensor fails sometimes, and some rewards are recorded as 0.
 Which transitions make the critic wrong about the best joint action? If the
-critic has a high enough rank, these are the transitions with the lowest
-scores: without the lowest twenty, the error nearly vanishes. If the rank is
-too low, the error stays large.
+critic has enough parameters (a high enough rank), these are the transitions
+with the lowest scores. Without the twenty lowest-scored transitions, the error
+nearly vanishes. If the rank is too low, the error stays large.
 """
 
 # %%
 # A table with the value of every joint action grows exponentially with the
 # number of agents. A critic of low rank grows only linearly. It has one vector
-# for each action of each agent. To get the value of a joint action, the
-# vectors of its actions are multiplied elementwise, and the entries of the
-# product are summed. This is the CP form of arXiv 2106.00136 (*Tesseract:
-# Tensorised Actors for Multi-Agent Reinforcement Learning*). Different
-# transitions then share parameters. Here there are three agents with five
-# actions each.
+# for each action of each agent; the length of the vectors is the rank. To get
+# the value of a joint action, the vectors of its actions are multiplied
+# elementwise, and the entries of the product are summed. This is the CP form
+# of arXiv 2106.00136 (*Tesseract: Tensorised Actors for Multi-Agent
+# Reinforcement Learning*). In this form, transitions with a common action
+# share parameters. There are three agents with five actions each.
 from math import comb
 
 import numpy as np
@@ -63,13 +63,13 @@ def make_critic(rank):
 
 # %%
 # The game has one step. Its true values have rank 3 and a maximum of 5. Five
-# hundred transitions are drawn at random. The sensor may fail if the first
-# agent takes its part of the best joint action: two in five of these rewards
-# are *lost*, that is, recorded as 0.
+# hundred transitions are drawn at random. The sensor may fail only if the
+# first agent takes its part of the best joint action: two in five of these
+# rewards are *lost*, that is, recorded as 0.
 #
 # The reference row is the best joint action with its true value, so the target
 # is the squared error of the critic for this joint action. In practice this
-# row is unknown; use some trusted transitions in its place.
+# row is unknown; use some trusted transitions as reference rows instead.
 from skinfluence import InfluenceScorer
 from skinfluence.retraining import retrain
 
@@ -122,8 +122,8 @@ for r, g in np.ndindex(len(RANKS), GAMES):
     lost[:, r, g] = is_lost[order[:20]].mean(), is_lost[worst_fit[:20]].mean()
 
 # %%
-# The error of the critic for the best joint action. Each thin line is a game,
-# and each point is the mean over the games.
+# The figure shows the error of the critic for the best joint action. Each thin
+# line is a game, and each point is the mean over the games.
 import matplotlib.pyplot as plt
 
 figure, ax = plt.subplots(figsize=(6, 4.2), layout="constrained")
@@ -144,7 +144,8 @@ plt.show()
 # %%
 # The transitions are grouped by the number of actions that they share with the
 # best joint action. The first bar shows the share of each group in the number
-# of transitions, and the other bars the share in the sum of absolute scores:
+# of transitions. The other bars show the share of each group in the sum of
+# absolute scores:
 chance = [
     comb(AGENTS, k) * (ACTIONS - 1) ** (AGENTS - k) for k in range(AGENTS + 1)
 ]
@@ -164,8 +165,10 @@ figure.legend(
 plt.show()
 
 # %%
-# The error for the best joint action, as mean and standard error over the
-# games:
+# The first table shows the error for the best joint action, as mean and
+# standard error over the games. Then follows the share of lost rewards among
+# the twenty transitions with the lowest scores, and among the twenty
+# transitions that the critic fits worst:
 print("dropped     none           20 lowest      40 random      all lost")
 for rank, of_rank in zip(RANKS, errors, strict=True):
     mean, deviation = of_rank.mean(0), of_rank.std(0, ddof=1) / GAMES**0.5
@@ -184,18 +187,19 @@ for name, of_way in zip(("lowest scores", "worst fit"), lost, strict=True):
 # change only vectors that the value of the best joint action does not use, so
 # their score is exactly zero. At rank 20, most of the sum of absolute scores
 # comes from the few transitions with the best joint action itself, as it would
-# with a table. At lower ranks, more of it comes from transitions that share
-# one or two actions.
+# with a table of values. At lower ranks, more of this sum comes from
+# transitions that share one or two actions.
 #
 # At ranks 3 and 20, dropping the twenty transitions with the lowest scores
 # reduces the error as much as dropping all lost rewards. Dropping forty random
-# transitions changes little. The transitions that the critic fits worst have
-# lost rewards less often than the transitions with the lowest scores. A critic
+# transitions changes little. The transitions with the lowest scores have lost
+# rewards more often than the transitions that the critic fits worst. A critic
 # of rank 1 cannot represent the game: its error stays large even if all lost
 # rewards are dropped.
 #
-# A score of zero holds to first order. If the critic is trained again, a
-# transition that shares no action may still change the error, through vectors
-# that it shares with other transitions. Also, all lost rewards are errors in
-# the same direction here. If rewards were lost at random, errors could cancel,
-# and the transitions with the lowest scores would often have right rewards.
+# A score of zero means no effect only to first order. If the critic is trained
+# again, a transition that shares no action may still change the error, through
+# vectors that it shares with other transitions. Also, all lost rewards are
+# errors in the same direction here. If rewards were lost at random, errors
+# could cancel, and the transitions with the lowest scores would often have
+# right rewards.

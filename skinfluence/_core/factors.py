@@ -219,7 +219,7 @@ class Dense(Factor):
         return self.g
 
     def square_norms(self) -> Tensor:
-        return as_matrix(self.g).square().sum(1)
+        return as_matrix(self.g.square()).sum(1)
 
     def gram(self, other: Self) -> Tensor:
         return as_matrix(self.g) @ as_matrix(other.g).T

@@ -217,6 +217,7 @@ def _layers_with_rules(fnet: FunctionalNet) -> dict[str, nn.Module]:
         name: layer
         for name, layer in fnet.shell.named_modules()
         if has_rule(layer)
+        and not any(p.is_complex() for p in layer.parameters(recurse=False))
         and any(
             (f"{name}.{own}" if name else own) in fnet.params
             for own, _ in layer.named_parameters(recurse=False)

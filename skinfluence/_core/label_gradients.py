@@ -111,8 +111,13 @@ class _Form:
 
     def lowest_products(self, t: Tensor) -> Tensor:
         """Lowest product over the tangents, (n, n_labels); `t` is (d, n, K)."""
-        t = wide(t)
-        products = t[:, :, self.labels] * self.deltas
-        products.addcmul_((t * self.b).sum(2, keepdim=True), self.alphas)
-        products.addcmul_(t[:, :, self.labels[:1]], self.gammas)
-        return products.amin(0).double()
+        are_all = torch.equal(self.labels, torch.arange(t.shape[2], device=t.device))
+        lowest = t.new_empty(0)
+        # One tangent at a time, because its products stay in the processor's cache.
+        for u in map(wide, t):
+            at = u if are_all else u[:, self.labels]
+            products = at * self.deltas
+            products.addcmul_((u * self.b).sum(1, keepdim=True), self.alphas)
+            products.addcmul_(u[:, self.labels[:1]], self.gammas)
+            lowest = torch.minimum(lowest, products) if len(lowest) else products
+        return lowest.double()

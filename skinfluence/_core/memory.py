@@ -55,7 +55,7 @@ class OutputWatch(TorchDispatchMode):
         for t in returned if isinstance(returned, tuple | list) else (returned,):
             if isinstance(t, Tensor):
                 self.bytes += 0 if t._is_view() else t.numel() * t.element_size()
-                if t.is_floating_point():
+                if t.is_floating_point() or t.is_complex():
                     self.eps = max(self.eps, torch.finfo(t.dtype).eps)
         return returned
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from skinfluence._core.shell import twin_net
-from skinfluence._core.tensors import Rows, map_tensors, slice_rows, wide
+from skinfluence._core.tensors import Rows, cast_floats, map_tensors, slice_rows, wide
 
 _NLL = (nn.CrossEntropyLoss, nn.NLLLoss)
 
@@ -65,12 +65,15 @@ class RowLoss:
         """Loss of each row, (n,)."""
         # `wide`, because half precision rounds the loss of a confidently predicted row to 0.
         outputs = wide(outputs)
+        y = cast_floats(y, outputs.dtype)
         return (self._from_terms if self.is_known else self._alone)(outputs, X, y)
 
     def of_batch(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
         """Loss of the batch as the net's `get_loss` reduces it."""
         # Trap: criterion_(outputs, y) would miss the log that skorch takes for NLLLoss in get_loss.
-        return self._whole.get_loss(wide(outputs), y, X=X, training=False).mean()
+        outputs = wide(outputs)
+        y = cast_floats(y, outputs.dtype)
+        return self._whole.get_loss(outputs, y, X=X, training=False).mean()
 
     def _from_terms(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
         terms, n = self._terms.get_loss(outputs, y, X=X, training=False), len(outputs)

@@ -25,7 +25,7 @@ from skinfluence._core.gradients import (
 )
 from skinfluence._core.kernels import plain_kernels
 from skinfluence._core.net import FunctionalNet
-from skinfluence._core.tensors import Rows, map_tensors, slice_rows, wide
+from skinfluence._core.tensors import Rows, as_real, map_tensors, slice_rows, wide
 
 # Rows that are checked: in one batch, in batches of this size, and the first few of them alone.
 _ROWS, _SMALL_BATCH, _ROWS_ALONE = 12, 5, 3
@@ -299,9 +299,10 @@ def _nudged(X: Rows) -> Rows:
 
 def _gradient(value: Tensor, parameters: list[Tensor]) -> list[Tensor]:
     if not value.requires_grad:
-        return [torch.zeros((), dtype=p.dtype, device=p.device).expand_as(p) for p in parameters]
+        zeros = (torch.zeros((), dtype=p.dtype, device=p.device) for p in parameters)
+        return [as_real(zero.expand_as(p)) for zero, p in zip(zeros, parameters, strict=True)]
     grads = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
-    return [g.detach() for g in grads]
+    return [as_real(g.detach()) for g in grads]
 
 
 def _inner(direction: Sequence[Tensor], gradient: Sequence[Tensor]) -> Tensor:

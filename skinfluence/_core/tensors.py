@@ -20,6 +20,19 @@ def wide(t: Tensor) -> Tensor:
     return t.to(torch.promote_types(t.dtype, torch.float32)) if t.is_floating_point() else t
 
 
+def as_real(t: Tensor) -> Tensor:
+    """Real and imaginary parts of a complex tensor, (*shape, 2); any other tensor unchanged.
+
+    The inner product of two gradients is Re(conj(g) · h), which is that of their parts.
+    """
+    return torch.view_as_real(t.resolve_conj()) if t.is_complex() else t
+
+
+def as_matrix(t: Tensor) -> Tensor:
+    """One row of numbers per entry of the first axis: (n, numbers), also for t of shape (n,)."""
+    return t.flatten(1) if t.ndim > 1 else t.unsqueeze(1)
+
+
 def map_tensors(function: Callable[[Tensor], Tensor], X: Rows) -> Rows:
     """Apply a function to a tensor, or to each tensor of a dict."""
     if isinstance(X, Mapping):
@@ -27,9 +40,17 @@ def map_tensors(function: Callable[[Tensor], Tensor], X: Rows) -> Rows:
     return function(X)
 
 
-def as_matrix(t: Tensor) -> Tensor:
-    """Reshape (n, ...) to (n, p); p is 1 if each row is a single number."""
-    return t.flatten(1) if t.ndim > 1 else t.unsqueeze(1)
+def floats_of(X: Rows) -> list[Tensor]:
+    """The tensors of floats in X: X itself, or entries of a dict."""
+    entries = X.values() if isinstance(X, Mapping) else [X]
+    return [t for t in entries if isinstance(t, Tensor) and t.is_floating_point()]
+
+
+def cast_floats(X: Rows, dtype: torch.dtype | None) -> Rows:
+    """X with its floats in a dtype; None leaves them as they are."""
+    if dtype is None:
+        return X
+    return map_tensors(lambda t: t.to(dtype) if floats_of(t) else t, X)
 
 
 def join_rows(parts: list[Tensor], fill: float = 0.0) -> Tensor:

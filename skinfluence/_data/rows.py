@@ -163,8 +163,8 @@ def check_reader(X: Any, reads_text: bool) -> None:
 def cast(X: Any, dtype: torch.dtype | None, *, warn: bool = True) -> Any:
     """Cast floats to the net's dtype; integers stay integers, since embeddings need them.
 
-    A dtype of None means that the net casts its inputs itself. Warn, unless told not to, when the
-    cast makes different rows alike.
+    A dtype of None means that X is not cast. NumPy has no bfloat16: arrays for it become float32.
+    Warn, unless told not to, when the cast makes different rows alike.
     """
     if isinstance(X, Mapping):
         return {key: cast(value, dtype, warn=warn) for key, value in X.items()}
@@ -173,16 +173,22 @@ def cast(X: Any, dtype: torch.dtype | None, *, warn: bool = True) -> Any:
     if not (is_tensor or is_array):
         return X
     if is_array:
-        _check_range(X, np.float64 if dtype is torch.float64 else np.float32)
+        _check_range(X, _ARRAY_DTYPES.get(dtype, np.float32))
     if dtype is None:
         return X
     if is_tensor:
         result = X.to(dtype)
     else:
-        result = X.astype(np.float64 if dtype is torch.float64 else np.float32, copy=False)
+        result = X.astype(_ARRAY_DTYPES.get(dtype, np.float32), copy=False)
     if warn:
         warn_of_rounded(X, result, "X")
     return result
+
+
+_ARRAY_DTYPES: dict[Any, type[np.floating]] = {
+    torch.float64: np.float64,
+    torch.float16: np.float16,
+}
 
 
 def _check_range(X: np.ndarray, dtype: type[np.floating]) -> None:

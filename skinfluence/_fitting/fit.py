@@ -167,12 +167,11 @@ def how_to_pass(estimator: Any) -> str:
     )
 
 
-def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype | None, tuple[int, ...] | None]:
-    """Return the dtype of the net's float inputs and the shape of its outputs.
+def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype | None, torch.Tensor | None]:
+    """Return the dtype in which the net takes the floats of X, and its outputs.
 
-    A dtype of None means that the module casts its inputs itself.
-    The net is not trained, and X holds only a few rows. If the net learns its width in `fit`, the
-    shape is None.
+    A dtype of None means that X is not cast. The net is not trained, and X holds only a few rows.
+    If the net learns its width in `fit`, the outputs are None.
     """
     net = estimator.estimator if isinstance(estimator, FrozenEstimator) else clone(estimator)
     with seeded(seed, net.device):
@@ -181,8 +180,8 @@ def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype | None, tuple[i
         dtype: torch.dtype | None = torch.float32
         try:
             fnet = FunctionalNet(net)
-            dtype = fnet.input_dtype
-            return dtype, tuple(forward(fnet, next(iter(fnet.batches(X)))[0]).shape)
+            dtype = fnet.input_dtype(X)
+            return dtype, forward(fnet, next(iter(fnet.batches(X)))[0])
         except (RuntimeError, TypeError, ValueError, IndexError):
             return dtype, None
 
@@ -196,6 +195,12 @@ def _explain(error: Exception, X: Any) -> Exception:
         return ValueError(
             f"X is of dtype {whole[0]} and an embedding of the net's module wants int64 or int32 "
             f"({error}). Convert X to int64."
+        )
+    floats = [dtype for dtype in dtypes if "float" in dtype]
+    if floats and any(text in str(error) for text in ("same dtype", "type should be the same")):
+        return ValueError(
+            f"X is of dtype {floats[0]}, which the net's module does not take ({error}). Give X in "
+            "the dtype of the module, for example torch.as_tensor(X).to(torch.bfloat16)."
         )
     # torch does not collate scalars of uint64: "an integer is required".
     if whole and any(text in str(error) for text in ("dtype", "an integer is required")):

@@ -33,7 +33,7 @@ class TrainingData:
     net : skorch net or FrozenEstimator
         The user's net, or the ready-made one for y.
     X : rows
-        Floats have the net's dtype.
+        Floats have a dtype that the net takes.
     given : ndarray of shape (n,)
         The labels as the user gave them.
     y : ndarray
@@ -41,7 +41,7 @@ class TrainingData:
     labels : Labels
         Translates between `given` and `y`.
     dtype : torch.dtype or None
-        Data type of the net's float inputs; None if its module casts its inputs itself.
+        Data type in which the net takes the floats of X; None if they are not cast.
     reference : (X, y) in the same form, or None
         None if the user gave no reference rows.
     seed : int
@@ -79,12 +79,15 @@ def read_training_data(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -
     check_reader(X, reads_text)
     seed = draw_seed(estimator.random_state)
     dtype: torch.dtype | None = torch.float32
-    output_shape = None
+    outputs = None
     if not is_text(X):
         few = first_rows(X)
-        few = with_labels(few, np.zeros(n_rows(few)), torch.float32, warn=False)
-        dtype, output_shape = peek(net, few, seed)
-    labels = Labels(net, given, dtype=dtype, output_shape=output_shape)
+        few = with_labels(few, np.zeros(n_rows(few)), None)
+        dtype, outputs = peek(net, few, seed)
+    if outputs is None:
+        labels = Labels(net, given, dtype=dtype, output_shape=None)
+    else:
+        labels = Labels(net, given, dtype=outputs.dtype, output_shape=tuple(outputs.shape))
     reference = check_reference(X_val, y_val)
     if reference is not None:
         reference = _read_reference(estimator, reference, labels, dtype)

@@ -99,10 +99,11 @@ def least_disagree_metric(
     sigmas = _check_sigmas(sigmas)
     n_draws = check_int("n_draws", n_draws, 1)
     owner, net = _net_of(net)
-    dtype = FunctionalNet(net).input_dtype
-    rows = [cast(read_input(owner, X), dtype)]
+    whole = FunctionalNet(net)
+    rows = [read_input(owner, X)]
     if X_val is not None:
-        rows.append(cast(read_input(owner, X_val, "X_val"), dtype))
+        rows.append(read_input(owner, X_val, "X_val"))
+    rows = [cast(R, whole.input_dtype(R)) for R in rows]
     chosen = last_parameters(net, rows[0]) if parameters is None else parameters
     fnet = FunctionalNet(net, chosen)
     generator = torch.Generator().manual_seed(draw_seed(random_state))
@@ -196,7 +197,7 @@ def _labeller(fnet: FunctionalNet, net: NeuralNet, X: Rows) -> Labeller:
     if not owners and type(layers.get(name)) is nn.Linear:
         E = entering(net, name, X)
         if E is not None:
-            return _LastLinear(fnet, net, name, E.to(fnet.device))
+            return _LastLinear(fnet, net, name, E.to(layers[name].weight))
     return _Whole(fnet, net, X)
 
 

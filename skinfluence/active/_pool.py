@@ -171,7 +171,7 @@ def _seeding(E: np.ndarray, number: int, rng: np.random.RandomState) -> np.ndarr
 
 def _features(net: NeuralNet, pool: Any) -> np.ndarray:
     """Return the inputs of the last layer, (n, n_units), or probabilities if it is not linear."""
-    X = cast(pool, FunctionalNet(net).input_dtype)
+    X = cast(pool, FunctionalNet(net).input_dtype(pool))
     layer = last_parameters(net, X)[0].rpartition(".")[0]
     E = entering(net, layer, X)
     return probabilities(FunctionalNet(net), X) if E is None else E.numpy()

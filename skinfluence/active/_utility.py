@@ -79,7 +79,7 @@ def influence_query_scores(
 
 
 def probabilities(fnet: FunctionalNet, X: Any) -> np.ndarray:
-    return predicted_outputs(fnet, cast(X, fnet.input_dtype), is_classification=True)
+    return predicted_outputs(fnet, cast(X, fnet.input_dtype(X)), is_classification=True)
 
 
 def check_aggregate(aggregate: Any) -> None:

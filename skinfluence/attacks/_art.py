@@ -94,7 +94,7 @@ class FromART(BaseEstimator):
             model=_LogOdds(fnet),
             loss=torch.nn.CrossEntropyLoss(),
             input_shape=rows.shape[1:],
-            nb_classes=log_odds_at(fnet, given[:1].to(fnet.device, fnet.dtype)).shape[1],
+            nb_classes=log_odds_at(fnet, fnet.accepted(given[:1].to(fnet.device))).shape[1],
             device_type="gpu" if fnet.device.type == "cuda" else "cpu",
         )
         # plain_kernels: in evaluation mode, cuDNN has no backward pass for recurrent layers.
@@ -113,7 +113,7 @@ class _LogOdds(torch.nn.Module):
         self.fnet = fnet
 
     def forward(self, X: Tensor) -> Tensor:
-        X = X.to(self.fnet.device, self.fnet.dtype)
+        X = self.fnet.accepted(X.to(self.fnet.device))
         return log_odds(self.fnet, self.fnet.outputs(self.fnet.params, X))
 
 

@@ -146,7 +146,7 @@ def flat(u: Params) -> Tensor:
 
 
 def unflat(like: Params, vector: Tensor) -> Params:
-    """Split a vector into the shapes of `like`; the inverse of `flat`."""
+    """Split a vector into the shapes and dtypes of `like`; the inverse of `flat`."""
     chunks = vector.split([p.numel() for p in like.values()])
     pairs = zip(like.items(), chunks, strict=True)
-    return {name: chunk.reshape(p.shape) for (name, p), chunk in pairs}
+    return {name: chunk.reshape(p.shape).to(p.dtype) for (name, p), chunk in pairs}

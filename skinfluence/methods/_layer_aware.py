@@ -19,7 +19,7 @@ from skinfluence._core.row_scores import (
     RowScore,
 )
 from skinfluence._core.states import Params
-from skinfluence._core.tensors import Rows, as_matrix
+from skinfluence._core.tensors import Rows, as_matrix, as_real, wide
 from skinfluence.methods._base import Case, Method
 
 
@@ -70,7 +70,7 @@ class _LayerProducts(RowScore):
         cotangents = reference_cotangents(fnet, objective)
         for (Xb, _), G in zip(batches, cotangents, strict=True):
             for name, h in _layer_inputs(fnet, Xb)[1].items():
-                part = (as_matrix(G).T @ h).cpu()
+                part = (as_matrix(G).T.to(h) @ h).cpu()
                 self.sums[name] = self.sums[name] + part if name in self.sums else part
 
     def of_rows(self, fnet: FunctionalNet, X: Rows, y: Any, progress: Progress) -> np.ndarray:
@@ -80,7 +80,7 @@ class _LayerProducts(RowScore):
         for Xb, yb in progress(fnet.batches(X, y)):
             f, entering = _layer_inputs(fnet, Xb)
             G = as_matrix(fnet.cotangents(f, Xb, yb))
-            each = [((G @ sums[name]) * h).sum(1).double() for name, h in entering.items()]
+            each = [((G.to(h) @ sums[name]) * h).sum(1).double() for name, h in entering.items()]
             found.append(torch.stack(each).sum(0))
         return finite(torch.cat(found).cpu().numpy())
 
@@ -95,6 +95,7 @@ def _layer_inputs(fnet: FunctionalNet, X: Rows) -> tuple[Tensor, Params]:
         ) -> None:
             h = (inputs[0] if inputs else named["input"]).detach()
             h = h.flatten(1) if isinstance(layer, _ConvNd) or h.ndim == 2 else _over_time(h)
+            h = wide(as_real(h).flatten(1))
             kept[name] = kept[name] + h if name in kept else h  # a layer that is called twice
 
         return hook

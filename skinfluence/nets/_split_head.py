@@ -73,7 +73,9 @@ def split_head(net: Any, layer: str = "head") -> tuple[Callable[[Any], np.ndarra
         finally:
             hook.remove()
         _check_is_last(last, layer, inputs, outputs)
-        return torch.cat(inputs).cpu().numpy()
+        entering = torch.cat(inputs).cpu()
+        # NumPy has no bfloat16.
+        return (entering.float() if entering.dtype is torch.bfloat16 else entering).numpy()
 
     return embed, _net_of(last, net)
 
@@ -88,7 +90,8 @@ def _check_is_last(
         )
     with torch.no_grad():
         is_last = all(
-            f.shape == (g := last(e)).shape and torch.allclose(f, g, rtol=1e-4, atol=1e-5)
+            (f.shape, f.dtype) == ((g := last(e)).shape, g.dtype)
+            and torch.allclose(f, g, rtol=1e-4, atol=1e-5)
             for e, f in zip(inputs, outputs, strict=True)
         )
     if not is_last:

@@ -3,11 +3,20 @@
 import numpy as np
 import pytest
 import torch
+from number_types import (
+    MIXED_MODULES,
+    DoubleBuffer,
+    DoubleHead,
+    Float16,
+    Half,
+    LogScale,
+    mixed_net,
+)
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch import NeuralNetClassifier
+from skorch import NeuralNetClassifier, NeuralNetRegressor
 from small import (
     blobs,
     dict_net,
@@ -22,6 +31,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from skinfluence import InfluenceScorer, NoisyLabelDetector
+from skinfluence._fitting.training_data import read_training_data
 
 X, Y = blobs()
 
@@ -132,3 +142,45 @@ def test_rows_that_are_not_a_table_are_refused_by_the_ready_made_nets(rows):
 def test_a_training_that_diverged_is_an_error():
     with pytest.raises(ValueError, match="training diverged"):
         scorer(estimator=linear_regressor(lr=1e6, max_epochs=50)).fit(*line())
+
+
+# The dtype of rows and labels: what the net takes, whatever its first parameter is
+
+
+@pytest.mark.parametrize("kind", MIXED_MODULES)
+def test_rows_that_a_net_trains_on_stay_as_they_are(kind):
+    _, rows, y = mixed_net(kind)
+    data = read_training_data(scorer(estimator=classifier_of(kind)), rows, y, None, None)
+    assert torch.equal(torch.as_tensor(data.X), rows)
+    assert data.dtype is kind.rows
+
+
+@pytest.mark.parametrize("kind", [LogScale, DoubleHead, DoubleBuffer, Float16])
+def test_rows_in_double_precision_are_rounded_to_what_the_net_takes(kind):
+    _, rows, y = mixed_net(kind)
+    rows = rows.double().numpy()
+    data = read_training_data(scorer(estimator=classifier_of(kind)), rows, y, None, None)
+    assert torch.as_tensor(data.X).dtype is data.dtype is kind.rows
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"), [(DoubleHead, float), (DoubleBuffer, float), (Float16, np.float32)]
+)
+def test_targets_have_the_precision_of_the_outputs(kind, dtype):
+    net = NeuralNetRegressor(kind, train_split=None, max_epochs=1, verbose=0)
+    _, rows, _ = mixed_net(kind)
+    y = np.linspace(0, 1, 21).reshape(7, 3)
+    data = read_training_data(scorer(estimator=net), rows, y, None, None)
+    assert data.y.dtype == dtype
+
+
+def classifier_of(kind):
+    return NeuralNetClassifier(
+        kind, criterion=nn.CrossEntropyLoss, train_split=None, max_epochs=1, verbose=0
+    )
+
+
+def test_arrays_for_a_net_in_bfloat16_are_refused_with_the_way_to_cast_them():
+    net = classifier_of(Half)
+    with pytest.raises(ValueError, match=r"X is of dtype float32, which the net's module does not"):
+        InfluenceScorer(net).fit(np.zeros((9, 8), np.float32), np.arange(9) % 3)
