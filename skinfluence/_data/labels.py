@@ -10,7 +10,7 @@ from sklearn.base import is_classifier, is_regressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, column_or_1d
-from skorch import NeuralNetBinaryClassifier
+from skorch import NeuralNet, NeuralNetBinaryClassifier
 from torch import Tensor
 from torch.nn import Module
 from torch.utils.data import Dataset
@@ -236,6 +236,19 @@ class Labels:
         if self.classes_ is None or self.codes_ is None:
             raise ValueError("labels are numbers, not classes.")
         return self.classes_, self.codes_
+
+
+def ignored_rows(net: Any, y: np.ndarray) -> np.ndarray:
+    """Return a mask of the rows whose label is the ``ignore_index`` of a net that may be unfitted.
+
+    Only the labels of a skorch classifier can be ignored.
+    """
+    net = net.estimator if isinstance(net, FrozenEstimator) else net
+    has_classes = isinstance(net, NeuralNet) and is_classifier(net)
+    if not has_classes or isinstance(net, NeuralNetBinaryClassifier) or y.dtype.kind not in "iuf":
+        return np.zeros(len(y), dtype=bool)
+    ignored = _ignored_by(net)
+    return np.zeros(len(y), dtype=bool) if ignored is None else y == ignored
 
 
 def _ignored_by(net: Any) -> int | None:

@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import has_fit_parameter
 from skorch import NeuralNet
 
-from skinfluence._data.labels import default_task
+from skinfluence._data.labels import default_task, ignored_rows
 from skinfluence._data.params import draw_seed
 from skinfluence._data.reference import check_groups_present, folds
 from skinfluence._data.rows import rows_of
@@ -118,19 +118,22 @@ class Scoring:
     def _in_folds(self, rows: np.ndarray, fold: np.ndarray) -> RowScores:
         """Fit one scorer per fold, which scores the rows outside the fold; average the scores."""
         task, y = self.task, self.task.y[rows]
-        classes = np.unique(task.y)
         scores, counts = np.zeros(len(rows)), np.zeros(len(rows))
-        by_label = np.zeros((len(rows), len(classes))) if task.suggest else None
+        by_label: np.ndarray | None = None
+        classes = np.empty(0)
+        has_label = ~ignored_rows(getattr(task.scorer, "estimator", None), y)
         for k, scorer in enumerate(self.scorers):
-            held, rest = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
+            held, rest = np.flatnonzero((fold == k) & has_label), np.flatnonzero(fold != k)
             known = {"X_val": (rows_of(task.X, rows[held]),), "y_val": (y[held],)}
             known |= self._groups_of_fold(rows, held, rest)
             X_rest = rows_of(task.X, rows[rest])
             fitted = scorer.fit(X_rest, y[rest], **known)
             scores[rest] += fitted.scores_
             counts[rest] += 1
-            if by_label is not None:
-                _classes_of(fitted)
+            if task.suggest:
+                # A frozen net may know more classes than there are in y.
+                classes = _classes_of(fitted)
+                by_label = np.zeros((len(rows), len(classes))) if by_label is None else by_label
                 by_label[rest] += np.asarray(fitted.transform(X_rest))
         suggested = None if by_label is None else classes[by_label.argmax(1)]
         return RowScores(scores / counts, suggested, None)
