@@ -55,6 +55,7 @@ INSIDE = {
     ],
     "_label_noise": [{"noise_model"}, {"fold_net"}, {"label_scores"}],
     "_audit": [
+        {"stored_text"},
         {"csv_table", "streams"},
         {"demo", "features", "output_folder"},
         {"findings"},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -33,19 +34,23 @@ def is_missing_label(text: str) -> bool:
     return text.strip() in MISSING_LABELS
 
 
-def typed_column(cells: Sequence[str]) -> pd.Series:
+def typed_column(cells: Iterable[str]) -> pd.Series:
     """Cells as float64 if all are numbers or dates, otherwise as strings.
 
-    Missing cells are NaN in a column of float64, and None in a column of strings.
+    Missing cells are NaN in a column of float64, and None in a column of strings. Equal strings are
+    one object.
     """
-    text = pd.Series([cell.strip() for cell in cells], dtype=object)
+    position: dict[str, int] = {}  # of each distinct cell; its type does not depend on its row
+    codes = np.fromiter((position.setdefault(cell, len(position)) for cell in cells), dtype=np.intp)
+    text = pd.Series([cell.strip() for cell in position], dtype=object)
+    del position
     text[text.isin(MISSING)] = None
     present = text.dropna()
     for parse in (parse_numbers, _parse_dates):
         values = parse(present)
         if values is not None and len(values):
-            return values.reindex(text.index).astype(np.float64)
-    return text
+            return pd.Series(values.reindex(text.index).to_numpy(np.float64)[codes])
+    return pd.Series(text.to_numpy()[codes], dtype=object)
 
 
 def parse_numbers(text: pd.Series) -> pd.Series | None:
@@ -128,13 +133,14 @@ def make_features(
     AuditError
         If no column can be used.
     """
+    is_labeled = np.zeros(len(table.cells), dtype=bool)
+    is_labeled[rows] = True
     kept: dict[str, pd.Series] = {}
     left_out: dict[str, list[str]] = {}
     for position in range(len(table.names)):
         if position == label:
             continue
-        column = table.column(position)
-        values = typed_column([column[row] for row in rows])
+        values = typed_column(itertools.compress(table.columns[position], is_labeled))
         reason = reason_to_drop(values)
         if reason is None:
             kept[str(position)] = values
@@ -145,7 +151,7 @@ def make_features(
         raise AuditError(
             f"no column can be used to predict the label: {words or 'the table has no other'}."
         )
-    return pd.DataFrame(kept), left_out
+    return pd.DataFrame(kept, copy=False), left_out
 
 
 def make_preprocessor(frame: pd.DataFrame) -> ColumnTransformer:

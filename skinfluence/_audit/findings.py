@@ -142,7 +142,9 @@ def find_suspects(table: CsvTable, problem: Problem, detector: Any) -> Findings:
     """Preprocess the table, fit the detector to it, and collect the results."""
     start = time.perf_counter()
     frame, left_out = make_features(table, problem.label, problem.rows)
+    n_numeric, n_columns = sum(map(is_numeric, frame.dtypes)), frame.shape[1]
     X = make_preprocessor(frame).fit_transform(frame)
+    del frame  # not in memory while the detector is fitted
     y = problem.given
     classes = None
     if problem.task == "classification":
@@ -152,7 +154,6 @@ def find_suspects(table: CsvTable, problem: Problem, detector: Any) -> Findings:
     suggested = detector.suggested_labels_
     scores = np.asarray(detector.scores_, dtype=float)
     labels = table.column(problem.label)
-    is_number = [is_numeric(frame[name]) for name in frame]
     return Findings(
         problem=problem,
         rows=problem.rows,
@@ -163,7 +164,7 @@ def find_suspects(table: CsvTable, problem: Problem, detector: Any) -> Findings:
         threshold=float(detector.offset_),
         order=np.argsort(scores, kind="stable"),
         left_out=left_out,
-        n_columns=(sum(is_number), len(is_number) - sum(is_number)),
+        n_columns=(n_numeric, n_columns - n_numeric),
         n_inputs=X.shape[1],
         seconds=time.perf_counter() - start,
     )

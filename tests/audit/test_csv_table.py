@@ -1,7 +1,9 @@
 """Reading a table: separator, encoding, quotes, and files that are not a table."""
 
 import dataclasses
+import os
 import sys
+import threading
 
 import pytest
 from hypothesis import assume, given, settings
@@ -199,3 +201,46 @@ def test_a_missing_file_or_a_folder_is_refused(tmp_path, capsys):
     assert "does not exist" in capsys.readouterr().err
     assert run(tmp_path) == 2
     assert "is a folder" in capsys.readouterr().err
+
+
+def no_memory(*args, **kwargs):
+    raise MemoryError
+
+
+@pytest.mark.parametrize(
+    ("name", "owner", "step"),
+    [
+        ("t.csv", csv_table.Path, "read_bytes"),
+        ("t.csv", csv_table, "to_utf8"),
+        ("t.csv", csv_table.Column, "extend"),
+        ("t.parquet", csv_table.Column, "extend"),
+    ],
+)
+def test_a_table_that_does_not_fit_into_memory_gets_one_line(
+    tmp_path, monkeypatch, capsys, name, owner, step
+):
+    path = tmp_path / name
+    if name == "t.parquet":
+        pytest.importorskip("pyarrow")
+        pd.DataFrame({"a": ["1", "2"], "kind": "x"}).to_parquet(path)
+    else:
+        path.write_text("a,kind\n1,x\n", encoding="latin-1")
+    monkeypatch.setattr(owner, step, no_memory)
+    assert run(path, "--encoding", "latin-1", "--output", tmp_path / "out") == 2
+    err = capsys.readouterr().err
+    assert "does not fit into memory; audit a sample of its rows" in err
+    assert err.count("\n") == 1
+
+
+def test_a_pipe_is_read_and_a_device_is_refused(quick_audit, audit_table, tmp_path, capsys):
+    pipe, text = tmp_path / "pipe", audit_table.read_bytes()
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(text,))
+    writer.start()
+    assert csv_table.read_table(pipe).cells == csv_table.read_table(audit_table).cells
+    writer.join()
+    assert run("/dev/zero") == 2
+    assert run("a\0b.csv") == 2
+    err = capsys.readouterr().err
+    assert "'/dev/zero' is a device; expected a CSV or Parquet file" in err
+    assert err.count("\n") == 2
