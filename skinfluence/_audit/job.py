@@ -68,6 +68,7 @@ def audit(options: Options) -> Findings:
     # Import late, so that wrong options are refused before pandas and torch are loaded.
     from skinfluence._audit import output_folder, terminal
     from skinfluence._audit.findings import find_suspects, read_problem
+    from skinfluence._core.memory import is_out_of_memory
 
     name, table, label, is_planted = _read_input(options)
     problem = read_problem(table, label, task=options.task, cv=options.cv)
@@ -76,7 +77,15 @@ def audit(options: Options) -> Findings:
         if not options.quiet:
             is_default = options.table is not None and options.label is None
             terminal.describe_input(name, table, problem, is_default_label=is_default)
-        findings = find_suspects(table, problem, make_detector(options, problem))
+        try:
+            findings = find_suspects(table, problem, make_detector(options, problem))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise AuditError(
+                "the memory is full, and nothing was written; audit a sample of the rows, or fewer "
+                "columns."
+            ) from error
         findings = replace(findings, is_planted=is_planted)
         n_changed = _write(options, output, name, table, findings)
     if not options.quiet:

@@ -31,9 +31,10 @@ def reserved(folder: Path, source: str | None) -> Iterator[None]:
     """
     try:
         created = _create(folder)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        why = getattr(error, "strerror", None) or error
         raise AuditError(
-            f"--output {str(folder)!r} cannot be created: {error.strerror}; choose another folder."
+            f"--output {str(folder)!r} cannot be created: {why}; choose another folder."
         ) from error
     try:
         with _locked(folder, source):

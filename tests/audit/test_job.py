@@ -84,3 +84,23 @@ def test_the_command_without_a_table_finds_most_planted_labels(tmp_path):
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert page.count('<img src="data:image/svg+xml;base64,') == 3
     assert len(read(tmp_path / "out" / "cleaned.csv")) == 1 + 569 - 57
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't allocate memory")])
+def test_memory_that_is_full_in_the_training_gets_one_line(
+    quick_audit, audit_table, tmp_path, monkeypatch, capsys, error
+):
+    def fit_predict(self, X, y):
+        raise error
+
+    monkeypatch.setattr(QuickDetector, "fit_predict", fit_predict)
+    assert run(audit_table, "--output", tmp_path / "out", "--quiet") == 2
+    err = capsys.readouterr().err
+    assert "the memory is full, and nothing was written" in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_nul_in_the_output_folder_gets_one_line(quick_audit, audit_table, capsys):
+    assert run(audit_table, "--output", "a\0b") == 2
+    assert "cannot be created: embedded null byte" in capsys.readouterr().err
