@@ -31,7 +31,7 @@ LINE = {room: line for line, rooms in enumerate(ORDER) for room in rooms}
 # The same inside each private package, file by file.
 INSIDE = {
     "_core": [
-        {"gates", "random_state", "states", "tensors"},
+        {"forward_mode", "gates", "random_state", "states", "switches", "tensors"},
         {"checked_rows", "factors", "memory", "shell"},
         {"layer_rules", "row_loss"},
         {"net"},

@@ -26,10 +26,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
-from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
-from torch.overrides import TorchFunctionMode
 
+from skinfluence._core.forward_mode import FrozenLinears, NoGradStops
 from skinfluence._core.kernels import plain_kernels
 from skinfluence._core.memory import OutputWatch, is_out_of_memory
 from skinfluence._core.net import FunctionalNet
@@ -152,8 +151,9 @@ def pushforward_members(
         f, t = torch.vmap(jvp)(u)  # torch refuses out_dims=None in a nested vmap
         return f[0], t
 
-    with _DUAL_LEVEL_LOCK, torch.no_grad(), plain_kernels(fnet):
-        return torch.vmap(member)(states, U)
+    with _DUAL_LEVEL_LOCK, torch.enable_grad(), plain_kernels(fnet), NoGradStops():
+        f, t = torch.vmap(member)(states, U)
+    return f.detach(), t.detach()
 
 
 def row_gradients(
@@ -234,21 +234,22 @@ def _forward_mode(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, 
         )
         return f, t
 
-    with _DUAL_LEVEL_LOCK, torch.no_grad(), plain_kernels(fnet):
-        return torch.vmap(jvp, out_dims=(None, 0))(U)  # type: ignore[arg-type]
+    with _DUAL_LEVEL_LOCK, torch.enable_grad(), plain_kernels(fnet), NoGradStops():
+        f, t = torch.vmap(jvp, out_dims=(None, 0))(U)  # type: ignore[arg-type]
+    return f.detach(), t.detach()
 
 
 def _forward_mode_one_by_one(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
     """One forward-mode pass per direction, with plain dual numbers instead of functorch."""
     tangents = []
-    frozen = _FrozenLinears() if fnet.has_frozen_linear else nullcontext()
-    with _DUAL_LEVEL_LOCK, torch.no_grad(), plain_kernels(fnet):
+    frozen = FrozenLinears() if fnet.has_frozen_linear else nullcontext()
+    with _DUAL_LEVEL_LOCK, torch.enable_grad(), plain_kernels(fnet), NoGradStops():
         for k in range(_count(U)):
             with forward_ad.dual_level(), frozen:
                 dual = {n: forward_ad.make_dual(p, U[n][k]) for n, p in fnet.params.items()}
                 f, t = forward_ad.unpack_dual(fnet.outputs(dual, X))
-                tangents.append(torch.zeros_like(f) if t is None else t)
-    return f, tangents[0].unsqueeze(0) if len(tangents) == 1 else torch.stack(tangents)
+                tangents.append(torch.zeros_like(f) if t is None else t.detach())
+    return f.detach(), tangents[0].unsqueeze(0) if len(tangents) == 1 else torch.stack(tangents)
 
 
 def _double_backward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
@@ -264,37 +265,6 @@ def _double_backward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tenso
             inner = torch.stack([(g * U[n][k]).sum() for n, g in zip(params, grads, strict=True)])
             tangents.append(torch.autograd.grad(inner.sum(), w, retain_graph=True)[0])
     return f.detach(), torch.stack(tangents)
-
-
-class _FrozenLinear(torch.autograd.Function):
-    """x W^T + b for W and b without a tangent.
-
-    torch's forward-mode rule would also compute x times a matrix of zeros.
-    """
-
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return F.linear(x, weight, bias)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.save_for_forward(inputs[1])
-
-    @staticmethod
-    def jvp(ctx: Any, x_t: Tensor, *of_parameters: Any) -> Tensor:
-        return F.linear(x_t, ctx.saved_tensors[0])
-
-
-class _FrozenLinears(TorchFunctionMode):
-    """Replaces each linear layer whose parameters have no tangent by `_FrozenLinear`."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is F.linear and not kwargs:
-            x, weight, bias = (*args, None)[:3]
-            parameters = (weight,) if bias is None else (weight, bias)
-            if all(forward_ad.unpack_dual(p).tangent is None for p in parameters):
-                return _FrozenLinear.apply(x, weight, bias)
-        return func(*args, **(kwargs or {}))
 
 
 @functools.cache

@@ -171,7 +171,7 @@ class FunctionalNet:
         values = own | dict(self.shell.named_buffers())
         is_own = all(v is self._state[n] or _equal(v, self._state[n]) for n, v in values.items())
         if is_own and not self._writes_into_weights(X):
-            return _one_tensor(self._twin.infer(X)), [own[name] for name in self.params]
+            return _one_tensor(self._inference(X)), [own[name] for name in self.params]
         leaves = {name: p.detach().requires_grad_() for name, p in self.params.items()}
         return self.outputs(leaves, X), list(leaves.values())
 

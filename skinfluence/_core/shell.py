@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from skinfluence._core.tensors import Rows, wide
+from skinfluence._core.tensors import Rows, map_tensors, wide
 
 _REORDERING_OPTIONS = ("iterator_valid__shuffle", "iterator_valid__drop_last")
 
@@ -142,6 +142,11 @@ def refuse_parameters_elsewhere(net: Any) -> None:
         )
 
 
+def copy_of_rows(X: Rows) -> Rows:
+    """Return a batch whose tensors are copies."""
+    return map_tensors(lambda t: t.clone() if isinstance(t, Tensor) else t, X)
+
+
 class Inference(nn.Module):
     """The net's `infer` as a module, so that `functional_call` can replace its parameters."""
 
@@ -151,4 +156,5 @@ class Inference(nn.Module):
         self._infer = twin.infer
 
     def forward(self, X: Rows) -> Any:
-        return self._infer(X)
+        # A copy of the rows: a forward may write into its input, which may be the user's memory.
+        return self._infer(copy_of_rows(X))
