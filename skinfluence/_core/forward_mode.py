@@ -22,12 +22,13 @@ class NoGradStops(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if torch.is_grad_enabled() or func.__name__ == "__set__":
+        inside = not torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+        if not inside or func.__name__ == "__set__":
             return func(*args, **kwargs)
         given: dict[int, tuple[Tensor, Tensor]] = {}
 
         def without_tangent(t: Tensor) -> Tensor:
-            if t.is_inference() or forward_ad.unpack_dual(t).tangent is None:
+            if forward_ad.unpack_dual(t).tangent is None:
                 return t
             alias = t.detach()
             given[id(alias)] = alias, t
@@ -36,6 +37,29 @@ class NoGradStops(TorchFunctionMode):
         found = func(*tree_map_only(Tensor, without_tangent, args), **kwargs)
         # An in-place operation returns its first argument.
         return tree_map_only(Tensor, lambda t: given.get(id(t), (t, t))[1], found)
+
+
+class PaddedLookups(TorchFunctionMode):
+    """Removes the derivative of lookups by the padding row, whether a layer or a function looks up.
+
+    torch's backward mode ignores the padding row; its forward mode does not. What else a layer
+    adds to the lookup, such as positions, keeps its derivative.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        found = func(*args, **kwargs)
+        if func is not F.embedding and func is not torch.embedding:
+            return found
+        names = ("input", "weight") if func is F.embedding else ("weight", "indices", "padding_idx")
+        named = dict(zip(names, args, strict=False)) | kwargs
+        padding, weight = named.get("padding_idx"), named["weight"]
+        # torch.embedding takes -1 for no padding, F.embedding for the last row.
+        if padding is None or (func is torch.embedding and padding < 0):
+            return found
+        index = named["input" if func is F.embedding else "indices"]
+        is_padding = index.eq(padding % len(weight)).unsqueeze(-1)
+        return torch.where(is_padding, found.detach(), found)
 
 
 class FrozenLinears(TorchFunctionMode):

@@ -11,7 +11,6 @@ import functools
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,6 @@ from skinfluence._core.random_state import forked_random_state
 from skinfluence._core.row_loss import RowLoss
 from skinfluence._core.shell import (
     Inference,
-    PaddedEmbeddings,
     copy_module,
     matching_parameters,
     module_of,
@@ -157,8 +155,7 @@ class FunctionalNet:
             state = {name: t.clone() for name, t in state.items()}
         state |= {f"module.{other}": state[f"module.{name}"] for other, name in self._tied.items()}
         # Trap: torch's own tie_weights leaves these values in a module that has two names.
-        with PaddedEmbeddings() if self.contains(nn.Embedding) else nullcontext():
-            call = torch.func.functional_call(self._inference, state, (X,), tie_weights=False)
+        call = torch.func.functional_call(self._inference, state, (X,), tie_weights=False)
         return _one_tensor(call)
 
     def plain_outputs(self, X: Rows) -> tuple[Tensor, list[Tensor]]:

@@ -197,3 +197,28 @@ def test_activations_in_place():
         nn.LeakyReLU(inplace=True),
     )
     assert_scores_of_the_loop(initialized(module), *rows_for("mlp"))
+
+
+# Lookups without a layer ----------------------------------------------------------------------
+
+
+def table(function):
+    return lambda self, X: self.head(function(X, self.table).flatten(1))
+
+
+LOOKUPS = {
+    "padding": table(lambda X, table: F.embedding(X, table, padding_idx=3)),
+    "from the end": table(lambda X, table: F.embedding(X, table, padding_idx=-8)),
+    "by keyword": table(lambda X, table: F.embedding(input=X, weight=table, padding_idx=3)),
+    "of torch": table(lambda X, table: torch.embedding(table, X, 3)),
+    "of torch by keyword": table(lambda X, table: torch.embedding(table, X, padding_idx=3)),
+    "without padding": table(lambda X, table: torch.embedding(table, X)),
+    "bags": lambda self, X: self.bags(F.embedding_bag(X, self.table, padding_idx=3)),
+}
+
+
+@pytest.mark.parametrize("case", LOOKUPS)
+def test_functional_lookups(case):
+    weight = nn.Parameter(torch.linspace(-1, 1, 44).sin().reshape(11, 4))
+    net = net_of(LOOKUPS[case], table=weight, head=nn.Linear(16, 3), bags=nn.Linear(4, 3))
+    assert_scores_of_the_loop(net, *rows_for("embedding"))
