@@ -188,6 +188,8 @@ class Ghost:
             ) -> Tensor | None:
                 if not isinstance(output, Tensor) or not output.requires_grad:
                     return None
+                if _is_inside_transform(output):
+                    return None  # the layer is called inside a vmap or grad of the user's forward
                 x = inputs[0] if inputs else named["input"]
                 calls.append((name, wide(layer_input(layer, x)), output))
                 # Return a copy: an in-place activation after the layer would overwrite this output.
@@ -222,6 +224,10 @@ def _layers_with_rules(fnet: FunctionalNet) -> dict[str, nn.Module]:
             for own, _ in layer.named_parameters(recurse=False)
         )
     }
+
+
+def _is_inside_transform(t: Tensor) -> bool:
+    return torch._C._functorch.is_functorch_wrapped_tensor(t)
 
 
 def _agrees(factor: Factor, name: str, truth: list[Params], tolerance: float) -> bool:

@@ -1,4 +1,4 @@
-"""Switches off the fused kernels that lack a rule for forward-mode derivatives or vmap."""
+"""Switches off or replaces the kernels that lack a derivative or a rule for vmap."""
 
 from __future__ import annotations
 
@@ -15,14 +15,23 @@ from skinfluence._core.net import FunctionalNet
 from skinfluence._core.switches import VMAP_WARNINGS, Switch
 
 
-class _PlainBags(TorchFunctionMode):
-    """Replaces `embedding_bag` by lookups and a sum, because its backward has no derivative."""
+class _PlainOperations(TorchFunctionMode):
+    """Replaces operations whose backward has no derivative by several that have one."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is not F.embedding_bag or args[0].ndim != 2:
-            return func(*args, **kwargs)
-        return _plain_bags(*args, **kwargs)
+        if func is F.embedding_bag and args[0].ndim == 2:
+            return _plain_bags(*args, **kwargs)
+        if func is torch.cdist or func is torch.functional.cdist:
+            return _plain_distances(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+def _plain_distances(
+    x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = None
+) -> Tensor:
+    # Trap: under vmap, torch 2.13 also gives wrong first derivatives of cdist of two weights.
+    return torch.linalg.vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), ord=p, dim=-1)
 
 
 def _plain_bags(
@@ -81,5 +90,5 @@ def plain_kernels(fnet: FunctionalNet) -> Iterator[None]:
             stack.enter_context(_CUDNN.off())
         if fnet.contains(nn.MultiheadAttention):
             stack.enter_context(_ATTENTION_FASTPATH.off())
-        stack.enter_context(_PlainBags())
+        stack.enter_context(_PlainOperations())
         yield

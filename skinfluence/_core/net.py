@@ -189,7 +189,7 @@ class FunctionalNet:
             weights = [t for name, t in aliases.items() if name in own]
             pointers = [t.data_ptr() for t in weights]
             try:
-                with torch.no_grad(), without_hooks(self.shell), WriteGuard(weights):
+                with torch.enable_grad(), without_hooks(self.shell), WriteGuard(weights):
                     self.outputs(aliases, slice_rows(X, slice(0, 2)))
                 self._writes["weights"] = [t.data_ptr() for t in weights] != pointers
             except WouldWrite as write:
