@@ -19,7 +19,7 @@ from skinfluence._core.row_scores import (
     RowScore,
 )
 from skinfluence._core.states import Params
-from skinfluence._core.tensors import Rows
+from skinfluence._core.tensors import Rows, layer_argument
 from skinfluence.methods._base import Case, Method
 
 
@@ -90,8 +90,10 @@ def _layer_inputs(fnet: FunctionalNet, X: Rows) -> tuple[Tensor, Params]:
     kept: Params = {}
 
     def keep(name: str) -> Callable[..., None]:
-        def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            h = inputs[0].detach()
+        def hook(
+            layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any
+        ) -> None:
+            h = layer_argument(inputs, named).detach()
             h = h.flatten(1) if isinstance(layer, _ConvNd) or h.ndim == 2 else _over_time(h)
             kept[name] = kept[name] + h if name in kept else h  # a layer that is called twice
 
@@ -108,7 +110,7 @@ def _layer_inputs(fnet: FunctionalNet, X: Rows) -> tuple[Tensor, Params]:
             "LayerAware() needs a linear or convolutional layer whose weight is among "
             "`parameters`; this net has none."
         )
-    hooks = [layer.register_forward_hook(keep(name)) for name, layer in layers]
+    hooks = [layer.register_forward_hook(keep(name), with_kwargs=True) for name, layer in layers]
     try:
         return forward(fnet, X), kept
     finally:
