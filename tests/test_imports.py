@@ -31,8 +31,8 @@ LINE = {room: line for line, rooms in enumerate(ORDER) for room in rooms}
 # The same inside each private package, file by file.
 INSIDE = {
     "_core": [
-        {"gates", "random_state", "states", "tensors"},
-        {"checked_rows", "factors", "memory", "shell"},
+        {"forward_mode", "random_state", "states", "switches", "tensors"},
+        {"checked_rows", "factors", "gates", "memory", "shell"},
         {"layer_rules", "row_loss"},
         {"functional_module"},
         {"batches"},

@@ -144,6 +144,22 @@ def layer_aware_loop(net, Xn, y, m):
     return (((delta @ delta[:m].T) * alike[:, :m]).sum(1) / m).numpy()
 
 
+def test_layer_aware_influence_allows_layers_called_by_keyword():
+    class ByKeyword(torch.nn.Sequential):
+        def forward(self, X):
+            return self[2](input=self[1](input=self[0](input=X)))
+
+    net, Xn, y = make("mlp", classes=[0, 1, 2])
+
+    def scores():
+        scorer = InfluenceScorer(FrozenEstimator(net), method=LayerAware())
+        return scorer.fit(Xn, y, X_val=Xn[:4], y_val=y[:4]).scores_
+
+    want = scores()
+    net.module_ = ByKeyword(*net.module_)
+    assert_close(scores(), want)
+
+
 @pytest.mark.parametrize("name", ["mlp", "batchnorm1d", "conv2d"])
 def test_layer_aware_influence_is_the_double_sum(name):
     scorer, Xn, y, net = of_zoo(name, LayerAware())

@@ -493,6 +493,22 @@ def test_the_embedding_is_the_input_of_the_layer():
     np.testing.assert_allclose(split_head(net)[0](X), want.numpy(), atol=1e-6)
 
 
+def test_a_layer_called_by_keyword_is_split():
+    class ByKeyword(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head = nn.Linear(4, 5), nn.Linear(5, 3)
+
+        def forward(self, X):
+            return self.head(input=torch.relu(self.body(X)))
+
+    X, y = load_iris(return_X_y=True)
+    X, own = X.astype(np.float32), {"criterion": nn.CrossEntropyLoss, "train_split": None}
+    net = NeuralNetClassifier(ByKeyword, **own, verbose=0, max_epochs=1).fit(X, y)
+    embed, head = split_head(net)
+    np.testing.assert_allclose(head.predict_proba(embed(X)), net.predict_proba(X), atol=1e-6)
+
+
 def test_splitting_does_not_change_the_net():
     X, y = load_iris(return_X_y=True)
     net = TabularClassifier(max_epochs=2, module__hidden=(8,)).fit(X, y)

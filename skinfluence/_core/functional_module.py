@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any, Self
 
 import torch
@@ -21,7 +20,6 @@ from skinfluence._core.gates import install_gates
 from skinfluence._core.memory import WouldWrite, WriteGuard
 from skinfluence._core.shell import (
     Inference,
-    PaddedEmbeddings,
     copy_module,
     matching_parameters,
     module_of,
@@ -133,8 +131,7 @@ class FunctionalModule:
         state = {f"module.{name}": t for name, t in values.items()}
         state |= {f"module.{other}": state[f"module.{name}"] for other, name in self._tied.items()}
         # Trap: torch's own tie_weights leaves these values in a module that has two names.
-        with PaddedEmbeddings() if self.contains(nn.Embedding) else nullcontext():
-            call = torch.func.functional_call(self._inference, state, (X,), tie_weights=False)
+        call = torch.func.functional_call(self._inference, state, (X,), tie_weights=False)
         return _one_tensor(call)
 
     def plain_outputs(self, X: Rows) -> tuple[Tensor, list[Tensor]]:
@@ -147,7 +144,7 @@ class FunctionalModule:
         values = own | dict(self.shell.named_buffers())
         is_own = all(_equal(as_real(v), self._state[n]) for n, v in values.items())
         if is_own and not self._writes_into_weights(X):
-            return _one_tensor(self._twin.infer(X)), [own[name] for name in self.params]
+            return _one_tensor(self._inference(X)), [own[name] for name in self.params]
         leaves = {name: p.detach().requires_grad_() for name, p in self.params.items()}
         return self.outputs(leaves, X), list(leaves.values())
 
@@ -174,7 +171,7 @@ class FunctionalModule:
         weights = [t for name, t in aliases.items() if name in own]
         pointers = [t.data_ptr() for t in weights]
         try:
-            with torch.no_grad(), without_hooks(self.shell):
+            with torch.enable_grad(), without_hooks(self.shell):
                 try:
                     with WriteGuard(weights):
                         self._call(aliases, X)

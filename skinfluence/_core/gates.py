@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 
+from skinfluence._core.tensors import layer_argument
+
 _GATE = "influence_gate"
 
 _GATEABLE = (nn.Linear, _ConvNd, nn.RNNBase, _DropoutNd)
@@ -44,7 +46,7 @@ def install_gates(shell: nn.Module, state: Any) -> dict[str, Tensor]:
             if isinstance(layer, _DropoutNd):
                 layer.register_forward_hook(_gate_output)
             else:
-                layer.register_forward_pre_hook(_gate_input)
+                layer.register_forward_pre_hook(_gate_input, with_kwargs=True)
         gates[name] = layer.get_buffer(_GATE)
     return gates
 
@@ -81,18 +83,22 @@ def _recorded_calls(
     with_matrix: list[str] = []
 
     def record(name: str) -> Callable[..., None]:
-        def hook(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        def hook(layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
             # A parametrized layer keeps its weight in a child module, hence `recurse`. The weight
             # of a normalization layer is a vector.
             own = layer.parameters(recurse=isinstance(layer, _GATEABLE))
             if any(p.ndim > 1 for p in own):
                 with_matrix.append(name)
-            if isinstance(layer, _GATEABLE) and inputs and isinstance(inputs[0], Tensor):
-                widths.setdefault(name, set()).add(inputs[0].shape[_axis(layer, inputs[0])])
+            x = layer_argument(inputs, named)
+            if isinstance(layer, _GATEABLE) and isinstance(x, Tensor):
+                widths.setdefault(name, set()).add(x.shape[_axis(layer, x)])
 
         return hook
 
-    hooks = [m.register_forward_pre_hook(record(name)) for name, m in shell.named_modules()]
+    hooks = [
+        m.register_forward_pre_hook(record(name), with_kwargs=True)
+        for name, m in shell.named_modules()
+    ]
     try:
         call()
     finally:
@@ -113,8 +119,12 @@ def _times_gate(layer: nn.Module, value: Tensor) -> Tensor:
     return value * (gate if axis == -1 else gate.reshape(-1, *[1] * (value.ndim - 2)))
 
 
-def _gate_input(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (_times_gate(layer, inputs[0]), *inputs[1:])
+def _gate_input(
+    layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if not inputs:
+        return inputs, named | {"input": _times_gate(layer, named["input"])}
+    return (_times_gate(layer, inputs[0]), *inputs[1:]), named
 
 
 def _gate_output(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:

@@ -29,7 +29,15 @@ from skinfluence._core.kernels import plain_kernels
 from skinfluence._core.layer_rules import has_rule, layer_factors, layer_input
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import Params
-from skinfluence._core.tensors import Rows, as_matrix, join_rows, n_rows, slice_rows, wide
+from skinfluence._core.tensors import (
+    Rows,
+    as_matrix,
+    join_rows,
+    layer_argument,
+    n_rows,
+    slice_rows,
+    wide,
+)
 
 # G = ∂ℓ/∂f of a batch, or a function of outputs and their rows that returns G. With a function, a
 # single forward pass gives both the outputs, from which G is computed, and the factors.
@@ -188,7 +196,9 @@ class Ghost:
             ) -> Tensor | None:
                 if not isinstance(output, Tensor) or not output.requires_grad:
                     return None
-                x = inputs[0] if inputs else named["input"]
+                if _is_inside_transform(output):
+                    return None  # the layer is called inside a vmap or grad of the user's forward
+                x = layer_argument(inputs, named)
                 calls.append((name, wide(layer_input(layer, x)), output))
                 # Return a copy: an in-place activation after the layer would overwrite this output.
                 return output.clone()
@@ -223,6 +233,10 @@ def _layers_with_rules(fnet: FunctionalNet) -> dict[str, nn.Module]:
             for own, _ in layer.named_parameters(recurse=False)
         )
     }
+
+
+def _is_inside_transform(t: Tensor) -> bool:
+    return torch._C._functorch.is_functorch_wrapped_tensor(t)
 
 
 def _agrees(factor: Factor, name: str, truth: list[Params], tolerance: float) -> bool:

@@ -20,21 +20,22 @@ import functools
 import threading
 import warnings
 import weakref
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
-from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
-from torch.overrides import TorchFunctionMode
 
+from skinfluence._core.factors import rows_per_piece
+from skinfluence._core.forward_mode import FrozenLinears, NoGradStops
 from skinfluence._core.kernels import plain_kernels
 from skinfluence._core.memory import OutputWatch, is_out_of_memory
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import Params
-from skinfluence._core.tensors import Rows, map_tensors, wide
+from skinfluence._core.tensors import Rows, map_tensors, slice_rows, wide
 
 Directions = Params  # d directions u: each entry is (d, *shape of the parameter)
 
@@ -50,8 +51,9 @@ _ENGINES: weakref.WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Any]] = (
 
 def forward(fnet: FunctionalNet, X: Rows) -> Tensor:
     """Outputs f(X), (n, ...), without a graph."""
-    with torch.no_grad(), plain_kernels(fnet):
-        return fnet.outputs(fnet.params, X)
+    # Not no_grad: a forward may differentiate its own outputs. The parameters need no gradient.
+    with torch.enable_grad(), plain_kernels(fnet):
+        return fnet.outputs(fnet.params, X).detach()
 
 
 def precision(fnet: FunctionalNet, X: Rows) -> float:
@@ -87,13 +89,14 @@ def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Te
     """Outputs f (n, ...) and tangents t = J u of each direction (d, n, ...) of one batch.
 
     Forward mode is used if every operation supports it. Otherwise the double-backward trick is
-    used, which is also exact but takes about twice the time; a warning says so. The choice is made
-    once per module.
+    used, which is also exact but takes about twice the time. If an operation has no second
+    derivative either, row gradients are used, one backward pass per output of a row. A warning says
+    so. The choice is made once per module.
     """
     _load_forward_mode()
-    engines = [_forward_mode, _forward_mode_one_by_one, _double_backward]
+    engines = [_forward_mode, _forward_mode_one_by_one, _double_backward, _by_row_gradients]
     known = _ENGINES.setdefault(fnet.module, {})
-    case = (torch.is_autocast_enabled(fnet.device.type), *fnet.params)
+    case = _case(fnet)
     if case in known:
         return known[case](fnet, X, U)
     if _count(U) == 1 or fnet.contains(_ConvNd) or fnet.contains(nn.MultiheadAttention):
@@ -101,26 +104,30 @@ def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Te
         engines = engines[1:]
     reason = "its forward writes into its weights"
     if not fnet.allows_forward_mode(X):
-        engines = [_double_backward]
+        engines = engines[-2:]
     for engine in engines:
         try:
             result = engine(fnet, X, U)
         except (NotImplementedError, RuntimeError) as error:
-            if engine is _double_backward or is_out_of_memory(error):
+            if engine is _by_row_gradients or is_out_of_memory(error):
                 raise
             reason = str(error).splitlines()[0][:200]
             continue
         break
-    if engine is _double_backward:
-        warnings.warn(
-            f"no forward-mode derivative for this net ({reason}). The double-backward trick is "
-            "used instead: the scores are the same, but computing them takes about twice the time.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    if engine is _double_backward or (engine is _forward_mode_one_by_one and _count(U) > 1):
+    if engine in _SLOWER:
+        warnings.warn(_SLOWER[engine].format(reason), RuntimeWarning, stacklevel=2)
+    if engine in _SLOWER or (engine is _forward_mode_one_by_one and _count(U) > 1):
         known[case] = engine
     return result
+
+
+def tangents_are_costly(fnet: FunctionalNet) -> bool:
+    """Whether `pushforward` is known to take one backward pass per output of a row."""
+    return _ENGINES.get(fnet.module, {}).get(_case(fnet)) is _by_row_gradients
+
+
+def _case(fnet: FunctionalNet) -> tuple[Any, ...]:
+    return (torch.is_autocast_enabled(fnet.device.type), *fnet.params)
 
 
 def pushforward_members(
@@ -152,8 +159,9 @@ def pushforward_members(
         f, t = torch.vmap(jvp)(u)  # torch refuses out_dims=None in a nested vmap
         return f[0], t
 
-    with _DUAL_LEVEL_LOCK, torch.no_grad(), plain_kernels(fnet):
-        return torch.vmap(member)(states, U)
+    with _DUAL_LEVEL_LOCK, torch.enable_grad(), plain_kernels(fnet), NoGradStops():
+        f, t = torch.vmap(member)(states, U)
+    return f.detach(), t.detach()
 
 
 def row_gradients(
@@ -191,17 +199,35 @@ def hvp(fnet: FunctionalNet, batches: Any, u: Params) -> Params:
         params = _leaves(fnet)
         with torch.enable_grad(), plain_kernels(fnet):
             loss = fnet.losses(fnet.outputs(params, X), X, y).sum()
-            leaves = list(params.values())
-            grads = torch.autograd.grad(loss, leaves, create_graph=True, materialize_grads=True)
-            product = sum((g * u[name]).sum() for name, g in zip(params, grads, strict=True))
-            if not isinstance(product, Tensor) or not product.requires_grad:
-                products = [torch.zeros_like(p) for p in leaves]
-            else:
-                products = list(torch.autograd.grad(product, leaves, materialize_grads=True))
+            products = _hessian_product(loss, list(params.values()), [u[name] for name in params])
         for name, term in zip(params, products, strict=True):
             total[name] += term
         n += len(y)
     return {name: (value / n).to(fnet.params[name].dtype) for name, value in total.items()}
+
+
+def _hessian_product(loss: Tensor, leaves: list[Tensor], u: list[Tensor]) -> Sequence[Tensor]:
+    grads = torch.autograd.grad(loss, leaves, create_graph=True, materialize_grads=True)
+    product = torch.stack([(g * direction).sum() for g, direction in zip(grads, u, strict=True)])
+    if not product.requires_grad:
+        return [torch.zeros_like(p) for p in leaves]
+    with _second_derivatives():
+        return torch.autograd.grad(product.sum(), leaves, materialize_grads=True)
+
+
+@contextmanager
+def _second_derivatives() -> Iterator[None]:
+    """Raise a ValueError if an operation has no second derivative."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "derivative for" not in str(error) or "is not implemented" not in str(error):
+            raise
+        raise ValueError(
+            f"this curvature needs second derivatives, but {str(error).rstrip('.')} in torch. Use "
+            "a curvature that needs first derivatives only, such as EKFAC() or DataInf(). If the "
+            "operation is in the net rather than in the criterion, matrix='ggn' works as well."
+        ) from error
 
 
 def ggnvp(fnet: FunctionalNet, batches: Any, u: Params) -> Params:
@@ -218,7 +244,8 @@ def ggnvp(fnet: FunctionalNet, batches: Any, u: Params) -> Params:
             (G,) = torch.autograd.grad(fnet.losses(f, X, y).sum(), f, create_graph=True)
             Ht = torch.zeros_like(f)  # (∂²ℓ/∂f²) t; 0 for a loss that is linear in the outputs
             if G.requires_grad:
-                (Ht,) = torch.autograd.grad((G * t[0]).sum(), f, materialize_grads=True)
+                with _second_derivatives():
+                    (Ht,) = torch.autograd.grad((G * t[0]).sum(), f, materialize_grads=True)
         for name, product in pullback(fnet, X, Ht).items():
             total[name] += product
         n += len(y)
@@ -234,21 +261,22 @@ def _forward_mode(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, 
         )
         return f, t
 
-    with _DUAL_LEVEL_LOCK, torch.no_grad(), plain_kernels(fnet):
-        return torch.vmap(jvp, out_dims=(None, 0))(U)  # type: ignore[arg-type]
+    with _DUAL_LEVEL_LOCK, torch.enable_grad(), plain_kernels(fnet), NoGradStops():
+        f, t = torch.vmap(jvp, out_dims=(None, 0))(U)  # type: ignore[arg-type]
+    return f.detach(), t.detach()
 
 
 def _forward_mode_one_by_one(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
     """One forward-mode pass per direction, with plain dual numbers instead of functorch."""
     tangents = []
-    frozen = _FrozenLinears() if fnet.has_frozen_linear else nullcontext()
-    with _DUAL_LEVEL_LOCK, torch.no_grad(), plain_kernels(fnet):
+    frozen = FrozenLinears() if fnet.has_frozen_linear else nullcontext()
+    with _DUAL_LEVEL_LOCK, torch.enable_grad(), plain_kernels(fnet), NoGradStops():
         for k in range(_count(U)):
             with forward_ad.dual_level(), frozen:
                 dual = {n: forward_ad.make_dual(p, U[n][k]) for n, p in fnet.params.items()}
                 f, t = forward_ad.unpack_dual(fnet.outputs(dual, X))
-                tangents.append(torch.zeros_like(f) if t is None else t)
-    return f, tangents[0].unsqueeze(0) if len(tangents) == 1 else torch.stack(tangents)
+                tangents.append(torch.zeros_like(f) if t is None else t.detach())
+    return f.detach(), tangents[0].unsqueeze(0) if len(tangents) == 1 else torch.stack(tangents)
 
 
 def _double_backward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
@@ -266,35 +294,38 @@ def _double_backward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tenso
     return f.detach(), torch.stack(tangents)
 
 
-class _FrozenLinear(torch.autograd.Function):
-    """x W^T + b for W and b without a tangent.
+def _by_row_gradients(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
+    """J u, one output of all rows at a time: the gradient of the output by the parameters, times u.
 
-    torch's forward-mode rule would also compute x times a matrix of zeros.
+    Needs first derivatives only.
     """
+    f = forward(fnet, X)
+    n, step = len(f), rows_per_piece(sum(p.numel() for p in fnet.params.values()))
+    t = f.new_zeros(_count(U), *f.shape).reshape(_count(U), n, -1)
+    for start in range(0, n, step):
+        rows = slice(start, start + step)
+        Xp, zeros = slice_rows(X, rows), torch.zeros_like(f[rows]).flatten(1)
+        for k in range(t.shape[2]):
+            G = zeros.index_fill(1, torch.tensor(k, device=f.device), 1).reshape(f[rows].shape)
+            g = row_gradients(fnet, Xp, G)
+            for name, u in U.items():
+                t[:, rows, k] += (u.flatten(1) @ g[name].flatten(1).T).to(t)
+    return f, t.reshape(-1, *f.shape)
 
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return F.linear(x, weight, bias)
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.save_for_forward(inputs[1])
-
-    @staticmethod
-    def jvp(ctx: Any, x_t: Tensor, *of_parameters: Any) -> Tensor:
-        return F.linear(x_t, ctx.saved_tensors[0])
-
-
-class _FrozenLinears(TorchFunctionMode):
-    """Replaces each linear layer whose parameters have no tangent by `_FrozenLinear`."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is F.linear and not kwargs:
-            x, weight, bias = (*args, None)[:3]
-            parameters = (weight,) if bias is None else (weight, bias)
-            if all(forward_ad.unpack_dual(p).tangent is None for p in parameters):
-                return _FrozenLinear.apply(x, weight, bias)
-        return func(*args, **(kwargs or {}))
+# Engines that take longer than forward mode, each with what to tell the user.
+_SLOWER = {
+    _double_backward: (
+        "no forward-mode derivative for this net ({}). The double-backward trick is used instead: "
+        "the scores are the same, but computing them takes about twice the time."
+    ),
+    _by_row_gradients: (
+        "torch has neither a forward-mode nor a second derivative for an operation of this net "
+        "({}). Gradients of single rows are used instead: the scores are the same, but computing "
+        "them takes longer. Where the time matters, write the operation with others, such as a "
+        "distance as a norm of differences."
+    ),
+}
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from skinfluence._core.gradients import (
     forward,
     pushforward,
     pushforward_members,
+    tangents_are_costly,
 )
 from skinfluence._core.label_gradients import LabelGradients
 from skinfluence._core.memory import OutputWatch, in_halves_if_needed
@@ -55,9 +56,10 @@ def row_scores(
         nonlocal ghost
         # Forward mode costs a plain pass per direction. With factors, norms and further directions
         # cost a fraction of a pass (benchmarks/scoring_cost.py).
-        if normalize or len(next(iter(U.values()))) > 2:
+        needs_row_gradients = normalize or tangents_are_costly(fnet)
+        if needs_row_gradients or len(next(iter(U.values()))) > 2:
             ghost = ghost or Ghost(fnet, Xb)
-            if normalize or ghost.has_rules:
+            if needs_row_gradients or ghost.has_rules:
                 G = ghost.of_losses(Xb, yb)
                 return ghost.inner(Xb, G, U, normalize=normalize).amin(1)
         f, t = pushforward(fnet, Xb, U)

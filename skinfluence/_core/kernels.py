@@ -1,9 +1,8 @@
-"""Switches off the fused kernels that lack a rule for forward-mode derivatives or vmap."""
+"""Switches off or replaces the kernels that lack a derivative or a rule for vmap."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -13,16 +12,26 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.switches import VMAP_WARNINGS, Switch
 
 
-class _PlainBags(TorchFunctionMode):
-    """Replaces `embedding_bag` by lookups and a sum, because its backward has no derivative."""
+class _PlainOperations(TorchFunctionMode):
+    """Replaces operations whose backward has no derivative by several that have one."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is not F.embedding_bag or args[0].ndim != 2:
-            return func(*args, **kwargs)
-        return _plain_bags(*args, **kwargs)
+        if func is F.embedding_bag and args[0].ndim == 2:
+            return _plain_bags(*args, **kwargs)
+        if func is torch.cdist or func is torch.functional.cdist:
+            return _plain_distances(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+def _plain_distances(
+    x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = None
+) -> Tensor:
+    # Trap: under vmap, torch 2.13 also gives wrong first derivatives of cdist of two weights.
+    return torch.linalg.vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), ord=p, dim=-1)
 
 
 def _plain_bags(
@@ -48,51 +57,25 @@ def _plain_bags(
     return total / number.clamp_min(1) if mode == "mean" else total
 
 
-class _Switch:
-    """A flag of the process that is off while any thread is inside `off`.
-
-    The last thread to leave restores the flag.
-    """
-
-    def __init__(self, read: Callable[[], bool], write: Callable[[bool], None]) -> None:
-        self._read, self._write = read, write
-        self._lock, self._inside, self._before = threading.Lock(), 0, True
-
-    @contextmanager
-    def off(self) -> Iterator[None]:
-        with self._lock:
-            if self._inside == 0:
-                self._before = self._read()
-                self._write(False)
-            self._inside += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._inside -= 1
-                if self._inside == 0:
-                    self._write(self._before)
-
-
-def _flag(backend: Any) -> _Switch:
+def _flag(backend: Any) -> Switch:
     # Trap: backend.flags() warns about TF32 on CPU builds, whatever its arguments are.
-    return _Switch(lambda: backend.enabled, lambda value: setattr(backend, "enabled", value))
+    return Switch(lambda: backend.enabled, lambda value: setattr(backend, "enabled", value))
 
 
 _MKLDNN, _CUDNN = _flag(torch.backends.mkldnn), _flag(torch.backends.cudnn)
 
-_ATTENTION_FASTPATH = _Switch(
+_ATTENTION_FASTPATH = Switch(
     torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled
 )
 
 # Trap: if two threads leave sdpa_kernel(MATH) in another order than they entered it, it restores
 # wrong flags.
 _FUSED_ATTENTION = [
-    _Switch(torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
-    _Switch(
+    Switch(torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
+    Switch(
         torch.backends.cuda.mem_efficient_sdp_enabled, torch.backends.cuda.enable_mem_efficient_sdp
     ),
-    _Switch(torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.enable_cudnn_sdp),
+    Switch(torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.enable_cudnn_sdp),
 ]
 
 
@@ -100,13 +83,12 @@ _FUSED_ATTENTION = [
 def plain_kernels(fnet: FunctionalNet) -> Iterator[None]:
     """Run without the fused kernels that lack a rule for forward-mode derivatives or vmap."""
     with ExitStack() as stack:
-        for kernel in _FUSED_ATTENTION:
-            stack.enter_context(kernel.off())
+        for switch in (VMAP_WARNINGS, *_FUSED_ATTENTION):
+            stack.enter_context(switch.off())
         if fnet.contains(nn.RNNBase):
             stack.enter_context(_MKLDNN.off())
             stack.enter_context(_CUDNN.off())
         if fnet.contains(nn.MultiheadAttention):
             stack.enter_context(_ATTENTION_FASTPATH.off())
-        if fnet.contains(nn.EmbeddingBag):
-            stack.enter_context(_PlainBags())
+        stack.enter_context(_PlainOperations())
         yield

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skinfluence._core.shell import twin_net
+from skinfluence._core.shell import copy_of_rows, twin_net
+from skinfluence._core.switches import VMAP_WARNINGS
 from skinfluence._core.tensors import Rows, cast_floats, map_tensors, slice_rows, wide
 
 _NLL = (nn.CrossEntropyLoss, nn.NLLLoss)
@@ -73,7 +74,7 @@ class RowLoss:
         # Trap: criterion_(outputs, y) would miss the log that skorch takes for NLLLoss in get_loss.
         outputs = wide(outputs)
         y = cast_floats(y, outputs.dtype)
-        return self._whole.get_loss(outputs, y, X=X, training=False).mean()
+        return self._on_copies(outputs, X, y).mean()
 
     def _from_terms(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
         terms, n = self._terms.get_loss(outputs, y, X=X, training=False), len(outputs)
@@ -103,7 +104,8 @@ class RowLoss:
         """Call `get_loss` for each row."""
         if self._can_vmap:
             try:
-                return torch.vmap(self._of_row)(outputs, X, y)
+                with VMAP_WARNINGS.off():
+                    return torch.vmap(self._of_row)(outputs, X, y)
             except Exception:  # an error of the user's own is raised again below
                 self._can_vmap = False
         each = [self._of_row(outputs[i], slice_rows(X, i), y[i]) for i in range(len(outputs))]
@@ -111,8 +113,14 @@ class RowLoss:
 
     def _of_row(self, f: Tensor, x: Rows, y: Tensor) -> Tensor:
         x = map_tensors(lambda t: t.unsqueeze(0), x)
-        loss = self._whole.get_loss(f.unsqueeze(0), y.unsqueeze(0), X=x, training=False)
+        loss = self._on_copies(f.unsqueeze(0), x, y.unsqueeze(0))
         return loss.sum() if self.sums_outputs else loss.mean()
+
+    def _on_copies(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
+        """Call `get_loss` on copies, because it may write into the outputs or the labels."""
+        if not self.is_known:
+            outputs, X, y = outputs.clone(), copy_of_rows(X), y.clone()
+        return self._whole.get_loss(outputs, y, X=X, training=False)
 
 
 def _comes_with(function: Any, *packages: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import CheckpointFunction
 
 from skinfluence._core.checked_rows import rows_to_check
 from skinfluence._core.gradients import (
@@ -265,11 +266,30 @@ def _plain_gradients(fnet: FunctionalNet, X: Rows, y: Tensor) -> tuple[list[Tens
     """Gradient of the rows' summed losses through the outputs, and of what bypasses the outputs."""
     with torch.enable_grad(), plain_kernels(fnet):
         outputs, parameters = fnet.plain_outputs(X)
+        _refuse_reentrant_checkpoints(outputs)
         loss = fnet.losses(outputs, X, y).sum()
         # The part of get_loss that does not depend on the outputs, such as a weight penalty.
         penalty = fnet.losses(outputs.detach(), X, y).sum()
         of_loss, of_penalty = (_gradient(value, parameters) for value in (loss, penalty))
     return [a - b for a, b in zip(of_loss, of_penalty, strict=True)], of_penalty
+
+
+def _refuse_reentrant_checkpoints(outputs: Tensor) -> None:
+    """Raise if some operation behind the outputs gives gradients to `.grad` of leaves only."""
+    nodes, seen = [outputs.grad_fn], set()
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if getattr(node, "_forward_cls", None) is CheckpointFunction:
+            raise ValueError(
+                "the net's forward calls torch.utils.checkpoint with use_reentrant=True. The "
+                "gradients of such a net can be accumulated in its parameters, but not computed "
+                "for single rows. Pass use_reentrant=False, which torch recommends: the net is "
+                "trained in the same way, and can be scored."
+            )
+        nodes += [following for following, _ in node.next_functions]
 
 
 def _products(U: Directions, g: list[Tensor], of_penalty: list[Tensor]) -> _Plain:

@@ -14,12 +14,10 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
-from skinfluence._core.tensors import Rows, wide
+from skinfluence._core.forward_mode import PaddedLookups
+from skinfluence._core.tensors import Rows, map_tensors, wide
 
 _REORDERING_OPTIONS = ("iterator_valid__shuffle", "iterator_valid__drop_last")
 
@@ -52,28 +50,6 @@ def copy_module(module: nn.Module) -> nn.Module:
             "net does not change: remove the hook or attribute first, or give its class a method "
             "__deepcopy__ that returns an object without it."
         ) from error
-
-
-class PaddedEmbeddings(TorchFunctionMode):
-    """Removes the derivative of lookups by the padding row.
-
-    torch's backward mode ignores the padding row; its forward mode does not. What else a layer
-    adds to the lookup, such as positions, keeps its derivative.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        found = func(*args, **kwargs)
-        if func is F.embedding:
-            (index, weight), padding = args, kwargs["padding_idx"]
-        elif func is torch.embedding and len(args) > 2 and args[2] >= 0:
-            weight, index, padding = args[:3]
-        else:
-            return found
-        if padding is None:
-            return found
-        is_padding = index.eq(padding % len(weight)).unsqueeze(-1)
-        return torch.where(is_padding, found.detach(), found)
 
 
 @contextmanager
@@ -142,6 +118,11 @@ def refuse_parameters_elsewhere(net: Any) -> None:
         )
 
 
+def copy_of_rows(X: Rows) -> Rows:
+    """Return a batch whose tensors are copies."""
+    return map_tensors(lambda t: t.clone() if isinstance(t, Tensor) else t, X)
+
+
 class Inference(nn.Module):
     """The net's `infer` as a module, so that `functional_call` can replace its parameters."""
 
@@ -151,4 +132,6 @@ class Inference(nn.Module):
         self._infer = twin.infer
 
     def forward(self, X: Rows) -> Any:
-        return self._infer(X)
+        # A copy of the rows: a forward may write into its input, which may be the user's memory.
+        with PaddedLookups():
+            return self._infer(copy_of_rows(X))

@@ -53,6 +53,11 @@ def cast_floats(X: Rows, dtype: torch.dtype | None) -> Rows:
     return map_tensors(lambda t: t.to(dtype) if floats_of(t) else t, X)
 
 
+def layer_argument(inputs: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+    """Return the first argument of a call of a torch layer; None if it has another name."""
+    return inputs[0] if inputs else named.get("input")
+
+
 def join_rows(parts: list[Tensor], fill: float = 0.0) -> Tensor:
     """Join tensors along the first axis, after padding the second axis to the longest length."""
     if parts[0].ndim > 1:

@@ -90,7 +90,7 @@ def fit_net(
     with interruptible(), seeded(seed, net.device):
         try:
             net.fit(X, y)
-        except (RuntimeError, IndexError, TypeError) as error:
+        except (RuntimeError, IndexError, TypeError, ValueError) as error:
             raise _explain(error, X) from error
     # A pickle of the fitted net should hold neither the reference rows nor the checkpoints.
     net.train_split, net.callbacks = split, callbacks
@@ -188,6 +188,13 @@ def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype | None, torch.T
 
 def _explain(error: Exception, X: Any) -> Exception:
     """Return an error that says what to do, or the same error if its cause is not known."""
+    if "Expected more than 1 value per channel" in str(error):
+        return ValueError(
+            f"a batch has a single row ({error}), and BatchNorm needs at least two rows in each "
+            f"batch. The net is trained on {n_rows(X)} rows here, without the reference rows; the "
+            "last batch has the rows that are left. Choose another batch_size, or leave out a last "
+            "batch that is not full: iterator_train__drop_last=True."
+        )
     entries = list(X.values()) if isinstance(X, Mapping) else [X]
     dtypes = [str(entry.dtype) for entry in entries if hasattr(entry, "dtype")]
     whole = [dtype for dtype in dtypes if "int" in dtype]

@@ -19,7 +19,7 @@ from skinfluence._core.row_scores import (
     RowScore,
 )
 from skinfluence._core.states import Params
-from skinfluence._core.tensors import Rows, as_matrix, as_real, wide
+from skinfluence._core.tensors import Rows, as_matrix, as_real, layer_argument, wide
 from skinfluence.methods._base import Case, Method
 
 
@@ -93,7 +93,7 @@ def _layer_inputs(fnet: FunctionalNet, X: Rows) -> tuple[Tensor, Params]:
         def hook(
             layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any
         ) -> None:
-            h = (inputs[0] if inputs else named["input"]).detach()
+            h = layer_argument(inputs, named).detach()
             h = h.flatten(1) if isinstance(layer, _ConvNd) or h.ndim == 2 else _over_time(h)
             h = wide(as_real(h).flatten(1))
             kept[name] = kept[name] + h if name in kept else h  # a layer that is called twice

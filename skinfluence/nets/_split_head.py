@@ -13,6 +13,7 @@ from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegr
 from torch import Tensor, nn
 
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.tensors import layer_argument
 
 
 def split_head(net: Any, layer: str = "head") -> tuple[Callable[[Any], np.ndarray], Any]:
@@ -66,7 +67,9 @@ def split_head(net: Any, layer: str = "head") -> tuple[Callable[[Any], np.ndarra
         # Before the hook is registered, because making batches runs the net on two rows.
         batches = list(fnet.batches(X))
         inputs: list[Tensor] = []
-        hook = layers[layer].register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
+        hook = layers[layer].register_forward_pre_hook(
+            lambda _, given, named: inputs.append(layer_argument(given, named)), with_kwargs=True
+        )
         try:
             with torch.no_grad():
                 outputs = [fnet.outputs(fnet.params, Xb) for Xb, _ in batches]

@@ -25,8 +25,8 @@ class Times(nn.Module):
         super().__init__()
         self.mask, self.axis = mask, axis
 
-    def forward(self, X):
-        return X * (self.mask if self.axis == -1 else self.mask.reshape(-1, 1, 1))
+    def forward(self, input):
+        return input * (self.mask if self.axis == -1 else self.mask.reshape(-1, 1, 1))
 
 
 def masked(module, masks):
@@ -67,7 +67,21 @@ class Grid(nn.Module):
         return self.b(torch.relu(self.a(X[:, None, None].expand(-1, 2, 3, -1)))).mean((1, 2))
 
 
+class ByKeyword(nn.Module):
+    """A net that names the inputs of its layers."""
+
+    def __init__(self, drop=0.0):
+        super().__init__()
+        self.a, self.b = nn.Linear(5, 8), nn.Linear(8, 3)
+        self.drop = nn.Dropout(drop) if drop else nn.ReLU()
+
+    def forward(self, X):
+        return self.b(input=self.drop(input=self.a(input=X)))
+
+
 OWN = {
+    "by keyword": ByKeyword,
+    "dropout by keyword": lambda: ByKeyword(0.1),
     "only linear": lambda: nn.Linear(5, 3),
     "two dropouts": lambda: nn.Sequential(
         nn.Dropout(0.1), nn.Linear(5, 8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, 3)
@@ -139,6 +153,7 @@ def assert_close(got, want):
         ("weight norm without bias", {"1": 8}),
         ("norm first", {"3": 8}),
         ("matrix in the root", {"b": 8}),
+        ("by keyword", {"b": 8}),
         ("four axes", {"b": 6}),
         ("conv2d", {"4": 24}),
         ("residual batchnorm2d", {"0.conv2": 4, "2.conv1": 4, "2.conv2": 4, "5": 16}),
@@ -161,13 +176,14 @@ def test_a_net_without_dropout_is_gated_before_each_layer_except_the_first(name,
         ("dropout", {"1": 8}),
         ("two dropouts", {"0": 5, "3": 8}),
         ("one dropout for one width", {"1": 8}),
+        ("dropout by keyword", {"drop": 8}),
         (
             "transformer encoder",
             {f"layer.layers.{k}.{d}": w for k in (0, 1)
              for d, w in [("dropout", 12), ("dropout1", 6), ("dropout2", 6)]},
         ),
     ],
-    ids=["dropout", "two dropouts", "one dropout for one width", "transformer encoder"],
+    ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
 def test_a_net_with_dropout_is_gated_at_its_dropout_layers(name, places):
     assert gates_of(name) == places
@@ -211,6 +227,8 @@ GATED = [
     "batchnorm1d",
     "weight norm",
     "matrix in the root",
+    "by keyword",
+    "dropout by keyword",
     "four axes",
     "conv2d",
     "residual batchnorm2d",

@@ -1,5 +1,7 @@
 """The loss of a row is what the net's own get_loss returns for that row alone."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -93,6 +95,14 @@ class WeightedTerms(nn.CrossEntropyLoss):
         return losses if self.reduction == "none" else ((1 + y_true) * losses).mean()
 
 
+class WritesInPlace(nn.Module):
+    """Changes the outputs and the labels in place."""
+
+    def forward(self, y_pred, y_true):
+        y_true[y_true == 2] = 0
+        return F.cross_entropy(y_pred.clamp_(-0.5, 0.5), y_true)
+
+
 class Ctc(NeuralNet):
     def get_loss(self, y_pred, y_true, *args, **kwargs):
         steps = torch.full((len(y_pred),), y_pred.shape[1])
@@ -148,6 +158,7 @@ CASES = {
         {"criterion": nn.CTCLoss, "criterion__reduction": "sum"},
     ),
     "task weights": (line, NeuralNet, numbers, {"criterion": TaskWeights}),
+    "in place": (line, NeuralNetClassifier, labels, {"criterion": WritesInPlace}),
     "subclass": (line, NeuralNetClassifier, labels, {"criterion": WeightedTerms}),
     "huber": (line, NeuralNet, numbers, {"criterion": nn.HuberLoss}),
     "Poisson": (line, NeuralNet, numbers, {"criterion": nn.PoissonNLLLoss}),
@@ -167,7 +178,7 @@ def alone(net, X, y):
     """Loss and gradient of each row, by the net's own get_loss in a batch of that row."""
     losses, gradients = [], []
     for i in range(len(X)):
-        Xi, yi = torch.as_tensor(X[i : i + 1]), torch.as_tensor(y[i : i + 1])
+        Xi, yi = torch.tensor(X[i : i + 1]), torch.tensor(y[i : i + 1])
         loss = net.get_loss(net.module_(Xi), yi, X=Xi, training=False)
         grads = torch.autograd.grad(loss, list(net.module_.parameters()))
         losses.append(loss.item())
@@ -179,6 +190,19 @@ def alone(net, X, y):
 def test_losses_are_those_of_the_rows_alone(case):
     net, X, y = made(case)
     np.testing.assert_allclose(losses_of(net, X, y), alone(net, X, y)[0], rtol=1e-10)
+
+
+def test_a_criterion_that_writes_into_the_labels_does_not_change_the_users():
+    net, X, y = made("in place")
+    before = y.copy()
+    losses_of(net, X, y)
+    np.testing.assert_array_equal(y, before)
+
+
+def test_a_loss_that_vmap_runs_in_a_loop_raises_no_warning_of_torch(recwarn):
+    warnings.simplefilter("always")
+    losses_of(*made("CTC"))
+    assert not list(recwarn)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 128])

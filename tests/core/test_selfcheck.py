@@ -65,13 +65,18 @@ def test_a_forward_that_changes_a_buffer_is_refused():
         check_module(Counts())
 
 
-@pytest.mark.parametrize("n", [1, 2, 6, 7])
-def test_batchnorm_without_running_statistics_is_refused(n):
+@pytest.mark.parametrize("as_dataset", [False, True])
+@pytest.mark.parametrize(("n", "batch_size"), [(1, 128), (2, 128), (6, 128), (7, 128), (7, 1)])
+def test_batchnorm_without_running_statistics_is_refused(n, batch_size, as_dataset):
     norm = nn.BatchNorm1d(4, track_running_stats=False)
     module = nn.Sequential(nn.Linear(5, 4), norm, nn.Linear(4, 3)).double()
-    net = NeuralNetClassifier(module, criterion=nn.CrossEntropyLoss, train_split=None)
+    params = {"criterion": nn.CrossEntropyLoss, "iterator_valid__batch_size": batch_size}
+    net = NeuralNetClassifier(module, train_split=None, **params).initialize()
+    X, y = rows_for("mlp", n=n)
+    if as_dataset:
+        X, y = TensorDataset(torch.as_tensor(X), torch.as_tensor(y)), None
     with pytest.raises(ValueError, match=OTHER_ROWS):
-        check(net.initialize(), *rows_for("mlp", n=n))
+        check(net, X, y)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from skorch.callbacks import EarlyStopping, EpochScoring
 from skorch.dataset import ValidSplit
 from small_nets import MLP, REFERENCE, Diary, PressCtrlC, X, fitted, net_of, same, y
 from torch import nn
-from torch.utils.data import BatchSampler, RandomSampler, WeightedRandomSampler
+from torch.utils.data import BatchSampler, RandomSampler, TensorDataset, WeightedRandomSampler
 from zoo import make
 
 from skinfluence._fitting.checkpoints import Snapshots
@@ -204,6 +204,19 @@ def test_any_other_net_gives_no_warning(estimator):
 def test_integers_for_a_net_of_floats_are_explained():
     with pytest.raises(ValueError, match=r"X is of dtype int64 and the net's module wants floats"):
         fit_net(net_of(), np.zeros((6, 5), dtype=np.int64), y[:6], REFERENCE, 0)
+
+
+@pytest.mark.parametrize("as_dataset", [False, True])
+@pytest.mark.parametrize(("n", "batch_size"), [(1, 8), (9, 8), (3, 1)])
+def test_a_batch_of_one_row_for_batchnorm_is_explained(n, batch_size, as_dataset):
+    class Normed(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+
+    net = net_of(module=Normed, batch_size=batch_size)
+    rows = (TensorDataset(torch.as_tensor(X[:n]), torch.as_tensor(y[:n])), None)
+    with pytest.raises(ValueError, match="BatchNorm needs at least two rows in each batch"):
+        fit_net(net, *(rows if as_dataset else (X[:n], y[:n])), REFERENCE, 0)
 
 
 @pytest.mark.parametrize("number", [39, 41])
