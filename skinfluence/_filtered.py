@@ -110,7 +110,7 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
 
         Parameters
         ----------
-        X : array-like, DataFrame, Tensor, dict of arrays or Dataset of n_samples rows
+        X : array-like, DataFrame, Tensor, dict or tuple of arrays or Dataset, of n_samples rows
         y : array-like of shape (n_samples,)
         **params : dict
             Metadata; see the notes above.

@@ -209,7 +209,8 @@ class InfluenceScorer(TransformerMixin, Estimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, ...), DataFrame, Tensor, dict of arrays or Dataset
-            Training rows.
+            Training rows. Several inputs of a net may also be a tuple of arrays, which skorch
+            passes to the module as one argument.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, or numbers for regression. May be None only if X is a Dataset of (x, y)
             items.

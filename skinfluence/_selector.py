@@ -117,7 +117,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
 
         Parameters
         ----------
-        X : array-like, DataFrame, Tensor, dict of arrays or Dataset of n_samples rows
+        X : array-like, DataFrame, Tensor, dict or tuple of arrays or Dataset, of n_samples rows
         y : array-like of shape (n_samples,)
         X_val, y_val : like X and y, default=None
             Trusted reference rows and their labels; none of these rows may be in X. 1-tuples are

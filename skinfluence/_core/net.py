@@ -39,7 +39,15 @@ from skinfluence._core.shell import (
     without_hooks,
 )
 from skinfluence._core.states import Params, State, read_state
-from skinfluence._core.tensors import Rows, is_sliceable, map_tensors, n_rows, slice_rows, wide
+from skinfluence._core.tensors import (
+    Rows,
+    as_net_takes,
+    is_sliceable,
+    map_tensors,
+    n_rows,
+    slice_rows,
+    wide,
+)
 
 # Limits of a batch: number of rows, and bytes of the outputs of all layers. For MLPs with 0.1M to
 # 1M parameters on a CPU, batches of 512 rows took .6 to .7 times as long as batches of 128 rows;
@@ -171,7 +179,9 @@ class FunctionalNet:
         values = own | dict(self.shell.named_buffers())
         is_own = all(v is self._state[n] or _equal(v, self._state[n]) for n, v in values.items())
         if is_own and not self._writes_into_weights(X):
-            return _one_tensor(self._twin.infer(X)), [own[name] for name in self.params]
+            return _one_tensor(self._twin.infer(as_net_takes(X))), [
+                own[name] for name in self.params
+            ]
         leaves = {name: p.detach().requires_grad_() for name, p in self.params.items()}
         return self.outputs(leaves, X), list(leaves.values())
 

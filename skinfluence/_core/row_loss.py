@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from skinfluence._core.shell import twin_net
-from skinfluence._core.tensors import Rows, map_tensors, slice_rows, wide
+from skinfluence._core.tensors import Rows, as_net_takes, map_tensors, slice_rows, wide
 
 _NLL = (nn.CrossEntropyLoss, nn.NLLLoss)
 
@@ -70,10 +70,10 @@ class RowLoss:
     def of_batch(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
         """Loss of the batch as the net's `get_loss` reduces it."""
         # Trap: criterion_(outputs, y) would miss the log that skorch takes for NLLLoss in get_loss.
-        return self._whole.get_loss(wide(outputs), y, X=X, training=False).mean()
+        return self._whole.get_loss(wide(outputs), y, X=as_net_takes(X), training=False).mean()
 
     def _from_terms(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
-        terms, n = self._terms.get_loss(outputs, y, X=X, training=False), len(outputs)
+        terms, n = self._terms.get_loss(outputs, y, X=as_net_takes(X), training=False), len(outputs)
         if terms.ndim == 0 or terms.shape[0] != n or terms.numel() > outputs.numel():
             raise ValueError(
                 f"criterion {type(self._criterion).__name__} turned outputs of shape "
@@ -108,7 +108,9 @@ class RowLoss:
 
     def _of_row(self, f: Tensor, x: Rows, y: Tensor) -> Tensor:
         x = map_tensors(lambda t: t.unsqueeze(0), x)
-        loss = self._whole.get_loss(f.unsqueeze(0), y.unsqueeze(0), X=x, training=False)
+        loss = self._whole.get_loss(
+            f.unsqueeze(0), y.unsqueeze(0), X=as_net_takes(x), training=False
+        )
         return loss.sum() if self.sums_outputs else loss.mean()
 
 

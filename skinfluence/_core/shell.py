@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from skinfluence._core.tensors import Rows, wide
+from skinfluence._core.tensors import Rows, as_net_takes, wide
 
 _REORDERING_OPTIONS = ("iterator_valid__shuffle", "iterator_valid__drop_last")
 
@@ -151,4 +151,4 @@ class Inference(nn.Module):
         self._infer = twin.infer
 
     def forward(self, X: Rows) -> Any:
-        return self._infer(X)
+        return self._infer(as_net_takes(X))

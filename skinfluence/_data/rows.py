@@ -14,17 +14,22 @@ from sklearn.utils.validation import check_array, validate_data
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
-from skinfluence._core.tensors import n_rows, slice_rows
+from skinfluence._core.tensors import is_tuple_of_inputs, n_rows, slice_rows
 from skinfluence._data.items import refuse_random_items
 
 
 def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
-    """Return X as arrays, tensors, texts or a Dataset: finite, and as wide as in `fit`."""
+    """Return X as arrays, tensors, texts or a Dataset: finite, and as wide as in `fit`.
+
+    A tuple of several inputs becomes a dict with the keys 0, 1, ..., see `as_net_takes`.
+    """
     refuse_loader(X, name)
     if isinstance(X, Dataset):
         return _check_dataset(X, name)
     if isinstance(X, Mapping) and not issparse(X):  # scipy's dok format is a dict
-        return _check_dict(X, name)
+        return _check_inputs(X, name, "dict")
+    if is_tuple_of_inputs(X):
+        return _check_inputs(dict(enumerate(X)), name, "tuple")
     texts = as_texts(X, name)
     if texts is not None:
         return texts
@@ -60,13 +65,13 @@ def _check_dataset(X: Any, name: str) -> Any:
     return X
 
 
-def _check_dict(X: Mapping[Any, Any], name: str) -> dict[Any, Any]:
+def _check_inputs(X: Mapping[Any, Any], name: str, kind: str) -> dict[Any, Any]:
     if not X:
-        raise ValueError(f"{name} is a dict without entries; at least one array is needed.")
+        raise ValueError(f"{name} is a {kind} without entries; at least one array is needed.")
     checked = {key: _check_entry(value, f"{name}[{key!r}]") for key, value in X.items()}
     lengths = {key: len(value) for key, value in checked.items()}
     if len(set(lengths.values())) != 1:
-        raise ValueError(f"{name} is a dict whose entries differ in their rows: {lengths}.")
+        raise ValueError(f"{name} is a {kind} whose entries differ in their rows: {lengths}.")
     _check_not_empty(next(iter(lengths.values())), name)
     return checked
 
@@ -266,6 +271,8 @@ def rows_of(data: Any, index: np.ndarray) -> Any:
     """Select rows by position from any user input; the type of the container stays the same."""
     if isinstance(data, Mapping):
         return {key: rows_of(value, index) for key, value in data.items()}
+    if is_tuple_of_inputs(data):
+        return tuple(rows_of(value, index) for value in data)
     if isinstance(data, Tensor):
         return take(data.detach(), index)
     if isinstance(data, Dataset):
