@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import check_array, validate_data
+from sklearn.utils.validation import _num_samples, check_array, validate_data
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
@@ -46,12 +46,28 @@ def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
         X = validate_data(estimator, X, reset=reset, dtype="numeric", allow_nd=True)
         X = X.astype(np.float64) if X.dtype.kind == "O" else X  # from a pandas categorical
     except (TypeError, ValueError) as error:
-        text = _with_advice(error, given)
+        selects = hasattr(estimator, "scorer") or hasattr(estimator, "selector")
+        text = _with_advice(error, given, _ENCODER_OF_SCORER if selects else "")
         if name == "X" and text == str(error):
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(text if name == "X" else f"{name}: {text}") from error
     return without_negative_strides(X.astype(np.float32) if X.dtype.kind == "b" else X)
+
+
+def check_size(estimator: Any, X: Any, *, reset: bool) -> int:
+    """Return the number of rows; check the number and the names of the columns of a table.
+
+    The entries of a table are not looked at: they may be missing, or strings. Other forms of rows
+    are checked as in `check_rows`.
+    """
+    refuse_loader(X, "X")
+    is_table = isinstance(X, list) or len(getattr(X, "shape", ())) == 2
+    other_form = isinstance(X, Tensor | Mapping | Dataset) or is_tuple_of_inputs(X)
+    if not is_table or other_form or as_texts(X) is not None:
+        return n_rows(check_rows(estimator, X, reset=reset))
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    return _num_samples(X)
 
 
 def _check_dataset(X: Any, name: str) -> Any:
@@ -90,7 +106,13 @@ def without_negative_strides(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array) if any(step < 0 for step in array.strides) else array
 
 
-def _with_advice(error: Exception, X: Any) -> str:
+_ENCODER_OF_SCORER = (
+    " If the other estimators read X as it is, put the encoder into the selector only: its scorer "
+    "may be make_pipeline(encoder, InfluenceScorer())."
+)
+
+
+def _with_advice(error: Exception, X: Any, more: str = "") -> str:
     """Return scikit-learn's message about X, with advice that fits the estimators here."""
     first = str(error).split("\n")[0]
     if "contains NaN" in first:
@@ -101,16 +123,16 @@ def _with_advice(error: Exception, X: Any) -> str:
             where = " (" + ", ".join(f"{n} in {c}" for c, n in by_column.items() if n) + ")"
         return (
             f"{first.rstrip('.')}{where}: impute first, as in make_pipeline(SimpleImputer(), ...), "
-            "or drop those rows."
+            f"or drop those rows.{more}"
         )
     if hasattr(X, "select_dtypes"):
         others = X.select_dtypes(exclude=["number", "bool"]).columns
         if len(others):
             return (
                 f"X has columns that hold no numbers: {', '.join(map(str, others))}; encode them "
-                f"first, with a ColumnTransformer in front ({first.split('. ')[0][:80]})."
+                f"first, with a ColumnTransformer in front ({first.split('. ')[0][:80]}).{more}"
             )
-    return str(error)
+    return f"{error}.{more}" if more and "could not convert" in first else str(error)
 
 
 def as_texts(X: Any, name: str = "X") -> np.ndarray | None:
