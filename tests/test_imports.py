@@ -38,6 +38,7 @@ INSIDE = {
         {"kernels"},
         {"gradients", "label_gradients"},
         {"ghost", "selfcheck"},
+        {"recheck"},
         {"directions", "influence"},
         {"pairs"},
         {"projection"},

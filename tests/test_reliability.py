@@ -295,7 +295,7 @@ class InterruptsForward(nn.Linear):
 
 
 class InterruptsReading(SkorchDataset):
-    """Raises one where a row is read."""
+    """Raises one while reading the fourth row."""
 
     def __getitem__(self, i):
         if i == 3:

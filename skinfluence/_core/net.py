@@ -177,7 +177,9 @@ class FunctionalNet:
         """
         own = dict(self.shell.named_parameters())
         values = own | dict(self.shell.named_buffers())
-        is_own = all(v is self._state[n] or _equal(v, self._state[n]) for n, v in values.items())
+        # A gate that another state installed is all ones here, as in the shell.
+        pairs = ((v, self._state.get(name, v)) for name, v in values.items())
+        is_own = all(v is of_state or _equal(v, of_state) for v, of_state in pairs)
         if is_own and not self._writes_into_weights(X):
             return _one_tensor(self._twin.infer(as_net_takes(X))), [
                 own[name] for name in self.params
@@ -214,9 +216,9 @@ class FunctionalNet:
                 self._writes.clear()
         return self._writes.get("weights", False)
 
-    def expect_recheck(self) -> None:
-        """Let `take_recheck` be true for some of the next batches that are scored."""
-        self._rechecks.update(batches=0, left=_RECHECKS)
+    def expect_recheck(self, number: int = _RECHECKS) -> None:
+        """Let `take_recheck` be true for `number` of the next batches that are scored."""
+        self._rechecks.update(batches=0, left=number)
 
     def take_recheck(self) -> bool:
         """Whether to compare the batch that was just scored: the first, third, seventh, ..."""

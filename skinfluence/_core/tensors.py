@@ -62,7 +62,7 @@ def n_rows(X: Rows) -> int:
 
 
 def is_tuple_of_inputs(X: Any) -> bool:
-    """Whether X holds several inputs of a net, one array for each, rather than one row for each.
+    """Whether X holds several inputs of a net rather than rows: one array per input.
 
     A tuple does if one of its arrays has two axes or more. A list may as well be a list of rows, so
     its arrays must have different shapes and the same number of rows.
