@@ -22,10 +22,10 @@ from skinfluence._core.tensors import n_rows
 from skinfluence._data.labels import RelabeledDataset, check_labels, default_task, own_labels
 from skinfluence._data.params import pass_seed
 from skinfluence._data.reference import REFERENCE_ARGUMENTS
-from skinfluence._data.rows import check_rows, labels_like, rows_of
+from skinfluence._data.rows import labels_like, rows_of
 from skinfluence._fitting.fit import how_to_pass
 from skinfluence._fitting.isolation import interruptible, turn_for
-from skinfluence._selector import InfluenceSampleSelector
+from skinfluence._selector import InfluenceSampleSelector, check_rows_for, is_scorer
 
 
 def _estimator_has(method: str) -> Callable[[Any], bool]:
@@ -110,7 +110,7 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
 
         Parameters
         ----------
-        X : array-like, DataFrame, Tensor, dict of arrays or Dataset of n_samples rows
+        X : array-like, DataFrame, Tensor, dict or tuple of arrays or Dataset, of n_samples rows
         y : array-like of shape (n_samples,)
         **params : dict
             Metadata; see the notes above.
@@ -125,8 +125,8 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
             raise TypeError(
                 f"estimator={self.estimator!r}: expected a classifier or a regressor.{hint}"
             )
-        checked = check_rows(self, X, reset=True)
-        labels = check_labels(own_labels(X, y), n_rows(checked))
+        selector = self._make_selector()
+        labels = check_labels(own_labels(X, y), check_rows_for(selector, self, X, reset=True))
         for_selector, for_estimator = self._route(params)
         n, weight = len(labels), for_estimator.get("sample_weight")
         if weight is not None and n_rows(weight) != n:
@@ -134,7 +134,7 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
                 f"sample_weight has {n_rows(weight)} entries, X has {n} rows: give one weight per "
                 "row."
             )
-        estimator, selector = self._make_estimator(labels), self._make_selector()
+        estimator = self._make_estimator(labels)
         pass_seed(self.random_state, selector, estimator)
         X_kept, y_kept = self._select(selector, X, y, for_selector)
         self.selector_, kept = selector, selector.sample_indices_
@@ -192,7 +192,7 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
 
     def _call(self, method: str, X: Any) -> Any:
         check_is_fitted(self)
-        check_rows(self, X, reset=False)
+        check_rows_for(self.selector_, self, X, reset=False)
         X = X.detach() if isinstance(X, Tensor) else X
         return getattr(self.estimator_, method)(X)
 
@@ -220,12 +220,12 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
         selector = clone(self.selector)
         if hasattr(selector, "fit_resample"):
             return selector
-        if has_fit_parameter(selector, "X_val"):
+        if is_scorer(selector):
             return InfluenceSampleSelector(selector)
         raise TypeError(
             f"selector={self.selector!r}: expected an InfluenceSampleSelector, a scorer "
-            "(InfluenceScorer, NoisyLabelDetector), or a resampler with fit_resample and "
-            "sample_indices_."
+            "(InfluenceScorer, NoisyLabelDetector) or a Pipeline that ends in one, or a resampler "
+            "with fit_resample and sample_indices_."
         )
 
     def _select(self, selector: Any, X: Any, y: Any, params: dict[str, Any]) -> tuple[Any, Any]:

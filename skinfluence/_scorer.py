@@ -208,7 +208,8 @@ class InfluenceScorer(TransformerMixin, Estimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, ...), DataFrame, Tensor, dict of arrays or Dataset
-            Training rows.
+            Training rows. Several inputs of a net may also be a tuple of arrays, which skorch
+            passes to the module as one argument.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, or numbers for regression. May be None only if X is a Dataset of (x, y)
             items.
@@ -443,6 +444,8 @@ class InfluenceScorer(TransformerMixin, Estimator):
         labels = self._label_codes() if self._labels.is_classification else None
         case = Case(fnet, self._members, X, y, labels, objective, rng, self._bar)
         self._aggregation = aggregate(check_ensemble(self.ensemble).aggregate, method, case)
+        if self.check_gradients:
+            fnet.expect_recheck()
         self.scores_ = self._aggregation.learn(fnet, X, y, self._progress(fnet, X))
         return self
 
@@ -461,7 +464,10 @@ class InfluenceScorer(TransformerMixin, Estimator):
             )
 
     def _functional_net(self) -> FunctionalNet:
-        return FunctionalNet(self.estimator_, self.parameters)
+        fnet = FunctionalNet(self.estimator_, self.parameters)
+        if self.check_gradients:
+            fnet.expect_recheck(2)  # fewer than in fit, for calls with a few rows
+        return fnet
 
     def _progress(self, fnet: FunctionalNet, X: Any) -> Progress:
         return lambda batches: iter(self._bar(batches, "scoring", fnet.n_batches(X)))

@@ -19,9 +19,15 @@ from skinfluence._data.reference import (
     check_groups,
     check_reference,
 )
-from skinfluence._data.rows import check_rows, labels_like, rows_of
+from skinfluence._data.rows import check_rows, check_size, labels_like, rows_of
 from skinfluence._detector import NoisyLabelDetector
-from skinfluence._fitting.cross_scoring import Scoring, ScoringTask, has_classes, score_rows
+from skinfluence._fitting.cross_scoring import (
+    Scoring,
+    ScoringTask,
+    final_step,
+    has_classes,
+    score_rows,
+)
 from skinfluence._scorer import InfluenceScorer
 from skinfluence.rules import Decision, check_rule
 
@@ -38,7 +44,9 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
     scorer : InfluenceScorer or NoisyLabelDetector, default=None
         None means ``InfluenceScorer(normalize="reference", classwise=True)``. Unlike the plain
         inner product, this scorer still works if some reference rows are mislabeled. Any estimator
-        with ``fit(X, y, X_val=, y_val=)`` that sets ``scores_`` is accepted.
+        with ``fit(X, y, X_val=, y_val=)`` that sets ``scores_`` is accepted. A
+        :class:`~sklearn.pipeline.Pipeline` that ends in a scorer is accepted as well: its other
+        steps, such as an encoder, are fitted to the rows that the scorer is fitted to.
     rule : rule of :mod:`skinfluence.rules`, default=None
         What to do with the scored rows. If None and the scorer is a NoisyLabelDetector, the rows
         that the detector flags are dropped; its `contamination` sets how many. If None and the
@@ -117,7 +125,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
 
         Parameters
         ----------
-        X : array-like, DataFrame, Tensor, dict of arrays or Dataset of n_samples rows
+        X : array-like, DataFrame, Tensor, dict or tuple of arrays or Dataset, of n_samples rows
         y : array-like of shape (n_samples,)
         X_val, y_val : like X and y, default=None
             Trusted reference rows and their labels; none of these rows may be in X. 1-tuples are
@@ -197,9 +205,9 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
     ) -> ScoringTask:
         """Check the data and the parameters, and collect what the scores depend on."""
         cv = check_int("cv", self.cv, 2)
-        labels = check_labels(own_labels(X, y), n_rows(check_rows(self, X, reset=True)))
         scorer = _default_scorer() if self.scorer is None else clone(_check_scorer(self.scorer))
-        pass_seed(self.random_state, scorer)
+        labels = check_labels(own_labels(X, y), check_rows_for(self, self, X, reset=True))
+        pass_seed(self.random_state, final_step(scorer))
         trusted = check_reference(*reference)
         of_rows, of_val = check_groups(*groups, len(labels), trusted)
         return ScoringTask(
@@ -211,7 +219,7 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
             groups_val=of_val,
             cv=cv,
             random_state=self.random_state,
-            makes_own_folds=isinstance(scorer, NoisyLabelDetector),
+            makes_own_folds=isinstance(final_step(scorer), NoisyLabelDetector),
             suggest=suggest,
         )
 
@@ -242,12 +250,29 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
             )
 
 
+def check_rows_for(selector: Any, estimator: Any, X: Any, *, reset: bool) -> int:
+    """Check the rows of an estimator as far as its selector needs it; return their number.
+
+    Only the scorers of this library need numbers. Others, such as a pipeline with an encoder, may
+    read tables with strings or missing entries, and check them themselves.
+    """
+    scorer = selector.scorer if isinstance(selector, InfluenceSampleSelector) else selector
+    if scorer is None or isinstance(scorer, InfluenceScorer | NoisyLabelDetector):
+        return n_rows(check_rows(estimator, X, reset=reset))
+    return check_size(estimator, X, reset=reset)
+
+
+def is_scorer(scorer: Any) -> bool:
+    """Whether an object is a scorer, or a pipeline that ends in one."""
+    return not isinstance(scorer, type) and has_fit_parameter(final_step(scorer), "X_val")
+
+
 def _check_scorer(scorer: Any) -> Any:
-    if not has_fit_parameter(scorer, "X_val") or isinstance(scorer, type):
+    if not is_scorer(scorer):
         raise TypeError(
             f"scorer={scorer!r}: expected an InfluenceScorer, a NoisyLabelDetector, or an "
-            "estimator with fit(X, y, X_val=, y_val=) and scores_. To use a "
-            "net, wrap it: InfluenceScorer(net)."
+            "estimator with fit(X, y, X_val=, y_val=) and scores_, or a Pipeline that ends in one. "
+            "To use a net, wrap it: InfluenceScorer(net)."
         )
     return scorer
 

@@ -7,10 +7,14 @@ import torch
 from imblearn.over_sampling import SMOTE
 from imblearn.under_sampling import RandomUnderSampler
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import BaseEstimator, ClassifierMixin, is_classifier, is_regressor
+from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier, is_regressor
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils import get_tags
 from skorch import NeuralNetClassifier
@@ -28,7 +32,12 @@ from small import (
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from skinfluence import FilteredEstimator, InfluenceSampleSelector, NoisyLabelDetector
+from skinfluence import (
+    FilteredEstimator,
+    InfluenceSampleSelector,
+    InfluenceScorer,
+    NoisyLabelDetector,
+)
 from skinfluence.rules import Budget, Reweight
 
 X, Y = blobs()
@@ -423,3 +432,121 @@ def test_labels_in_an_array_of_pandas_stay_one(make, names):
 def test_a_resampler_that_makes_new_rows_is_refused():
     with pytest.raises(TypeError, match=r"SMOTE.* has no sample_indices_.*makes new rows"):
         FilteredEstimator(Recorder(), SMOTE()).fit(X, Y)
+
+
+# Tables with strings, categories and missing entries
+
+
+def mixed_table():
+    """A table that the net cannot read: NaN, a category with a gap, and strings."""
+    table = pd.DataFrame(X, columns=list("abcd"))
+    table["kind"] = pd.Categorical(NAMES[Y])
+    table["text"] = np.where(X[:, 0] > 0, "u", "v")
+    table.loc[3, "a"] = np.nan
+    table.loc[5, "kind"] = np.nan
+    return table
+
+
+ONE_HOT = OneHotEncoder(sparse_output=False, handle_unknown="ignore")
+NUMBERS = make_pipeline(SimpleImputer(), StandardScaler())
+ENCODER = make_column_transformer((NUMBERS, list("abcd")), (ONE_HOT, ["kind", "text"]))
+BOOSTING = HistGradientBoostingClassifier(max_iter=5)
+READERS = {
+    "pipeline": (make_pipeline(ENCODER, LogisticRegression()), mixed_table()),
+    "categories": (BOOSTING, mixed_table().drop(columns="text")),
+    "NaN": (BOOSTING, mixed_table()[list("abcd")]),
+    "array with NaN": (BOOSTING, mixed_table()[list("abcd")].to_numpy()),
+}
+
+
+def encoder_of(table):
+    if isinstance(table, np.ndarray):
+        return NUMBERS
+    names = [n for n in ("kind", "text") if n in table]
+    return make_column_transformer((NUMBERS, list("abcd")), (ONE_HOT, names))
+
+
+@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize("detects", [False, True])
+def test_a_table_that_only_the_estimator_reads_is_encoded_for_the_scorer(kind, detects):
+    estimator, table = READERS[kind]
+    last = NoisyLabelDetector(quick(), cv=2, checkpoints=2) if detects else scorer()
+    encoded = make_pipeline(encoder_of(table), last)
+    fitted = FilteredEstimator(estimator, selector(Budget(0.1), scorer=encoded)).fit(table, Y)
+    assert fitted.predict(table).shape == (90,)
+    assert len(fitted.selector_.sample_indices_) == 81
+
+
+def test_a_pipeline_that_ends_in_a_scorer_scores_what_its_encoder_makes():
+    table = mixed_table()
+    made = make_pipeline(ENCODER, scorer())
+    val, y_val = table[:20], Y[:20]
+    found = selector(scorer=made).fit(table[20:], Y[20:], X_val=val, y_val=y_val).scores_
+    encoder = clone(ENCODER).fit(table[20:])
+    want = scorer().fit(encoder.transform(table[20:]), Y[20:], X_val=encoder.transform(val),
+                        y_val=y_val)  # fmt: skip
+    assert_array_equal(found, want.scores_)
+
+
+def test_the_encoder_is_fitted_without_the_fold_that_serves_as_reference():
+    class Counts(StandardScaler):
+        rows: list = []
+
+        def fit(self, X, y=None):
+            Counts.rows.append(len(X))
+            return super().fit(X, y)
+
+    selector(scorer=make_pipeline(Counts(), scorer())).fit(X, Y)
+    assert Counts.rows == [45, 45]
+
+
+def test_a_scorer_given_as_a_pipeline_is_put_into_a_selector():
+    fitted = FilteredEstimator(BOOSTING, make_pipeline(encoder_of(X), scorer()), random_state=0)
+    assert len(fitted.fit(X, Y).selector_.sample_indices_) == 86
+
+
+def test_labels_are_suggested_through_a_pipeline():
+    relabeled = selector(Budget(0.1, action="relabel"), scorer=make_pipeline(ENCODER, scorer()))
+    assert set(relabeled.fit(mixed_table(), Y).suggested_labels_) <= set(Y)
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_a_resampler_that_reads_the_table_gets_it_as_it_is(kind):
+    estimator, table = READERS[kind]
+    fitted = FilteredEstimator(estimator, RandomUnderSampler(random_state=0)).fit(table, Y)
+    assert fitted.predict(table).shape == (90,)
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_a_scorer_without_an_encoder_says_where_to_put_one(kind):
+    estimator, table = READERS[kind]
+    with pytest.raises(
+        ValueError, match=r"(encode them|impute) first.*make_pipeline\(encoder, Infl"
+    ):
+        FilteredEstimator(estimator, selector()).fit(table, Y)
+
+
+def test_a_table_of_strings_without_column_names_says_where_to_put_an_encoder():
+    with pytest.raises(ValueError, match=r"could not convert string.*make_pipeline\(encoder, Infl"):
+        filtered().fit(mixed_table().drop(columns="kind").to_numpy(), Y)
+
+
+@pytest.mark.parametrize("broken", ["width", "names"])
+def test_rows_to_predict_must_have_the_columns_of_fit(broken):
+    estimator, table = READERS["categories"]
+    fitted = FilteredEstimator(estimator, RandomUnderSampler(random_state=0)).fit(table, Y)
+    other = table.drop(columns="a") if broken == "width" else table.rename(columns={"a": "z"})
+    with pytest.raises(ValueError, match="feature"):
+        fitted.predict(other)
+
+
+class DropsScores(InfluenceScorer):
+    def fit(self, X, y=None, *, X_val=None, y_val=None):
+        super().fit(X, y, X_val=X_val, y_val=y_val)
+        self.scores_ = self.scores_[1:]
+        return self
+
+
+def test_a_scorer_that_scores_other_rows_is_refused():
+    with pytest.raises(ValueError, match="gave 44 scores for 45 rows"):
+        selector(scorer=DropsScores(quick())).fit(X, Y)

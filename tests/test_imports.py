@@ -40,6 +40,7 @@ INSIDE = {
         {"kernels"},
         {"gradients", "label_gradients"},
         {"ghost", "selfcheck"},
+        {"recheck"},
         {"directions", "influence"},
         {"pairs"},
         {"projection"},

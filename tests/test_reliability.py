@@ -1,6 +1,7 @@
 """Scores depend on neither batches nor memory; bad input ends in a clear error."""
 
 import signal
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ from hypothesis.extra.numpy import arrays
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
-from small import blobs, quick, scorer
+from skorch.dataset import Dataset as SkorchDataset
+from small import blobs, logits_net, quick, scorer
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -277,6 +280,75 @@ def test_ctrl_c_that_skorch_swallows_ends_every_fit(estimator, after, press):
         estimator.fit(X32, Y)
     with pytest.raises(NotFittedError):
         check_is_fitted(estimator)
+
+
+class InterruptsForward(nn.Linear):
+    """Raises a KeyboardInterrupt in a forward pass of the training, without a signal."""
+
+    calls = 0
+
+    def forward(self, X):
+        InterruptsForward.calls += self.training
+        if self.training and InterruptsForward.calls == 2:
+            raise KeyboardInterrupt
+        return super().forward(X)
+
+
+class InterruptsReading(SkorchDataset):
+    """Raises one while reading the fourth row."""
+
+    def __getitem__(self, i):
+        if i == 3:
+            raise KeyboardInterrupt
+        return super().__getitem__(i)
+
+
+class InterruptsBatch(Callback):
+    """Raises one in the middle of an epoch."""
+
+    def on_batch_end(self, net, training, **kwargs):
+        if training:
+            raise KeyboardInterrupt
+
+
+class InterruptsScoring(Callback):
+    """Raises one where the net predicts at the end of an epoch."""
+
+    def on_epoch_end(self, net, **kwargs):
+        with patch.object(nn.Linear, "forward", side_effect=KeyboardInterrupt):
+            net.predict(X32)
+
+
+INTERRUPTED = {
+    "forward": {"module": InterruptsForward},
+    "dataset": {"dataset": InterruptsReading},
+    "batch": {"callbacks": [InterruptsBatch()]},
+    "scoring": {"callbacks": [InterruptsScoring()]},
+}
+
+
+@pytest.mark.parametrize("place", INTERRUPTED)
+@pytest.mark.parametrize(
+    "door",
+    [
+        lambda net: scorer(estimator=net).fit(X32, Y),
+        lambda net: NoisyLabelDetector(net, cv=2).fit(X32, Y),
+        lambda net: InfluenceSampleSelector(scorer(estimator=net), cv=2).fit(X32, Y),
+        lambda net: FilteredEstimator(
+            make_pipeline(StandardScaler(), net), InfluenceSampleSelector(scorer(), cv=2)
+        ).fit(X32, Y),
+        lambda net: FilteredEstimator(
+            GridSearchCV(net, {"lr": [0.1]}, cv=2), InfluenceSampleSelector(scorer(), cv=2)
+        ).fit(X32, Y),
+        lambda net: retrain(net, X32, Y, np.ones((1, 90), bool), X32[:9], Y[:9]),
+        lambda net: LDMQuery(net).query(X32, np.where(np.arange(90) % 3, Y, np.nan)),
+    ],
+    ids=["scorer", "detector", "selector", "filtered", "grid search", "retrain", "LDMQuery"],
+)
+def test_an_interrupt_without_a_signal_ends_every_fit(door, place, monkeypatch):
+    monkeypatch.setattr(InterruptsForward, "calls", 0)
+    with pytest.raises(KeyboardInterrupt):
+        door(logits_net().set_params(**INTERRUPTED[place]))
 
 
 def test_scores_of_an_interrupted_fit_are_not_cached(press, tmp_path):

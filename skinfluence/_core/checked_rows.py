@@ -31,6 +31,11 @@ def rows_to_check(X: Rows, y: Any, number: int) -> np.ndarray:
     return np.array(list(dict.fromkeys(rows))[:number])
 
 
+def rarest_row(X: Rows) -> int:
+    """Return the position of the row with the largest deviation in any column, 0 if unknown."""
+    return next(_extremes(X, None, n_rows(X)), 0)
+
+
 def _extremes(X: Rows, y: Any, n: int) -> Iterator[int]:
     if not is_sliceable(X):
         return

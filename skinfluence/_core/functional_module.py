@@ -142,7 +142,9 @@ class FunctionalModule:
         """
         own = dict(self.shell.named_parameters())
         values = own | dict(self.shell.named_buffers())
-        is_own = all(_equal(as_real(v), self._state[n]) for n, v in values.items())
+        # A gate that another state installed is all ones here, as in the shell.
+        pairs = ((as_real(v), self._state.get(n)) for n, v in values.items())
+        is_own = all(s is None or _equal(v, s) for v, s in pairs)
         if is_own and not self._writes_into_weights(X):
             return _one_tensor(self._inference(X)), [own[name] for name in self.params]
         leaves = {name: p.detach().requires_grad_() for name, p in self.params.items()}

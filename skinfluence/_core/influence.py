@@ -25,7 +25,12 @@ from skinfluence._core.gradients import (
 from skinfluence._core.label_gradients import LabelGradients
 from skinfluence._core.memory import OutputWatch, in_halves_if_needed
 from skinfluence._core.net import FunctionalNet
-from skinfluence._core.selfcheck import recheck
+from skinfluence._core.recheck import (
+    recheck,
+    recheck_label_losses,
+    recheck_labels,
+    recheck_losses,
+)
 from skinfluence._core.states import State
 from skinfluence._core.tensors import Rows, wide
 
@@ -119,7 +124,7 @@ def label_scores(
     norms = _Norms() if normalize else None
     step = _directions_at_once(fnet, U, X)
 
-    def of_batch(Xb: Rows, _: Tensor) -> Tensor:
+    def of_batch(Xb: Rows) -> Tensor:
         gradients: LabelGradients | None = None
         lowest = []
         number = len(next(iter(U.values())))
@@ -135,7 +140,12 @@ def label_scores(
         lengths = torch.stack(each, 1).double()
         return torch.where(lengths > 0, inner / lengths, 0)
 
-    return _over_rows(of_batch, fnet.batches(X))
+    def of_checked_batch(Xb: Rows, _: Tensor) -> Tensor:
+        found = of_batch(Xb)
+        recheck_labels(fnet, U, of_batch, found, Xb, candidates, normalize=normalize)
+        return found
+
+    return _over_rows(of_checked_batch, fnet.batches(X))
 
 
 def _directions_at_once(fnet: FunctionalNet, U: Directions, X: Rows) -> int:
@@ -173,7 +183,12 @@ def row_losses(fnet: FunctionalNet, X: Rows, y: Any, progress: Progress = iter) 
         with torch.no_grad():
             return fnet.losses(forward(fnet, Xb), Xb, yb)
 
-    return _over_rows(of_batch, progress(fnet.batches(X, y)))
+    def of_checked_batch(Xb: Rows, yb: Tensor) -> Tensor:
+        found = of_batch(Xb, yb)
+        recheck_losses(fnet, of_batch, found, Xb, yb)
+        return found
+
+    return _over_rows(of_checked_batch, progress(fnet.batches(X, y)))
 
 
 def label_losses(
@@ -182,12 +197,17 @@ def label_losses(
     """Loss of each row under each label, (n, n_labels), from one forward pass."""
     candidates = torch.as_tensor(labels, device=fnet.device)
 
-    def of_batch(Xb: Rows, _: Tensor) -> Tensor:
+    def of_batch(Xb: Rows) -> Tensor:
         f = forward(fnet, Xb)
         with torch.no_grad():
             return torch.stack([fnet.losses(f, Xb, c.expand(len(f))) for c in candidates], 1)
 
-    return _over_rows(of_batch, progress(fnet.batches(X)))
+    def of_checked_batch(Xb: Rows, _: Tensor) -> Tensor:
+        found = of_batch(Xb)
+        recheck_label_losses(fnet, of_batch, found, Xb, candidates)
+        return found
+
+    return _over_rows(of_checked_batch, progress(fnet.batches(X)))
 
 
 def _over_rows(of_batch: Callable[[Rows, Tensor], Tensor], batches: Iterator[Any]) -> np.ndarray:

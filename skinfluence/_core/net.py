@@ -63,9 +63,9 @@ class FunctionalNet(BatchedModule):
         self._logits_seen: list[bool] = []  # one answer for all batches
         self.row_loss = RowLoss(net, self.shell)
 
-    def expect_recheck(self) -> None:
-        """Let `take_recheck` be true for some of the next batches that are scored."""
-        self._rechecks.update(batches=0, left=_RECHECKS)
+    def expect_recheck(self, number: int = _RECHECKS) -> None:
+        """Let `take_recheck` be true for `number` of the next batches that are scored."""
+        self._rechecks.update(batches=0, left=number)
 
     def take_recheck(self) -> bool:
         """Whether to compare the batch that was just scored: the first, third, seventh, ..."""

@@ -10,9 +10,9 @@ fit into `_MAX_REFERENCE_NUMBERS` (stored as factors of v_j, or as P v_j). This 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import reduce
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial, reduce
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,12 +25,20 @@ from skinfluence._core.gradients import Directions, forward
 from skinfluence._core.influence import Progress, finite
 from skinfluence._core.memory import in_halves_if_needed
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.recheck import (
+    plain_direction,
+    recheck_gradients,
+    recheck_norms,
+    recheck_pairs,
+)
 from skinfluence._core.states import Params
 from skinfluence._core.tensors import Rows, as_matrix, map_tensors, n_rows, slice_rows
 
 Solve = Callable[[Directions], Directions]  # multiplies directions with P
 
 Pairs = list[tuple[Rows, Tensor]]  # batches of reference rows, each with ∂T/∂f_j
+
+Chunk = list[dict[str, Factor] | Directions]  # reference rows: factors of v_j, or P v_j
 
 Block = tuple[slice, slice, np.ndarray]  # rows, reference rows, and their products
 
@@ -70,16 +78,50 @@ def pair_blocks(
     ghost = Ghost(fnet, next(_on_device(fnet, reference))[0])
     for chunk in _reference_chunks(ghost, reference, solve):
         top, right = 0, left
+        of_batch = partial(_block, ghost, chunk, normalize)
+        if solve is None:
+            direction = partial(_plain_column, fnet, reference, left)
+        else:  # solvers stop at a tolerance, so that P v_j alone would differ
+            direction = partial(_solved_column, cast(list[Directions], chunk))
         for Xb, yb in progress(fnet.batches(X, y)):
-            rows = ghost.factors(Xb, ghost.of_losses(Xb, yb))
-            block = torch.cat([products(rows, columns) for columns in chunk], 1).double()
-            if normalize:
-                norms = square_norms(rows).sqrt().double().unsqueeze(1)
-                block = torch.where(norms > 0, block / norms, 0)
+            block = of_batch(Xb, yb)
+            recheck_pairs(fnet, direction, of_batch, block, Xb, yb, normalize=normalize)
             right = left + block.shape[1]
             yield slice(top, top + len(block)), slice(left, right), finite(block.cpu().numpy())
             top += len(block)
         left = right
+
+
+def _block(ghost: Ghost, chunk: Chunk, normalize: bool, X: Rows, y: Tensor) -> Tensor:
+    """Products of the rows of one batch with the reference rows of a chunk, (n, m) float64."""
+    rows = ghost.factors(X, ghost.of_losses(X, y))
+    block = torch.cat([products(rows, columns) for columns in chunk], 1).double()
+    if not normalize:
+        return block
+    norms = square_norms(rows).sqrt().double().unsqueeze(1)
+    return torch.where(norms > 0, block / norms, 0)
+
+
+def _plain_column(fnet: FunctionalNet, reference: Pairs, left: int, j: int) -> Directions:
+    """v_j from plain autograd, for the j-th reference row after the first `left` ones."""
+    j += left
+    for Xr, Gr in reference:
+        if j < len(Gr):
+            row = slice(j, j + 1)
+            x = map_tensors(lambda t: t.to(fnet.device), slice_rows(Xr, row))
+            return plain_direction(fnet, x, Gr[row].to(fnet.device))
+        j -= len(Gr)
+    raise IndexError(j)
+
+
+def _solved_column(chunk: Sequence[Directions], j: int) -> Directions:
+    """P v_j of the j-th reference row of a chunk, as it was computed."""
+    for columns in chunk:
+        n = len(next(iter(columns.values())))
+        if j < n:
+            return {name: v[j : j + 1] for name, v in columns.items()}
+        j -= n
+    raise IndexError(j)
 
 
 def gradient_rows(
@@ -88,8 +130,13 @@ def gradient_rows(
     """Row gradients g_i, a few rows at a time: entries (b, *shape) for b rows."""
     ghost = None
     for Xb, yb in progress(fnet.batches(X, y)):
-        ghost = ghost or Ghost(fnet, Xb)
-        yield from _gradient_chunks(ghost, Xb, fnet.cotangents(forward(fnet, Xb), Xb, yb))
+        ghost, start = ghost or Ghost(fnet, Xb), 0
+        for rows in _gradient_chunks(ghost, Xb, fnet.cotangents(forward(fnet, Xb), Xb, yb)):
+            own = slice(start, start := start + len(next(iter(rows.values()))))
+            recheck_gradients(
+                fnet, partial(_dense_gradients, ghost), rows, slice_rows(Xb, own), yb[own]
+            )
+            yield rows
 
 
 def self_influences(
@@ -139,14 +186,18 @@ class _SquareNorms:
 
     def __call__(self, X: Rows, y: Tensor) -> Tensor:
         self.ghost = self.ghost or Ghost(self.fnet, X)
+        found = self._of_batch(X, y)
+        recheck_norms(self.fnet, self._of_batch, found, X, y)
+        return found
+
+    def _of_batch(self, X: Rows, y: Tensor) -> Tensor:
+        assert self.ghost is not None
         return self.ghost.square_norms(X, self.ghost.of_losses(X, y)).double()
 
 
-def _reference_chunks(
-    ghost: Ghost, reference: Pairs, solve: Solve | None
-) -> Iterator[list[dict[str, Factor] | Directions]]:
+def _reference_chunks(ghost: Ghost, reference: Pairs, solve: Solve | None) -> Iterator[Chunk]:
     """Factors of v_j, or P v_j if `solve` is given, for as many reference rows as memory allows."""
-    chunk: list[dict[str, Factor] | Directions] = []
+    chunk: Chunk = []
     size = 0
     for Xr, Gr in _on_device(ghost.fnet, reference):
         pieces: Iterable[dict[str, Factor] | Directions] = (
@@ -162,6 +213,13 @@ def _reference_chunks(
                 chunk, size = [], 0
     if chunk:
         yield chunk
+
+
+def _dense_gradients(ghost: Ghost, X: Rows, y: Tensor) -> Params:
+    """Gradients of all rows of a batch, entries (n, *shape)."""
+    factors = ghost.factors(X, ghost.of_losses(X, y))
+    params = ghost.fnet.params
+    return {name: factors[name].dense().reshape(-1, *p.shape) for name, p in params.items()}
 
 
 def _gradient_chunks(ghost: Ghost, X: Rows, G: Tensor) -> Iterator[Params]:

@@ -15,7 +15,14 @@ from torch import Tensor, nn
 
 from skinfluence._core.shell import copy_of_rows, twin_net
 from skinfluence._core.switches import VMAP_WARNINGS
-from skinfluence._core.tensors import Rows, cast_floats, map_tensors, slice_rows, wide
+from skinfluence._core.tensors import (
+    Rows,
+    as_net_takes,
+    cast_floats,
+    map_tensors,
+    slice_rows,
+    wide,
+)
 
 _NLL = (nn.CrossEntropyLoss, nn.NLLLoss)
 
@@ -77,7 +84,7 @@ class RowLoss:
         return self._on_copies(outputs, X, y).mean()
 
     def _from_terms(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
-        terms, n = self._terms.get_loss(outputs, y, X=X, training=False), len(outputs)
+        terms, n = self._terms.get_loss(outputs, y, X=as_net_takes(X), training=False), len(outputs)
         if terms.ndim == 0 or terms.shape[0] != n or terms.numel() > outputs.numel():
             raise ValueError(
                 f"criterion {type(self._criterion).__name__} turned outputs of shape "
@@ -120,7 +127,7 @@ class RowLoss:
         """Call `get_loss` on copies, because it may write into the outputs or the labels."""
         if not self.is_known:
             outputs, X, y = outputs.clone(), copy_of_rows(X), y.clone()
-        return self._whole.get_loss(outputs, y, X=X, training=False)
+        return self._whole.get_loss(outputs, y, X=as_net_takes(X), training=False)
 
 
 def _comes_with(function: Any, *packages: str) -> bool:

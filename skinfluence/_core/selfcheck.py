@@ -1,4 +1,4 @@
-"""Compares the engine with plain autograd on a few rows, before and after a net is scored.
+"""Compares the engine with plain autograd on a few rows, before a net is scored.
 
 Each error says what is wrong, the likely cause, and what to do. The expected values come from plain
 calls of the module, without the code of the engine.
@@ -21,7 +21,6 @@ from skinfluence._core.gradients import (
     Directions,
     forward,
     forward_with_precision,
-    precision,
     pushforward,
 )
 from skinfluence._core.kernels import plain_kernels
@@ -42,7 +41,7 @@ _OTHER_ROWS = (
 def check_gradients(fnet: FunctionalNet, X: Rows, y: Any) -> None:
     """Check that influence can be computed for this net, on a few rows drawn over the whole table.
 
-    Some of the batches that are scored afterwards are compared as well, see `recheck`.
+    Some of the batches that are scored afterwards are compared as well, see `recheck.py`.
 
     Raises
     ------
@@ -63,42 +62,10 @@ def check_gradients(fnet: FunctionalNet, X: Rows, y: Any) -> None:
         if number == 0:
             _warn_about_logits(fnet, f)
         _check_losses(fnet, Xb, yb, f, eps)
-        _refuse_errors(
-            _score_error(fnet, Xb, yb, eps), partial(_score_error, fnet, _nudged(Xb), yb, eps)
+        refuse_errors(
+            _score_error(fnet, Xb, yb, eps), partial(_score_error, fnet, nudged(Xb), yb, eps)
         )
     fnet.expect_recheck()
-
-
-def recheck(
-    fnet: FunctionalNet,
-    U: Directions,
-    scores: Callable[[Rows, Tensor], Tensor],
-    found: Tensor,
-    X: Rows,
-    y: Tensor,
-    *,
-    normalize: bool = False,
-) -> None:
-    """Compare scores that were computed, ``found = scores(X, y)``, with plain autograd.
-
-    This finds nets that treat a large batch, or rows that the check did not draw, in another way.
-    Of a few batches, the lowest and the highest score and a random one are compared. The score of
-    a row is its lowest product <g_i, u> over the directions, divided by ‖g_i‖ if `normalize`.
-    """
-    if not fnet.take_recheck():
-        return
-    drawn = int(torch.randint(len(found), (1,), generator=torch.Generator().manual_seed(0)))
-    rows = sorted({int(found.argmin()), int(found.argmax()), drawn})
-
-    def error(X: Rows, found: Tensor) -> Error:
-        alone, few = _alone(fnet, U, X, y, rows), slice_rows(X, rows)
-        found = found[rows].double().cpu() * (alone.norms if normalize else 1)
-        compared = alone.error(found, precision(fnet, few))
-        if compared.excess > 0:
-            compared.floor = _floor(pushforward(fnet, few, U)[1], compared.eps)
-        return compared
-
-    _refuse_errors(error(X, found), lambda: error(nudged := _nudged(X), scores(nudged, y)))
 
 
 def _check_outputs(fnet: FunctionalNet, X: Rows, f: Tensor, eps: float) -> None:
@@ -152,7 +119,7 @@ def _check_losses(fnet: FunctionalNet, X: Rows, y: Tensor, f: Tensor, eps: float
         leaf = f.detach().requires_grad_()
         loss = fnet.row_loss.of_batch(leaf, X, y)
         # Derivatives, because a penalty on the weights may be added to a sum as well.
-        whole = _gradient(loss, [leaf])[0]
+        whole = gradient(loss, [leaf])[0]
     n, size = len(f), max(float(G.abs().max()), eps**0.4)  # in a perfect fit, G is rounding
     if min(float((k * whole - G).abs().max()) for k in (1, n)) > eps**0.6 * size:
         raise ValueError(
@@ -166,7 +133,7 @@ def _check_losses(fnet: FunctionalNet, X: Rows, y: Tensor, f: Tensor, eps: float
 
 def _score_error(fnet: FunctionalNet, X: Rows, y: Tensor, eps: float) -> Error:
     """Error of the scores of single rows, and of the sum of all rows' scores."""
-    g, of_penalty = _plain_gradients(fnet, X, y)
+    g, of_penalty = plain_gradients(fnet, X, y)
     # The direction is the gradient of these rows' summed loss: a random direction may be
     # orthogonal to the row gradients, and errors would be missed.
     named = zip(fnet.params.items(), g, strict=True)
@@ -175,7 +142,7 @@ def _score_error(fnet: FunctionalNet, X: Rows, y: Tensor, eps: float) -> Error:
     G = fnet.cotangents(f, X, y)
     scores = (t[0].double() * G.double()).reshape(len(f), -1).sum(1).cpu()
     rows = list(range(min(len(f), _ROWS_ALONE)))
-    alone = _alone(fnet, U, X, y, rows)
+    alone = products_alone(fnet, U, X, y, rows)
     if (alone.penalties - alone.penalties[0]).abs().max() > eps**0.5 * alone.scale:
         raise ValueError(
             "the net's get_loss depends on the parameters other than through the outputs, and "
@@ -183,7 +150,7 @@ def _score_error(fnet: FunctionalNet, X: Rows, y: Tensor, eps: float) -> Error:
             "the same for all rows. Let the module return everything else that the loss needs."
         )
     of_rows = alone.error(scores[rows], eps)
-    of_rows.floor = _floor(t, eps)
+    of_rows.floor = floor(t, eps)
     if len(rows) == len(f):
         return of_rows
     # The sum over all rows takes one pass, and is wrong if the score of any row is.
@@ -194,7 +161,7 @@ def _score_error(fnet: FunctionalNet, X: Rows, y: Tensor, eps: float) -> Error:
     return max(of_rows, of_sum, key=lambda error: error.excess)
 
 
-def _floor(t: Tensor, eps: float) -> float:
+def floor(t: Tensor, eps: float) -> float:
     """Error of scores that is always rounding: cotangents below eps carry no information.
 
     In a perfect fit, all cotangents are that small, and scores have no correct digit.
@@ -218,7 +185,7 @@ class Error:
         return self.difference - self.eps**0.5 * self.scale - self.floor
 
 
-def _refuse_errors(error: Error, of_nudged: Callable[[], Error]) -> None:
+def refuse_errors(error: Error, of_nudged: Callable[[], Error]) -> None:
     if error.excess > 0:
         # At the kink of a ReLU, a row in a batch and the same row alone may round to different
         # sides. Both results are then right. For slightly moved rows, the results must agree.
@@ -236,7 +203,7 @@ def _refuse_errors(error: Error, of_nudged: Callable[[], Error]) -> None:
 
 
 @dataclass
-class _Plain:
+class Plain:
     """Lowest products of gradients with directions, from plain autograd: one entry per gradient."""
 
     scores: Tensor
@@ -249,12 +216,14 @@ class _Plain:
         return Error(difference, self.scale, len(self.scores), eps)
 
 
-def _alone(fnet: FunctionalNet, U: Directions, X: Rows, y: Tensor, rows: Sequence[int]) -> _Plain:
+def products_alone(
+    fnet: FunctionalNet, U: Directions, X: Rows, y: Tensor, rows: Sequence[int]
+) -> Plain:
     """Products of the gradients of each of these rows alone."""
     slices = [slice(i, i + 1) for i in rows]
-    gradients = (_plain_gradients(fnet, slice_rows(X, row), y[row]) for row in slices)
+    gradients = (plain_gradients(fnet, slice_rows(X, row), y[row]) for row in slices)
     each = [_products(U, *pair) for pair in gradients]
-    return _Plain(
+    return Plain(
         torch.cat([one.scores for one in each]),
         torch.cat([one.penalties for one in each]),
         torch.cat([one.norms for one in each]),
@@ -262,7 +231,7 @@ def _alone(fnet: FunctionalNet, U: Directions, X: Rows, y: Tensor, rows: Sequenc
     )
 
 
-def _plain_gradients(fnet: FunctionalNet, X: Rows, y: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+def plain_gradients(fnet: FunctionalNet, X: Rows, y: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """Gradient of the rows' summed losses through the outputs, and of what bypasses the outputs."""
     with torch.enable_grad(), plain_kernels(fnet):
         outputs, parameters = fnet.plain_outputs(X)
@@ -270,7 +239,7 @@ def _plain_gradients(fnet: FunctionalNet, X: Rows, y: Tensor) -> tuple[list[Tens
         loss = fnet.losses(outputs, X, y).sum()
         # The part of get_loss that does not depend on the outputs, such as a weight penalty.
         penalty = fnet.losses(outputs.detach(), X, y).sum()
-        of_loss, of_penalty = (_gradient(value, parameters) for value in (loss, penalty))
+        of_loss, of_penalty = (gradient(value, parameters) for value in (loss, penalty))
     return [a - b for a, b in zip(of_loss, of_penalty, strict=True)], of_penalty
 
 
@@ -292,19 +261,19 @@ def _refuse_reentrant_checkpoints(outputs: Tensor) -> None:
         nodes += [following for following, _ in node.next_functions]
 
 
-def _products(U: Directions, g: list[Tensor], of_penalty: list[Tensor]) -> _Plain:
+def _products(U: Directions, g: list[Tensor], of_penalty: list[Tensor]) -> Plain:
     """Lowest product of one gradient with the directions."""
     directions = [[u[k] for u in U.values()] for k in range(len(next(iter(U.values()))))]
-    length = max(float(_norm(u)) for u in directions)
-    return _Plain(
+    length = max(float(norm(u)) for u in directions)
+    return Plain(
         torch.stack([_inner(u, g) for u in directions]).min().reshape(1),
         torch.stack([_inner(u, of_penalty) for u in directions]).max().reshape(1),
-        _norm(g).reshape(1),
-        float(_norm(a + b for a, b in zip(g, of_penalty, strict=True))) * length,
+        norm(g).reshape(1),
+        float(norm(a + b for a, b in zip(g, of_penalty, strict=True))) * length,
     )
 
 
-def _nudged(X: Rows) -> Rows:
+def nudged(X: Rows) -> Rows:
     """The rows plus noise of a thousandth of their standard deviation; integers are unchanged."""
     generator = torch.Generator().manual_seed(0)
 
@@ -317,7 +286,7 @@ def _nudged(X: Rows) -> Rows:
     return map_tensors(nudge, X)
 
 
-def _gradient(value: Tensor, parameters: list[Tensor]) -> list[Tensor]:
+def gradient(value: Tensor, parameters: list[Tensor]) -> list[Tensor]:
     if not value.requires_grad:
         zeros = (torch.zeros((), dtype=p.dtype, device=p.device) for p in parameters)
         return [as_real(zero.expand_as(p)) for zero, p in zip(zeros, parameters, strict=True)]
@@ -335,7 +304,7 @@ def _lengths(values: Tensor) -> Tensor:
     return values.double().reshape(len(values), -1).norm(dim=1).cpu()
 
 
-def _norm(tensors: Iterable[Tensor]) -> Tensor:
+def norm(tensors: Iterable[Tensor]) -> Tensor:
     """Euclidean norm of several tensors as one vector."""
     return _total(torch.linalg.vector_norm(wide(t)) ** 2 for t in tensors) ** 0.5
 

@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from skinfluence._core.forward_mode import PaddedLookups
-from skinfluence._core.tensors import Rows, map_tensors, wide
+from skinfluence._core.tensors import Rows, as_net_takes, map_tensors, wide
 
 _REORDERING_OPTIONS = ("iterator_valid__shuffle", "iterator_valid__drop_last")
 
@@ -134,4 +134,4 @@ class Inference(nn.Module):
     def forward(self, X: Rows) -> Any:
         # A copy of the rows: a forward may write into its input, which may be the user's memory.
         with PaddedLookups():
-            return self._infer(copy_of_rows(X))
+            return self._infer(as_net_takes(copy_of_rows(X)))

@@ -1,4 +1,8 @@
-"""Rows in each form that a net accepts: an array, a tensor, a dataset, or a dict of arrays."""
+"""Rows in each form that a net accepts: an array, a tensor, a dataset, or a dict of arrays.
+
+If a net has several inputs and the user gives them as a tuple, they are kept as a dict with the
+keys 0, 1, ..., so that the same code serves both. `as_net_takes` makes a list of them again.
+"""
 
 from __future__ import annotations
 
@@ -82,5 +86,30 @@ def slice_rows(X: Rows, rows: Any) -> Rows:
 
 
 def n_rows(X: Rows) -> int:
-    """Count the rows of an array, a tensor, a dataset, or a dict of arrays."""
+    """Count the rows of an array, a tensor, a dataset, or a dict or tuple of arrays."""
+    if is_tuple_of_inputs(X):
+        return len(X[0])
     return len(next(iter(X.values()))) if isinstance(X, Mapping) else len(X)
+
+
+def is_tuple_of_inputs(X: Any) -> bool:
+    """Whether X holds several inputs of a net rather than rows: one array per input.
+
+    A tuple does if one of its arrays has two axes or more. A list may as well be a list of rows, so
+    its arrays must have different shapes and the same number of rows.
+    """
+    if not isinstance(X, tuple | list) or len(X) < 2:
+        return False
+    shapes = [tuple(getattr(value, "shape", ())) for value in X]
+    if not all(shapes) or all(len(shape) == 1 for shape in shapes):
+        return False
+    if isinstance(X, tuple):
+        return True
+    return len({shape[0] for shape in shapes}) == 1 and len(set(shapes)) > 1
+
+
+def as_net_takes(X: Rows) -> Rows:
+    """Return the inputs of a tuple, kept as a dict, as the list that skorch passes to `forward`."""
+    if isinstance(X, Mapping) and list(X) == list(range(len(X))):
+        return list(X.values())
+    return X

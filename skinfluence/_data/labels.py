@@ -36,9 +36,11 @@ def check_labels(y: Any, n: int, name: str = "y") -> np.ndarray:
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     if len(y) != n:
+        hint = " A list of arrays is a list of rows: give several inputs as a tuple or a dict."
+        hint = hint if 1 < n < 10 < len(y) else ""
         raise ValueError(
             f"Found input variables with inconsistent numbers of samples: {n} rows, but {name} "
-            f"has {len(y)}."
+            f"has {len(y)}.{hint}"
         )
     missing = is_missing(y)
     if missing.any():

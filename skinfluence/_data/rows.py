@@ -10,21 +10,26 @@ import numpy as np
 import torch
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import check_array, validate_data
+from sklearn.utils.validation import _num_samples, check_array, validate_data
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
-from skinfluence._core.tensors import n_rows, slice_rows
+from skinfluence._core.tensors import is_tuple_of_inputs, n_rows, slice_rows
 from skinfluence._data.items import refuse_random_items
 
 
 def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
-    """Return X as arrays, tensors, texts or a Dataset: finite, and as wide as in `fit`."""
+    """Return X as arrays, tensors, texts or a Dataset: finite, and as wide as in `fit`.
+
+    A tuple of several inputs becomes a dict with the keys 0, 1, ..., see `as_net_takes`.
+    """
     refuse_loader(X, name)
     if isinstance(X, Dataset):
         return _check_dataset(X, name)
     if isinstance(X, Mapping) and not issparse(X):  # scipy's dok format is a dict
-        return _check_dict(X, name)
+        return _check_inputs(X, name, "dict")
+    if is_tuple_of_inputs(X):
+        return _check_inputs(dict(enumerate(X)), name, "tuple")
     texts = as_texts(X, name)
     if texts is not None:
         return texts
@@ -41,12 +46,28 @@ def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
         X = validate_data(estimator, X, reset=reset, dtype="numeric", allow_nd=True)
         X = X.astype(np.float64) if X.dtype.kind == "O" else X  # from a pandas categorical
     except (TypeError, ValueError) as error:
-        text = _with_advice(error, given)
+        selects = hasattr(estimator, "scorer") or hasattr(estimator, "selector")
+        text = _with_advice(error, given, _ENCODER_OF_SCORER if selects else "")
         if name == "X" and text == str(error):
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(text if name == "X" else f"{name}: {text}") from error
     return without_negative_strides(X.astype(np.float32) if X.dtype.kind == "b" else X)
+
+
+def check_size(estimator: Any, X: Any, *, reset: bool) -> int:
+    """Return the number of rows; check the number and the names of the columns of a table.
+
+    The entries of a table are not looked at: they may be missing, or strings. Other forms of rows
+    are checked as in `check_rows`.
+    """
+    refuse_loader(X, "X")
+    is_table = isinstance(X, list) or len(getattr(X, "shape", ())) == 2
+    other_form = isinstance(X, Tensor | Mapping | Dataset) or is_tuple_of_inputs(X)
+    if not is_table or other_form or as_texts(X) is not None:
+        return n_rows(check_rows(estimator, X, reset=reset))
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    return _num_samples(X)
 
 
 def _check_dataset(X: Any, name: str) -> Any:
@@ -60,13 +81,13 @@ def _check_dataset(X: Any, name: str) -> Any:
     return X
 
 
-def _check_dict(X: Mapping[Any, Any], name: str) -> dict[Any, Any]:
+def _check_inputs(X: Mapping[Any, Any], name: str, kind: str) -> dict[Any, Any]:
     if not X:
-        raise ValueError(f"{name} is a dict without entries; at least one array is needed.")
+        raise ValueError(f"{name} is a {kind} without entries; at least one array is needed.")
     checked = {key: _check_entry(value, f"{name}[{key!r}]") for key, value in X.items()}
     lengths = {key: len(value) for key, value in checked.items()}
     if len(set(lengths.values())) != 1:
-        raise ValueError(f"{name} is a dict whose entries differ in their rows: {lengths}.")
+        raise ValueError(f"{name} is a {kind} whose entries differ in their rows: {lengths}.")
     _check_not_empty(next(iter(lengths.values())), name)
     return checked
 
@@ -85,7 +106,13 @@ def without_negative_strides(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array) if any(step < 0 for step in array.strides) else array
 
 
-def _with_advice(error: Exception, X: Any) -> str:
+_ENCODER_OF_SCORER = (
+    " If the other estimators read X as it is, put the encoder into the selector only: its scorer "
+    "may be make_pipeline(encoder, InfluenceScorer())."
+)
+
+
+def _with_advice(error: Exception, X: Any, more: str = "") -> str:
     """Return scikit-learn's message about X, with advice that fits the estimators here."""
     first = str(error).split("\n")[0]
     if "contains NaN" in first:
@@ -96,16 +123,16 @@ def _with_advice(error: Exception, X: Any) -> str:
             where = " (" + ", ".join(f"{n} in {c}" for c, n in by_column.items() if n) + ")"
         return (
             f"{first.rstrip('.')}{where}: impute first, as in make_pipeline(SimpleImputer(), ...), "
-            "or drop those rows."
+            f"or drop those rows.{more}"
         )
     if hasattr(X, "select_dtypes"):
         others = X.select_dtypes(exclude=["number", "bool"]).columns
         if len(others):
             return (
                 f"X has columns that hold no numbers: {', '.join(map(str, others))}; encode them "
-                f"first, with a ColumnTransformer in front ({first.split('. ')[0][:80]})."
+                f"first, with a ColumnTransformer in front ({first.split('. ')[0][:80]}).{more}"
             )
-    return str(error)
+    return f"{error}.{more}" if more and "could not convert" in first else str(error)
 
 
 def as_texts(X: Any, name: str = "X") -> np.ndarray | None:
@@ -272,6 +299,8 @@ def rows_of(data: Any, index: np.ndarray) -> Any:
     """Select rows by position from any user input; the type of the container stays the same."""
     if isinstance(data, Mapping):
         return {key: rows_of(value, index) for key, value in data.items()}
+    if is_tuple_of_inputs(data):
+        return tuple(rows_of(value, index) for value in data)
     if isinstance(data, Tensor):
         return take(data.detach(), index)
     if isinstance(data, Dataset):

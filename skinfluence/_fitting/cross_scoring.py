@@ -1,6 +1,7 @@
 """Out-of-fold scores: each fold serves as reference rows to score all other rows.
 
-The scorer may be any estimator with ``fit(X, y, X_val=, y_val=)`` and ``scores_``.
+The scorer may be any estimator with ``fit(X, y, X_val=, y_val=)`` and ``scores_``, or a pipeline
+that ends in one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import has_fit_parameter
 from skorch import NeuralNet
@@ -105,7 +107,7 @@ class Scoring:
         if task.groups is not None:
             known |= _groups_for(scorer, sensitive_features=task.groups[rows])
         known |= _groups_for(scorer, sensitive_features_val=task.groups_val)
-        fitted = scorer.fit(X, task.y[rows], **known)
+        fitted, X = _fit(scorer, X, task.y[rows], known)
         if task.makes_own_folds:
             suggested = fitted.suggested_labels_ if task.suggest else None
             return RowScores(fitted.scores_, suggested, ~fitted.inlier_mask_)
@@ -127,7 +129,7 @@ class Scoring:
             known = {"X_val": (rows_of(task.X, rows[held]),), "y_val": (y[held],)}
             known |= self._groups_of_fold(rows, held, rest)
             X_rest = rows_of(task.X, rows[rest])
-            fitted = scorer.fit(X_rest, y[rest], **known)
+            fitted, X_rest = _fit(scorer, X_rest, y[rest], known)
             scores[rest] += fitted.scores_
             counts[rest] += 1
             if task.suggest:
@@ -152,9 +154,34 @@ class Scoring:
         )
 
 
+def final_step(scorer: Any) -> Any:
+    """Return the scorer itself or, of a pipeline, its last step; the other steps encode rows."""
+    return scorer.steps[-1][1] if isinstance(scorer, Pipeline) else scorer
+
+
+def _fit(scorer: Any, X: Any, y: np.ndarray, known: dict[str, Any]) -> tuple[Any, Any]:
+    """Fit a scorer; return its final step, and the rows in the form that this step reads."""
+    last, n = final_step(scorer), len(y)
+    if last is not scorer and len(scorer.steps) > 1:
+        encoder = scorer[:-1]
+        X = encoder.fit_transform(X, y)
+        if "X_val" in known:
+            X_val = known["X_val"]
+            X_val = X_val[0] if isinstance(X_val, tuple) and len(X_val) == 1 else X_val
+            known = known | {"X_val": encoder.transform(X_val)}
+    fitted = last.fit(X, y, **known)
+    if len(fitted.scores_) != n:
+        raise ValueError(
+            f"{type(last).__name__} gave {len(fitted.scores_)} scores for {n} rows; expected one "
+            "score per row. Steps in front of it must not add or drop rows."
+        )
+    return fitted, X
+
+
 def _groups_for(scorer: Any, **groups: Any) -> dict[str, Any]:
     """Return the groups that are not None as arguments of the scorer's `fit`."""
     groups = {name: value for name, value in groups.items() if value is not None}
+    scorer = final_step(scorer)
     for name in groups:
         if not has_fit_parameter(scorer, name):
             raise TypeError(
@@ -166,7 +193,7 @@ def _groups_for(scorer: Any, **groups: Any) -> dict[str, Any]:
 
 def has_classes(scorer: Any, y: np.ndarray) -> bool:
     """Whether y holds class labels: the scorer's net decides or, without a net, y itself."""
-    net = getattr(scorer, "estimator", None)
+    net = getattr(final_step(scorer), "estimator", None)
     net = net.estimator if isinstance(net, FrozenEstimator) else net
     if isinstance(net, NeuralNet):
         return is_classifier(net)

@@ -17,7 +17,7 @@ from skorch.helper import predefined_split
 from skinfluence._core.gradients import forward
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import State
-from skinfluence._core.tensors import n_rows
+from skinfluence._core.tensors import as_net_takes, n_rows
 from skinfluence._data.rows import described
 from skinfluence._fitting.checkpoints import Snapshots, state_of
 from skinfluence._fitting.isolation import interruptible, seeded
@@ -84,12 +84,14 @@ def fit_net(
     for name in default:
         setattr(net, f"callbacks__{name}", None)
     if watches:
-        net.set_params(train_split=predefined_split(net.get_dataset(*reference)))
+        net.set_params(
+            train_split=predefined_split(net.get_dataset(as_net_takes(reference[0]), reference[1]))
+        )
     if net.initialized_:  # the training continues
         net.initialize_callbacks()
     with interruptible(), seeded(seed, net.device):
         try:
-            net.fit(X, y)
+            net.fit(as_net_takes(X), y)
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
             raise _explain(error, X) from error
     # A pickle of the fitted net should hold neither the reference rows nor the checkpoints.
@@ -214,6 +216,12 @@ def _explain(error: Exception, X: Any) -> Exception:
         return ValueError(
             f"X is of dtype {whole[0]} and the net's module wants floats ({error}). Integers are "
             "not converted, since embeddings need them: give X.astype('float32')."
+        )
+    if as_net_takes(X) is not X and "required positional argument" in str(error):
+        return TypeError(
+            f"X is a tuple of {len(entries)} inputs, which skorch passes to the module as one "
+            f"argument ({error}). Give a dict with the names of the arguments of the module's "
+            "forward, such as {'left': X[0], 'right': X[1]}."
         )
     shapes = ("shapes cannot be multiplied", "out of bounds", "target size", "size of tensor a")
     if any(text in str(error) for text in shapes):

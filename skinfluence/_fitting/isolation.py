@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -40,34 +41,110 @@ def turn_for(estimator: Any) -> AbstractContextManager[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt at the end if Ctrl-C was pressed and the work swallowed it.
+    """Raise KeyboardInterrupt at the end if a training was interrupted and the work swallowed it.
 
     skorch ends a training quietly at a KeyboardInterrupt, because its callbacks raise one to stop
-    early. The net then looks fitted. A stop by a callback sends no signal, so it stays quiet.
+    early. The net then looks fitted. Two things are noticed: Ctrl-C, and a KeyboardInterrupt that
+    is raised in the middle of an epoch or by the net itself. A callback that raises one at an end
+    of an epoch stops the training early; this stays quiet.
     """
+    with _noting_signals() as signals, _noting_fit_loops() as loops:
+        yield
+    if signals or loops:
+        raise KeyboardInterrupt("the training was interrupted; the half-trained net is not used.")
+
+
+@contextmanager
+def _noting_signals() -> Iterator[list[BaseException]]:
+    """Collect the interrupts that Ctrl-C raises."""
+    noted: list[BaseException] = []
     before = signal.getsignal(signal.SIGINT)
     # Python runs signal handlers in the main thread only, so no other thread is interrupted.
     if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield
+        yield noted
         return
-    raised = False
 
     def note(signum: int, frame: Any) -> None:
-        nonlocal raised
         try:
             before(signum, frame)
-        except KeyboardInterrupt:
-            raised = True
+        except KeyboardInterrupt as interrupt:
+            noted.append(interrupt)
             raise
 
     signal.signal(signal.SIGINT, note)
     try:
-        yield
+        yield noted
     finally:
         if signal.getsignal(signal.SIGINT) is note:  # the work may have set a handler
             signal.signal(signal.SIGINT, before)
-    if raised:
-        raise KeyboardInterrupt("the training was interrupted; the half-trained net is not used.")
+
+
+_OPEN = threading.local()  # per thread: the lists of all `_noting_fit_loops` that are open
+_PATCH_LOCK = threading.Lock()
+_PATCHED: dict[type[Any], Any] = {}  # classes of nets, with the fit_loop that they had
+_USERS = 0
+
+
+@contextmanager
+def _noting_fit_loops() -> Iterator[list[BaseException]]:
+    """Collect the interrupts that end the training loop of a net in this thread.
+
+    skorch has no hook that sees them: `partial_fit` catches what `fit_loop` raises. While the
+    context is open, the classes are patched, because estimators fit clones of their nets.
+    """
+    noted: list[BaseException] = []
+    open_lists = _OPEN.__dict__.setdefault("lists", [])
+    open_lists.append(noted)
+    _patch(+1)
+    try:
+        yield noted
+    finally:
+        _patch(-1)
+        open_lists.remove(noted)
+
+
+def _patch(change: int) -> None:
+    """Wrap the `fit_loop` of all classes of nets for the first user; restore it after the last."""
+    global _USERS
+    with _PATCH_LOCK:
+        _USERS += change
+        if _USERS == 0:
+            for cls, fit_loop in _PATCHED.items():
+                cls.fit_loop = fit_loop
+            _PATCHED.clear()
+            return
+        for cls in _with_subclasses(NeuralNet):
+            if "fit_loop" in vars(cls) and cls not in _PATCHED:
+                _PATCHED[cls] = cls.fit_loop
+                cls.fit_loop = _noting(cls.fit_loop)
+
+
+def _with_subclasses(cls: type[Any]) -> Iterator[type[Any]]:
+    yield cls
+    for subclass in type.__subclasses__(cls):
+        yield from _with_subclasses(subclass)
+
+
+def _noting(fit_loop: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(fit_loop)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return fit_loop(*args, **kwargs)
+        except KeyboardInterrupt as interrupt:
+            if not _is_early_stop(interrupt):
+                for noted in getattr(_OPEN, "lists", ()):
+                    noted.append(interrupt)
+            raise
+
+    return run
+
+
+def _is_early_stop(interrupt: BaseException) -> bool:
+    """Whether a callback raised an interrupt at an end of an epoch, and not the net inside it."""
+    called = [frame.f_code.co_name for frame, _ in traceback.walk_tb(interrupt.__traceback__)]
+    hooks = [k for k, name in enumerate(called) if name in ("on_epoch_begin", "on_epoch_end")]
+    # forward_iter: the net reads a dataset and predicts. _call_impl: a module is called.
+    return bool(hooks) and not {"forward_iter", "_call_impl"}.intersection(called[hooks[0] :])
 
 
 @contextmanager

@@ -74,7 +74,9 @@ class FoldNet:
 
     def functional(self) -> FunctionalNet:
         """Return the net as a function of its parameters."""
-        return FunctionalNet(self.net, self.parameters)
+        fnet = FunctionalNet(self.net, self.parameters)
+        fnet.expect_recheck(2)  # fewer, as this is called for each signal
+        return fnet
 
     def _case(self, fnet: FunctionalNet, states: Sequence[State], X: Rows, y: Any) -> Case:
         members = [Member(state) for state in states]

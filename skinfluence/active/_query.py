@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNet
 
+from skinfluence._core.tensors import as_net_takes
 from skinfluence._data.params import pass_seed
 from skinfluence._data.rows import take
 from skinfluence._fitting.isolation import in_one_thread, interruptible, seeded
@@ -256,7 +257,7 @@ class LDMQuery(PoolQuery):
         else:
             net = clone(table.net)
             with interruptible(), seeded(seed, net.device):
-                net.fit(table.X, table.y)
+                net.fit(as_net_takes(table.X), table.y)
         metric = least_disagree_metric(
             net,
             pool,

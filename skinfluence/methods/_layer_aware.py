@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from skinfluence._core.gradients import forward
 from skinfluence._core.influence import Progress, finite
 from skinfluence._core.members import AtEachMember, MemberScores
 from skinfluence._core.net import FunctionalNet
+from skinfluence._core.recheck import recheck_losses
 from skinfluence._core.row_scores import (
     RowScore,
 )
@@ -80,9 +82,15 @@ class _LayerProducts(RowScore):
         for Xb, yb in progress(fnet.batches(X, y)):
             f, entering = _layer_inputs(fnet, Xb)
             G = as_matrix(fnet.cotangents(f, Xb, yb))
+            losses = fnet.losses(f, Xb, yb).detach()
+            recheck_losses(fnet, partial(_losses, fnet), losses, Xb, yb)
             each = [((G.to(h) @ sums[name]) * h).sum(1).double() for name, h in entering.items()]
             found.append(torch.stack(each).sum(0))
         return finite(torch.cat(found).cpu().numpy())
+
+
+def _losses(fnet: FunctionalNet, X: Rows, y: Tensor) -> Tensor:
+    return fnet.losses(forward(fnet, X), X, y)
 
 
 def _layer_inputs(fnet: FunctionalNet, X: Rows) -> tuple[Tensor, Params]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from skinfluence._core.checked_rows import rows_to_check
+from skinfluence._core.checked_rows import rarest_row, rows_to_check
 
 
 def table(n=1000):
@@ -48,3 +48,11 @@ def test_texts_and_missing_values_are_allowed():
     X[3] = np.nan
     assert len(rows_to_check(X, y, 16)) == 16
     assert len(rows_to_check(np.array(["a", "b"] * 9, dtype=object), np.arange(18), 16)) == 16
+
+
+def test_the_rarest_row_has_the_largest_deviation():
+    X = np.random.RandomState(0).randn(50, 3)
+    X[31, 2] = -40.0
+    for rows in (X, torch.as_tensor(X), {"a": X}):
+        assert rarest_row(rows) == 31
+    assert rarest_row(np.array(["a", "b"], dtype=object)) == 0

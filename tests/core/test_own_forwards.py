@@ -266,7 +266,7 @@ def test_reentrant_checkpoints_are_refused(first):
     def reenters(self, X):
         return self.head(checkpoint(self.b, first(self, X), use_reentrant=True))
 
-    with pytest.raises(ValueError, match="use_reentrant=True.* Pass use_reentrant=False"):
+    with pytest.raises(ValueError, match=r"use_reentrant=True.* Pass use_reentrant=False"):
         check_gradients(FunctionalNet(net_of(reenters)), *rows_for("mlp"))
 
 
@@ -332,7 +332,7 @@ def test_a_curvature_without_second_derivatives_is_refused_or_right():
     net, (X, y) = net_of(between_columns), rows_for("mlp")
     fnet = FunctionalNet(net)
     u = {name: value[0] for name, value in random_directions(fnet, 1).items()}
-    with pytest.raises(ValueError, match="needs second derivatives, but .*_pdist_backward"):
+    with pytest.raises(ValueError, match=r"needs second derivatives, but .*_pdist_backward"):
         hvp(fnet, fnet.batches(X, y), u)
     got = ggnvp(fnet, fnet.batches(X, y), u)
     v, want = flat({name: value.unsqueeze(0) for name, value in u.items()})[0], 0

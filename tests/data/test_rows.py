@@ -7,11 +7,23 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
-from small import as_dict, blobs, dict_net, line, logits_net, own_net, quick_regressor, scorer
+from small import (
+    TwoInputs,
+    as_dict,
+    blobs,
+    dict_net,
+    line,
+    logits_net,
+    own_net,
+    quick_regressor,
+    scorer,
+    selector,
+)
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from skinfluence._data.labels import check_labels
+from skinfluence.rules import Budget
 
 X, Y = blobs()
 
@@ -229,3 +241,80 @@ def test_a_label_that_is_not_a_time_is_missing(make_estimator, labels):
     for given in (y, pd.Series(y)):
         with pytest.raises(ValueError, match=r"y contains NaN.* in 1 of 90 rows"):
             make_estimator().fit(X, given)
+
+
+# Several inputs in a tuple
+
+
+class OneArgument(TwoInputs):
+    """Takes both inputs in one argument, as skorch passes a tuple."""
+
+    def forward(self, inputs):
+        assert isinstance(inputs, list)
+        return super().forward(*inputs)
+
+
+def as_tuple(X):
+    return tuple(as_dict(X).values())
+
+
+def made_with(make_estimator, module):
+    estimator = make_estimator()
+    names = [n for n in estimator.get_params() if n.split("__")[-1] == "estimator"]
+    nets = {n: own_net(module, max_epochs=2) for n in names if n != "scorer__estimator__estimator"}
+    return estimator.set_params(**nets)
+
+
+def results_of(estimator, rows):
+    torch.manual_seed(0)  # FilteredEstimator does not seed the net
+    fitted = estimator.fit(rows, Y)
+    scores = getattr(fitted, "selector_", fitted).scores_
+    again = getattr(fitted, "predict", getattr(fitted, "score_samples", None))
+    return scores, None if again is None else again(rows)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_inputs_in_a_tuple_give_the_results_of_a_dict(make_estimator, kind):
+    inputs = tuple(kind(value) for value in as_tuple(X))
+    got = results_of(made_with(make_estimator, OneArgument), inputs)
+    want = results_of(made_with(make_estimator, TwoInputs), as_dict(X))
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_list_of_inputs_of_different_shapes_is_read_as_inputs():
+    got = scorer(estimator=own_net(OneArgument)).fit(list(as_tuple(X)), Y).scores_
+    np.testing.assert_array_equal(
+        got, scorer(estimator=own_net(TwoInputs)).fit(as_dict(X), Y).scores_
+    )
+
+
+def test_reference_rows_may_be_inputs_in_a_tuple():
+    net, inputs = own_net(OneArgument), as_tuple(X)
+    val, y_val = as_tuple(X[:20]), Y[:20]
+    plain = scorer(estimator=net).fit(inputs, Y, X_val=val, y_val=y_val).scores_
+    wrapped = scorer(estimator=net).fit(inputs, Y, X_val=(val,), y_val=(y_val,)).scores_
+    np.testing.assert_array_equal(plain, wrapped)
+
+
+def test_the_selector_returns_the_kept_rows_of_each_input():
+    made = selector(Budget(0.1), scorer=scorer(estimator=own_net(OneArgument, max_epochs=2)))
+    first, rest = made.fit_resample(as_tuple(X), Y)[0]
+    np.testing.assert_array_equal(first, as_tuple(X)[0][made.sample_indices_])
+    np.testing.assert_array_equal(rest, as_tuple(X)[1][made.sample_indices_])
+
+
+def test_a_tuple_for_a_forward_with_two_arguments_says_to_give_a_dict():
+    with pytest.raises(TypeError, match=r"tuple of 2 inputs.*one argument.*Give a dict"):
+        scorer(estimator=dict_net()).fit(as_tuple(X), Y)
+
+
+def test_inputs_of_unequal_length_are_refused():
+    first, rest = as_tuple(X)
+    with pytest.raises(ValueError, match="tuple whose entries differ in their rows"):
+        scorer(estimator=own_net(OneArgument)).fit((first[:80], rest), Y)
+
+
+def test_a_list_of_equal_arrays_is_a_list_of_rows():
+    with pytest.raises(ValueError, match=r"2 rows, but y has 90.*as a tuple or a dict"):
+        scorer(estimator=own_net(OneArgument)).fit([X, X], Y)

@@ -4,9 +4,12 @@ import contextlib
 import signal
 import threading
 
+import numpy as np
 import pytest
 import torch
-from skorch import NeuralNetClassifier
+from sklearn.base import clone
+from skorch import NeuralNet, NeuralNetClassifier
+from skorch.callbacks import Callback
 from torch import nn
 
 from skinfluence._fitting.isolation import in_one_thread, interruptible, seeded, threads_for
@@ -50,9 +53,85 @@ def test_ctrl_c_that_the_work_swallowed_is_raised_afterwards():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_keyboard_interrupt_without_a_signal_may_be_swallowed():
+def test_a_keyboard_interrupt_outside_of_a_training_may_be_swallowed():
     with interruptible(), contextlib.suppress(KeyboardInterrupt):
         raise KeyboardInterrupt
+
+
+class Stops(NeuralNetClassifier):
+    """Raises an interrupt in a training loop of its own."""
+
+    def fit_loop(self, *args, **kwargs):
+        raise KeyboardInterrupt
+
+
+STOPS = Stops(nn.Linear, module__in_features=4, module__out_features=3)
+
+
+def train(net=OWN):
+    clone(net).fit(np.zeros((6, 4), np.float32), np.arange(6) % 3)
+
+
+def interrupting(name):
+    """A net with a callback that raises an interrupt in one of its hooks."""
+    return clone(OWN).set_params(verbose=0, train_split=None, callbacks=[RaisesIn(name)])
+
+
+class RaisesIn(Callback):
+    def __init__(self, name):
+        self.name = name
+
+    def on_batch_begin(self, net, **kwargs):
+        self.interrupt("on_batch_begin")
+
+    def on_batch_end(self, net, **kwargs):
+        self.interrupt("on_batch_end")
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.interrupt("on_epoch_begin")
+
+    def on_epoch_end(self, net, **kwargs):
+        self.interrupt("on_epoch_end")
+
+    def interrupt(self, name):
+        if name == self.name:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("net", [STOPS, interrupting("on_batch_begin")], ids=["loop", "callback"])
+def test_an_interrupt_that_ends_a_training_loop_is_raised_afterwards(net):
+    before = NeuralNet.fit_loop, Stops.fit_loop
+    with pytest.raises(KeyboardInterrupt, match="training was interrupted"), interruptible():
+        train(net)
+    assert (NeuralNet.fit_loop, Stops.fit_loop) == before
+
+
+@pytest.mark.parametrize(
+    ("hook", "stops"),
+    [("on_batch_begin", False), ("on_batch_end", False), ("on_epoch_end", True),
+     ("on_epoch_begin", True)],
+)  # fmt: skip
+def test_a_callback_stops_a_training_early_only_between_epochs(hook, stops):
+    expected = contextlib.nullcontext() if stops else pytest.raises(KeyboardInterrupt)
+    with expected, interruptible():
+        train(interrupting(hook))
+
+
+def test_an_interrupt_of_another_thread_is_not_raised_here():
+    thread = threading.Thread(target=train, args=(STOPS,))
+    with interruptible():
+        thread.start()
+        thread.join()
+
+
+def test_an_error_of_the_work_is_not_replaced_by_an_interrupt():
+    def work():
+        train(STOPS)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), interruptible():
+        work()
+    train(STOPS)  # nothing is noted outside
 
 
 def test_a_handler_that_does_not_raise_is_called_and_interrupts_nothing():
