@@ -30,6 +30,7 @@ from torch.utils.data import TensorDataset
 
 from skinfluence import FilteredEstimator, InfluenceSampleSelector, NoisyLabelDetector
 from skinfluence.rules import Budget, Reweight
+from skinfluence.targets import DemographicParity
 
 X, Y = blobs()
 NAMES = np.array(["ash", "beech", "cedar"])
@@ -407,7 +408,7 @@ def test_labels_in_a_frame_of_one_column(frame):
 
 
 def test_too_few_weights_are_refused():
-    with pytest.raises(ValueError, match="sample_weight has 89 entries, X has 90 rows"):
+    with pytest.raises(ValueError, match=r"sample_weight has shape \(89,\); expected \(90,\)"):
         filtered(LogisticRegression()).fit(X, Y, sample_weight=W[:-1])
 
 
@@ -423,3 +424,28 @@ def test_labels_in_an_array_of_pandas_stay_one(make, names):
 def test_a_resampler_that_makes_new_rows_is_refused():
     with pytest.raises(TypeError, match=r"SMOTE.* has no sample_indices_.*makes new rows"):
         FilteredEstimator(Recorder(), SMOTE()).fit(X, Y)
+
+
+@pytest.mark.parametrize("dtype", [pl.Categorical, pl.Object])
+def test_weights_that_are_no_numbers_are_refused_before_the_fit(dtype):
+    class Unfitted(LogisticRegression):
+        def fit(self, X, y, sample_weight=None):
+            raise AssertionError("fitted")
+
+    X, y = blobs()
+    weight = pl.Series(["u", "v"] * 45, dtype=dtype)
+    with pytest.raises(TypeError, match="sample_weight holds text; expected numbers"):
+        FilteredEstimator(Unfitted(), selector(Reweight())).fit(X, y, sample_weight=weight)
+
+
+@pytest.mark.parametrize("dtype", [pl.Categorical, pl.Object])
+def test_groups_of_polars_are_groups(dtype):
+    X, y = blobs()
+    names = np.array(["u", "v"])[np.arange(90) % 2]
+    found = [
+        FilteredEstimator(
+            LogisticRegression(), selector(scorer=scorer(target=DemographicParity(1)))
+        ).fit(X, y, sensitive_features=groups)
+        for groups in (names, pl.Series(names.tolist(), dtype=dtype))
+    ]
+    assert_array_equal(found[0].selector_.scores_, found[1].selector_.scores_)
