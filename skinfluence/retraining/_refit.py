@@ -107,7 +107,9 @@ def _check_has_rows(values: Any, name: str) -> None:
     """Raise unless rows can be counted and selected by position."""
     refuse_masked(name, values)
     has_rows = hasattr(values, "__len__") and not isinstance(values, str | bytes)
-    if isinstance(values, Mapping) and (not values or not all(map(_has_length, values.values()))):
+    if isinstance(values, Mapping) and not values:
+        raise ValueError(f"{name} is a dict of 0 entries; give one entry or more.")
+    if isinstance(values, Mapping) and not all(map(_has_length, values.values())):
         has_rows = False
     if not has_rows or getattr(values, "shape", None) == ():
         raise TypeError(f"{name} is of type {type(values).__name__}; expected an array of rows.")
