@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from skinfluence._base import Estimator
 from skinfluence._core.directions import Objective
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.selfcheck import check_gradients
-from skinfluence._data.params import check_int
+from skinfluence._data.params import check_int, check_number, check_patterns, check_verbose, is_auto
 from skinfluence._data.reference import folds
 from skinfluence._extras import need
 from skinfluence._fitting.fit import fit_net
@@ -173,6 +172,7 @@ class NoisyLabelDetector(Estimator):
         self._check_parameters()
         table = read_training_data(self, X, y, X_val, y_val)
         table.labels.refuse_ignored(table.given, "y")
+        table.labels.refuse_several(table.given)
         self._labels, self._dtype = table.labels, table.dtype
         if table.labels.is_classification:
             self.classes_ = table.labels.classes_
@@ -311,7 +311,7 @@ class NoisyLabelDetector(Estimator):
         return None if codes is None else codes.astype(table.y.dtype)
 
     def _share_of_suspects(self, scores: LabelScores) -> float:
-        if self.contamination != "auto":
+        if not is_auto(self.contamination):
             return float(self.contamination)
         # If more than half of the labels are disputed, the net has not learned the classes.
         return min(scores.disputed(), 0.5) if self._labels.is_classification else 0.1
@@ -327,11 +327,11 @@ class NoisyLabelDetector(Estimator):
         return tqdm(fold_nets, desc="folds", total=number, disable=not self.verbose)
 
     def _check_parameters(self) -> None:
-        share = self.contamination
-        if share != "auto" and not (isinstance(share, Real) and 0 < share <= 0.5):
-            raise ValueError(
-                f"contamination={share!r}: expected 'auto' or a share of the rows in (0, 0.5]."
-            )
+        if not is_auto(self.contamination):
+            wanted = "'auto' or a share of the rows in (0, 0.5]"
+            check_number("contamination", self.contamination, wanted, lambda s: 0 < s <= 0.5)
+        check_verbose(self.verbose)
+        check_patterns(self.parameters)
         if self.method is not None:
             check_method(self.method)
         check_int("cv", self.cv, 2)

@@ -18,7 +18,7 @@ from torch.nn import Module
 from torch.utils.data import Dataset
 
 from skinfluence._base import Estimator
-from skinfluence._core.tensors import n_rows
+from skinfluence._data.arrays import check_numbers
 from skinfluence._data.labels import RelabeledDataset, check_labels, default_task, own_labels
 from skinfluence._data.params import pass_seed
 from skinfluence._data.reference import REFERENCE_ARGUMENTS
@@ -129,11 +129,8 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
         labels = check_labels(own_labels(X, y), check_rows_for(selector, self, X, reset=True))
         for_selector, for_estimator = self._route(params)
         n, weight = len(labels), for_estimator.get("sample_weight")
-        if weight is not None and n_rows(weight) != n:
-            raise ValueError(
-                f"sample_weight has {n_rows(weight)} entries, X has {n} rows: give one weight per "
-                "row."
-            )
+        if weight is not None:
+            weight = check_numbers("sample_weight", weight, (n,), f"one for each of {n} rows")
         estimator = self._make_estimator(labels)
         pass_seed(self.random_state, selector, estimator)
         X_kept, y_kept = self._select(selector, X, y, for_selector)
@@ -243,7 +240,10 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
         kept = selector.fit(X, y, **params).sample_indices_
         if isinstance(X, Dataset):  # a net trains on the labels of the items, not on y
             X = RelabeledDataset(X, selector.labels_)
-        return rows_of(X, kept), rows_of(labels_like(y, selector.labels_), kept)
+        # Labels that an array of strings would merge are objects here; a list of them would not do.
+        labels = selector.labels_
+        labels = labels if labels.dtype.kind == "O" else labels_like(y, labels)
+        return rows_of(X, kept), rows_of(labels, kept)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -273,4 +273,6 @@ def _multiply_weight(params: dict[str, Any], weight: np.ndarray, estimator: Any)
             "choose an estimator that takes it, or a rule that drops or relabels rows."
         )
     given = params.get("sample_weight")
-    params["sample_weight"] = weight if given is None else weight * np.asarray(given)
+    if given is not None:
+        weight = weight * check_numbers("sample_weight", given)
+    params["sample_weight"] = weight

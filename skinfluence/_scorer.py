@@ -21,6 +21,7 @@ from skinfluence._core.influence import Progress, predicted_outputs, predictions
 from skinfluence._core.members import Member
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.selfcheck import check_gradients
+from skinfluence._data.params import check_bool, check_patterns, check_verbose
 from skinfluence._data.reference import (
     REFERENCE_ARGUMENTS,
     check_groups,
@@ -478,6 +479,10 @@ class InfluenceScorer(TransformerMixin, Estimator):
         return partial(_show, bool(self.verbose))
 
     def _check_parameters(self) -> tuple[Method, Ensemble]:
+        check_bool("check_gradients", self.check_gradients)
+        check_bool("classwise", self.classwise)
+        check_verbose(self.verbose)
+        check_patterns(self.parameters)
         method, ensemble = method_of(self), check_ensemble(self.ensemble)
         check_votes(ensemble.aggregate, method)
         return method, ensemble

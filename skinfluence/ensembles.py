@@ -11,7 +11,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from skinfluence._core.members import Member
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import State, read_state
 from skinfluence._core.tensors import Rows, as_real
-from skinfluence._data.params import check_count
+from skinfluence._data.params import check_choice, check_count, check_number
 from skinfluence._fitting.checkpoints import Snapshots
 
 __all__ = [
@@ -133,8 +132,8 @@ class Dropout(Ensemble):
     ) -> list[Member]:
         """Return each trained net and masked copies of it."""
         check_count(self, "n_members")
-        if not (isinstance(self.max_rate, Real) and 0 <= self.max_rate < 1):
-            raise ValueError(f"Dropout(max_rate={self.max_rate!r}): expected a rate in [0, 1).")
+        wanted = "a rate in [0, 1)"
+        check_number("max_rate", self.max_rate, wanted, lambda rate: 0 <= rate < 1, owner=self)
         places = gate_places(fnet.shell, lambda: forward(fnet, X))
         if not places:
             raise ValueError(
@@ -189,10 +188,8 @@ class WeightNoise(Ensemble):
     ) -> list[Member]:
         """Return each trained net and noisy copies of it."""
         check_count(self, "n_members")
-        if not (isinstance(self.sigma, Real) and self.sigma >= 0 and np.isfinite(self.sigma)):
-            raise ValueError(
-                f"WeightNoise(sigma={self.sigma!r}): expected a finite number, 0 or more."
-            )
+        wanted = "a finite number, 0 or more"
+        check_number("sigma", self.sigma, wanted, lambda sigma: sigma >= 0, owner=self)
 
         def noisy(state: dict[str, Any]) -> dict[str, Any]:
             noise = {name: rng.normal(0, self.sigma, size=p.shape) for name, p in of_interest}
@@ -352,11 +349,7 @@ def check_ensemble(ensemble: Any) -> Ensemble:
             f"ensemble={ensemble!r}: expected an instance from skinfluence.ensembles, such as "
             "Dropout(), or None."
         )
-    if ensemble.aggregate not in AGGREGATES:
-        raise ValueError(
-            f"{type(ensemble).__name__}(aggregate={ensemble.aggregate!r}): expected one of "
-            f"{', '.join(map(repr, AGGREGATES))}."
-        )
+    check_choice("aggregate", ensemble.aggregate, AGGREGATES, owner=ensemble)
     return ensemble
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.utils import check_random_state, column_or_1d
 
-from skinfluence._data.params import check_int
+from skinfluence._data.arrays import check_mask, check_numbers
+from skinfluence._data.params import check_int, check_number, read_random_state
 
 __all__ = [
     "detection_curve",
@@ -211,16 +211,8 @@ def linear_datamodeling_score(
     1.0
     """
     scores, outcomes = _columns(scores, "scores"), _columns(outcomes, "outcomes")
-    kept = np.asarray(kept)
-    if kept.shape != (len(outcomes), len(scores)):
-        raise ValueError(
-            f"kept has shape {kept.shape}; expected ({len(outcomes)}, {len(scores)}): one row per "
-            "row of outcomes, and one column per row of scores."
-        )
-    if not np.isin(kept, (0, 1)).all():
-        raise ValueError(
-            "kept must hold True and False only: give masks of the rows, not their positions."
-        )
+    hint = "one row per row of outcomes, and one column per row of scores"
+    kept = check_mask("kept", kept, (len(outcomes), len(scores)), hint)
     predicted = kept.astype(np.float64) @ scores
     # Sums that are equal but for rounding must not be ranked.
     predicted[:, np.ptp(predicted, axis=0) <= 1e-12 * np.abs(scores).sum(0)] = 0.0
@@ -297,8 +289,9 @@ def _agreement(
         raise ValueError(
             f"a correlation over {len(observed)} points is meaningless; give 3 points or more."
         )
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence={confidence!r}: expected a number between 0 and 1.")
+    wanted = "a number between 0 and 1"
+    confidence = check_number("confidence", confidence, wanted, lambda share: 0 < share < 1)
+    n_resamples = check_int("n_resamples", n_resamples, 0)
     once = np.ones(len(observed), dtype=int)
     ranks = [_Ranks(a).of_counts(once) for a in (predicted, observed)]
     per_reference = _correlations(ranks[0], ranks[1], once)
@@ -323,7 +316,7 @@ def _resampled_means(
     predicted: np.ndarray, observed: np.ndarray, n_resamples: int, random_state: Any
 ) -> list[float]:
     """Means of the columns' correlations in resamples of rows and columns."""
-    rng = check_random_state(random_state)
+    rng = read_random_state(random_state)
     first, second = _Ranks(predicted), _Ranks(observed)
     n, m = observed.shape
     means: list[float] = []
@@ -363,37 +356,26 @@ def _correlations(a: np.ndarray, b: np.ndarray, counts: np.ndarray) -> np.ndarra
 
 def _columns(values: ArrayLike, name: str) -> np.ndarray:
     """Check numbers of shape (n,) or (n, m) and return them as (n, m)."""
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim not in (1, 2) or 0 in values.shape:
+    numbers = check_numbers(name, values, None)
+    if numbers.ndim not in (1, 2) or 0 in numbers.shape:
         raise ValueError(
-            f"{name} has shape {values.shape}; expected shape (n,), or (n, m) with one column per "
+            f"{name} has shape {numbers.shape}; expected shape (n,), or (n, m) with one column per "
             "reference row."
         )
-    if not np.isfinite(values).all():
-        n_bad = (~np.isfinite(values)).sum()
-        raise ValueError(f"{name} holds {n_bad} NaN or infinite values; each must be a number.")
-    return values.reshape(len(values), -1)
+    return numbers.reshape(len(numbers), -1)
 
 
 def _check_truth(is_noisy: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Check the truth about rows and their scores; return both as arrays."""
-    noisy: np.ndarray = column_or_1d(is_noisy)
-    values: np.ndarray = column_or_1d(scores, dtype=np.float64)
+    noisy, values = check_mask("is_noisy", is_noisy), check_numbers("scores", scores)
     if len(noisy) != len(values):
         raise ValueError(
             f"is_noisy has {len(noisy)} rows and scores has {len(values)}; give one value of each "
             "per row."
         )
-    if not np.isin(noisy, (0, 1)).all():
-        held = np.unique(noisy)[:5].tolist()
-        raise ValueError(f"is_noisy must hold True and False only; it holds {held!r}.")
-    noisy = noisy.astype(bool)
     if noisy.all() or not noisy.any():
         raise ValueError(
             f"is_noisy marks {noisy.sum()} of {len(noisy)} rows; to measure detection, some rows "
             "must be mislabeled and some must not."
         )
-    if not np.isfinite(values).all():
-        n_bad = (~np.isfinite(values)).sum()
-        raise ValueError(f"scores holds {n_bad} NaN or infinite values; every row needs a number.")
     return noisy, values

@@ -17,18 +17,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from skinfluence._core.members import Member
 from skinfluence._core.pairs import Block, pair_blocks, reference_pairs, unit_pairs
 from skinfluence._core.projection import Projection
 from skinfluence._core.tensors import n_rows
-from skinfluence._data.params import check_int
+from skinfluence._data.params import check_int, read_random_state
 from skinfluence._fitting.isolation import threads_for
 from skinfluence._scorer import InfluenceScorer, fitted_parts
 from skinfluence.methods import InnerProduct
 from skinfluence.methods._choice import method_of
-from skinfluence.stream._output import reserve
+from skinfluence.stream._output import check_output, reserve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,11 +92,9 @@ def influence_matrix(
     pairs = _Pairs(scorer, X, y, X_val, y_val)
     if out is None:
         out = np.empty(pairs.shape)
-    elif tuple(getattr(out, "shape", ())) != pairs.shape:
-        raise ValueError(
-            f"out has shape {getattr(out, 'shape', None)}; expected {pairs.shape}: one row per row "
-            "of X, and one column per reference row."
-        )
+    else:
+        hint = ": one row per row of X, and one column per reference row"
+        check_output(out, pairs.shape, hint)
     reserve(out)
     with threads_for(scorer.estimator):
         for rows, columns, block in pairs.blocks():
@@ -268,7 +265,7 @@ def gradient_features(
     parts = fitted_parts(scorer)
     n_components = check_int("n_components", n_components, 1)
     X, y = parts.read(X, y)
-    projection = Projection(parts.fnet, n_components, check_random_state(random_state))
+    projection = Projection(parts.fnet, n_components, read_random_state(random_state))
     with threads_for(scorer.estimator):
         return projection.rows(parts.fnet, X, y, parts.progress(X))
 

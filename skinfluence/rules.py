@@ -12,14 +12,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils.multiclass import type_of_target
 
-from skinfluence._data.params import check_count, check_int
+from skinfluence._data.arrays import as_array, check_classes, check_numbers, check_values
+from skinfluence._data.params import (
+    check_bool,
+    check_choice,
+    check_count,
+    check_int,
+    check_number,
+)
 
 _ACTIONS = ("drop", "relabel")
 
@@ -73,14 +78,19 @@ class _Picking(Rule):
         self, scores: np.ndarray, y: np.ndarray, suggested: np.ndarray | None = None
     ) -> Decision:
         """Drop or relabel the rows that `pick` finds."""
-        action = self.action
-        if action not in _ACTIONS:
-            raise ValueError(f"action={action!r}: expected 'drop' or 'relabel'.")
-        bad = self.pick(np.asarray(scores), y)
+        action = check_choice("action", self.action, _ACTIONS)
+        scores, y = _check_rows(scores, y)
+        bad = self.pick(scores, y)
         if action == "drop":
             return Decision(~bad)
         if suggested is None:
             raise ValueError("action='relabel' needs suggested labels, but suggested is None.")
+        suggested = check_values("suggested", suggested, y.shape, "one label per row")
+        if _kind(suggested) != _kind(y):
+            raise TypeError(
+                f"suggested has dtype {suggested.dtype}, and y has {y.dtype}; give labels of one "
+                "type."
+            )
         return Decision(np.ones(len(bad), dtype=bool), np.where(bad, suggested, y))
 
 
@@ -126,7 +136,8 @@ class Budget(_Picking):
         n = len(scores)
         share = self._share(n)
         bad = np.zeros(n, dtype=bool)
-        groups = _rows_by_class(y) if self.per_class else [np.arange(n)]
+        per_class = check_bool("per_class", self.per_class, owner=self)
+        groups = _rows_by_class(y) if per_class else [np.arange(n)]
         counts = _apportioned(share, np.array([len(rows) for rows in groups]))
         for rows, count in zip(groups, counts, strict=True):
             bad[rows[np.argsort(scores[rows], kind="stable")[:count]]] = True
@@ -136,12 +147,8 @@ class Budget(_Picking):
         if self.count is not None:
             hint = f", fewer than the {n} rows"
             return check_int("count", self.count, 0, n - 1, owner=self, hint=hint) / n
-        if not isinstance(self.fraction, Real) or not 0 <= self.fraction < 1:
-            raise ValueError(
-                f"Budget(fraction={self.fraction!r}): expected a share of the rows in [0, 1); for "
-                "a number of rows, use count=."
-            )
-        return self.fraction
+        wanted = "a share of the rows in [0, 1); for a number of rows, use count="
+        return check_number("fraction", self.fraction, wanted, lambda s: 0 <= s < 1, owner=self)
 
 
 class Threshold(_Picking):
@@ -171,9 +178,10 @@ class Threshold(_Picking):
 
     def pick(self, scores: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return a mask of the scores below the threshold."""
-        if not isinstance(self.threshold, Real):
-            raise ValueError(f"Threshold(threshold={self.threshold!r}): expected a number.")
-        return scores < self.threshold
+        threshold = check_number(
+            "threshold", self.threshold, "a finite number", lambda number: True, owner=self
+        )
+        return scores < threshold
 
 
 class AdaptiveGreedy(Rule):
@@ -244,22 +252,22 @@ class AdaptiveGreedy(Rule):
         ``rescore(rows)`` fits to the rows at these positions and returns their scores.
         """
         check_count(self, "step")
-        if rescore is None:
+        if not callable(rescore):
             raise TypeError(
                 "AdaptiveGreedy has to score again after each step: use it as the rule of an "
                 "InfluenceSampleSelector, or give decide(..., rescore=)."
             )
+        scores, y = _check_rows(scores, y)
         rows = np.arange(len(scores))
-        budget = Budget(self.fraction, count=self.count)
-        left = int(budget.pick(np.asarray(scores), y).sum())
-        scores = np.asarray(scores)
+        left = int(Budget(self.fraction, count=self.count).pick(scores, y).sum())
         while left > 0:
             number = min(self.step, left)
             worst = Budget(count=number, per_class=self.per_class).pick(scores, y[rows])
             rows = rows[~worst]
             left -= int(worst.sum())
             if left > 0:
-                scores = np.asarray(rescore(rows))
+                hint = "one for each row that is left"
+                scores = check_numbers("the scores of rescore", rescore(rows), (len(rows),), hint)
         return Decision(np.isin(np.arange(len(y)), rows))
 
 
@@ -296,9 +304,12 @@ class Reweight(Rule):
         self, scores: np.ndarray, y: np.ndarray, suggested: np.ndarray | None = None
     ) -> Decision:
         """Return the weights."""
-        scores = np.asarray(scores, dtype=np.float64)
+        scores, _ = _check_rows(scores, y)
+        strength = check_number(
+            "strength", self.strength, "a number, 0 or more", lambda s: s >= 0, owner=self
+        )
         spread = scores.std()
-        z = self.strength * (scores - scores.mean()) / (spread if spread > 0 else 1.0)
+        z = strength * (scores - scores.mean()) / (spread if spread > 0 else 1.0)
         raised = np.exp(z - z.max())
         weights = np.clip(4 * len(z) * raised / raised.sum(), 0, 2)
         return Decision(np.ones(len(z), dtype=bool), sample_weight=weights)
@@ -316,6 +327,18 @@ def check_rule(rule: Any) -> Rule:
     return rule
 
 
+def _check_rows(scores: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores and the labels of the rows as arrays of equal length."""
+    scores, y = check_numbers("scores", scores), as_array("y", y)
+    return scores, check_values("y", y, (len(scores), *y.shape[1:]), "one label per score")
+
+
+def _kind(y: np.ndarray) -> str:
+    """Whether labels are numbers, text or something else."""
+    is_text = y.dtype.kind == "U" or (y.size > 0 and isinstance(y.flat[0], str))
+    return "text" if is_text else "number" if y.dtype.kind in "biufO" else y.dtype.kind
+
+
 def _apportioned(share: float, sizes: np.ndarray) -> np.ndarray:
     """Return how many rows to pick from each group, by the largest remainder method."""
     quota = share * sizes
@@ -326,8 +349,10 @@ def _apportioned(share: float, sizes: np.ndarray) -> np.ndarray:
 
 
 def _rows_by_class(y: np.ndarray) -> list[np.ndarray]:
-    if np.ndim(y) != 1 or type_of_target(y) == "continuous":
+    y = as_array("y", y)
+    if y.ndim != 1 or (y.dtype.kind == "f" and not (y == np.floor(y)).all()):
         raise ValueError(
             "per_class=True picks rows from each class, but y holds numbers, not class labels."
         )
+    y = check_classes("y", y)
     return [np.flatnonzero(y == label) for label in np.unique(y)]

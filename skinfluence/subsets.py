@@ -11,7 +11,7 @@ from skinfluence._core.aggregation import Mean
 from skinfluence._core.directions import directions
 from skinfluence._core.influence import row_scores
 from skinfluence._core.tensors import n_rows
-from skinfluence._data.params import draw_seed
+from skinfluence._data.params import check_bool, draw_seed
 from skinfluence._data.rows import take
 from skinfluence._fitting.isolation import threads_for
 from skinfluence._scorer import FittedParts, InfluenceScorer, fitted_parts
@@ -89,9 +89,11 @@ def group_influence(
             "group only if they are plain means. Fit a scorer with normalize=None, classwise=False "
             "and an ensemble with aggregate='mean'."
         )
+    check_bool("of_rest", of_rest)
     X, y = parts.read(X, y)
     n = n_rows(X)
-    groups = list(groups) if isinstance(groups, Iterable) else groups
+    is_scalar = getattr(groups, "shape", None) == ()
+    groups = list(groups) if isinstance(groups, Iterable) and not is_scalar else groups
     if not isinstance(groups, list) or not all(isinstance(g, Iterable) for g in groups):
         raise TypeError(
             f"groups={groups!r}: expected a list of groups, each a list of row positions."

@@ -12,9 +12,11 @@ widen the gap.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -112,14 +114,14 @@ class Utility(Target):
     @property
     def is_mean_loss(self) -> bool:  # type: ignore[override]
         """Whether T is the mean over all rows; False for a subclass with its own formula."""
-        return self.rows == "all" and type(self).__call__ is Utility.__call__
+        return _is_one_of(self.rows, ("all",)) and type(self).__call__ is Utility.__call__
 
     def __call__(self, reference: Reference) -> Tensor:
         """Return the mean loss over the chosen rows."""
+        if not _is_one_of(self.rows, ("all", "correct")):
+            raise ValueError(f"Utility(rows={self.rows!r}): expected 'all' or 'correct'.")
         if self.rows == "all":
             return reference.losses.mean()
-        if self.rows != "correct":
-            raise ValueError(f"Utility(rows={self.rows!r}): expected 'all' or 'correct'.")
         correct = reference.correct
         if not correct.any():
             raise ValueError(
@@ -187,8 +189,12 @@ class WeightedSum(Target):
 
     def __call__(self, reference: Reference) -> Tensor:
         """Return the weighted sum."""
-        targets = list(self.targets)
-        weights = [1.0] * len(targets) if self.weights is None else list(self.weights)
+        targets = _as_list(self.targets, "targets", "targets")
+        weights = [1.0] * len(targets)
+        if self.weights is not None:
+            weights = _as_list(self.weights, "weights", "numbers")
+        if not all(isinstance(w, Real) and math.isfinite(w) for w in weights):
+            raise ValueError(f"WeightedSum(weights={self.weights!r}): expected finite numbers.")
         if not targets or len(weights) != len(targets):
             raise ValueError(
                 f"WeightedSum has {len(targets)} targets and {len(weights)} weights; give at least "
@@ -216,7 +222,7 @@ class _Gap(Target):
 
     def __call__(self, reference: Reference) -> Tensor:
         """Return the absolute gap; if there are several rates, the largest of their gaps."""
-        if self.between not in ("max", "mean"):
+        if not _is_one_of(self.between, ("max", "mean")):
             raise ValueError(f"{self!r}: expected between='max' or 'mean'.")
         groups = _groups(self, reference)
         p = reference.probabilities[:, _positive(self, reference)]
@@ -310,7 +316,7 @@ class EqualOpportunity(_Gap):
 
     def rates(self, reference: Reference, p: Tensor, rows: Tensor, group: str) -> Tensor:
         """Mean probability, or loss, of the group's positive rows."""
-        if self.measure not in ("probability", "loss"):
+        if not _is_one_of(self.measure, ("probability", "loss")):
             raise ValueError(f"{self!r}: expected measure='probability' or 'loss'.")
         label = _positive(self, reference)
         among = _of_class(self, reference, rows, group, label, positive=True)
@@ -429,7 +435,9 @@ def _positive(target: Any, reference: Reference) -> int:
             f"{target!r}: with {len(classes)} classes, name the positive one, for example "
             f"positive_label={classes[0].item()!r}."
         )
-    found = np.flatnonzero(classes == label)
+    found = [
+        k for k, known in enumerate(classes.tolist()) if np.ndim(label) == 0 and known == label
+    ]
     if not len(found):
         raise ValueError(
             f"{target!r}: positive_label is not among the classes {classes.tolist()!r}."
@@ -449,6 +457,17 @@ def _of_class(
             "rows, or merge the group with another."
         )
     return chosen
+
+
+def _is_one_of(value: Any, choices: tuple[str, ...]) -> bool:
+    """Whether a parameter is one of a few strings; an array cannot be compared with them."""
+    return isinstance(value, str) and value in choices
+
+
+def _as_list(values: Any, name: str, of_what: str) -> list[Any]:
+    if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
+        raise TypeError(f"WeightedSum({name}={values!r}): expected a list of {of_what}.")
+    return list(values) if getattr(values, "shape", None) != () else [values]
 
 
 def _brief(value: Any) -> str:

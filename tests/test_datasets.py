@@ -88,12 +88,12 @@ def test_the_seed_decides_which_labels_are_flipped(kind):
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan"), "half"])
 def test_a_fraction_out_of_range_is_refused(fraction):
-    with pytest.raises(ValueError, match=r"fraction=.* must be a number between 0 and 1"):
+    with pytest.raises(ValueError, match=r"fraction=.* expected a number from 0 to 1"):
         flip_labels([0, 1], fraction)
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(ValueError, match=r"kind='half' is unknown; use 'symmetric', 'pair', .* or"):
+    with pytest.raises(ValueError, match=r"kind='half': expected 'symmetric', 'pair', .* or"):
         flip_labels([0, 1], 0.5, kind="half")
 
 
@@ -654,7 +654,7 @@ def test_classes_of_another_length_are_refused():
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan"), "half"])
 def test_a_share_of_wrong_answers_out_of_range_is_refused(fraction):
-    with pytest.raises(ValueError, match=r"fraction=.* must be a number between 0 and 1"):
+    with pytest.raises(ValueError, match=r"fraction=.* expected a number from 0 to 1"):
         corrupt_answers(["a", "b"], fraction)
 
 
@@ -781,7 +781,7 @@ def test_tweets_below_the_minimum_confidence_are_left_out(tweets):
 
 
 def test_a_confidence_out_of_range_is_refused():
-    with pytest.raises(ValueError, match="min_confidence=90 must be a number between 0 and 1"):
+    with pytest.raises(ValueError, match="min_confidence=90: expected a number from 0 to 1"):
         load_tweets(min_confidence=90)
 
 

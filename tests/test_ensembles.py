@@ -604,7 +604,7 @@ def test_an_invalid_sigma_is_refused(sigma):
 
 @pytest.mark.parametrize("kind", ENSEMBLES)
 def test_an_unknown_aggregate_is_refused(kind):
-    words = r"\(aggregate='sum'\): expected one of 'mean', 'ranks', 'votes'"
+    words = r"\(aggregate='sum'\): expected 'mean', 'ranks' or 'votes'"
     with pytest.raises(ValueError, match=words):
         fitted(ENSEMBLES[kind](aggregate="sum"))
 

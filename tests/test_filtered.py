@@ -39,6 +39,7 @@ from skinfluence import (
     NoisyLabelDetector,
 )
 from skinfluence.rules import Budget, Reweight
+from skinfluence.targets import DemographicParity
 
 X, Y = blobs()
 NAMES = np.array(["ash", "beech", "cedar"])
@@ -416,7 +417,7 @@ def test_labels_in_a_frame_of_one_column(frame):
 
 
 def test_too_few_weights_are_refused():
-    with pytest.raises(ValueError, match="sample_weight has 89 entries, X has 90 rows"):
+    with pytest.raises(ValueError, match=r"sample_weight has shape \(89,\); expected \(90,\)"):
         filtered(LogisticRegression()).fit(X, Y, sample_weight=W[:-1])
 
 
@@ -550,3 +551,28 @@ class DropsScores(InfluenceScorer):
 def test_a_scorer_that_scores_other_rows_is_refused():
     with pytest.raises(ValueError, match="gave 44 scores for 45 rows"):
         selector(scorer=DropsScores(quick())).fit(X, Y)
+
+
+@pytest.mark.parametrize("dtype", [pl.Categorical, pl.Object])
+def test_weights_that_are_no_numbers_are_refused_before_the_fit(dtype):
+    class Unfitted(LogisticRegression):
+        def fit(self, X, y, sample_weight=None):
+            raise AssertionError("fitted")
+
+    X, y = blobs()
+    weight = pl.Series(["u", "v"] * 45, dtype=dtype)
+    with pytest.raises(TypeError, match="sample_weight holds text; expected numbers"):
+        FilteredEstimator(Unfitted(), selector(Reweight())).fit(X, y, sample_weight=weight)
+
+
+@pytest.mark.parametrize("dtype", [pl.Categorical, pl.Object])
+def test_groups_of_polars_are_groups(dtype):
+    X, y = blobs()
+    names = np.array(["u", "v"])[np.arange(90) % 2]
+    found = [
+        FilteredEstimator(
+            LogisticRegression(), selector(scorer=scorer(target=DemographicParity(1)))
+        ).fit(X, y, sensitive_features=groups)
+        for groups in (names, pl.Series(names.tolist(), dtype=dtype))
+    ]
+    assert_array_equal(found[0].selector_.scores_, found[1].selector_.scores_)

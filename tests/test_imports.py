@@ -15,7 +15,8 @@ PACKAGE = Path(skinfluence.__file__).parent
 ORDER = [
     {"_extras", "_version", "targets"},
     {"_base", "_core"},
-    {"_data", "nets"},
+    {"_data"},
+    {"nets"},
     {"_fitting", "curvature", "datasets", "diffusion", "metrics", "rules", "text"},
     {"attacks", "ensembles", "methods", "plotting", "retraining", "stream"},
     {"_label_noise"},
@@ -48,7 +49,7 @@ INSIDE = {
         {"members"},
         {"aggregation"},
     ],
-    "_data": [{"items", "params"}, {"rows"}, {"labels"}, {"reference"}],
+    "_data": [{"arrays", "items", "params", "times"}, {"rows"}, {"labels"}, {"reference"}],
     "_fitting": [
         {"checkpoints", "isolation", "parallel"},
         {"cross_scoring", "fit"},

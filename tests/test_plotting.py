@@ -269,8 +269,14 @@ def test_images_of_suspects_have_given_and_suggested_label_as_caption(detector, 
         (lambda: ImageGridDisplay.from_scores(SCORES, np.zeros((6, 5))), "give shape="),
         (lambda: ImageGridDisplay.from_scores(SCORES, IMAGES[:5]), "6 scores for 5 rows"),
         (lambda: ImageGridDisplay(np.zeros((2, 3))).plot(), "images have shape"),
-        (lambda: ImageGridDisplay(IMAGES, ["a"]).plot(), "1 captions for 6 images"),
-        (lambda: ImageGridDisplay(IMAGES, columns=0).plot(), "nothing to draw"),
+        (
+            lambda: ImageGridDisplay(IMAGES, ["a"]).plot(),
+            r"captions has shape \(1,\); expected \(6,\)",
+        ),
+        (
+            lambda: ImageGridDisplay(IMAGES, columns=0).plot(),
+            "columns=0: expected an integer, 1 or more",
+        ),
         (lambda: rows_table(SCORES, IMAGES[:5]), "6 scores for 5 rows"),
     ],
 )

@@ -557,8 +557,8 @@ def test_a_subset_that_loses_a_class_is_refused_before_any_fit():
 @pytest.mark.parametrize(
     ("group", "message"),
     [
-        ([60], "group 1 names rows 60 to 60; X has 60 rows"),
-        ([], "group 1 is"),
+        ([60], r"groups\[1\] names rows 60 to 60; X has 60 rows"),
+        ([], r"groups\[1\] is"),
         ([0.5], "positions"),
     ],
 )

@@ -223,5 +223,5 @@ def test_a_custom_rule_is_accepted():
 
 
 def test_a_threshold_is_a_number():
-    with pytest.raises(ValueError, match="Threshold\\(threshold='x'\\): expected a number"):
+    with pytest.raises(ValueError, match="Threshold\\(threshold='x'\\): expected a finite number"):
         Threshold("x").decide(np.zeros(3), np.zeros(3))

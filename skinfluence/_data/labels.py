@@ -6,16 +6,24 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.base import is_classifier, is_regressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import check_array, column_or_1d
+from sklearn.utils.validation import column_or_1d
 from skorch import NeuralNet, NeuralNetBinaryClassifier
-from torch import Tensor
 from torch.nn import Module
 from torch.utils.data import Dataset
 
-from skinfluence._data.rows import cast, warn_of_rounded, warn_of_rounded_items, without_label
+from skinfluence._data.arrays import as_array, as_one_type, is_missing, packed
+from skinfluence._data.rows import (
+    cast,
+    check_not_empty,
+    warn_of_rounded,
+    warn_of_rounded_items,
+    without_label,
+)
+from skinfluence._data.times import holds_times
 
 
 def check_labels(y: Any, n: int, name: str = "y") -> np.ndarray:
@@ -25,14 +33,7 @@ def check_labels(y: Any, n: int, name: str = "y") -> np.ndarray:
             f"requires {name} to be passed, but the target {name} is None. "
             "Influence is defined for labeled rows."
         )
-    if isinstance(y, Tensor):
-        y = y.detach().cpu()
-        y = (y.float() if y.dtype == torch.bfloat16 else y).numpy()
-    elif hasattr(y, "to_numpy") and len(np.shape(y)) == 1:
-        y = np.asarray(y)  # check_array would turn pandas' nullable integers into floats
-    y = check_array(
-        y, ensure_2d=False, dtype=None, ensure_all_finite=False, input_name=name, allow_nd=False
-    )
+    y = _label_array(y, name)
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     if len(y) != n:
@@ -46,9 +47,43 @@ def check_labels(y: Any, n: int, name: str = "y") -> np.ndarray:
     if missing.any():
         raise ValueError(
             f"{name} contains NaN or infinity in {int(missing.sum())} of {n} rows; drop or fill "
-            "those rows first."
+            f"those rows first.{_HOW_TO_MASK if y.ndim > 1 else ''}"
         )
-    return as_one_type(y, name) if y.dtype.kind == "O" else y
+    if y.dtype.kind != "O":
+        return y
+    if holds_times(y):
+        raise TypeError(
+            f"{name} holds dates or durations as Python objects. As classes, give strings, or "
+            f"numpy.asarray({name}, 'datetime64[D]'); as numbers, days since a start: "
+            f"{_AS_DAYS.format(name)}."
+        )
+    return as_one_type(y, name)
+
+
+_AS_DAYS = "({} - start) / numpy.timedelta64(1, 'D')"
+_HOW_TO_MASK = (
+    " If the criterion leaves missing targets out, let a number stand for them, such as -999, and "
+    "let the criterion leave out the targets that are equal to it."
+)
+
+
+def _label_array(y: Any, name: str) -> np.ndarray:
+    """Return labels as an array, before their values are checked."""
+    if issparse(y):
+        raise TypeError(f"{name} is a sparse matrix; give {name}.toarray().")
+    array = as_array(name, y)
+    if array.ndim == 0:
+        raise ValueError(
+            f"{name}={y!r} cannot be considered a valid collection; expected one label per row."
+        )
+    if array.dtype.kind in "cSV":
+        advice = f"; give {name}.astype(str)" if array.dtype.kind == "S" else ""
+        raise ValueError(
+            f"{name} has dtype {array.dtype}. Complex data not supported, and labels are numbers "
+            f"or strings{advice}."
+        )
+    check_not_empty(len(array), name)
+    return array
 
 
 def own_labels(X: Any, y: Any) -> Any:
@@ -64,7 +99,15 @@ def dataset_labels(dataset: Any) -> np.ndarray:
             f"y is None, and the Dataset's items are not (x, y) pairs but of type "
             f"{type(first).__name__}; give y, or a Dataset whose items are pairs."
         )
-    return np.stack([np.asarray(dataset[i][1]) for i in range(len(dataset))])
+    labels = [dataset[i][1] for i in range(len(dataset))]
+    if all(isinstance(label, str) for label in labels):
+        return np.array(labels, dtype=object)
+    labels = [as_array(f"the label of item {i}", y) for i, y in enumerate(labels)]
+    if len({label.shape for label in labels}) > 1:
+        raise ValueError(
+            "the labels of the Dataset's items differ in shape; expected labels of one shape."
+        )
+    return np.stack(labels)
 
 
 class RelabeledDataset(Dataset[tuple[Any, Any]]):
@@ -129,7 +172,7 @@ class Labels:
             self._learn_classes(net, y, frozen)
 
     def _learn_classes(self, net: Any, y: np.ndarray, frozen: bool) -> None:
-        y = column_or_1d(y)
+        y = self._one_column(y, "y")
         check_classification_targets(y)
         self.ignored_ = None if self._binary or y.dtype.kind not in "iuf" else _ignored_by(net)
         given = np.unique(y[~self.is_ignored(y)])
@@ -148,6 +191,18 @@ class Labels:
             )
         order = np.argsort(known)
         self.classes_, self.codes_ = known[order], codes[order]
+
+    @staticmethod
+    def _one_column(y: np.ndarray, name: str) -> np.ndarray:
+        """Return class labels; raise if a row has several of them."""
+        if y.ndim == 1:
+            return y
+        raise ValueError(
+            f"{name} should be a 1d array, got an array of shape {y.shape} instead: a classifier "
+            "has one label per row. For several labels per row, use skorch.NeuralNet with a "
+            "criterion for them, such as NeuralNet(module, criterion=torch.nn.BCEWithLogitsLoss) "
+            "and targets of float32, or CrossEntropyLoss for a mask of classes."
+        )
 
     def _indices(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return labels, and the indices of their outputs."""
@@ -173,6 +228,17 @@ class Labels:
                 f"them out, as in X[{name} != {self.ignored_}]."
             )
 
+    def refuse_several(self, y: np.ndarray) -> None:
+        """Raise if the net's outputs cannot be suggested as labels, since they differ in shape."""
+        width = 1 if y.ndim == 1 else y.shape[1]
+        same = self._n_outputs in (0, width)
+        if not self.is_classification and not self.reads_text and (y.ndim > 2 or not same):
+            raise ValueError(
+                f"y has shape {y.shape}, and the net has {self._n_outputs} outputs per row: its "
+                "outputs cannot be compared with y. Give a NeuralNetClassifier for one label per "
+                "row; for masks, score rows with InfluenceScorer(net, method=SelfInfluence())."
+            )
+
     @property
     def columns_(self) -> np.ndarray | None:
         """Class of each column of the net's predicted probabilities; None for a regressor."""
@@ -189,18 +255,19 @@ class Labels:
     def encode(self, y: np.ndarray, name: str = "y") -> np.ndarray:
         """Return y in the form that the net's criterion accepts."""
         if self.classes_ is not None:
-            codes = self._encode_classes(column_or_1d(y), name)
+            codes = self._encode_classes(self._one_column(y, name), name)
             return codes.astype(self._float) if self._binary else codes
         if self.reads_text:
-            if y.ndim > 1 or y.dtype.kind != "U":
+            if y.ndim > 1 or y.dtype.kind not in "UO":
                 raise ValueError(
                     f"{name} has shape {y.shape} and dtype {y.dtype}; expected the answers that "
                     "the language model learns, one string per row."
                 )
             return y
         if y.dtype.kind not in "fiub":
+            days = f", such as days: {_AS_DAYS.format(name)}" if y.dtype.kind in "mM" else ""
             raise ValueError(
-                f"Unknown label type: {name} has dtype {y.dtype}; a regressor needs numbers."
+                f"Unknown label type: {name} has dtype {y.dtype}; a regressor needs numbers{days}."
             )
         if self.is_regression or y.dtype.kind == "f":
             given, y = y, y.astype(self._float)
@@ -276,7 +343,7 @@ def _known_classes(net: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the labels of a frozen net, and the indices of their outputs."""
     named, seen = getattr(net, "classes", None), getattr(net, "classes_inferred_", None)
     try:
-        known = np.asarray(net.classes_ if named is None else named)
+        known = packed(net.classes_ if named is None else named)
     except AttributeError as error:
         raise ValueError(
             "the frozen net does not know its classes, since it was not trained by fit(X, y). Set "
@@ -309,35 +376,6 @@ def default_task(y: np.ndarray) -> str:
         f"Unknown label type: y is {kind!r}; the ready-made nets take class labels or numbers. "
         "For anything else, give your own net."
     )
-
-
-def is_missing(y: np.ndarray) -> np.ndarray:
-    """Return a mask of the rows with a missing entry: None, NaN, NaT, NA or infinity."""
-    if y.dtype.kind == "f":
-        missing = ~np.isfinite(y)
-    elif y.dtype.kind in "mM":
-        missing = np.isnat(y)
-    elif y.dtype.kind == "O":
-        # None, NaN and pandas' NA: a value that is not equal to itself, or cannot be compared
-        missing = np.vectorize(_is_na, otypes=[bool])(y)
-    else:
-        missing = np.zeros(y.shape, dtype=bool)
-    return missing.reshape(len(y), -1).any(1)
-
-
-def _is_na(value: Any) -> bool:
-    try:
-        return value is None or bool(value != value)
-    except TypeError:
-        return True
-
-
-def as_one_type(y: np.ndarray, name: str) -> np.ndarray:
-    """Return an array of objects with the dtype of its entries; raise if they mix types."""
-    kinds = {"text" if isinstance(v, str) else "number" for v in y.ravel()}
-    if len(kinds) > 1:
-        raise ValueError(f"{name} mixes text and numbers; give labels of one type.")
-    return np.array(y.tolist())
 
 
 def _are_comparable(classes: np.ndarray, y: np.ndarray) -> bool:

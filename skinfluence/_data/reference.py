@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from skinfluence._core.tensors import n_rows
-from skinfluence._data.labels import as_one_type, is_missing
+from skinfluence._data.arrays import as_array, as_one_type, is_missing, packed
+from skinfluence._data.params import check_number
 from skinfluence._data.rows import refuse_loader
 
 
@@ -71,10 +70,10 @@ def check_groups_present(of_reference: np.ndarray, of_rows: np.ndarray) -> None:
 
 def _as_groups(values: Any, n: int, name: str) -> np.ndarray:
     """Return one label per row; several columns are crossed, as in fairlearn."""
-    if isinstance(values, Tensor):
-        values = values.detach().cpu().numpy()
-    # For a list with a NaN among its strings, numpy would make the string "nan".
-    columns = np.asarray(values, dtype=object if isinstance(values, list | tuple) else None)
+    columns = as_array(name, values)
+    if columns.dtype.kind == "U" and isinstance(values, list | tuple):
+        # For a list with a NaN among its strings, numpy would make the string "nan".
+        columns = np.array(values, dtype=object)
     if columns.ndim not in (1, 2) or len(columns) != n:
         raise ValueError(
             f"{name} has shape {columns.shape}; expected one entry (or one row of columns) for "
@@ -93,7 +92,7 @@ def _as_groups(values: Any, n: int, name: str) -> np.ndarray:
         # still objects: the intervals of pandas.cut, for example
         return column.astype(str) if column.dtype.kind == "O" else column
     # Doubled, so that ("a & b", "c") and ("a", "b & c") stay two groups.
-    return np.array([" & ".join(str(v).replace("&", "&&") for v in row) for row in columns])
+    return packed([" & ".join(str(v).replace("&", "&&") for v in row) for row in columns])
 
 
 def hold_out(
@@ -109,9 +108,8 @@ def hold_out(
     With `stratify`, the same share is drawn from each class; with `groups`, from each group. At
     least one row of each class or group is not drawn.
     """
-    is_number: bool = isinstance(fraction, Real)
-    if not (is_number and 0 < fraction < 1):
-        raise ValueError(f"validation_fraction={fraction!r}: expected a number between 0 and 1.")
+    wanted = "a number between 0 and 1"
+    fraction = check_number("validation_fraction", fraction, wanted, lambda share: 0 < share < 1)
     chosen = []
     for rows in _strata(y, stratify, groups):
         size = min(max(1, round(fraction * len(rows))), len(rows) - 1)
@@ -140,7 +138,7 @@ def folds(
     """
     fold = np.full(len(y), -1)
     start = 0
-    for rows in _strata(y, stratify, groups):
+    for rows in _strata(y, stratify, groups) if number <= len(y) else []:
         if len(rows) > 1:
             fold[rng.permutation(rows)] = (start + np.arange(len(rows))) % number
             start += len(rows)

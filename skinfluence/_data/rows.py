@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, MappingView, Set
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from skinfluence._core.tensors import is_tuple_of_inputs, n_rows, slice_rows
+from skinfluence._data.arrays import refuse_masked, refuse_meta, refuse_unordered
 from skinfluence._data.items import refuse_random_items
+from skinfluence._data.times import refuse_times
 
 
 def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
@@ -30,10 +32,12 @@ def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
         return _check_inputs(X, name, "dict")
     if is_tuple_of_inputs(X):
         return _check_inputs(dict(enumerate(X)), name, "tuple")
+    X = _stacked(X, name)
     texts = as_texts(X, name)
     if texts is not None:
         return texts
     if isinstance(X, Tensor):
+        refuse_meta(name, X)
         X = X.detach()
         if X.ndim >= 2 and X.device.type == "cpu" and X.dtype != torch.bfloat16:
             X = X.numpy()
@@ -41,17 +45,15 @@ def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
             _check_width(estimator, X, reset=reset, name=name)
             return _check_entry(X, name)
     given = X
-    _refuse_times(X, name)
+    refuse_times(X, name)
     try:
         X = validate_data(estimator, X, reset=reset, dtype="numeric", allow_nd=True)
         X = X.astype(np.float64) if X.dtype.kind == "O" else X  # from a pandas categorical
     except (TypeError, ValueError) as error:
         selects = hasattr(estimator, "scorer") or hasattr(estimator, "selector")
         text = _with_advice(error, given, _ENCODER_OF_SCORER if selects else "")
-        if name == "X" and text == str(error):
-            raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(text if name == "X" else f"{name}: {text}") from error
+        raise kind(text if text.startswith(f"{name} ") else f"{name}: {text}") from error
     return without_negative_strides(X.astype(np.float32) if X.dtype.kind == "b" else X)
 
 
@@ -70,13 +72,33 @@ def check_size(estimator: Any, X: Any, *, reset: bool) -> int:
     return _num_samples(X)
 
 
+def _stacked(X: Any, name: str) -> Any:
+    """Return X; a list of tensors as one tensor. Raise if X has no order, or a mask."""
+    refuse_masked(name, X)
+    if isinstance(X, list | tuple) and len(X) and all(isinstance(row, Tensor) for row in X):
+        shapes = {tuple(row.shape) for row in X}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"{name} is a list of tensors of different shapes; expected one tensor per row, "
+                "all of one shape. For several inputs, give a dict of arrays, named as in forward."
+            )
+        for row in X:
+            refuse_meta(name, row)
+        return torch.stack([row.detach() for row in X])
+    if isinstance(X, Set | Iterator | MappingView):
+        refuse_unordered(name, X)
+    if type(X).__name__ == "LazyFrame":
+        raise TypeError(f"{name} is a LazyFrame, which holds no rows yet; give {name}.collect().")
+    return X
+
+
 def _check_dataset(X: Any, name: str) -> Any:
     if isinstance(X, IterableDataset) or not hasattr(X, "__len__"):
         raise TypeError(
             f"{name} is a {type(X).__name__}, which has no length and no order to index; "
             "give a Dataset with __len__ and __getitem__."
         )
-    _check_not_empty(len(X), name)
+    check_not_empty(len(X), name)
     refuse_random_items(X, name)
     return X
 
@@ -88,7 +110,7 @@ def _check_inputs(X: Mapping[Any, Any], name: str, kind: str) -> dict[Any, Any]:
     lengths = {key: len(value) for key, value in checked.items()}
     if len(set(lengths.values())) != 1:
         raise ValueError(f"{name} is a {kind} whose entries differ in their rows: {lengths}.")
-    _check_not_empty(next(iter(lengths.values())), name)
+    check_not_empty(next(iter(lengths.values())), name)
     return checked
 
 
@@ -125,14 +147,22 @@ def _with_advice(error: Exception, X: Any, more: str = "") -> str:
             f"{first.rstrip('.')}{where}: impute first, as in make_pipeline(SimpleImputer(), ...), "
             f"or drop those rows.{more}"
         )
-    if hasattr(X, "select_dtypes"):
-        others = X.select_dtypes(exclude=["number", "bool"]).columns
+    if hasattr(X, "columns") and hasattr(X, "dtypes"):
+        others = _columns_without_numbers(X)
         if len(others):
             return (
                 f"X has columns that hold no numbers: {', '.join(map(str, others))}; encode them "
                 f"first, with a ColumnTransformer in front ({first.split('. ')[0][:80]}).{more}"
             )
     return f"{error}.{more}" if more and "could not convert" in first else str(error)
+
+
+def _columns_without_numbers(X: Any) -> list[Any]:
+    """Names of the columns of a DataFrame of pandas or polars that hold no numbers."""
+    if hasattr(X, "select_dtypes"):
+        return list(X.select_dtypes(exclude=["number", "bool"]).columns)
+    dtypes = zip(X.columns, X.dtypes, strict=True)
+    return [c for c, dtype in dtypes if not dtype.is_numeric() and str(dtype) != "Boolean"]
 
 
 def as_texts(X: Any, name: str = "X") -> np.ndarray | None:
@@ -197,6 +227,8 @@ def cast(X: Any, dtype: torch.dtype | None, *, warn: bool = True) -> Any:
         return {key: cast(value, dtype, warn=warn) for key, value in X.items()}
     is_tensor = isinstance(X, Tensor) and X.is_floating_point()
     is_array = isinstance(X, np.ndarray) and X.dtype.kind == "f"
+    if warn and dtype is None and isinstance(X, np.ndarray) and X.dtype.kind in "iu":
+        _warn_of_long_integers(X)
     if not (is_tensor or is_array):
         return X
     if is_array:
@@ -216,6 +248,22 @@ _ARRAY_DTYPES: dict[Any, type[np.floating]] = {
     torch.float64: np.float64,
     torch.float16: np.float16,
 }
+
+
+def _warn_of_long_integers(X: np.ndarray) -> None:
+    """Warn if a net that casts its inputs to float64 loses integers beyond 2^53, such as ids."""
+    lost = (X.astype(np.float64).astype(object) != X.astype(object)) if _is_long(X) else np.array(0)
+    if lost.any():
+        warnings.warn(
+            f"X has integers beyond 2**53, and rounding to float64 changes {int(lost.sum())} of "
+            f"{X.size} of them. Drop columns of ids; subtract the minimum of other columns.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _is_long(X: np.ndarray) -> bool:
+    return X.dtype.itemsize == 8 and X.size > 0 and max(int(X.max()), -int(X.min())) > 2**53
 
 
 def _check_range(X: np.ndarray, dtype: type[np.floating]) -> None:
@@ -305,7 +353,7 @@ def rows_of(data: Any, index: np.ndarray) -> Any:
         return take(data.detach(), index)
     if isinstance(data, Dataset):
         return take(data, index)
-    if _is_pandas_array(data):
+    if _is_pandas_array(data) or _is_arrow(data):
         return data.take(index)
     if not hasattr(data, "__getitem__"):
         data = np.asarray(data)
@@ -327,6 +375,11 @@ def labels_like(y: Any, new: np.ndarray) -> Any:
         named = {"name": y.name} if hasattr(y, "name") else {}
         make = type(y) if named else type(y)._from_sequence
         return make(new, dtype=y.dtype, **named)
+    if _is_arrow(y):
+        import pyarrow
+
+        array = pyarrow.array(new.tolist(), type=y.type)
+        return array if isinstance(y, pyarrow.Array) else pyarrow.chunked_array([array])
     if hasattr(y, "to_numpy"):  # polars
         return type(y)(y.name, new.tolist(), dtype=y.dtype)
     return new.tolist() if isinstance(y, list) else new
@@ -335,6 +388,12 @@ def labels_like(y: Any, new: np.ndarray) -> Any:
 def _is_pandas_array(values: Any) -> bool:
     """Whether values are a pandas Index, Categorical or other array, but not a Series."""
     return hasattr(values, "isna") and hasattr(values, "take") and not hasattr(values, "iloc")
+
+
+def _is_arrow(values: Any) -> bool:
+    """Whether values are an Array or ChunkedArray of pyarrow."""
+    module = type(values).__module__.partition(".")[0]
+    return module == "pyarrow" and hasattr(values, "take") and hasattr(values, "type")
 
 
 def first_rows(X: Any, number: int = 2) -> Any:
@@ -347,23 +406,11 @@ def without_label(item: Any) -> Any:
     return item[0] if isinstance(item, tuple | list) and len(item) == 2 else item
 
 
-def _refuse_times(X: Any, name: str) -> None:
-    """Raise if X, or a column of X, holds dates or durations of NumPy."""
-    dtypes: Any = getattr(X, "dtypes", None)
-    by_column = dict(dtypes.items()) if hasattr(dtypes, "items") else {}
-    times = [str(c) for c, dtype in by_column.items() if getattr(dtype, "kind", "") in ("m", "M")]
-    is_array = isinstance(X, np.ndarray) and X.dtype.kind in "mM"
-    if times or is_array:
-        what = f"columns that hold no numbers: {', '.join(times[:5])}"
-        raise TypeError(
-            f"{name} has {what if times else f'dtype {X.dtype}'}; encode them first, dates and "
-            "durations as days since a start, for example: (t - start) / np.timedelta64(1, 'D')."
-        )
-
-
 def _check_entry(value: Any, name: str) -> Any:
-    _refuse_times(value, name)
+    value = _stacked(value, name)
+    refuse_times(value, name)
     if isinstance(value, Tensor):
+        refuse_meta(name, value)
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise ValueError(f"{name} contains NaN or infinity; impute or drop those rows first.")
         return value.detach()
@@ -386,6 +433,6 @@ def _check_width(estimator: Any, X: Tensor, *, reset: bool, name: str) -> None:
         )
 
 
-def _check_not_empty(n: int, name: str) -> None:
+def check_not_empty(n: int, name: str) -> None:
     if n == 0:
         raise ValueError(f"{name} has 0 sample(s); at least one row is needed.")

@@ -17,6 +17,7 @@ from skorch.callbacks import Callback
 
 from skinfluence._core.shell import module_of
 from skinfluence._core.states import SavedState, State
+from skinfluence._data.params import check_count
 
 _IN_MEMORY = 2**30  # bytes; checkpoints that take more go to a temporary directory
 
@@ -55,6 +56,7 @@ class Snapshots(Callback):
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Choose the epochs."""
+        check_count(self, "number")
         # from the last to the first, so that number=1 keeps the last
         spaced = np.geomspace(max(net.max_epochs, 1), 1, self.number)
         self.epochs_ = {int(e) for e in np.round(spaced)}

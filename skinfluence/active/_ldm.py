@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import Params
 from skinfluence._core.tensors import Rows
-from skinfluence._data.params import check_int, draw_seed
+from skinfluence._data.arrays import check_numbers
+from skinfluence._data.params import check_int, check_patterns, draw_seed
 from skinfluence._data.rows import cast, check_rows
 from skinfluence._scorer import InfluenceScorer
 from skinfluence.nets import split_head
@@ -98,6 +99,8 @@ def least_disagree_metric(
     """
     sigmas = _check_sigmas(sigmas)
     n_draws = check_int("n_draws", n_draws, 1)
+    if parameters is not None:
+        check_patterns(parameters)
     owner, net = _net_of(net)
     whole = FunctionalNet(net)
     rows = [read_input(owner, X)]
@@ -122,7 +125,7 @@ def least_disagree_metric(
 def _check_sigmas(sigmas: Any) -> np.ndarray:
     if sigmas is None:
         return np.logspace(-5, 0, 51)
-    given, sigmas = sigmas, np.atleast_1d(np.asarray(sigmas, dtype=float))
+    given, sigmas = sigmas, np.atleast_1d(check_numbers("sigmas", sigmas, None, finite=False))
     if sigmas.ndim != 1 or not len(sigmas) or not (np.isfinite(sigmas) & (sigmas > 0)).all():
         raise ValueError(
             f"sigmas={given!r}: expected one or more positive numbers, such as "

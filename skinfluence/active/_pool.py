@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 from skorch import NeuralNet
 from torch.utils.data import Dataset
 
 from skinfluence._base import Estimator
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.tensors import n_rows
-from skinfluence._data.labels import _is_na, check_labels
-from skinfluence._data.params import check_int, draw_seed
+from skinfluence._data.arrays import as_array, is_na
+from skinfluence._data.labels import check_labels
+from skinfluence._data.params import check_bool, check_int, draw_seed, read_random_state
 from skinfluence._data.rows import cast, check_rows, take
 from skinfluence.active._ldm import entering, last_parameters
 from skinfluence.active._utility import probabilities
@@ -45,6 +45,7 @@ class PoolQuery(Estimator):
     ) -> Any:
         check_int("batch_size", batch_size, 1)
         check_int("spread", self.spread, 1)
+        check_bool("return_utilities", return_utilities)
         rows = check_rows(self, X, reset=True)
         y, unlabeled = _split_labels(y, n_rows(rows), self.missing_label)
         pool, at, n_answer = self._pool(rows, unlabeled, candidates)
@@ -52,7 +53,7 @@ class PoolQuery(Estimator):
             raise ValueError(
                 f"batch_size={batch_size!r} is larger than the number of candidates, {len(at)}."
             )
-        rng = check_random_state(self.random_state)
+        rng = read_random_state(self.random_state)
         seed = draw_seed(rng)
         net, utility = self._utilities(rows, np.flatnonzero(~unlabeled), y, pool, seed, reference)
         taken = self._batch(net, utility, pool, batch_size, rng)
@@ -104,14 +105,16 @@ class PoolQuery(Estimator):
 
 def _split_labels(y: Any, n: int, missing_label: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the known labels, and a mask of the rows without one."""
+    if hasattr(missing_label, "__len__") and not isinstance(missing_label, str):
+        raise TypeError(f"missing_label={missing_label!r}: expected a single value, such as NaN.")
     # numpy would turn a NaN in a list of strings into the string "nan".
-    y = np.asarray(y, dtype=object if isinstance(y, list | tuple) else None)
+    y = as_array("y", y)
     if y.shape != (n,):
         raise ValueError(
             f"y has shape {y.shape}; expected one label, or missing_label, for each of {n} rows."
         )
-    if _is_na(missing_label):
-        missing = np.array([_is_na(label) for label in y])
+    if is_na(missing_label):
+        missing = np.array([is_na(label) for label in y])
     else:
         missing = np.array([bool(label == missing_label) for label in y])
     if missing.all():

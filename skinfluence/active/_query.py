@@ -131,12 +131,13 @@ class InfluenceQuery(PoolQuery):
         self, rows: Any, labeled: np.ndarray, y: np.ndarray, pool: Any, seed: int, reference: Any
     ) -> tuple[NeuralNet, np.ndarray]:
         check_aggregate(self.aggregate)
-        scorer = InfluenceScorer() if self.scorer is None else clone(self.scorer)
+        scorer = InfluenceScorer() if self.scorer is None else self.scorer
         if not isinstance(scorer, InfluenceScorer):
             raise TypeError(
                 f"scorer={self.scorer!r}: expected an InfluenceScorer. To use a net, wrap it: "
                 "InfluenceScorer(net)."
             )
+        scorer = clone(scorer)
         if scorer.estimator is None:  # else few labels of many classes may be taken for numbers
             scorer.set_params(estimator=TabularClassifier())
         pass_seed(seed, scorer)

@@ -8,6 +8,7 @@ import numpy as np
 
 from skinfluence._core.influence import predicted_outputs
 from skinfluence._core.net import FunctionalNet
+from skinfluence._data.params import check_choice
 from skinfluence._data.rows import cast
 from skinfluence._scorer import InfluenceScorer, fitted_parts
 
@@ -83,6 +84,4 @@ def probabilities(fnet: FunctionalNet, X: Any) -> np.ndarray:
 
 
 def check_aggregate(aggregate: Any) -> None:
-    if aggregate not in _AGGREGATES:
-        expected = ", ".join(map(repr, _AGGREGATES))
-        raise ValueError(f"aggregate={aggregate!r}: expected one of {expected}.")
+    check_choice("aggregate", aggregate, _AGGREGATES)

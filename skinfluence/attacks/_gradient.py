@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from numbers import Real
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from skinfluence._core.kernels import plain_kernels
 from skinfluence._core.net import FunctionalNet
-from skinfluence._data.params import check_count
+from skinfluence._data.arrays import check_numbers
+from skinfluence._data.params import check_count, check_int, check_number
 from skinfluence._fitting.isolation import seeded
 from skinfluence.attacks._base import Attack, log_odds, log_odds_at
 
@@ -62,6 +61,9 @@ class Crossing(Attack):
 
     def perturb(self, fnet: FunctionalNet, X: Tensor, y: Tensor) -> Tensor:
         """Change one batch of rows; see :meth:`Attack.perturb`."""
+        gamma = check_number(
+            "gamma", self.gamma, "a finite number, 0 or more", lambda g: g >= 0, owner=self
+        )
         logits = log_odds_at(fnet, X)
         top = logits.argmax(1)
         best_step = torch.full((len(X),), torch.inf, dtype=X.dtype, device=X.device)
@@ -73,7 +75,7 @@ class Crossing(Attack):
             step = margin / square.sqrt()
             nearer = (top != rival) & (square > 0) & (step < best_step)
             best_step = torch.where(nearer, step, best_step)
-            change = self.gamma * _per_row(margin / torch.where(square > 0, square, 1), X) * w
+            change = gamma * _per_row(margin / torch.where(square > 0, square, 1), X) * w
             moved = torch.where(_per_row(nearer, X), X - change, moved)
         return moved
 
@@ -162,16 +164,19 @@ class PGD(Attack):
             return super().__call__(net, X, y)
         net.check_is_fitted()
         # Seed once per call: with a seed in `perturb`, all batches would draw the same numbers.
-        with seeded(int(self.random_state), next(net.module_.parameters()).device):
+        seed = check_int("random_state", self.random_state, 0, 2**32 - 1, owner=self)
+        with seeded(seed, next(net.module_.parameters()).device):
             return super().__call__(net, X, y)
 
     def perturb(self, fnet: FunctionalNet, X: Tensor, y: Tensor) -> Tensor:
         """Change one batch of rows; see :meth:`Attack.perturb`."""
         check_count(self, "n_steps")
-        if self.step is not None and not (isinstance(self.step, Real) and self.step > 0):
-            raise ValueError(f"PGD(step={self.step!r}): expected a number above 0, or None.")
+        share = 2.5 / self.n_steps
+        if self.step is not None:
+            wanted = "a number above 0, or None"
+            share = check_number("step", self.step, wanted, lambda size: size > 0, owner=self)
         eps = _read_eps(self, self.eps, X)
-        step = eps * (2.5 / self.n_steps if self.step is None else self.step)
+        step = eps * share
         moved = X
         if self.random_state is not None:
             moved = _clip(X + eps * (2 * torch.rand_like(X) - 1), self.clip)
@@ -210,7 +215,8 @@ def _per_row(values: Tensor, X: Tensor) -> Tensor:
 
 
 def _read_eps(attack: Any, eps: Any, X: Tensor) -> Tensor:
-    size = torch.as_tensor(np.asarray(eps, dtype=np.float64)).to(X)
+    numbers = check_numbers(f"{type(attack).__name__}: eps", eps, None, finite=False)
+    size = torch.as_tensor(numbers).to(X)
     if not bool(torch.isfinite(size).all()) or bool((size < 0).any()):
         raise ValueError(
             f"{type(attack).__name__}(eps={eps!r}): expected numbers, 0 or more and finite."
@@ -228,7 +234,14 @@ def _clip(X: Tensor, bounds: Any) -> Tensor:
         return X
     if not isinstance(bounds, tuple | list) or len(bounds) != 2:
         raise ValueError(f"clip={bounds!r}: expected a pair of bounds, (low, high).")
-    low, high = (torch.as_tensor(np.asarray(b, dtype=np.float64)).to(X) for b in bounds)
+    given = (check_numbers("clip", bound, None, finite=False) for bound in bounds)
+    low, high = (torch.as_tensor(numbers).to(X) for numbers in given)
+    for bound in (low, high):
+        if bound.ndim and bound.shape != X.shape[1:]:
+            raise ValueError(
+                f"clip has a bound of shape {tuple(bound.shape)}, a row has {tuple(X.shape[1:])}; "
+                "give one number, or one number for each entry of a row."
+            )
     if not bool((low <= high).all()):
         raise ValueError(f"clip={bounds!r}: expected (low, high), low at most high.")
     return torch.minimum(torch.maximum(X, low), high)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from skinfluence._core.net import FunctionalNet
 from skinfluence._core.pairs import Solve
 from skinfluence._core.states import Params
 from skinfluence._core.tensors import Rows
+from skinfluence._data.params import check_choice, check_number, is_auto
 
 Bar = Callable[..., Iterable[Any]]  # (items, desc, total=None) -> items, with a progress bar
 
@@ -93,8 +93,7 @@ class Product:
     """Products of a vector with M, the Hessian or Gauss-Newton matrix of the mean loss."""
 
     def __init__(self, matrix: str, fnet: FunctionalNet, X: Rows, y: Any) -> None:
-        if matrix not in ("hessian", "ggn"):
-            raise ValueError(f"matrix={matrix!r}: expected 'hessian' or 'ggn'.")
+        check_choice("matrix", matrix, ("hessian", "ggn"))
         if matrix == "hessian" and fnet.contains(_WeightNorm):
             raise ValueError(
                 "matrix='hessian' does not work with weight_norm, whose second derivative is wrong "
@@ -110,7 +109,7 @@ class Product:
 
 def read_damping(curvature: Any, *, positive: bool = False) -> float | None:
     """Return the damping as a number, or None for "auto"."""
-    return None if curvature.damping == "auto" else check_damping(curvature, " or 'auto'", positive)
+    return None if is_auto(curvature.damping) else check_damping(curvature, " or 'auto'", positive)
 
 
 def check_damping(curvature: Any, otherwise: str = "", positive: bool = False) -> float:
@@ -119,14 +118,11 @@ def check_damping(curvature: Any, otherwise: str = "", positive: bool = False) -
     `otherwise` is text for the message: other values that the caller allows. `positive` also
     refuses 0.
     """
-    value = curvature.damping
-    number: Any = value if isinstance(value, Real) else np.nan
-    if not (np.isfinite(number) and number >= 0) or (positive and number == 0):
-        raise ValueError(
-            f"{type(curvature).__name__}(damping={value!r}): expected a finite number, "
-            f"{'above 0' if positive else '0 or more'}{otherwise}."
-        )
-    return float(number)
+    wanted = f"a finite number, {'above 0' if positive else '0 or more'}{otherwise}"
+    least = np.nextafter(0, 1) if positive else 0
+    return check_number(
+        "damping", curvature.damping, wanted, lambda number: number >= least, owner=curvature
+    )
 
 
 def each(V: Directions) -> Iterator[Params]:

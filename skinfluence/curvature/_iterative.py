@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from skinfluence._core.net import FunctionalNet
 from skinfluence._core.pairs import Solve
 from skinfluence._core.states import Params
 from skinfluence._core.tensors import Rows, n_rows
-from skinfluence._data.params import check_count
+from skinfluence._data.params import check_count, check_number
 from skinfluence._data.rows import take
 from skinfluence.curvature._base import (
     Bar,
@@ -87,8 +86,10 @@ class CG(Curvature):
         """Check the parameters; see :meth:`Curvature.prepare`. The work is done while solving."""
         damping = check_damping(self)
         check_count(self, "max_iter")
+        wanted = "a number, 0 or more and below 1"
+        tol = check_number("tol", self.tol, wanted, lambda share: 0 <= share < 1, owner=self)
         product = Product(self.matrix, fnet, X, y)
-        return _ConjugateGradientSolver(product, damping, self.max_iter, self.tol, bar)
+        return _ConjugateGradientSolver(product, damping, self.max_iter, tol, bar)
 
 
 class _ConjugateGradientSolver:
@@ -204,11 +205,11 @@ class LiSSA(Curvature):
         damping = check_damping(self)
         for name in ("n_steps", "batch_size", "n_repeats"):
             check_count(self, name)
-        if not (isinstance(self.scale, Real) and self.scale > 0):
-            raise ValueError(f"LiSSA(scale={self.scale!r}): expected a number above 0.")
+        scale = check_number("scale", self.scale, "a number above 0", lambda s: s > 0, owner=self)
         seed = int(rng.randint(np.iinfo(np.int32).max))
         Product(self.matrix, fnet, X, y)  # if `matrix` cannot be used, raise now
-        return _SeriesSolver(clone(self), damping, (fnet, X, y), seed, bar)
+        own = clone(self).set_params(scale=scale)
+        return _SeriesSolver(own, damping, (fnet, X, y), seed, bar)
 
 
 class _SeriesSolver:

@@ -16,7 +16,7 @@ from skinfluence._core.gradients import Directions
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.pairs import Solve
 from skinfluence._core.tensors import Rows, n_rows, slice_rows
-from skinfluence._data.params import check_count
+from skinfluence._data.params import check_bool, check_count
 from skinfluence.curvature._base import Bar, Curvature, read_damping, silent
 from skinfluence.curvature._kfac import Block, Diagonal, Eigenbasis, blocks
 
@@ -153,6 +153,7 @@ class EKFAC(Curvature):
         """Compute the factors, then the eigenvalues; see :meth:`Curvature.prepare`."""
         damping = read_damping(self)
         check_count(self, "n_samples")
+        check_bool("corrected", self.corrected, owner=self)
         seed = int(rng.randint(np.iinfo(np.int32).max))
 
         def batches(desc: str) -> Iterator[dict[str, Block]]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.datasets import make_moons
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_random_state
 
-from skinfluence._data.params import check_int
+from skinfluence._data.params import check_int, check_number, read_random_state
 
 
 def make_noisy_moons(
@@ -76,10 +75,14 @@ def make_noisy_moons(
             f"n_flipped={n_flipped!r}: expected an even number, since half of these rows are in "
             "each class."
         )
+    check_int("n_samples", n_samples, 1)
+    check_int("n_reference", n_reference, 1)
+    for name, spread in (("noise", noise), ("reference_noise", reference_noise)):
+        check_number(name, spread, "a number, 0 or more", lambda sigma: sigma >= 0)
+    rng = read_random_state(random_state)
     # Both calls get the seed itself, not a generator, to give the same rows as in the paper.
     X, y = make_moons(n_samples, noise=noise, random_state=random_state)
     X_val, y_val = make_moons(n_reference, noise=reference_noise, random_state=random_state)
-    rng = check_random_state(random_state)
     x1, x2 = X.T
     patches = (
         (y == 0) & (x2 >= 0.8) & (np.abs(x1) <= 0.5),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_array, check_random_state, column_or_1d
+from sklearn.utils import check_array
+
+from skinfluence._data.arrays import check_classes
+from skinfluence._data.params import check_choice, check_number, read_random_state
 
 _KINDS = ("symmetric", "pair", "class_conditional", "instance")
 
@@ -85,16 +87,14 @@ def flip_labels(
     >>> int(is_noisy.sum())
     2
     """
-    y = column_or_1d(y)
+    y = check_classes("y", y)
     check_fraction(fraction)
-    if kind not in _KINDS:
-        known = ", ".join(map(repr, _KINDS[:-1]))
-        raise ValueError(f"kind={kind!r} is unknown; use {known} or {_KINDS[-1]!r}.")
+    check_choice("kind", kind, _KINDS)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"y has {len(classes)} class(es); flipping a label needs at least 2.")
 
-    rng = check_random_state(random_state)
+    rng = read_random_state(random_state)
     n_flips, n_classes = round(fraction * len(y)), len(classes)
     if kind == "instance":
         rows, wrong = _flip_hard_rows(_as_matrix(X, len(y)), codes, classes, n_flips, rng)
@@ -113,8 +113,7 @@ def flip_labels(
 
 def check_fraction(value: Any, name: str = "fraction") -> None:
     """Raise unless a parameter is a number from 0 to 1."""
-    if not isinstance(value, Real) or not 0 <= float(value) <= 1:
-        raise ValueError(f"{name}={value!r} must be a number between 0 and 1.")
+    check_number(name, value, "a number from 0 to 1", lambda share: 0 <= share <= 1)
 
 
 def _flip_by_class(
@@ -217,15 +216,15 @@ def corrupt_answers(
     >>> corrupt_answers(["4", "7", "tac", "god"], 1, classes=["sum", "sum", "spell", "spell"])
     (array(['7', '4', 'god', 'tac'], dtype='<U3'), array([ True,  True,  True,  True]))
     """
-    answers = column_or_1d(answers)
+    answers = check_classes("answers", answers)
     check_fraction(fraction)
-    classes = np.zeros(len(answers)) if classes is None else column_or_1d(classes)
+    classes = np.zeros(len(answers)) if classes is None else check_classes("classes", classes)
     if len(classes) != len(answers):
         raise ValueError(
             f"answers has {len(answers)} entries and classes has {len(classes)}; give one class "
             "per answer."
         )
-    rng = check_random_state(random_state)
+    rng = read_random_state(random_state)
     corrupted, is_wrong = answers.copy(), np.zeros(len(answers), dtype=bool)
     for row in rng.permutation(len(answers))[: round(fraction * len(answers))]:
         others = np.flatnonzero((classes == classes[row]) & (answers != answers[row]))

@@ -12,9 +12,9 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 
-from skinfluence._data.params import check_int
+from skinfluence._data.params import check_int, read_random_state
 
 _TRIES = 100  # draws per row, at most, to find enough distinct rows
 
@@ -133,7 +133,7 @@ def make_sentence_transformations(
     Reverse the order of the words: actors carry red boats often -> often boats red carry actors
     """
     sizes = check_sizes(n_train_per_class, n_test_per_class)
-    rng = check_random_state(random_state)
+    rng = read_random_state(random_state)
     # Drawn for all classes together, so that two classes never share a sentence.
     n_sentences = sum(sizes) * len(_TRANSFORMATIONS)
     sentences = iter(draw_distinct(lambda: _draw_sentence(rng), n_sentences))
@@ -201,7 +201,7 @@ def make_reasoning_tasks(
         raise ImportError(
             f"make_reasoning_tasks needs reasoning-gym ({error}): pip install reasoning-gym"
         ) from error
-    rng = check_random_state(random_state)
+    rng = read_random_state(random_state)
     rows = {}
     for family in families:
         seed = int(rng.randint(2**31 - 1))

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 
+from skinfluence._data.params import check_bool, read_random_state
 from skinfluence.datasets._tasks import VOCABULARY, check_sizes, draw_distinct, split_tasks
 
 _Problem = tuple[str, str, int]
@@ -197,7 +198,8 @@ def make_word_problems(
     They ate 8 + 8 = 16 slices, so 25 - 16 = 9 are left. The answer is 9.
     """
     sizes = check_sizes(n_train_per_class, n_test_per_class)
-    rng = check_random_state(random_state)
+    check_bool("reasoning", reasoning)
+    rng = read_random_state(random_state)
 
     def draw(template: Callable[[str, str, _Number], _Problem]) -> _Problem:
         one, two = rng.choice(VOCABULARY["name"], 2, replace=False)

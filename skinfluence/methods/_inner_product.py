@@ -5,6 +5,7 @@ from __future__ import annotations
 from skinfluence._core.directions import directions
 from skinfluence._core.gradients import Directions
 from skinfluence._core.members import InnerProducts, Member, MemberScores
+from skinfluence._data.params import check_bool, check_choice
 from skinfluence.methods._base import Case, Method
 
 NORMALIZE = (None, "rows", "reference", "both")
@@ -53,11 +54,9 @@ class InnerProduct(Method):
         return InnerProducts(case.members, U, normalize=self.normalizes_rows)
 
     def check(self) -> None:
-        """Raise ValueError for an unknown `normalize`."""
-        if self.normalize not in NORMALIZE:
-            raise ValueError(
-                f"normalize={self.normalize!r}: expected None, 'rows', 'reference' or 'both'."
-            )
+        """Raise ValueError for an unknown `normalize`, or a `classwise` that is not a bool."""
+        check_choice("normalize", self.normalize, NORMALIZE)
+        check_bool("classwise", self.classwise)
 
     @property
     def normalizes_rows(self) -> bool:

@@ -53,10 +53,10 @@ class OutlierGradients(Method):
 
     def member_scores(self, case: Case) -> MemberScores:
         """Fit a detector at each member."""
-        if self.detector in ("l1", "l2"):
+        check_count(self, "n_components")
+        if isinstance(self.detector, str) and self.detector in ("l1", "l2"):
             norm = NegativeNorm(int(self.detector[1]))
             return AtEachMember(case.members, [norm] * len(case.members))
-        check_count(self, "n_components")
         detector = self._checked()
         scores: list[RowScore] = []
         projection = Projection(case.fnet, self.n_components, case.rng)

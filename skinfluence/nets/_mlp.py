@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from skinfluence._data.params import check_int, check_number
 
 
 class MLP(nn.Module):
@@ -53,6 +57,10 @@ class MLP(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        n_inputs = check_int("n_inputs", n_inputs, 1)
+        n_outputs = check_int("n_outputs", n_outputs, 1)
+        hidden = _check_widths(hidden)
+        check_number("dropout", dropout, "a rate in [0, 1)", lambda rate: 0 <= rate < 1)
         for name, width, value in (
             ("x_mean", n_inputs, 0.0),
             # What float32 loses of the mean; a float64 buffer could not be moved to every device.
@@ -88,3 +96,9 @@ class MLP(nn.Module):
         # In the dtype of X: a column such as 1.7e9 ± 20 would be constant in float32.
         X = (X - self.x_mean - self.x_mean_rest) / self.x_scale
         return self.head(self.body(X.to(self.x_mean.dtype))) * self.y_scale + self.y_mean
+
+
+def _check_widths(hidden: Any) -> list[int]:
+    if isinstance(hidden, str) or not isinstance(hidden, Sequence | np.ndarray):
+        raise TypeError(f"hidden={hidden!r}: expected a list of widths, such as (128, 64).")
+    return [check_int("each width of hidden", width, 1) for width in hidden]

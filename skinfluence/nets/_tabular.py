@@ -14,6 +14,7 @@ from skorch.dataset import ValidSplit
 from torch import nn
 from torch.utils.data import Dataset
 
+from skinfluence._data.params import check_bool, check_choice
 from skinfluence.nets._batches import table_batches
 from skinfluence.nets._mlp import MLP
 
@@ -27,6 +28,7 @@ class _FitsToTable:
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        check_bool("early_stopping", self.early_stopping)
         default = super()._default_callbacks  # type: ignore[misc]
         # Computing the accuracy of each epoch would cost more than the epoch.
         kept = [(name, callback) for name, callback in default if name != "valid_acc"]
@@ -139,8 +141,7 @@ class TabularClassifier(_FitsToTable, NeuralNetClassifier):
                 "TabularClassifier takes labels 0, 1, ..., n_classes - 1. Encode them with "
                 "sklearn.preprocessing.LabelEncoder."
             )
-        if self.class_weight not in (None, "balanced"):
-            raise ValueError(f"class_weight={self.class_weight!r}: expected None or 'balanced'.")
+        check_choice("class_weight", self.class_weight, (None, "balanced"))
         return {"module__n_outputs": int(y.max()) + 1}
 
     def _fit_to_targets(self, y: np.ndarray) -> None:

@@ -26,6 +26,8 @@ def axes(ax: Axes | None) -> tuple[Axes, Figure | SubFigure]:
         except ImportError as error:
             raise need("audit", "drawing needs matplotlib") from error
         ax = plt.subplots(layout="constrained")[1]
+    if not hasattr(ax, "figure") or not hasattr(ax, "plot"):
+        raise TypeError(f"ax={ax!r}: expected an Axes of matplotlib, or None for a new figure.")
     return ax, ax.figure
 
 
@@ -47,7 +49,7 @@ def check_detector(detector: Any) -> None:
         check_is_fitted(detector)
     if not hasattr(detector, "issues_"):
         raise TypeError(
-            f"expected a fitted NoisyLabelDetector, got {type(detector).__name__}. To draw other "
-            "scores, use ScoreDistributionDisplay(scores).plot() or "
+            f"detector: expected a fitted NoisyLabelDetector, got {type(detector).__name__}. To "
+            "draw other scores, use ScoreDistributionDisplay(scores).plot() or "
             "DetectionCurveDisplay.from_scores(is_noisy, scores)."
         )

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.multiclass import type_of_target
 
+from skinfluence._data.arrays import check_classes, check_numbers
+from skinfluence._data.params import check_int, check_number
 from skinfluence.plotting._axes import axes, shorten
 
 if TYPE_CHECKING:
@@ -104,12 +106,14 @@ class InfluenceDisplay:
         -------
         self : InfluenceDisplay
         """
-        matrix = np.asarray(self.matrix, dtype=np.float64)
+        matrix = check_numbers("matrix", self.matrix, None)
         if matrix.ndim != 2 or 0 in matrix.shape:
             raise ValueError(
                 f"matrix has shape {matrix.shape}; expected (n, m), one row per training row and "
                 "one column per reference row."
             )
+        max_cells = check_int("max_cells", max_cells, 1)
+        quantile = check_number("quantile", quantile, "a number from 0 to 1", lambda q: 0 <= q <= 1)
         sides = [
             _Side(labels, n, max_cells, name)
             for labels, n, name in zip(
@@ -158,12 +162,9 @@ class _Side:
         self.names: list[str] | None = None
         sizes = np.array([n])
         if labels is not None:
-            labels = np.asarray(labels)
-            if labels.shape != (n,):
-                raise ValueError(
-                    f"{name} has shape {labels.shape}; expected ({n},), one label for each of the "
-                    f"{n} {'rows' if name == 'y' else 'columns'} of the matrix."
-                )
+            side = "rows" if name == "y" else "columns"
+            hint = f"one label for each of the {n} {side} of the matrix"
+            labels = check_classes(name, labels, (n,), hint)
             self.order = np.argsort(labels, kind="stable")
             if not type_of_target(labels).startswith("continuous"):
                 classes, sizes = np.unique(labels, return_counts=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skinfluence._data.arrays import check_numbers
 from skinfluence.metrics import leave_one_out_correlation
 from skinfluence.plotting._axes import BLUE, GREY, VERMILION, axes
 
@@ -81,6 +82,8 @@ class RemovalCurveDisplay:
         -------
         display : RemovalCurveDisplay
         """
+        if not hasattr(curve, "fractions") or not hasattr(curve, "lowest"):
+            raise TypeError(f"curve={curve!r}: expected the result of removal_curve.")
         display = cls(
             curve.fractions,
             curve.lowest,
@@ -104,39 +107,53 @@ class RemovalCurveDisplay:
         -------
         self : RemovalCurveDisplay
         """
+        fractions = check_numbers("fractions", self.fractions)
+        lowest = self._one_per_fraction("lowest", self.lowest, fractions)
+        arms = [(lowest, "lowest scores first", BLUE, "o")]
+        if self.highest is not None:
+            highest = self._one_per_fraction("highest", self.highest, fractions)
+            arms.append((highest, "highest scores first", VERMILION, "s"))
+        draws = self._draws(fractions)
         self.ax_, self.figure_ = axes(ax)
         style: dict[str, Any] = {"linewidth": 2, "markersize": 5, **kwargs}
-        arms = [(self.lowest, "lowest scores first", BLUE, "o")]
-        if self.highest is not None:
-            arms.append((self.highest, "highest scores first", VERMILION, "s"))
         self.lines_ = [
             self.ax_.plot(
-                self.fractions, values, **{"color": c, "marker": marker, "label": label, **style}
+                fractions, values, **{"color": c, "marker": marker, "label": label, **style}
             )[0]
             for values, label, c, marker in arms
         ]
-        self.band_ = self._plot_random(style)
+        self.band_ = self._plot_random(fractions, draws, style)
         self.ax_.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g} %")
         self.ax_.set(xlabel="share of rows dropped", ylabel=f"{self.score_name} after retraining")
         self.ax_.legend(frameon=False)
         return self
 
-    def _plot_random(self, style: dict[str, Any]) -> PolyCollection | None:
+    @staticmethod
+    def _one_per_fraction(name: str, values: ArrayLike, fractions: np.ndarray) -> np.ndarray:
+        return check_numbers(name, values, fractions.shape, "one score per fraction", finite=False)
+
+    def _draws(self, fractions: np.ndarray) -> np.ndarray:
+        """Scores without random rows, (n_fractions, n_draws)."""
         if self.random is None:
-            return None
-        draws = np.asarray(self.random, dtype=np.float64)
+            return np.empty((len(fractions), 0))
+        hint = "one row per fraction and one column per draw"
+        return check_numbers("random", self.random, (len(fractions), None), hint, finite=False)
+
+    def _plot_random(
+        self, fractions: np.ndarray, draws: np.ndarray, style: dict[str, Any]
+    ) -> PolyCollection | None:
         n_draws = draws.shape[1]
         if n_draws == 0:
             return None
         mean = draws.mean(1)
         name = "random rows" if n_draws == 1 else f"random rows ({n_draws} draws, ± sd)"
         look = {**style, "color": GREY, "linestyle": "--", "zorder": 1.5, "label": name}
-        self.lines_ += self.ax_.plot(self.fractions, mean, **look)
+        self.lines_ += self.ax_.plot(fractions, mean, **look)
         if n_draws == 1:
             return None
         spread = draws.std(1, ddof=1)
         return self.ax_.fill_between(
-            self.fractions, mean - spread, mean + spread, color=GREY, alpha=0.25, linewidth=0
+            fractions, mean - spread, mean + spread, color=GREY, alpha=0.25, linewidth=0
         )
 
 
@@ -219,7 +236,8 @@ class AgreementDisplay:
         -------
         self : AgreementDisplay
         """
-        estimated, retrained = np.asarray(self.estimated), np.asarray(self.retrained)
+        estimated = check_numbers("estimated", self.estimated, None)
+        retrained = check_numbers("retrained", self.retrained, None)
         report = leave_one_out_correlation(estimated, retrained, n_resamples=0)
         self.correlation_ = report["correlation"]
         several = retrained.ndim == 2 and retrained.shape[1] > 1

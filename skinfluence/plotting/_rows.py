@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skinfluence._data.arrays import as_array, check_numbers, check_values
+from skinfluence._data.params import check_int
 from skinfluence._extras import need
-from skinfluence.plotting._axes import BLUE, VERMILION, axes, label_text, shorten
+from skinfluence.plotting._axes import (
+    BLUE,
+    VERMILION,
+    axes,
+    check_detector,
+    label_text,
+    shorten,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,6 +88,8 @@ class ImageGridDisplay:
         -------
         display : ImageGridDisplay
         """
+        check_detector(detector)
+        top = check_int("top", top, 1)
         _check_same_length(X, detector.scores_)
         worst = detector.issues_.sort_values("score", kind="stable").head(top)
         pairs = zip(worst["given_label"], worst["suggested_label"], strict=True)
@@ -121,12 +132,12 @@ class ImageGridDisplay:
         -------
         display : ImageGridDisplay
         """
-        scores = np.asarray(scores)
+        scores = check_numbers("scores", scores)
         _check_same_length(X, scores)
         order = np.argsort(scores, kind="stable")
-        n = min(n, len(order))
+        n = min(check_int("n", n, 1), len(order))
         shown = np.concatenate([order[:n], order[::-1][:n]])
-        names = np.asarray(scores, dtype=float) if y is None else np.asarray(y)
+        names = scores if y is None else check_values("y", y, scores.shape, "one label per row")
         captions = [label_text(name) for name in names[shown]]
         display = cls(_images(X, shown, shape), captions, columns=n).plot(ax=ax, **kwargs)
         display.ax_.set_yticks(display._middles(), ["lowest\nscores", "highest\nscores"])
@@ -147,16 +158,16 @@ class ImageGridDisplay:
         -------
         self : ImageGridDisplay
         """
-        images = _channels_last(np.asarray(self.images))
-        if self.columns < 1 or len(images) == 0:
-            raise ValueError(
-                f"{len(images)} images in lines of {self.columns}: nothing to draw; give one image "
-                "or more, and columns=1 or more."
-            )
-        captions = [""] * len(images) if self.captions is None else list(self.captions)
-        if len(captions) != len(images):
-            raise ValueError(
-                f"{len(captions)} captions for {len(images)} images; give one per image."
+        check_int("columns", self.columns, 1)
+        images = _channels_last(check_numbers("images", self.images, None))
+        if len(images) == 0:
+            raise ValueError("images holds no image: nothing to draw.")
+        captions = [""] * len(images)
+        if self.captions is not None:
+            captions = list(
+                check_values(
+                    "captions", self.captions, (len(images),), "one caption for each image"
+                )
             )
         self.ax_, self.figure_ = axes(ax)
         height, width = images.shape[1:3]
@@ -242,15 +253,22 @@ def rows_table(scores: ArrayLike, X: Any, y: ArrayLike | None = None, *, n: int 
         import pandas as pd
     except ImportError as error:
         raise need("audit", "rows_table needs pandas and Jinja2") from error
-    scores = np.asarray(scores, dtype=float)
+    scores = check_numbers("scores", scores)
     _check_same_length(X, scores)
-    frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.asarray(X)).add_prefix("x")
+    if isinstance(X, pd.DataFrame):
+        frame = X
+    else:
+        rows = as_array("X", X)
+        frame = pd.DataFrame(check_values("X", rows.reshape(len(rows), -1), (None, None)))
+        frame = frame.add_prefix("x")
     order = np.argsort(scores, kind="stable")
-    n = min(n, len(order) // 2)
+    n = min(check_int("n", n, 1), len(order) // 2)
     shown = np.concatenate([order[:n], order[::-1][:n]])
     table = frame.iloc[shown]
     first: dict[str, Any] = {"score": scores[shown]} | (
-        {} if y is None else {"label": np.asarray(y)[shown]}
+        {}
+        if y is None
+        else {"label": check_values("y", y, scores.shape, "one label per row")[shown]}
     )
     table = pd.concat([pd.DataFrame(first, index=table.index), table], axis=1)
     side = np.repeat(["harmful", "helpful"], n)
@@ -261,6 +279,8 @@ def rows_table(scores: ArrayLike, X: Any, y: ArrayLike | None = None, *, n: int 
 
 
 def _check_same_length(X: Any, scores: np.ndarray) -> None:
+    if not hasattr(X, "__len__") or isinstance(X, str) or getattr(X, "shape", None) == ():
+        raise TypeError(f"X is of type {type(X).__name__}; expected the rows that were scored.")
     if len(X) != len(scores):
         raise ValueError(
             f"{len(scores)} scores for {len(X)} rows; give the rows that were scored, in the same "
@@ -270,10 +290,9 @@ def _check_same_length(X: Any, scores: np.ndarray) -> None:
 
 def _images(X: Any, rows: np.ndarray, shape: tuple[int, ...] | None) -> np.ndarray:
     """Some rows as images; flat rows get `shape`, or become squares."""
-    X = X.to_numpy() if hasattr(X, "to_numpy") else np.asarray(X)
-    X = X[rows]
+    X = as_array("X", X.to_numpy() if hasattr(X, "to_numpy") else X)[rows]
     if shape is not None:
-        return X.reshape(len(X), *shape)
+        return _reshaped(X, shape)
     if X.ndim != 2:
         return X
     side = round(X.shape[1] ** 0.5)
@@ -282,6 +301,18 @@ def _images(X: Any, rows: np.ndarray, shape: tuple[int, ...] | None) -> np.ndarr
             f"rows of {X.shape[1]} numbers are not square images; give shape=(height, width)."
         )
     return X.reshape(len(X), side, side)
+
+
+def _reshaped(X: np.ndarray, shape: Any) -> np.ndarray:
+    """Rows in the shape of an image."""
+    sizes = tuple(shape) if isinstance(shape, tuple | list) else ()
+    whole = all(isinstance(size, int | np.integer) and size > 0 for size in sizes)
+    if len(sizes) not in (2, 3) or not whole or np.prod(sizes) != np.prod(X.shape[1:]):
+        raise ValueError(
+            f"shape={shape!r}: expected (height, width), or three numbers with the channels, whose "
+            f"product is the {np.prod(X.shape[1:]):g} numbers of a row."
+        )
+    return X.reshape(len(X), *sizes)
 
 
 def _channels_last(images: np.ndarray) -> np.ndarray:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skinfluence._data.arrays import check_mask, check_numbers
+from skinfluence._data.params import check_int, check_number
 from skinfluence.metrics import detection_curve, detection_report
 from skinfluence.plotting._axes import BLUE, GREEN, GREY, VERMILION, axes, check_detector
 
@@ -94,12 +96,17 @@ class ScoreDistributionDisplay:
         -------
         self : ScoreDistributionDisplay
         """
+        scores = check_numbers("scores", self.scores)
+        if self.threshold is not None:
+            check_number("threshold", self.threshold, "a number, or None", lambda number: True)
+        noisy = np.zeros(len(scores), dtype=bool)
+        if self.is_noisy is not None:
+            noisy = check_mask("is_noisy", self.is_noisy, scores.shape, "one value per score")
+        bins = _check_bins(bins)
         self.ax_, self.figure_ = axes(ax)
-        scores = np.asarray(self.scores)
         if self.is_noisy is None:
             self.ax_.hist(scores, bins=bins, **{"color": BLUE, **kwargs})
         else:
-            noisy = np.asarray(self.is_noisy, dtype=bool)
             parts: dict[str, Any] = {
                 "color": [BLUE, VERMILION],
                 "label": ["other rows", "known wrong labels"],
@@ -200,7 +207,7 @@ class DetectionCurveDisplay:
         """
         inspected, found = detection_curve(is_noisy, scores)
         auc = detection_report(is_noisy, scores)["roc_auc"]
-        rate = float(np.mean(np.asarray(is_noisy)))
+        rate = float(np.mean(check_mask("is_noisy", is_noisy)))
         display = cls(
             inspected, found, noise_rate=rate, roc_auc=auc, contamination=contamination, name=name
         )
@@ -256,13 +263,17 @@ class DetectionCurveDisplay:
         -------
         self : DetectionCurveDisplay
         """
+        inspected = check_numbers("inspected", self.inspected)
+        found = check_numbers("found", self.found, inspected.shape, "one share per point")
+        for share in ("noise_rate", "roc_auc", "contamination"):
+            _check_share(share, getattr(self, share))
         self.ax_, self.figure_ = axes(ax)
         name = "detector" if self.name is None else self.name
         label = name if self.roc_auc is None else f"{name} (AUC {self.roc_auc:.3f})"
         drawn = {line.get_label() for line in self.ax_.lines}  # by another display before
         color = {} if "random order" in drawn else {"color": BLUE}
         style: dict[str, Any] = {**color, "linewidth": 2, "label": label, **kwargs}
-        (self.line_,) = self.ax_.plot(self.inspected, self.found, **style)
+        (self.line_,) = self.ax_.plot(inspected, found, **style)
         if self.noise_rate is not None and "perfect" not in drawn:
             self.ax_.plot(
                 [0, self.noise_rate, 1], [0, 1, 1], color=GREEN, linestyle="--", label="perfect"
@@ -270,15 +281,15 @@ class DetectionCurveDisplay:
         if "random order" not in drawn:
             self.ax_.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="random order")
         if self.contamination is not None:
-            self._mark(self.contamination)
+            self._mark(self.contamination, inspected, found)
         self.ax_.set(xlabel="share of rows inspected", ylabel="share of wrong labels found")
         self.ax_.set(xlim=(0, 1), ylim=(0, 1.02))
         self.ax_.legend(loc="lower right", frameon=False)
         return self
 
-    def _mark(self, contamination: float) -> None:
+    def _mark(self, contamination: float, inspected: np.ndarray, found: np.ndarray) -> None:
         """Mark the share of the rows that was flagged."""
-        reached = np.interp(contamination, np.asarray(self.inspected), np.asarray(self.found))
+        reached = np.interp(contamination, inspected, found)
         self.ax_.plot(
             contamination,
             reached,
@@ -288,3 +299,20 @@ class DetectionCurveDisplay:
             zorder=3,
             label=f"flagged: {reached:.0%} found",
         )
+
+
+def _check_share(name: str, share: float | None) -> None:
+    if share is not None:
+        check_number(name, share, "a number from 0 to 1, or None", lambda s: 0 <= s <= 1)
+
+
+def _check_bins(bins: Any) -> Any:
+    """Return the bins of a histogram: their number, a rule of NumPy, or their edges."""
+    if isinstance(bins, str):
+        return bins
+    if not hasattr(bins, "__len__"):
+        return check_int("bins", bins, 1)
+    edges = check_numbers("bins", bins)
+    if len(edges) < 2 or (np.diff(edges) <= 0).any():
+        raise ValueError(f"bins={bins!r}: expected two or more edges in ascending order.")
+    return edges

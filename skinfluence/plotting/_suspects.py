@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skinfluence._data.params import check_int
+from skinfluence._data.arrays import check_classes, check_mask, check_numbers, check_values
+from skinfluence._data.params import check_int, check_number
 from skinfluence.plotting._axes import (
     BLUE,
     VERMILION,
@@ -67,8 +68,8 @@ class SuspectShareDisplay:
         -------
         display : SuspectShareDisplay
         """
-        classes, codes = np.unique(np.asarray(labels), return_inverse=True)
-        is_suspect = np.asarray(is_suspect, dtype=bool)
+        classes, codes = np.unique(check_classes("labels", labels), return_inverse=True)
+        is_suspect = check_mask("is_suspect", is_suspect, codes.shape, "one value per label")
         counts = [np.bincount(rows, minlength=len(classes)) for rows in (codes, codes[is_suspect])]
         return cls(classes, *counts).plot(ax=ax, **kwargs)
 
@@ -113,13 +114,18 @@ class SuspectShareDisplay:
         -------
         self : SuspectShareDisplay
         """
+        classes = check_values("classes", self.classes)
+        n_rows, n_suspects = (
+            _check_counts(name, getattr(self, name), classes.shape)
+            for name in ("n_rows", "n_suspects")
+        )
+        check_int("max_classes", max_classes, 1)
         self.ax_, self.figure_ = axes(ax)
-        n_rows, n_suspects = np.asarray(self.n_rows), np.asarray(self.n_suspects)
         share = n_suspects / np.maximum(n_rows, 1)
         shown = np.arange(len(share))
         if len(share) > max_classes:
             shown = np.sort(np.argsort(-share, kind="stable")[:max_classes])
-        names = [shorten(self.classes[i]) for i in shown]
+        names = [shorten(classes[i]) for i in shown]
         # Drawn by position: two long names may be equal once they are shortened.
         self.bars_ = self.ax_.barh(np.arange(len(shown)), share[shown], **{"color": BLUE, **kwargs})
         self.ax_.set_yticks(np.arange(len(shown)), names)
@@ -209,10 +215,20 @@ class SuspectRowsDisplay:
         -------
         self : SuspectRowsDisplay
         """
+        scores = check_numbers("scores", self.scores)
+        names = check_values("names", self.names, scores.shape, "one name per score")
+        threshold = check_number("threshold", self.threshold, "a number", lambda number: True)
         self.ax_, self.figure_ = axes(ax)
-        depth = self.threshold - np.asarray(self.scores, dtype=float)
+        depth = threshold - scores
         self.bars_ = self.ax_.barh(np.arange(len(depth)), depth, **{"color": VERMILION, **kwargs})
-        self.ax_.set_yticks(np.arange(len(depth)), [shorten(name, 48) for name in self.names])
+        self.ax_.set_yticks(np.arange(len(depth)), [shorten(name, 48) for name in names])
         self.ax_.invert_yaxis()
         self.ax_.set(xlabel="score below the threshold by", ylabel="row: given → suggested label")
         return self
+
+
+def _check_counts(name: str, counts: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+    numbers = check_numbers(name, counts, shape, "one count per class")
+    if (numbers < 0).any() or (numbers != np.floor(numbers)).any():
+        raise ValueError(f"{name} must hold numbers of rows; it holds {numbers.min():g}.")
+    return numbers.astype(int)

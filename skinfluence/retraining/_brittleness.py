@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
-from skinfluence._data.params import check_int
+from skinfluence._data.arrays import check_numbers
+from skinfluence._data.params import check_bool, check_int
 from skinfluence._data.rows import rows_of
 from skinfluence.retraining._refit import (
     check_reference,
@@ -105,7 +106,8 @@ def brittleness(
     scores = _check_scores(scores, n, m)
     max_removed = n // 2 if max_removed is None else max_removed
     most = check_int("max_removed", max_removed, 1, n - 1, hint=f", fewer than the {n} rows")
-    given, labels = labels_of(y), labels_of(y_val)
+    check_bool("refine", refine)
+    given, labels = labels_of(y), labels_of(y_val, "y_val")
     seeds = draw_seeds(random_state, n_seeds)
     whole = [
         fit_and_evaluate(estimator, X, y, np.arange(n), seed, lambda f: labels_of(f.predict(X_val)))
@@ -182,12 +184,8 @@ def _doubling(most: int) -> Iterator[int]:
 
 
 def _check_scores(scores: Any, n: int, m: int) -> np.ndarray:
-    scores = np.asarray(scores, dtype=np.float64)
-    if scores.shape != (n, m):
-        raise ValueError(
-            f"scores has shape {scores.shape}; expected ({n}, {m}), one column for each of the {m} "
-            "reference rows."
-        )
+    hint = f"one column for each of the {m} reference rows"
+    scores = check_numbers("scores", scores, (n, m), hint, finite=False)
     if np.isnan(scores).any():
         raise ValueError(
             f"scores holds {np.isnan(scores).sum()} NaN; give a number for every pair of rows."

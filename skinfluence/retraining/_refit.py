@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.parallel import delayed
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from skinfluence._core.tensors import n_rows
+from skinfluence._data.arrays import as_array, refuse_masked
 from skinfluence._data.labels import dataset_labels
-from skinfluence._data.params import check_int
+from skinfluence._data.params import check_int, check_verbose, read_random_state
 from skinfluence._data.rows import refuse_loader, rows_of
 from skinfluence._fitting.isolation import interruptible, seeded
 from skinfluence._fitting.parallel import run_in_order
@@ -48,13 +48,13 @@ def run_all(
     # "c": arrays that joblib maps into memory can then be written to; torch warns if they cannot
     calls = (delayed(function)(*a) for a in arguments)
     results = run_in_order(calls, n_jobs, mmap_mode="c")
-    return list(tqdm(results, "trainings", total=total, disable=not verbose))
+    return list(tqdm(results, "trainings", total=total, disable=not check_verbose(verbose)))
 
 
 def draw_seeds(random_state: Any, n_seeds: int) -> list[int]:
     """Draw one seed per repetition. All subsets share them: common random numbers."""
     size = check_int("n_seeds", n_seeds, 1)
-    return check_random_state(random_state).randint(_LARGEST_SEED, size=size).tolist()
+    return read_random_state(random_state).randint(_LARGEST_SEED, size=size).tolist()
 
 
 def check_training(estimator: Any, X: Any, y: Any) -> int:
@@ -67,12 +67,15 @@ def check_training(estimator: Any, X: Any, y: Any) -> int:
             "the unfitted estimator."
         )
     refuse_loader(X, "X")
+    _check_has_rows(X, "X")
     if isinstance(X, Mapping) and len({len(value) for value in X.values()}) != 1:
         raise ValueError(
             f"X is a dict of {len(X)} entries with {[len(v) for v in X.values()]} rows; give one "
             "entry or more, all with the same number of rows."
         )
     n = n_rows(X)
+    if y is not None:
+        _check_has_rows(y, "y")
     if y is None or n_rows(y) != n:
         given = "None" if y is None else f"of {n_rows(y)} rows"
         raise ValueError(f"X has {n} rows and y is {given}; give one label per row of X.")
@@ -87,6 +90,9 @@ def check_training(estimator: Any, X: Any, y: Any) -> int:
 def check_reference(X_val: Any, y_val: Any) -> int:
     """Return the number of reference rows; raise if there are none, or labels are missing."""
     refuse_loader(X_val, "X_val")
+    _check_has_rows(X_val, "X_val")
+    if y_val is not None:
+        _check_has_rows(y_val, "y_val")
     m = n_rows(X_val)
     if m == 0 or y_val is None or n_rows(y_val) != m:
         given = "None" if y_val is None else f"of {n_rows(y_val)} rows"
@@ -97,9 +103,25 @@ def check_reference(X_val: Any, y_val: Any) -> int:
     return m
 
 
-def labels_of(y: Any) -> np.ndarray:
+def _check_has_rows(values: Any, name: str) -> None:
+    """Raise unless rows can be counted and selected by position."""
+    refuse_masked(name, values)
+    has_rows = hasattr(values, "__len__") and not isinstance(values, str | bytes)
+    if isinstance(values, Mapping) and not values:
+        raise ValueError(f"{name} is a dict of 0 entries; give one entry or more.")
+    if isinstance(values, Mapping) and not all(map(_has_length, values.values())):
+        has_rows = False
+    if not has_rows or getattr(values, "shape", None) == ():
+        raise TypeError(f"{name} is of type {type(values).__name__}; expected an array of rows.")
+
+
+def _has_length(values: Any) -> bool:
+    return hasattr(values, "__len__")
+
+
+def labels_of(y: Any, name: str = "y") -> np.ndarray:
     """Return labels as an array; a single column becomes (n,)."""
-    y = y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else np.asarray(y)
+    y = as_array(name, y)
     return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
 
 

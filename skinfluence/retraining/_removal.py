@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from sklearn.metrics import check_scoring
-from sklearn.utils import check_random_state, column_or_1d
 
-from skinfluence._data.params import check_int
+from skinfluence._data.arrays import check_numbers
+from skinfluence._data.params import check_bool, check_int, read_random_state
 from skinfluence.retraining._refit import check_reference, check_training
 from skinfluence.retraining._retrain import retrain
 
@@ -123,7 +123,9 @@ def removal_curve(
     scores = _check_scores(scores, n)
     n_removed = _check_fractions(fractions, n)
     check_int("n_random", n_random, 0)
-    rng = check_random_state(random_state)
+    check_bool("highest", highest)
+    scorer = _check_scoring(estimator, score)
+    rng = read_random_state(random_state)
     orders = _draw_orders(scores, highest, n_random, rng)
     ranks = np.argsort(orders, axis=1)  # of each row in each order
     kept = (ranks[None] >= n_removed[:, None, None]).reshape(-1, n)
@@ -135,7 +137,7 @@ def removal_curve(
         kept,
         X_val,
         y_val,
-        outcome=partial(_scored, check_scoring(estimator, scoring=score)),
+        outcome=partial(_scored, scorer),
         n_seeds=n_seeds,
         n_jobs=n_jobs,
         random_state=rng,
@@ -162,12 +164,21 @@ def _draw_orders(
     return orders + [rng.permutation(len(scores)) for _ in range(n_random)]
 
 
+def _check_scoring(estimator: Any, score: Any) -> Any:
+    if score is not None and not isinstance(score, str) and not callable(score):
+        raise TypeError(f"score={score!r}: expected the name of a score, a callable, or None.")
+    try:
+        return check_scoring(estimator, scoring=score)
+    except ValueError as error:
+        raise ValueError(f"score={score!r}: {error}") from error
+
+
 def _scored(scorer: Any, fitted: Any, X_val: Any, y_val: Any) -> float:
     return scorer(fitted, X_val, y_val)
 
 
 def _check_scores(scores: Any, n: int) -> np.ndarray:
-    scores = column_or_1d(scores, dtype=np.float64)
+    scores = check_numbers("scores", scores, finite=False)
     if len(scores) != n:
         raise ValueError(f"scores has {len(scores)} entries, X has {n} rows; give one per row.")
     if np.isnan(scores).any():
@@ -176,7 +187,7 @@ def _check_scores(scores: Any, n: int) -> np.ndarray:
 
 
 def _check_fractions(fractions: Any, n: int) -> np.ndarray:
-    shares = np.asarray(fractions, dtype=np.float64)
+    shares = check_numbers("fractions", fractions, None, finite=False)
     if shares.ndim != 1 or not len(shares) or not ((shares >= 0) & (shares < 1)).all():
         raise ValueError(f"fractions={fractions!r}: expected shares of the rows, each in [0, 1).")
     n_removed = np.round(shares * n).astype(int)

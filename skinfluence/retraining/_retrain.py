@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.utils import check_random_state
 
-from skinfluence._data.params import check_int
+from skinfluence._data.arrays import as_array, check_classes, check_mask, check_numbers
+from skinfluence._data.params import check_int, check_number, read_random_state
 from skinfluence.retraining._refit import (
     check_reference,
     check_training,
@@ -57,17 +57,16 @@ def draw_subsets(
     """
     check_int("n", n, 1)
     check_int("n_subsets", n_subsets, 1)
-    if not 0 < fraction < 1:
-        raise ValueError(f"fraction={fraction!r}: expected a number between 0 and 1.")
+    wanted = "a number between 0 and 1"
+    fraction = check_number("fraction", fraction, wanted, lambda share: 0 < share < 1)
     groups = [np.arange(n)]
     if stratify is not None:
-        codes = np.unique(labels_of(stratify), return_inverse=True)[1]
-        if codes.shape != (n,):
-            raise ValueError(
-                f"stratify has shape {codes.shape}; expected ({n},), one label per row."
-            )
+        classes = check_classes(
+            "stratify", labels_of(stratify, "stratify"), (n,), "one label per row"
+        )
+        codes = np.unique(classes, return_inverse=True)[1]
         groups = [np.flatnonzero(codes == c) for c in range(codes.max() + 1)]
-    rng, kept = check_random_state(random_state), np.zeros((n_subsets, n), dtype=bool)
+    rng, kept = read_random_state(random_state), np.zeros((n_subsets, n), dtype=bool)
     for mask in kept:
         for rows in groups:
             size = max(round(fraction * len(rows)), 1)
@@ -141,6 +140,10 @@ def retrain(
         if is_classifier(estimator):
             _check_classes(kept, labels_of(y))
         outcome = row_losses
+    if not callable(outcome):
+        raise TypeError(
+            f"outcome={outcome!r}: expected a callable (fitted, X_val, y_val), or None."
+        )
     evaluate = partial(_evaluate, outcome, X_val, y_val, m)
     seeds = draw_seeds(random_state, n_seeds)
     jobs = (
@@ -194,7 +197,10 @@ def leave_one_out(
     >>> leave_one_out(LinearRegression(), X[:50], y[:50], X[50:60], y[50:60], rows=[0, 7]).shape
     (2, 10)
     """
-    rows = range(check_training(estimator, X, y)) if rows is None else np.ravel(rows)
+    n = check_training(estimator, X, y)
+    rows = range(n) if rows is None else np.ravel(as_array("rows", rows))
+    if isinstance(rows, np.ndarray) and len(rows) and rows.dtype.kind not in "iu":
+        raise ValueError(f"rows={rows!r}: expected the positions of rows, which are integers.")
     return leave_some_out(
         estimator,
         X,
@@ -250,6 +256,12 @@ def leave_some_out(
     (2, 392)
     """
     n = check_training(estimator, X, y)
+    if (
+        isinstance(groups, str)
+        or not hasattr(groups, "__len__")
+        or getattr(groups, "shape", 1) == ()
+    ):
+        raise TypeError(f"groups={groups!r}: expected a list of lists of row positions.")
     kept = np.ones((1 + len(groups), n), dtype=bool)
     for k, group in enumerate(groups):
         kept[1 + k, _check_group(group, n, k)] = False
@@ -293,11 +305,14 @@ def row_losses(fitted: Any, X: Any, y: Any) -> np.ndarray:
     """
     y = labels_of(y)
     if not is_classifier(fitted):
+        if not hasattr(fitted, "predict"):
+            raise TypeError(f"fitted={fitted!r}: expected a fitted classifier or regressor.")
         predicted = labels_of(fitted.predict(X))
         if predicted.shape != y.shape:
             raise ValueError(
                 f"predictions have shape {predicted.shape} and y has {y.shape}; they must match."
             )
+        y = check_numbers("y", y, None)
         return np.square(predicted - y, dtype=np.float64).reshape(len(y), -1).mean(1)
     if not hasattr(fitted, "predict_proba"):
         raise TypeError(
@@ -305,6 +320,10 @@ def row_losses(fitted: Any, X: Any, y: Any) -> np.ndarray:
             "callable (fitted, X_val, y_val) that returns one loss per row."
         )
     classes, proba = np.asarray(fitted.classes_), np.asarray(fitted.predict_proba(X))
+    if y.shape != (len(proba),):
+        raise ValueError(
+            f"y has shape {y.shape}, and X has {len(proba)} rows; give one label per row of X."
+        )
     unknown = ~np.isin(y, classes)
     if unknown.any():
         raise ValueError(
@@ -326,18 +345,13 @@ def _evaluate(outcome: Any, X_val: Any, y_val: Any, m: int, fitted: Any) -> np.n
 
 
 def _check_kept(kept: Any, n: int) -> np.ndarray:
-    kept = np.asarray(kept)
+    kept = as_array("kept", kept)
     if kept.ndim != 2 or kept.shape[1] != n or not len(kept):
         raise ValueError(
             f"kept has shape {kept.shape}; expected (n_subsets, {n}), one mask of the {n} rows "
             "per subset, as returned by draw_subsets."
         )
-    if not np.isin(kept, (0, 1)).all():
-        raise ValueError(
-            f"kept holds {np.unique(kept)[:5].tolist()!r}; expected True and False only. Give "
-            "masks of the rows, not their positions."
-        )
-    kept = kept.astype(bool)
+    kept = check_mask("kept", kept, kept.shape)
     if not kept.any(1).all():
         raise ValueError(
             f"subset {np.argmin(kept.any(1))} of kept keeps no row; each subset needs one or more."
@@ -348,7 +362,7 @@ def _check_kept(kept: Any, n: int) -> np.ndarray:
 def _check_classes(kept: np.ndarray, y: np.ndarray) -> None:
     if y.ndim > 1:
         return
-    classes, codes = np.unique(y, return_inverse=True)
+    classes, codes = np.unique(check_classes("y", y), return_inverse=True)
     for k, mask in enumerate(kept):
         lost = np.bincount(codes[mask], minlength=len(classes)) == 0
         if lost.any():
@@ -360,9 +374,9 @@ def _check_classes(kept: np.ndarray, y: np.ndarray) -> None:
 
 
 def _check_group(group: Any, n: int, k: int) -> np.ndarray:
-    group = np.asarray(group)
+    group = as_array(f"groups[{k}]", group)
     if group.ndim != 1 or not len(group) or group.dtype.kind not in "iu":
-        raise ValueError(f"group {k} is {group!r}; expected the positions of one row or more.")
+        raise ValueError(f"groups[{k}] is {group!r}; expected the positions of one row or more.")
     if group.min() < -n or group.max() >= n:
-        raise ValueError(f"group {k} names rows {group.min()} to {group.max()}; X has {n} rows.")
+        raise ValueError(f"groups[{k}] names rows {group.min()} to {group.max()}; X has {n} rows.")
     return group

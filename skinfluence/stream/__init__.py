@@ -14,11 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Subset
 from tqdm.auto import tqdm
 
-from skinfluence._data.params import check_int
+from skinfluence._data.params import check_int, check_verbose
 from skinfluence._fitting.parallel import run_in_order
 from skinfluence.stream._checkpoints import Chunk, ScoreStore
 from skinfluence.stream._fingerprint import RecordedItems, fingerprint
-from skinfluence.stream._output import reserve
+from skinfluence.stream._output import check_output, reserve
 from skinfluence.stream._sources import open_source
 
 __all__ = ["score_stream"]
@@ -100,14 +100,14 @@ def score_stream(
     """
     check_is_fitted(scorer)
     source = open_source(X, y, check_int("chunk_size", chunk_size, 1))
-    if out is not None and getattr(out, "shape", None) != (source.n,):
-        raise ValueError(
-            f"out has shape {getattr(out, 'shape', None)}; expected ({source.n},), one number per "
-            "row. For an iterable, whose length is not known, leave it out."
-        )
+    if out is not None:
+        hint = ", one number per row. For an iterable, whose length is not known, leave it out"
+        check_output(out, (source.n,), hint)
     reserve(out)
     collector = _Collector(out)
-    bar = tqdm(total=source.n, desc="scoring", unit="row", disable=not verbose, leave=False)
+    bar = tqdm(
+        total=source.n, desc="scoring", unit="row", disable=not check_verbose(verbose), leave=False
+    )
     store = None if checkpoint_dir is None else ScoreStore(Path(checkpoint_dir), scorer, source)
     tasks = source.tasks()
     with store or nullcontext(), bar:

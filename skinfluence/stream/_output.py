@@ -13,6 +13,26 @@ import numpy as np
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+def check_output(out: Any, shape: tuple[int | None, ...], hint: str, name: str = "out") -> None:
+    """Raise unless an array or a store has the shape, and takes floating-point numbers.
+
+    Scores that are written to an array of integers would be cut to whole numbers.
+    """
+    if hasattr(out, "detach"):
+        raise TypeError(f"{name} is a tensor; give an array, such as the tensor's {name}.numpy().")
+    given = getattr(out, "shape", None)
+    if given is None or tuple(given) != shape:
+        wanted = f"({shape[0]},)" if len(shape) == 1 else shape
+        raise ValueError(f"{name} has shape {given}; expected {wanted}{hint}.")
+    dtype = str(getattr(out, "dtype", "float64")).removeprefix("torch.").strip("<>=")
+    if dtype not in ("float32", "float64", "f4", "f8"):
+        raise TypeError(
+            f"{name} has dtype {dtype}; scores need float64 or float32, as in np.empty(shape)."
+        )
+    if isinstance(out, np.ndarray) and not out.flags.writeable:
+        raise ValueError(f"{name} is read-only; open a memmap with mode='r+' or 'w+'.")
+
+
 def reserve(out: Any, name: str = "out") -> None:
     """Reserve the disk space of an array that is a memmap, or a view of one.
 

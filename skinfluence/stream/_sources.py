@@ -109,10 +109,26 @@ def open_source(X: Any, y: Any, chunk_size: int) -> Sliced | Iterated:
         if y is not None:
             raise ValueError("X is an iterable of (X, y) chunks, which hold the labels: omit y.")
         return Iterated(X)
+    _check_rows(next(iter(X.values()), None) if _is_dict(X) else X, "X")
     n = _length(next(iter(X.values())) if _is_dict(X) else X)
+    if isinstance(y, str) and not _has_column(X, y):
+        raise ValueError(f"y={y!r} is not the name of a column of X; give the labels themselves.")
+    if y is not None and not isinstance(y, str):
+        _check_rows(y, "y")
     if y is not None and not isinstance(y, str) and _length(y) != n:
         raise ValueError(f"X has {n} rows and y has {_length(y)}; give one label per row.")
     return Sliced(_by_file_name(X), _by_file_name(y), n, chunk_size)
+
+
+def _check_rows(data: Any, name: str) -> None:
+    """Raise unless rows of the data can be counted."""
+    shape = getattr(data, "shape", None)
+    if shape == () or (shape is None and not hasattr(data, "__len__")):
+        raise TypeError(f"{name} is of type {type(data).__name__}; expected an array of rows.")
+
+
+def _has_column(X: Any, name: str) -> bool:
+    return isinstance(X, Mapping) or name in getattr(X, "column_names", ())
 
 
 def _length(data: Any) -> int:

@@ -1,9 +1,12 @@
 """Rows that cannot be used are refused; the message says what was given and what to do."""
 
+import datetime
 import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 import torch
@@ -212,6 +215,18 @@ def test_targets_that_lose_their_differences_cause_a_warning():
         scorer(estimator=quick_regressor(lr=1e-20)).fit(rows, y + 1.7e9)
 
 
+def test_ids_beyond_float64_cause_a_warning():
+    ids = 2**62 + np.arange(90)[:, None]
+    with pytest.warns(UserWarning, match=r"X has integers beyond 2\*\*53"):
+        scorer().fit(ids, Y)
+
+
+def test_categories_of_polars_are_refused_with_the_column():
+    rows = pl.DataFrame({"a": X[:, 0], "c": pl.Series(["u", "v"] * 45, dtype=pl.Categorical)})
+    with pytest.raises(ValueError, match="X has columns that hold no numbers: c; encode them"):
+        scorer().fit(rows, Y)
+
+
 # Dates and durations
 
 DAYS = np.datetime64("2020-01-01") + np.arange(360).reshape(90, 4)
@@ -223,6 +238,15 @@ TIMES = {
     "column of durations": pd.DataFrame({"a": X[:, 0], "t": DAYS[:, 0] - DAYS[0, 0]}),
     "dates with a time zone": pd.DataFrame({"t": pd.date_range("2020", periods=90, tz="UTC")}),
     "dict": {"first": DAYS[:, 0], "rest": X[:, 1:]},
+    "objects": np.array([[1.0, datetime.datetime(2020, 1, 1)]] * 90, dtype=object),
+    "list": [[1.0, datetime.date(2020, 1, 1)]] * 90,
+    "dates of polars": pl.DataFrame({"t": DAYS[:, 0]}),
+    "times of polars": pl.DataFrame({"a": X[:, 0], "t": [datetime.time(1)] * 90}),
+    "durations of polars": pl.DataFrame({"a": X[:, 0], "t": [datetime.timedelta(1)] * 90}),
+    "objects of polars": pl.DataFrame(
+        {"a": X[:, 0], "t": pl.Series([datetime.date(2020, 1, 1)] * 90, dtype=pl.Object)}
+    ),
+    "table of pyarrow": pa.table({"a": X[:, 0], "t": [datetime.date(2020, 1, 1)] * 90}),
 }
 
 
