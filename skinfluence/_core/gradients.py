@@ -35,7 +35,7 @@ from skinfluence._core.kernels import plain_kernels
 from skinfluence._core.memory import OutputWatch, is_out_of_memory
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import Params
-from skinfluence._core.tensors import Rows, map_tensors, slice_rows, wide
+from skinfluence._core.tensors import Rows, as_matrix, map_tensors, slice_rows, wide
 
 Directions = Params  # d directions u: each entry is (d, *shape of the parameter)
 
@@ -304,12 +304,12 @@ def _by_row_gradients(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tens
     t = f.new_zeros(_count(U), *f.shape).reshape(_count(U), n, -1)
     for start in range(0, n, step):
         rows = slice(start, start + step)
-        Xp, zeros = slice_rows(X, rows), torch.zeros_like(f[rows]).flatten(1)
+        Xp, zeros = slice_rows(X, rows), as_matrix(torch.zeros_like(f[rows]))
         for k in range(t.shape[2]):
             G = zeros.index_fill(1, torch.tensor(k, device=f.device), 1).reshape(f[rows].shape)
             g = row_gradients(fnet, Xp, G)
             for name, u in U.items():
-                t[:, rows, k] += (u.flatten(1) @ g[name].flatten(1).T).to(t)
+                t[:, rows, k] += (as_matrix(u) @ as_matrix(g[name]).T).to(t)
     return f, t.reshape(-1, *f.shape)
 
 

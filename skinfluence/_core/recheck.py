@@ -27,7 +27,7 @@ from skinfluence._core.selfcheck import (
     refuse_errors,
 )
 from skinfluence._core.states import Params
-from skinfluence._core.tensors import Rows, slice_rows, wide
+from skinfluence._core.tensors import Rows, as_matrix, slice_rows, wide
 
 Scores = Callable[[Rows, Tensor], Tensor]  # scores of labeled rows, (n,)
 
@@ -123,7 +123,7 @@ def recheck_gradients(
     """Compare the gradients g_i themselves, entries (n, *shape)."""
     if not fnet.take_recheck():
         return
-    norms = torch.stack([g.flatten(1).double().norm(dim=1) for g in found.values()]).sum(0)
+    norms = torch.stack([as_matrix(g).double().norm(dim=1) for g in found.values()]).sum(0)
     rows = _drawn(norms, X)
 
     def error(X: Rows, found: Params) -> Error:
