@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits, load_sample_images
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -230,6 +231,17 @@ def test_a_grid_search(tiny, digits, paths):
     search.fit(paths[:80], digits[1][:80])
     assert len(set(search.cv_results_["mean_test_score"])) == 2
     assert search.best_score_ > 0.5  # chance: 0.25
+
+
+@pytest.mark.parametrize("column", ["path", ["path"]])
+def test_a_column_of_paths_beside_numbers(tiny, paths, column):
+    frame = pd.DataFrame({"path": paths[:6], "weight": np.arange(6.0)})
+    encoder = ColumnTransformer(
+        [("image", ImageEmbedder(tiny), column), ("rest", "passthrough", ["weight"])]
+    )
+    rows = encoder.fit_transform(frame)
+    np.testing.assert_allclose(rows[:, :5], ImageEmbedder(tiny).transform(paths[:6]))
+    assert list(encoder.get_feature_names_out())[-2:] == ["image__imageembedder4", "rest__weight"]
 
 
 def test_a_progress_bar_on_demand(tiny, photographs, capsys):
