@@ -5,7 +5,8 @@
 A tenth of the labels is made wrong: at random ("symmetric"), or at hard rows, which get the most
 probable wrong label ("instance"). The detector and the simpler scores get the same embedding. The
 data are the digits of scikit-learn as images of 64 pixels, and patches of the two photographs of
-scikit-learn. `--mnist` adds digits of MNIST, and `--photographs` adds an NPZ file of your own with
+scikit-learn. Self-confidence is the out-of-sample probability of the given label, by logistic
+regression. `--mnist` adds digits of MNIST, and `--photographs` adds an NPZ file of your own with
 `images` (n, height, width, 3), `labels` and `given`, labels by people of which some are wrong.
 
 Needs `pip install "skinfluence[audit]" pillow` and the packages of requirements-data.txt.
@@ -22,6 +23,7 @@ import numpy as np
 import pandas as pd
 from intervals import shown
 from sklearn.datasets import load_digits, load_sample_images
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import cross_val_predict
@@ -33,8 +35,9 @@ from skinfluence.datasets import flip_labels
 from skinfluence.images import ImageEmbedder
 from skinfluence.plotting import ImageGridDisplay
 
-PLAIN = "self-confidence, logistic regression"
-SCALED = "self-confidence, logistic regression on scaled columns"
+PLAIN = "self-confidence"
+SCALED = "self-confidence, scaled columns"
+FEW = "150 principal components"
 
 
 def digits():
@@ -65,17 +68,28 @@ def mnist(folder, n=2000):
 
 def scores_of(X, y, seed):
     """Scores of each method (lower is more suspect) and its seconds."""
-    plain = LogisticRegression(max_iter=2000)
-    found = {}
-    start = time.perf_counter()
-    detector = NoisyLabelDetector(random_state=seed).fit(X, y)
-    found["detector"] = detector.scores_, time.perf_counter() - start
     code = np.unique(y, return_inverse=True)[1]
-    for name, model in ((PLAIN, plain), (SCALED, make_pipeline(StandardScaler(), plain))):
+    components = PCA(150, random_state=0).fit_transform(X)
+    plain = LogisticRegression(max_iter=2000)
+
+    def detector(rows):
+        return NoisyLabelDetector(random_state=seed).fit(rows, y).scores_
+
+    def confidence(model, rows):
+        return cross_val_predict(model, rows, y, method="predict_proba")[np.arange(len(y)), code]
+
+    methods = {
+        "detector": lambda: detector(X),
+        f"detector, {FEW}": lambda: detector(components),
+        PLAIN: lambda: confidence(plain, X),
+        SCALED: lambda: confidence(make_pipeline(StandardScaler(), plain), X),
+        f"{PLAIN}, {FEW}": lambda: confidence(plain, components),
+        "random": lambda: np.random.RandomState(seed).rand(len(y)),
+    }
+    found = {}
+    for name, score in methods.items():
         start = time.perf_counter()
-        p = cross_val_predict(model, X, y, method="predict_proba")
-        found[name] = p[np.arange(len(y)), code], time.perf_counter() - start
-    found["random"] = np.random.RandomState(seed).rand(len(y)), 0.0
+        found[name] = score(), time.perf_counter() - start
     return found
 
 
@@ -122,11 +136,12 @@ def report(table, output):
     summary = summary.agg({"AP": shown, "seconds": partial(shown, decimals=1)}).reset_index()
     print(summary.to_string(index=False))
     wide = table.pivot(index=["data", "noise", "seed"], columns="method", values="AP")
-    best = wide[[PLAIN, SCALED]].max(axis=1)
-    losses = wide[wide["detector"] < best]
-    print(f"\ndetector below the better logistic regression: {len(losses)} of {len(wide)} draws")
-    if len(losses):
-        print(losses.round(3).to_string())
+    best = wide[[name for name in wide if name.startswith(PLAIN)]].max(axis=1)
+    for name in ("detector", f"detector, {FEW}"):
+        losses = wide[wide[name] < best]
+        print(f"\n{name}: below the best self-confidence in {len(losses)} of {len(wide)} draws")
+        if len(losses):
+            print(losses.round(3).to_string())
     if output:
         summary.to_csv(output / "image_labels.csv", index=False)
 
