@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         datasets,
         diffusion,
         ensembles,
+        images,
         methods,
         metrics,
         nets,

@@ -14,6 +14,7 @@ from small import blobs, quick, scorer, selector
 
 from skinfluence import FilteredEstimator, NoisyLabelDetector, _base, _version
 from skinfluence.active import InfluenceQuery
+from skinfluence.images import ImageEmbedder
 from skinfluence.text import TextEmbedder
 
 # Pickles
@@ -26,6 +27,7 @@ EVERY = [
     FilteredEstimator(),
     InfluenceQuery(),
     TextEmbedder("a directory"),
+    ImageEmbedder(),
 ]
 each = pytest.mark.parametrize("estimator", EVERY, ids=lambda e: type(e).__name__)
 
@@ -83,7 +85,7 @@ def test_after_a_second_fit_that_fails_an_estimator_is_not_fitted(name):
 
 @each
 def test_labels_are_required_where_fit_learns_from_rows(estimator):
-    learns = hasattr(estimator, "fit") and not isinstance(estimator, TextEmbedder)
+    learns = hasattr(estimator, "fit") and not isinstance(estimator, TextEmbedder | ImageEmbedder)
     assert estimator.__sklearn_tags__().target_tags.required is learns
     assert estimator.__sklearn_is_fitted__() is not learns
 
@@ -98,7 +100,7 @@ def published(monkeypatch):
 
 
 PAGES = ["InfluenceScorer", "NoisyLabelDetector", "InfluenceSampleSelector", "FilteredEstimator"]
-PAGES += ["active.InfluenceQuery", "text.TextEmbedder"]
+PAGES += ["active.InfluenceQuery", "text.TextEmbedder", "images.ImageEmbedder"]
 
 
 @pytest.mark.parametrize(("estimator", "page"), list(zip(EVERY, PAGES, strict=True)))

@@ -68,7 +68,7 @@ def test_code_on_the_page_runs(page, tmp_path, monkeypatch):
 
 def test_every_page_with_code_is_listed():
     guide = ["active", "cleaning_cv", "curvature", "detector", "diffusion", "ensembles",
-             "methods", "nets", "pairwise", "pipelines", "retraining", "scale", "scorer",
+             "images", "methods", "nets", "pairwise", "pipelines", "retraining", "scale", "scorer",
              "selector", "targets", "text"]  # fmt: skip
     others = ["README.md", "docs/coming_from.rst", "docs/defence.rst", "docs/quickstart.rst"]
     expected = {*others, *(f"docs/guide/{name}.rst" for name in guide)}

@@ -18,7 +18,7 @@ ORDER = [
     {"_data"},
     {"nets"},
     {"_fitting", "curvature", "datasets", "diffusion", "metrics", "rules", "text"},
-    {"attacks", "ensembles", "methods", "plotting", "retraining", "stream"},
+    {"attacks", "ensembles", "images", "methods", "plotting", "retraining", "stream"},
     {"_label_noise"},
     {"_detector", "_scorer"},
     {"_selector", "active", "pairwise", "subsets"},
@@ -165,8 +165,8 @@ def test_only_the_net_knows_skorch_in_the_core():
 
 
 OPTIONAL = [
-    "datasets", "imblearn", "jinja2", "matplotlib", "pandas", "peft", "polars", "pyarrow",
-    "reasoning_gym", "transformers",
+    "PIL", "datasets", "efficientnet_lite_pytorch", "imblearn", "jinja2", "matplotlib", "pandas",
+    "peft", "polars", "pyarrow", "reasoning_gym", "timm", "torchvision", "transformers",
 ]  # fmt: skip
 
 

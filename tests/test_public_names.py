@@ -66,6 +66,11 @@ PUBLIC = {
         "Training",
         "WeightNoise",
     ],
+    "skinfluence.images": [
+        "Backbone",
+        "ImageEmbedder",
+        "unreadable",
+    ],
     "skinfluence.methods": [
         "InnerProduct",
         "LayerAware",

@@ -1,0 +1,125 @@
+"""A network with the preprocessing that it expects, and the vectors that it computes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Backbone:
+    """A network and the preprocessing that it expects, for ``ImageEmbedder(model=...)``.
+
+    The network gets pixels of shape (n, 3, size, size), divided by 255, minus `mean`, divided by
+    `std`. It returns vectors (n, width), feature maps (n, width, height, width of the map) or
+    tokens (n, n_tokens, width). The mean over positions or tokens is the embedding.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network, without its classification head. It is used in evaluation mode, as a copy.
+    mean, std : sequence of three floats
+        Mean and standard deviation per color, for pixels between 0 and 1. The default is that of
+        ImageNet, which most networks expect.
+    size : int, default=224
+        Height and width of the network's input.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from skinfluence.images import Backbone, ImageEmbedder
+    >>> net = torch.nn.Conv2d(3, 8, kernel_size=5)
+    >>> X = np.zeros((4, 30, 40, 3), dtype="uint8")
+    >>> ImageEmbedder(Backbone(net, size=32)).fit_transform(X).shape
+    (4, 8)
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        size: int = 224,
+    ) -> None:
+        self.module = module
+        self.mean = tuple(float(value) for value in mean)
+        self.std = tuple(float(value) for value in std)
+        self.size = int(size)
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError(
+                f"mean={mean!r}, std={std!r}: expected one number per color, three each, and "
+                "positive standard deviations."
+            )
+
+    def __repr__(self) -> str:
+        return f"Backbone({type(self.module).__name__}, size={self.size})"
+
+    def ready(self, size: int | None, device: str) -> Backbone:
+        """Prepare the module for inference on a device, with another input size if one is given."""
+        module = self.module.eval().requires_grad_(False).to(device)
+        return Backbone(module, mean=self.mean, std=self.std, size=size or self.size)
+
+    @torch.no_grad()
+    def embed(self, pixels: np.ndarray, device: str) -> np.ndarray:
+        """Compute the embeddings of pixels of shape (n, size, size, 3), uint8; float32."""
+        x = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 255
+        mean, std = (torch.tensor(v, device=device)[:, None, None] for v in (self.mean, self.std))
+        first = next(self.module.parameters(), x)
+        x = ((x - mean) / std).to(first.dtype).contiguous()
+        rows = pooled(self.module(x)).float().cpu().numpy()
+        if rows.shape[0] != len(pixels):
+            raise ValueError(
+                f"the network returned {rows.shape[0]} rows for {len(pixels)} images; expected "
+                "one vector per image."
+            )
+        if not np.isfinite(rows).all():
+            raise ValueError(
+                "the network returned NaN or infinity; check its weights, mean and std, and use "
+                "float32 if its weights have a lower precision."
+            )
+        return rows
+
+    def digest(self) -> bytes:
+        """Hash of everything that decides an embedding: class, structure, weights, preprocessing.
+
+        The code of the class is not included.
+        """
+        kind = type(self.module)
+        found = hashlib.blake2b(digest_size=32)
+        for part in (
+            "1",  # raise this when preprocessing changes
+            f"{kind.__module__}.{kind.__qualname__}",
+            repr(self.module),
+            repr((self.mean, self.std, self.size)),
+        ):
+            found.update(part.encode() + b"\0")
+        for name, value in self.module.state_dict().items():
+            if isinstance(value, Tensor):
+                found.update(f"{name} {value.dtype} {tuple(value.shape)}\0".encode())
+                plain = value.detach().cpu().contiguous().reshape(-1)
+                found.update(plain.view(torch.uint8).numpy().tobytes())
+            else:
+                found.update(f"{name} {value!r}\0".encode())
+        return found.digest()
+
+
+def pooled(outputs: Any) -> Tensor:
+    """Return one vector per image: the mean over the positions or tokens of a network's output."""
+    if not isinstance(outputs, Tensor):
+        outputs = getattr(outputs, "last_hidden_state", None)
+    if not isinstance(outputs, Tensor) or outputs.ndim not in (2, 3, 4):
+        raise ValueError(
+            "the network returned neither vectors (n, width), nor tokens (n, n_tokens, width), "
+            "nor feature maps (n, width, height, width of the map); wrap it in a module that does."
+        )
+    if outputs.ndim == 4:
+        return outputs.mean((2, 3))
+    return outputs.mean(1) if outputs.ndim == 3 else outputs

@@ -1,0 +1,63 @@
+"""A folder of embeddings, one file per image."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+DIGEST = 32
+
+
+class EmbeddingCache:
+    """Embeddings in a folder, each under a hash of the network and of the image's bytes.
+
+    A file holds a checksum and the numbers. It is written under another name and then renamed, so
+    it is either complete or missing. A file whose checksum is wrong counts as missing.
+    """
+
+    def __init__(self, folder: str | PathLike[str], network: bytes) -> None:
+        self.folder, self.network = Path(folder), network
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise ValueError(
+                f"cache={str(folder)!r}: expected a folder, but it is a file."
+            ) from error
+
+    def key(self, content: bytes) -> str:
+        """Return the key of an image, from its content."""
+        return hashlib.blake2b(self.network + content, digest_size=DIGEST).hexdigest()
+
+    def get(self, key: str) -> np.ndarray | None:
+        """Return the embedding of an image, or None if it is missing or damaged."""
+        try:
+            found = self._path(key).read_bytes()
+        except FileNotFoundError:
+            return None
+        checksum, data = found[:DIGEST], found[DIGEST:]
+        if not data or checksum != _checksum(key, data):
+            return None
+        return np.frombuffer(data, dtype="<f4")
+
+    def put(self, key: str, row: np.ndarray) -> None:
+        """Store an embedding."""
+        path, data = self._path(key), row.astype("<f4").tobytes()
+        path.parent.mkdir(exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            temporary.write_bytes(_checksum(key, data) + data)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / key
+
+
+def _checksum(key: str, data: bytes) -> bytes:
+    return hashlib.blake2b(key.encode() + data, digest_size=DIGEST).digest()
