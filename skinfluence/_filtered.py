@@ -9,6 +9,7 @@ import numpy as np
 import sklearn
 from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
@@ -19,10 +20,17 @@ from torch.utils.data import Dataset
 
 from skinfluence._base import Estimator
 from skinfluence._data.arrays import check_numbers
-from skinfluence._data.labels import RelabeledDataset, check_labels, default_task, own_labels
+from skinfluence._data.labels import (
+    RelabeledDataset,
+    check_labels,
+    default_task,
+    ignored_rows,
+    own_labels,
+)
 from skinfluence._data.params import pass_seed
 from skinfluence._data.reference import REFERENCE_ARGUMENTS
 from skinfluence._data.rows import labels_like, rows_of
+from skinfluence._fitting.cross_scoring import final_step, labeled_rows
 from skinfluence._fitting.fit import how_to_pass
 from skinfluence._fitting.isolation import interruptible, turn_for
 from skinfluence._selector import InfluenceSampleSelector, check_rows_for, is_scorer
@@ -81,6 +89,11 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
     ``sample_weight``, only the entries of the kept rows are passed. If the rule reweights the rows,
     its weights are multiplied with ``sample_weight``.
 
+    If the label of a row is the ``ignore_index`` of the criterion of the selector's net, the row
+    has no label. The estimator is fitted without such rows, because it would learn the number as
+    a class. Two kinds of estimators are fitted with them: a net whose criterion ignores the same
+    number and, if the number is -1, the estimators of :mod:`sklearn.semi_supervised`.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -133,11 +146,12 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
             weight = check_numbers("sample_weight", weight, (n,), f"one for each of {n} rows")
         estimator = self._make_estimator(labels)
         pass_seed(self.random_state, selector, estimator)
-        X_kept, y_kept = self._select(selector, X, y, for_selector)
-        self.selector_, kept = selector, selector.sample_indices_
+        X_kept, y_kept, kept = self._select(selector, estimator, X, y, for_selector)
+        self.selector_ = selector
         cut = {k: rows_of(v, kept) if _is_aligned(v, n) else v for k, v in for_estimator.items()}
         if isinstance(selector, InfluenceSampleSelector) and selector.sample_weight_ is not None:
-            _multiply_weight(cut, selector.sample_weight_, estimator)
+            weights = selector.sample_weight_[np.isin(selector.sample_indices_, kept)]
+            _multiply_weight(cut, weights, estimator)
         with interruptible(), turn_for(estimator):
             fitted = estimator.fit(X_kept, y_kept, **cut)
         self.estimator_ = fitted
@@ -225,8 +239,10 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
             "with fit_resample and sample_indices_."
         )
 
-    def _select(self, selector: Any, X: Any, y: Any, params: dict[str, Any]) -> tuple[Any, Any]:
-        """Fit the selector; return the kept rows and their labels."""
+    def _select(
+        self, selector: Any, estimator: Any, X: Any, y: Any, params: dict[str, Any]
+    ) -> tuple[Any, Any, np.ndarray]:
+        """Fit the selector; return the rows to fit the estimator on, their labels and positions."""
         if not isinstance(selector, InfluenceSampleSelector):
             with interruptible():
                 resampled = selector.fit_resample(X, y, **params)
@@ -236,14 +252,15 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
                     "new rows. Give a resampler that selects rows, such as RandomUnderSampler, or "
                     "put this one into an imblearn Pipeline around the estimator."
                 )
-            return resampled
+            return *resampled, selector.sample_indices_
         kept = selector.fit(X, y, **params).sample_indices_
+        kept = kept[_learnable_rows(selector.scorer, estimator, selector.labels_[kept])]
         if isinstance(X, Dataset):  # a net trains on the labels of the items, not on y
             X = RelabeledDataset(X, selector.labels_)
         # Labels that an array of strings would merge are objects here; a list of them would not do.
         labels = selector.labels_
         labels = labels if labels.dtype.kind == "O" else labels_like(y, labels)
-        return rows_of(X, kept), rows_of(labels, kept)
+        return rows_of(X, kept), rows_of(labels, kept), kept
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -258,6 +275,17 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
 
 def _routing_enabled() -> bool:
     return sklearn.get_config()["enable_metadata_routing"]
+
+
+def _learnable_rows(scorer: Any, estimator: Any, y: np.ndarray) -> np.ndarray:
+    """Return a mask of the rows whose label the estimator would not take for a class by mistake."""
+    is_labeled = labeled_rows(scorer, y)
+    last = final_step(estimator)
+    if is_labeled.all():
+        return is_labeled
+    if isinstance(last, SelfTrainingClassifier | LabelPropagation | LabelSpreading):
+        return is_labeled | (y == -1)
+    return is_labeled | ignored_rows(last, y)
 
 
 def _is_aligned(value: Any, n: int) -> bool:

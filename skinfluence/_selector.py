@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from skinfluence._base import Estimator
 from skinfluence._core.tensors import n_rows
-from skinfluence._data.labels import RelabeledDataset, check_labels, ignored_rows, own_labels
+from skinfluence._data.labels import RelabeledDataset, check_labels, own_labels
 from skinfluence._data.params import check_int, pass_seed
 from skinfluence._data.reference import (
     REFERENCE_ARGUMENTS,
@@ -26,6 +26,7 @@ from skinfluence._fitting.cross_scoring import (
     ScoringTask,
     final_step,
     has_classes,
+    labeled_rows,
     score_rows,
 )
 from skinfluence._scorer import InfluenceScorer
@@ -240,8 +241,10 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
             raise ValueError(f"rule={self.rule!r} keeps no row; loosen it.")
         if not has_classes(self.scorer, y):
             return
-        is_class = ~ignored_rows(getattr(self.scorer, "estimator", None), y)
-        lost = np.setdiff1d(y[is_class], (y if decision.y is None else decision.y)[decision.keep])
+        lost = np.setdiff1d(
+            y[labeled_rows(self.scorer, y)],
+            (y if decision.y is None else decision.y)[decision.keep],
+        )
         if len(lost):
             raise ValueError(
                 f"rule={self.rule!r} leaves no row of class {lost[0].item()!r} among the "

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from sklearn.svm import LinearSVC
 from sklearn.utils import get_tags
 from skorch import NeuralNetClassifier
@@ -198,6 +199,102 @@ def test_with_routing_trusted_rows_go_to_a_wrapped_scorer():
         outer = FilteredEstimator(Recorder(), scorer()).fit(X, Y, X_val=X[:9], y_val=Y[:9])
     expected = scorer().fit(X, Y, X_val=X[:9], y_val=Y[:9]).scores_
     assert_array_equal(outer.selector_.scores_, expected)
+
+
+# Rows without a label
+
+
+def unlabeled(marker):
+    """Labels whose first 20 rows have the number that the net's criterion ignores."""
+    return np.where(np.arange(90) < 20, marker, Y)
+
+
+def ignoring(marker, rule=None, **params):
+    net = quick(criterion__ignore_index=marker)
+    return selector(rule or Budget(0.1), scorer=scorer(estimator=net), **params)
+
+
+@pytest.mark.parametrize("marker", [-1, -100, 255, 1.0])
+def test_an_estimator_that_is_not_a_net_is_fitted_on_labeled_rows(marker):
+    y = unlabeled(marker)
+    fitted = FilteredEstimator(Recorder(), ignoring(int(marker))).fit(X, y, sample_weight=W)
+    kept = fitted.selector_.sample_indices_
+    kept = kept[y[kept] != marker]
+    assert_array_equal(fitted.estimator_.X_, X[kept])
+    assert_array_equal(fitted.estimator_.y_, y[kept])
+    assert_array_equal(fitted.estimator_.sample_weight_, W[kept])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        InfluenceSampleSelector(cv=2),
+        scorer(estimator=None),
+        make_pipeline(StandardScaler(), scorer()),
+    ],
+    ids=["no selector", "no scorer", "no net", "pipeline"],
+)
+def test_the_default_net_ignores_minus_one_hundred(given):
+    y = unlabeled(-100)
+    fitted = FilteredEstimator(LogisticRegression(), given, random_state=0).fit(X, y)
+    assert fitted.classes_.tolist() == [0, 1, 2]
+
+
+def test_without_an_estimator_boosting_is_fitted_on_labeled_rows():
+    fitted = FilteredEstimator(selector=ignoring(-1), random_state=0).fit(X, unlabeled(-1))
+    assert fitted.classes_.tolist() == [0, 1, 2]
+
+
+def test_weights_of_a_rule_are_cut_to_labeled_rows():
+    y = unlabeled(-1)
+    fitted = FilteredEstimator(Recorder(), ignoring(-1, Reweight())).fit(X, y, sample_weight=W)
+    assert_array_equal(fitted.estimator_.y_, Y[20:])
+    weight = W[20:] * fitted.selector_.sample_weight_[20:]
+    assert_allclose(fitted.estimator_.sample_weight_, weight)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        SelfTrainingClassifier(LogisticRegression()),
+        LabelSpreading(),
+        logits_net(criterion__ignore_index=-1),
+        make_pipeline(StandardScaler(), LabelSpreading()),
+    ],
+)
+def test_an_estimator_that_knows_rows_without_a_label_gets_them(estimator, monkeypatch):
+    rows, y = X.astype(np.float32), unlabeled(-1)
+    seen, fit = [], type(estimator).fit
+
+    def spy(self, X, y, **params):
+        seen.append(y)
+        return fit(self, X, y, **params)
+
+    monkeypatch.setattr(type(estimator), "fit", spy)
+    fitted = FilteredEstimator(estimator, ignoring(-1, Budget(0))).fit(rows, y)
+    assert_array_equal(seen[-1], y)
+    assert set(fitted.predict(rows)) <= {0, 1, 2}
+
+
+def test_a_semi_supervised_estimator_gets_no_other_marker():
+    fitted = FilteredEstimator(LabelSpreading(), ignoring(255)).fit(X, unlabeled(255))
+    assert fitted.classes_.tolist() == [0, 1, 2]
+
+
+def test_a_net_that_ignores_another_number_is_fitted_on_labeled_rows():
+    fitted = FilteredEstimator(quick(), ignoring(-1)).fit(X, unlabeled(-1))
+    assert fitted.classes_.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("marker", [-1, 255])
+def test_items_of_a_dataset_without_a_label_are_left_out(marker):
+    rows, y = X.astype(np.float32), unlabeled(marker)
+    pairs = TensorDataset(torch.as_tensor(rows), torch.as_tensor(y))
+    scored = selector(scorer=scorer(estimator=logits_net(criterion__ignore_index=marker)))
+    net = own_net(nn.Linear, LabelRecordingNet, module__in_features=4, module__out_features=3)
+    fitted = FilteredEstimator(net, scored).fit(pairs)
+    assert set(fitted.estimator_.labels_) == {0, 1, 2}
 
 
 # Weights and other metadata

@@ -39,20 +39,20 @@ class NoGradStops(TorchFunctionMode):
         return tree_map_only(Tensor, lambda t: given.get(id(t), (t, t))[1], found)
 
 
-class PaddedLookups(TorchFunctionMode):
-    """Removes the derivative of lookups by the padding row, whether a layer or a function looks up.
+class BackwardRules(NoGradStops):
+    """`NoGradStops`, and no derivative of lookups by the padding row, by a layer or a function.
 
     torch's backward mode ignores the padding row; its forward mode does not. What else a layer
-    adds to the lookup, such as positions, keeps its derivative.
+    adds to the lookup, such as positions, keeps its derivative. This is one mode for both, because
+    each mode adds to the time of every operation.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        found = func(*args, **kwargs)
+        found = super().__torch_function__(func, types, args, kwargs)
         if func is not F.embedding and func is not torch.embedding:
             return found
         names = ("input", "weight") if func is F.embedding else ("weight", "indices", "padding_idx")
-        named = dict(zip(names, args, strict=False)) | kwargs
+        named = dict(zip(names, args, strict=False)) | (kwargs or {})
         padding, weight = named.get("padding_idx"), named["weight"]
         # torch.embedding takes -1 for no padding, F.embedding for the last row.
         if padding is None or (func is torch.embedding and padding < 0):

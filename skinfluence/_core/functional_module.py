@@ -56,6 +56,7 @@ class FunctionalModule:
         self._tied = _tied_names(self.shell)
         self._twin = twin_net(net, self.shell)
         self._inference = Inference(self._twin, self.shell)
+        self.has_known_forward = self._inference.is_known
         # Trap: net.device may be None, which means "leave the module where it is".
         self.device = next(module.parameters()).device
         tensors = {name: p.detach() for name, p in self.shell.named_parameters()}
@@ -159,7 +160,7 @@ class FunctionalModule:
 
         The first call finds out on two rows, without writing.
         """
-        if not self._writes:
+        if not self._writes and not self.has_known_forward:
             self._runs(slice_rows(X, slice(0, 2)))
         return self._writes.get("weights", False)
 

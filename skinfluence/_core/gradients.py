@@ -30,7 +30,7 @@ from torch.autograd import forward_ad
 from torch.nn.modules.conv import _ConvNd
 
 from skinfluence._core.factors import rows_per_piece
-from skinfluence._core.forward_mode import FrozenLinears, NoGradStops
+from skinfluence._core.forward_mode import FrozenLinears
 from skinfluence._core.kernels import plain_kernels
 from skinfluence._core.memory import OutputWatch, is_out_of_memory
 from skinfluence._core.net import FunctionalNet
@@ -159,7 +159,7 @@ def pushforward_members(
         f, t = torch.vmap(jvp)(u)  # torch refuses out_dims=None in a nested vmap
         return f[0], t
 
-    with _DUAL_LEVEL_LOCK, torch.enable_grad(), plain_kernels(fnet), NoGradStops():
+    with _DUAL_LEVEL_LOCK, torch.enable_grad(), plain_kernels(fnet):
         f, t = torch.vmap(member)(states, U)
     return f.detach(), t.detach()
 
@@ -261,7 +261,7 @@ def _forward_mode(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, 
         )
         return f, t
 
-    with _DUAL_LEVEL_LOCK, torch.enable_grad(), plain_kernels(fnet), NoGradStops():
+    with _DUAL_LEVEL_LOCK, torch.enable_grad(), plain_kernels(fnet):
         f, t = torch.vmap(jvp, out_dims=(None, 0))(U)  # type: ignore[arg-type]
     return f.detach(), t.detach()
 
@@ -270,7 +270,7 @@ def _forward_mode_one_by_one(fnet: FunctionalNet, X: Rows, U: Directions) -> tup
     """One forward-mode pass per direction, with plain dual numbers instead of functorch."""
     tangents = []
     frozen = FrozenLinears() if fnet.has_frozen_linear else nullcontext()
-    with _DUAL_LEVEL_LOCK, torch.enable_grad(), plain_kernels(fnet), NoGradStops():
+    with _DUAL_LEVEL_LOCK, torch.enable_grad(), plain_kernels(fnet):
         for k in range(_count(U)):
             with forward_ad.dual_level(), frozen:
                 dual = {n: forward_ad.make_dual(p, U[n][k]) for n, p in fnet.params.items()}

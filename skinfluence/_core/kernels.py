@@ -90,5 +90,6 @@ def plain_kernels(fnet: FunctionalNet) -> Iterator[None]:
             stack.enter_context(_CUDNN.off())
         if fnet.contains(nn.MultiheadAttention):
             stack.enter_context(_ATTENTION_FASTPATH.off())
-        stack.enter_context(_PlainOperations())
+        if not fnet.is_known:
+            stack.enter_context(_PlainOperations())
         yield

@@ -76,6 +76,11 @@ class FunctionalNet(BatchedModule):
         self._rechecks["left"] -= is_due
         return is_due
 
+    @property
+    def is_known(self) -> bool:
+        """Whether forward and loss are known to have no branches; see `Inference.is_known`."""
+        return self.has_known_forward and self.row_loss.is_known
+
     def losses(self, outputs: Tensor, X: Rows, y: Tensor) -> Tensor:
         """Loss of each row, (n,): what `get_loss` returns for the row alone, see `row_loss`."""
         return self.row_loss.of_rows(outputs, X, y)

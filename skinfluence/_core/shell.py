@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from skinfluence._core.forward_mode import PaddedLookups
+from skinfluence._core.forward_mode import BackwardRules
 from skinfluence._core.tensors import Rows, as_net_takes, map_tensors, wide
 
 _REORDERING_OPTIONS = ("iterator_valid__shuffle", "iterator_valid__drop_last")
@@ -123,15 +123,47 @@ def copy_of_rows(X: Rows) -> Rows:
     return map_tensors(lambda t: t.clone() if isinstance(t, Tensor) else t, X)
 
 
+# Where layers come from whose forward is as `Inference.is_known` says.
+_KNOWN = ("torch.nn.modules.", "skinfluence.nets._mlp")
+_UNKNOWN = (
+    "torch.nn.modules.sparse",  # lookups may have padding, or write into their weights
+    "torch.nn.modules.transformer",  # its activation may be a function of the user's
+)
+
+
+def _has_known_forward(net: Any, shell: nn.Module) -> bool:
+    """See `Inference.is_known`."""
+    layers = list(shell.modules())
+    kinds = [type(layer).__module__ for layer in layers]
+    return (
+        type(net).infer.__module__.startswith(("skorch.", "skinfluence."))
+        and all(kind.startswith(_KNOWN) and not kind.startswith(_UNKNOWN) for kind in kinds)
+        and not any(layer._forward_hooks or layer._forward_pre_hooks for layer in layers)
+        and not any("forward" in vars(layer) for layer in layers)
+        and not any(getattr(layer, "inplace", False) for layer in layers)
+    )
+
+
 class Inference(nn.Module):
-    """The net's `infer` as a module, so that `functional_call` can replace its parameters."""
+    """The net's `infer` as a module, so that `functional_call` can replace its parameters.
+
+    Attributes
+    ----------
+    is_known : bool
+        Whether forward surely has no branches, does not write into rows or weights, and has the
+        same derivatives in all modes of torch. If in doubt, False. The precautions for any other
+        forward take about as long as a small net does.
+    """
 
     def __init__(self, twin: Any, shell: nn.Module) -> None:
         super().__init__()
         self.module = shell
         self._infer = twin.infer
+        self.is_known = _has_known_forward(twin, shell)
 
     def forward(self, X: Rows) -> Any:
+        if self.is_known:
+            return self._infer(as_net_takes(X))
         # A copy of the rows: a forward may write into its input, which may be the user's memory.
-        with PaddedLookups():
+        with BackwardRules():
             return self._infer(as_net_takes(copy_of_rows(X)))

@@ -22,6 +22,7 @@ from skinfluence._data.params import draw_seed
 from skinfluence._data.reference import check_groups_present, folds
 from skinfluence._data.rows import rows_of
 from skinfluence._fitting.isolation import interruptible
+from skinfluence.nets import TabularClassifier
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,9 +124,9 @@ class Scoring:
         scores, counts = np.zeros(len(rows)), np.zeros(len(rows))
         by_label: np.ndarray | None = None
         classes = np.empty(0)
-        has_label = ~ignored_rows(getattr(task.scorer, "estimator", None), y)
+        is_labeled = labeled_rows(task.scorer, y)
         for k, scorer in enumerate(self.scorers):
-            held, rest = np.flatnonzero((fold == k) & has_label), np.flatnonzero(fold != k)
+            held, rest = np.flatnonzero((fold == k) & is_labeled), np.flatnonzero(fold != k)
             known = {"X_val": (rows_of(task.X, rows[held]),), "y_val": (y[held],)}
             known |= self._groups_of_fold(rows, held, rest)
             X_rest = rows_of(task.X, rows[rest])
@@ -198,6 +199,19 @@ def has_classes(scorer: Any, y: np.ndarray) -> bool:
     if isinstance(net, NeuralNet):
         return is_classifier(net)
     return y.ndim == 1 and default_task(y) == "classification"
+
+
+def labeled_rows(scorer: Any, y: np.ndarray) -> np.ndarray:
+    """Return a mask of the rows whose label is not the ``ignore_index`` of the scorer's net.
+
+    None stands for the default scorer.
+    """
+    last = final_step(scorer)
+    net = getattr(last, "estimator", None)
+    has_default = last is None or hasattr(last, "estimator")
+    if net is None and has_default and has_classes(scorer, y):
+        net = TabularClassifier()
+    return ~ignored_rows(net, y)
 
 
 def _classes_of(fitted: Any) -> np.ndarray:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from core_cases import losses_of, random_directions
 from sklearn.base import clone
+from skorch import NeuralNetClassifier
 from torch import nn
 from torch.utils.data import SequentialSampler
 from zoo import initialized, loop_gradients, make, rows_for
@@ -17,6 +18,7 @@ from skinfluence._core.gradients import forward, hvp, pullback, pushforward, row
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.selfcheck import check_gradients
 from skinfluence._core.shell import copy_module
+from skinfluence.nets import MLP
 
 F = nn.functional
 
@@ -362,3 +364,57 @@ def test_the_search_for_writes_does_not_run_hooks():
     fnet.shell[0].register_forward_hook(lambda layer, inputs, f: sizes.append(len(f)))
     forward(fnet, torch.as_tensor(X))
     assert sizes == [len(X)]
+
+
+class OwnLinear(nn.Linear):
+    pass
+
+
+def with_hook(layer):
+    layer.register_forward_pre_hook(lambda layer, inputs: None)
+    return layer
+
+
+def with_own_forward(layer):
+    layer.forward = lambda X: F.linear(X, layer.weight)
+    return layer
+
+
+class OwnInfer(NeuralNetClassifier):
+    def infer(self, x, **params):
+        return super().infer(x.relu_(), **params)
+
+
+KNOWN = {
+    "linear": nn.Linear(5, 3),
+    "layers": nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.BatchNorm1d(4), nn.Linear(4, 3)),
+    "MLP": MLP(5, 3, (4,)),
+}
+IN_DOUBT = {
+    "own layer": OwnLinear(5, 3),
+    "own container": type("Own", (nn.Sequential,), {})(nn.Linear(5, 3)),
+    "in place": nn.Sequential(nn.ReLU(inplace=True), nn.Linear(5, 3)),
+    "lookup": nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(3, 3)),
+    "hook": with_hook(nn.Linear(5, 3)),
+    "inner hook": nn.Sequential(with_hook(nn.Linear(5, 3))),
+    "own forward": with_own_forward(nn.Linear(5, 3)),
+    "spectral norm": nn.utils.parametrizations.spectral_norm(nn.Linear(5, 3)),
+    "encoder": nn.TransformerEncoderLayer(4, 2, activation=lambda x: x.relu_()),
+}
+
+
+@pytest.mark.parametrize("case", [*KNOWN, *IN_DOUBT])
+def test_a_forward_is_known_if_all_layers_are_those_of_torch(case):
+    net = initialized((KNOWN | IN_DOUBT)[case])
+    assert FunctionalNet(net).is_known is (case in KNOWN)
+
+
+def test_a_forward_is_not_known_if_the_net_or_its_loss_may_do_anything():
+    assert not FunctionalNet(initialized(nn.Linear(5, 3), OwnInfer)).is_known
+
+    class OwnLoss(nn.CrossEntropyLoss):
+        pass
+
+    fnet = FunctionalNet(initialized(nn.Linear(5, 3), criterion=OwnLoss))
+    assert fnet.has_known_forward
+    assert not fnet.is_known
