@@ -72,9 +72,9 @@ class Stream:
 def standard_streams() -> Iterator[Stream]:
     """Replace both standard streams by streams that never fail; yield standard output.
 
-    This holds for every writer: progress bars and training loops of other packages too. If standard
-    output was full, one line on standard error says so at the end. Nothing is said if its reader
-    has stopped reading, as in ``... | head``.
+    All writers are covered, also progress bars and training loops of other packages. If standard
+    output was full, one line on standard error says so at the end. If its reader has stopped
+    reading, as in ``... | head``, nothing is said.
     """
     _fill_closed_descriptors()
     out, err = Stream(sys.stdout), Stream(sys.stderr)

@@ -2,9 +2,9 @@
 
 Without an ensemble there is one member, and the mean is the score of this member.
 
-The score of a row depends on its batch by a rounding error. Ranks and votes compare the scores of
-rows with those of the training rows. Scores that differ by no more than rounding count as equal, so
-that the rank of a row does not depend on the rows that are scored with it.
+The score of a row may differ by a rounding error from one batch to another. Ranks and votes compare
+scores with the scores of the training rows. Scores that differ by no more than rounding are treated
+as equal. The rank of a row therefore does not depend on the other rows of its batch.
 """
 
 from __future__ import annotations

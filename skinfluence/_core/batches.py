@@ -87,8 +87,8 @@ class BatchedModule(FunctionalModule):
     def batch_size(self, X: Rows) -> int:
         """Rows per batch: the batch size of the net's validation iterator, or as memory allows.
 
-        The batch size of training is not used, because it is often small to take more steps. If the
-        data cannot be sliced, the batches are those of the net's DataLoader.
+        The batch size of training is not used, because it is often small, so that training takes
+        more steps. If the data cannot be sliced, the batches are those of the net's DataLoader.
         """
         valid = self._net.get_params_for("iterator_valid")
         if "batch_size" in valid or not self._can_be_sliced(X):

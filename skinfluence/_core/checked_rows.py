@@ -21,8 +21,8 @@ _MAX_COLUMNS = 2
 def rows_to_check(X: Rows, y: Any, number: int) -> np.ndarray:
     """Return the positions of `number` rows, or of all rows if there are fewer.
 
-    These are the first and the last row, the rows with the largest deviation in any column and the
-    lowest and highest values of some columns and of the labels, and random rows.
+    They are the first and the last row, the rows with the largest deviation in any column, the rows
+    with the lowest and the highest values of some columns and of the labels, and random rows.
     """
     n = n_rows(X)
     rows = [0, n - 1, *_extremes(X, y, n)]

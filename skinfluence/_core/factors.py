@@ -1,8 +1,8 @@
 """Gradients of single rows with respect to the parameters of one layer, in compact form.
 
 Let a be the input of a layer and d the gradient of a row's loss with respect to the output of the
-layer. Let g_i be the gradient of the loss of row i with respect to a parameter of the layer. It
-follows from a and d alone. For the weight of a linear layer,
+layer. Let g_i be the gradient of the loss of row i with respect to a parameter of the layer. The
+gradient g_i can be computed from a and d alone. For the weight of a linear layer,
 
     g_i = Σ_t d_t ⊗ a_t,
 

@@ -16,8 +16,8 @@ class NoGradStops(TorchFunctionMode):
     """Makes ``torch.no_grad`` stop forward mode, as it stops backward mode.
 
     Under no_grad, operations get tensors without their tangents. A tensor that is written into
-    keeps its tangent: backward mode also ignores the write. The passes run with grad mode enabled,
-    so that it is disabled only where a module disables it.
+    keeps its tangent, because backward mode also ignores the write. Our passes enable gradients, so
+    gradients are disabled only where a module disables them.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -42,9 +42,9 @@ class NoGradStops(TorchFunctionMode):
 class BackwardRules(NoGradStops):
     """`NoGradStops`, and no derivative of lookups by the padding row, by a layer or a function.
 
-    torch's backward mode ignores the padding row; its forward mode does not. What else a layer
-    adds to the lookup, such as positions, keeps its derivative. This is one mode for both, because
-    each mode adds to the time of every operation.
+    torch's backward mode ignores the padding row of a lookup, but its forward mode does not. If a
+    layer adds something to the lookup, such as positions, that part keeps its derivative. One class
+    does both tasks, because each mode adds to the time of every operation.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

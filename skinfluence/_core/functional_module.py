@@ -110,8 +110,9 @@ class FunctionalModule:
     def accepted(self, X: Rows) -> Rows:
         """X with its floats in a dtype that the module takes, tried out on the first two rows.
 
-        Floats that the module takes as they are stay so, because skorch does not cast them in
-        training either. Other floats are cast to the first dtype of the module that works.
+        If the module accepts the floats of X as they are, they are not cast, because skorch does
+        not cast them in training either. Otherwise they are cast to the first dtype among the
+        module's tensors that works.
         """
         given = tuple(t.dtype for t in floats_of(X))
         if given not in self._casts:
@@ -139,7 +140,8 @@ class FunctionalModule:
         """Outputs f(X) of a plain call of the shell, and the parameters to differentiate by.
 
         The self-check compares the results of the engine with derivatives of these outputs. The
-        shell has the user's weights: at other weights, they are replaced in the call.
+        shell has the user's weights. If this object stands for other weights, such as those of a
+        checkpoint, they replace the user's weights during the call.
         """
         own = dict(self.shell.named_parameters())
         values = own | dict(self.shell.named_buffers())

@@ -295,7 +295,7 @@ def _double_backward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tenso
 
 
 def _by_row_gradients(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
-    """J u, one output of all rows at a time: the gradient of the output by the parameters, times u.
+    """Compute J u output by output: the gradient of one output of every row, times u.
 
     Needs first derivatives only.
     """

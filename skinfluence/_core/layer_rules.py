@@ -1,9 +1,9 @@
 """The rule for each type of layer: from the layer's input and output gradient to its factors.
 
 Let a be the tensor that the parameters of a layer multiply (usually its input), and d the gradient
-of a row's loss by the output of the layer. To add a rule for a type of layer, register a function
-on `layer_factors`. If a is not the input, also register a function on `layer_input`. Nothing else
-has to be changed.
+of a row's loss with respect to the output of the layer. To add a rule for a type of layer, register
+a function on `layer_factors`. If a is not the input, also register a function on `layer_input`.
+Nothing else has to be changed.
 """
 
 from __future__ import annotations

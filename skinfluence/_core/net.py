@@ -1,7 +1,7 @@
 """A fitted skorch net as pure functions of its parameters: losses, probabilities, drawn labels.
 
-Outputs are in `functional_module`, and batches in `batches`. Apart from `batches`, no other file of
-the core uses skorch's internals.
+Outputs are in `functional_module`, and batches in `batches`. No file of the core uses skorch's
+internals, except this file and `batches`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Compares scores with plain autograd again, after they were computed.
 
-This finds nets that treat a large batch, or rows that the self-check did not draw, in another way.
-Of a few batches, four rows are compared: those with the lowest and the highest score, the one that
-is most unlike the others, and a random one.
+The recheck finds nets that treat a large batch, or rows that the self-check did not draw, in
+another way. In each of a few batches, four rows are compared: those with the lowest and the highest
+score, the one that is most unlike the others, and a random one.
 """
 
 from __future__ import annotations

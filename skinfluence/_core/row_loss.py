@@ -1,9 +1,10 @@
 """What the loss of a row is: what the net's `get_loss` returns for that row alone.
 
-The net's own reduction is used. It matters wherever the loss of a row has several terms: the mean
-over the tokens of a row, without padding, is the loss that the row would have in a batch of one.
-There is one exception. For class labels with class weights, torch divides by the sum of the weights
-of the batch, so that a row alone would lose its weight. The loss of such a row keeps its weight.
+The net's own reduction is used, because it decides how the terms of a row with several terms are
+combined. For example, the loss of a row of tokens may be the mean over its tokens without padding,
+as in a batch of one. There is one exception. For class labels with class weights, torch divides by
+the sum of the weights of the batch. In a batch of one, this division would cancel the weight of the
+row, so it is left out here.
 """
 
 from __future__ import annotations

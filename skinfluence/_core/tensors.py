@@ -95,8 +95,9 @@ def n_rows(X: Rows) -> int:
 def is_tuple_of_inputs(X: Any) -> bool:
     """Whether X holds several inputs of a net rather than rows: one array per input.
 
-    A tuple does if one of its arrays has two axes or more. A list may as well be a list of rows, so
-    its arrays must have different shapes and the same number of rows.
+    A tuple holds inputs if at least one of its arrays has two or more axes. A list may also be a
+    list of rows. It holds inputs only if its arrays have different shapes and the same number of
+    rows.
     """
     if not isinstance(X, tuple | list) or len(X) < 2:
         return False

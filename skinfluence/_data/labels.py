@@ -136,9 +136,9 @@ def with_labels(X: Any, y: np.ndarray, dtype: torch.dtype | None, *, warn: bool 
 class Labels:
     """Translate the user's labels to the form that the net's criterion accepts, and back.
 
-    Labels that are indices of outputs of the net stay what they are, even if some outputs have no
-    label in y: class weights, ``ignore_index`` and a pretrained head refer to these indices. All
-    other labels are numbered 0, 1, ... in sorted order.
+    Labels that are indices of outputs of the net are not changed, even if some outputs have no
+    label in y, because class weights, ``ignore_index`` and a pretrained head refer to these
+    indices. All other labels are numbered 0, 1, ... in sorted order.
 
     Attributes
     ----------

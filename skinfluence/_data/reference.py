@@ -133,8 +133,8 @@ def folds(
 ) -> np.ndarray:
     """Draw the fold of each row, (n,).
 
-    If a class (or group) has only one row, this row is in no fold, which is written as -1. Every
-    fit is then trained on it.
+    If a class (or group) has only one row, this row is in no fold, and its fold number is -1. It is
+    then a training row of every fit.
     """
     fold = np.full(len(y), -1)
     start = 0

@@ -60,7 +60,7 @@ def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
 def check_size(estimator: Any, X: Any, *, reset: bool) -> int:
     """Return the number of rows; check the number and the names of the columns of a table.
 
-    The entries of a table are not looked at: they may be missing, or strings. Other forms of rows
+    The entries of a table are not checked, so they may be missing, or strings. Other forms of rows
     are checked as in `check_rows`.
     """
     refuse_loader(X, "X")
@@ -221,7 +221,7 @@ def cast(X: Any, dtype: torch.dtype | None, *, warn: bool = True) -> Any:
     """Cast floats to the net's dtype; integers stay integers, since embeddings need them.
 
     A dtype of None means that X is not cast. NumPy has no bfloat16: arrays for it become float32.
-    Warn, unless told not to, when the cast makes different rows alike.
+    If the cast makes different rows alike, a warning is given, unless `warn` is False.
     """
     if isinstance(X, Mapping):
         return {key: cast(value, dtype, warn=warn) for key, value in X.items()}

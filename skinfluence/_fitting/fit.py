@@ -54,8 +54,9 @@ def fit_net(
 ) -> tuple[NeuralNet, list[State]]:
     """Fit a clone of `estimator`; return it and its checkpoints; the last one is the final state.
 
-    If the net has a ``train_split``, the reference rows replace the validation rows that it would
-    split off. The net is then trained on every given row, and early stopping still works.
+    If the net has a ``train_split``, the reference rows replace the validation rows that
+    ``train_split`` would split off. The net is then trained on every given row, and early stopping
+    still works.
 
     Parameters
     ----------

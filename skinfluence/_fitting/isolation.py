@@ -45,8 +45,9 @@ def interruptible() -> Iterator[None]:
 
     skorch ends a training quietly at a KeyboardInterrupt, because its callbacks raise one to stop
     early. The net then looks fitted. Two things are noticed: Ctrl-C, and a KeyboardInterrupt that
-    is raised in the middle of an epoch or by the net itself. A callback that raises one at an end
-    of an epoch stops the training early; this stays quiet.
+    is raised in the middle of an epoch or by the net itself. If a callback raises a
+    KeyboardInterrupt at the start or the end of an epoch, the training stops early, which is not an
+    interrupt.
     """
     with _noting_signals() as signals, _noting_fit_loops() as loops:
         yield
@@ -89,8 +90,9 @@ _USERS = 0
 def _noting_fit_loops() -> Iterator[list[BaseException]]:
     """Collect the interrupts that end the training loop of a net in this thread.
 
-    skorch has no hook that sees them: `partial_fit` catches what `fit_loop` raises. While the
-    context is open, the classes are patched, because estimators fit clones of their nets.
+    skorch has no hook that sees such an interrupt, because `partial_fit` catches what `fit_loop`
+    raises. While the context is open, the classes of skorch are patched rather than single nets,
+    because estimators fit clones of their nets.
     """
     noted: list[BaseException] = []
     open_lists = _OPEN.__dict__.setdefault("lists", [])

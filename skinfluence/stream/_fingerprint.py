@@ -1,7 +1,7 @@
 """Fingerprints of rows and of fitted scorers: equal numbers have equal ones in every process.
 
-They are taken from the bytes of the numbers. `joblib.hash` is not used: it hashes pickles, and
-pickles of equal tensors differ.
+Fingerprints are computed from the bytes of the numbers. `joblib.hash` is not used, because it
+hashes pickles, and the pickles of equal tensors differ.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def fingerprint(*values: Any) -> str:
 def fingerprint_scorer(scorer: Any) -> str:
     """Return the fingerprint of a fitted scorer: its parameters, fitted attributes and nets.
 
-    A scorer that is fitted again with the same rows and seed has the same fingerprint, so times
-    of the training and parameters such as `verbose` are left out.
+    A scorer that is fitted again with the same rows and seed must have the same fingerprint.
+    Training times and parameters such as `verbose` are therefore left out.
     """
     hashed = _Hash(of_scorer=True)
     hashed.add(scorer)
