@@ -7,7 +7,8 @@ curvature or, without a curvature, the identity. Entry (i, j) of the influence m
 
 Divided by n, the entry estimates, to first order, how much the loss of reference row j would rise
 if row i were left out. If the target is not the mean loss, the loss of row j is replaced by the
-term of row j in the target. The mean of line i of the matrix is the score of row i.
+term of row j in the target. The score of training row i is the mean of the entries (i, j)
+over all reference rows j.
 """
 
 from __future__ import annotations

@@ -537,7 +537,7 @@ def test_a_resampler_that_makes_new_rows_is_refused():
 
 def mixed_table():
     """A table that the net cannot read: NaN, a category with a gap, and strings."""
-    table = pd.DataFrame(X, columns=list("abcd"))
+    table = pd.DataFrame(X.copy(), columns=list("abcd"))  # older pandas writes into X
     table["kind"] = pd.Categorical(NAMES[Y])
     table["text"] = np.where(X[:, 0] > 0, "u", "v")
     table.loc[3, "a"] = np.nan

@@ -6,8 +6,8 @@ called the "ghost norm", is computed from a and d alone [1]_. The rules for each
 in `layer_rules`.
 
 Each rule is first tested on up to four rows. It is used for a parameter only if it gives the same
-gradients as plain autograd. Gradients by all other parameters, for example of attention, recurrent,
-tied or reparametrized layers, are formed row by row with vmap.
+gradients as plain autograd. For all other parameters, for example those of attention, recurrent,
+tied or reparametrized layers, the gradient of each row is formed, with vmap.
 
 References
 ----------

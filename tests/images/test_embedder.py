@@ -212,7 +212,7 @@ def test_names_of_columns_and_frames_as_output(tiny, paths):
     embedder = ImageEmbedder(tiny).set_output(transform="pandas")
     names = [f"imageembedder{i}" for i in range(5)]
     assert list(embedder.get_feature_names_out()) == names
-    frame = embedder.fit_transform(pd.Series(paths[:3], index=[7, 8, 9]))
+    frame = embedder.fit_transform(pd.DataFrame({"path": paths[:3]}, index=[7, 8, 9]))
     assert list(frame.columns) == names
     assert list(frame.index) == [7, 8, 9]
     assert len(ImageEmbedder(size=32).get_feature_names_out()) == 1280
