@@ -93,12 +93,12 @@ def test_masked_entries_are_refused():
 MERGED = np.array(["a", "a\0", "b"], dtype=object)[Y]
 
 
-CONTAINERS = [np.asarray, list, pd.Series, pl.Series]
+TYPES = [np.asarray, list, pd.Series, pl.Series]
 if len(pd.Categorical(MERGED).categories) == 3:  # older pandas merges them itself
-    CONTAINERS.append(pd.Categorical)
+    TYPES.append(pd.Categorical)
 
 
-@pytest.mark.parametrize("container", CONTAINERS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("container", TYPES, ids=lambda c: c.__name__)
 def test_labels_that_differ_by_a_nul_stay_apart(container):
     given = container(MERGED.tolist() if container is pl.Series else MERGED)
     classes = ["a", "a\0", "b"]
