@@ -140,8 +140,8 @@ class FunctionalModule:
         """Outputs f(X) of a plain call of the shell, and the parameters to differentiate by.
 
         The self-check compares the results of the engine with derivatives of these outputs. The
-        shell has the user's weights. If this object stands for other weights, such as those of a
-        checkpoint, they replace the user's weights during the call.
+        shell holds the user's weights. A FunctionalModule may represent the net at other weights,
+        such as those of a checkpoint. Then the call uses these weights instead.
         """
         own = dict(self.shell.named_parameters())
         values = own | dict(self.shell.named_buffers())
