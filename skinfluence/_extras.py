@@ -1,6 +1,20 @@
-"""The error for an optional package that is not installed."""
+"""Import optional packages late; the error for one that is not installed."""
 
 from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+def load(package: str, extra: str, user: str) -> Any:
+    """Import a package that `user` needs, or raise an error that says which extra to install."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        what = f"{user} needs {package}"
+        # The package may be there, but not what it needs itself.
+        is_missing = error.name == package.partition(".")[0]
+        raise need(extra, what if is_missing else f"{what} ({error})") from error
 
 
 def need(extra: str, what: str) -> ImportError:

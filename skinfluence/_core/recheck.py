@@ -138,22 +138,8 @@ def recheck_gradients(
 
 def recheck_losses(fnet: FunctionalNet, scores: Scores, found: Tensor, X: Rows, y: Tensor) -> None:
     """Compare the losses of rows."""
-    if not fnet.take_recheck():
-        return
-    rows = _drawn(found, X)
-
-    def error(X: Rows, found: Tensor) -> Error:
-        difference = scale = 0.0
-        for i in rows:
-            x, own = slice_rows(X, slice(i, i + 1)), y[i : i + 1]
-            with torch.no_grad(), plain_kernels(fnet):
-                f = fnet.plain_outputs(x)[0]
-                loss = fnet.losses(f, x, own)[0]
-            difference = max(difference, float((found[i].double() - loss.double()).abs()))
-            scale = max(scale, float(loss.abs()) + float(f.abs().max()))
-        return Error(difference, scale, len(rows), precision(fnet, slice_rows(X, rows)))
-
-    refuse_errors(error(X, found), lambda: error(moved := nudged(X), scores(moved, y)))
+    if fnet.take_recheck():
+        _compare_losses(fnet, scores, found, X, y)
 
 
 def recheck_label_losses(
@@ -164,9 +150,10 @@ def recheck_label_losses(
     labels: Tensor,
 ) -> None:
     """Compare losses under each label, (n, n_labels): of each row, the largest one."""
-    at = found.abs().argmax(1)
-    largest = _one_per_row(found, at)
-    recheck_losses(fnet, lambda X, _: _one_per_row(losses(X), at), largest, X, labels[at])
+    if fnet.take_recheck():
+        at = found.abs().argmax(1)
+        largest = _one_per_row(found, at)
+        _compare_losses(fnet, lambda X, _: _one_per_row(losses(X), at), largest, X, labels[at])
 
 
 def plain_direction(fnet: FunctionalNet, X: Rows, G: Tensor) -> Directions:
@@ -196,6 +183,23 @@ def _compare_products(
         if compared.excess > 0:
             compared.floor = floor(pushforward(fnet, few, U)[1], compared.eps)
         return compared
+
+    refuse_errors(error(X, found), lambda: error(moved := nudged(X), scores(moved, y)))
+
+
+def _compare_losses(fnet: FunctionalNet, scores: Scores, found: Tensor, X: Rows, y: Tensor) -> None:
+    rows = _drawn(found, X)
+
+    def error(X: Rows, found: Tensor) -> Error:
+        difference = scale = 0.0
+        for i in rows:
+            x, own = slice_rows(X, slice(i, i + 1)), y[i : i + 1]
+            with torch.no_grad(), plain_kernels(fnet):
+                f = fnet.plain_outputs(x)[0]
+                loss = fnet.losses(f, x, own)[0]
+            difference = max(difference, float((found[i].double() - loss.double()).abs()))
+            scale = max(scale, float(loss.abs()) + float(f.abs().max()))
+        return Error(difference, scale, len(rows), precision(fnet, slice_rows(X, rows)))
 
     refuse_errors(error(X, found), lambda: error(moved := nudged(X), scores(moved, y)))
 

@@ -107,11 +107,9 @@ def check_choice(name: str, value: Any, choices: Sequence[Any], *, owner: Any = 
 
 def check_verbose(value: Any) -> bool:
     """Return whether a parameter `verbose` asks for a progress bar."""
-    return (
-        check_bool("verbose", value)
-        if isinstance(value, bool | np.bool_)
-        else (check_int("verbose", value, 0) > 0)
-    )
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    return check_int("verbose", value, 0) > 0
 
 
 def check_patterns(value: Any, name: str = "parameters") -> None:

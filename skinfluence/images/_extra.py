@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-from skinfluence._extras import need
+from skinfluence import _extras
 
 
 def load(package: str) -> Any:
     """Import a package of the extra "images", or raise an error that says how to install it."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise need("images", f"skinfluence.images needs {package} ({error})") from error
+    return _extras.load(package, "images", "skinfluence.images")

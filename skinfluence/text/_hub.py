@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import torch
 
-from skinfluence._extras import need
+from skinfluence import _extras
 
 
 @functools.lru_cache(maxsize=8)
@@ -55,7 +54,4 @@ def _is_local(model: str) -> bool:
 
 def load(package: str) -> Any:
     """Import a package of the extra "text", or raise an error that says how to install it."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise need("text", f"skinfluence.text needs {package}") from error
+    return _extras.load(package, "text", "skinfluence.text")

