@@ -13,7 +13,7 @@ def load(package: str, extra: str, user: str) -> Any:
     except ImportError as error:
         what = f"{user} needs {package}"
         # The package may be there, but not what it needs itself.
-        is_missing = error.name == package.partition(".")[0]
+        is_missing = error.name in (package, package.partition(".")[0])
         raise need(extra, what if is_missing else f"{what} ({error})") from error
 
 
