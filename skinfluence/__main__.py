@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from skinfluence._audit import AuditError, Options, audit
+from skinfluence._audit.options import add_options
 from skinfluence._audit.streams import is_lost, printable, standard_streams
 from skinfluence._version import __version__
 
@@ -25,11 +26,6 @@ class _OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         text = printable(message)
         self.exit(USER_ERROR, f"{self.prog}: error: {text} (--help lists the options)\n")
-
-
-def share(text: str) -> float | str:
-    """Convert the text to a number; return "auto" unchanged."""
-    return text if text == "auto" else float(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,75 +59,8 @@ def _parser() -> argparse.ArgumentParser:
         help="find the rows of a table whose label looks wrong",
         description=DESCRIPTION,
     )
-    _add_input_options(command)
-    _add_audit_options(command)
+    add_options(command)
     return parser
-
-
-def _add_input_options(command: argparse.ArgumentParser) -> None:
-    default = Options()
-    add = command.add_argument
-    add("table", nargs="?", help="CSV or Parquet file; if none is given, the example runs")
-    add("--label", help="column that holds the labels (default: the last column)")
-    add("--sep", help="separator of the CSV file (default: detected)")
-    add(
-        "--encoding",
-        default=default.encoding,
-        help="encoding of the CSV file (default: %(default)s)",
-    )
-    add(
-        "--task",
-        choices=["auto", "classification", "regression"],
-        default=default.task,
-        help="whether labels are classes or numbers; auto: regression if the label has more than "
-        "20 distinct numbers, otherwise classification (default: %(default)s)",
-    )
-
-
-def _add_audit_options(command: argparse.ArgumentParser) -> None:
-    default = Options()
-    add = command.add_argument
-    add(
-        "--contamination",
-        type=share,
-        default=default.contamination,
-        metavar="SHARE",
-        help="share of the rows to flag as suspects, above 0 and at most 0.5; auto estimates the "
-        "share (default: %(default)s)",
-    )
-    add(
-        "--action",
-        choices=["drop", "relabel"],
-        default=default.action,
-        help="what to do with the suspects in cleaned.csv (default: %(default)s)",
-    )
-    add(
-        "--output",
-        default=default.output,
-        metavar="DIR",
-        help="folder for the three files (default: %(default)s)",
-    )
-    add(
-        "--cv",
-        type=int,
-        default=default.cv,
-        metavar="FOLDS",
-        help="number of cross-validation folds; one net is trained per fold (default: %(default)s)",
-    )
-    add(
-        "--seed",
-        type=int,
-        default=default.seed,
-        help="random seed; the same seed gives the same result (default: %(default)s)",
-    )
-    add(
-        "--top",
-        type=int,
-        default=default.top,
-        metavar="ROWS",
-        help="number of suspects to print (default: %(default)s)",
-    )
-    add("--quiet", action="store_true", help="print nothing but errors")
 
 
 if __name__ == "__main__":

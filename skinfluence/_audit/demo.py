@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.datasets import load_breast_cancer
 
-from skinfluence._audit.csv_table import CsvTable, table_from_columns
+from skinfluence._audit.formats.delimited import table_from_columns
+from skinfluence._audit.table import Table
 from skinfluence.datasets import flip_labels
 
 NAME = "breast cancer (scikit-learn's data, 10% wrong labels planted)"
@@ -13,12 +14,12 @@ LABEL = "diagnosis"
 PLANTED_SHARE = 0.1
 
 
-def planted_table(seed: int) -> tuple[CsvTable, np.ndarray]:
+def planted_table(seed: int) -> tuple[Table, np.ndarray]:
     """Breast cancer data in which a tenth of the diagnoses are changed.
 
     Returns
     -------
-    table : CsvTable
+    table : Table
         569 rows, 30 measurements of a cell sample and the diagnosis.
     is_planted : ndarray of bool of shape (569,)
         True where the diagnosis was changed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from skinfluence._audit.csv_table import AuditError, CsvTable, display_name
+from skinfluence._audit.table import AuditError, Table, display_name
 
 # fmt: off
 MISSING = frozenset({
@@ -107,40 +108,53 @@ def reason_to_drop(values: pd.Series) -> str | None:
     return "a row number" if counts_rows and (steps == steps[0]).all() else None
 
 
-def make_features(
-    table: CsvTable, label: int, rows: np.ndarray
-) -> tuple[pd.DataFrame, dict[str, list[str]]]:
-    """Typed columns of the labeled rows, and the columns that are left out, with reasons.
+@dataclass(frozen=True)
+class Prepared:
+    """The columns of some rows as the input of a net.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        The columns that are used, typed; each is named by its position in the table.
+    X : ndarray of shape (n_rows, n_inputs)
+        The input of the net.
+    kinds : dict of str to str
+        Name of a column of `frame` -> what it holds: "number" or "category".
+    left_out : dict of str to list of str
+        Reason -> names of the columns that are left out for this reason.
+    """
+
+    frame: pd.DataFrame
+    X: np.ndarray
+    kinds: dict[str, str]
+    left_out: dict[str, list[str]]
+
+
+def prepare(table: Table, label: int, rows: np.ndarray) -> Prepared:
+    """Choose, type and encode the columns from which the label can be predicted.
 
     Parameters
     ----------
-    table : CsvTable
+    table : Table
         The whole table.
     label : int
         Position of the label column.
     rows : ndarray of int
-        Positions of the rows that have a label.
-
-    Returns
-    -------
-    frame : DataFrame
-        The columns that are used, each named by its position in the table.
-    left_out : dict of str to list of str
-        Reason -> names of the columns that are left out for this reason.
+        Positions of the rows to prepare.
 
     Raises
     ------
     AuditError
         If no column can be used.
     """
-    is_labeled = np.zeros(len(table.cells), dtype=bool)
-    is_labeled[rows] = True
+    is_chosen = np.zeros(len(table.cells), dtype=bool)
+    is_chosen[rows] = True
     kept: dict[str, pd.Series] = {}
     left_out: dict[str, list[str]] = {}
     for position in range(len(table.names)):
         if position == label:
             continue
-        values = typed_column(itertools.compress(table.columns[position], is_labeled))
+        values = typed_column(itertools.compress(table.columns[position], is_chosen))
         reason = reason_to_drop(values)
         if reason is None:
             kept[str(position)] = values
@@ -151,7 +165,10 @@ def make_features(
         raise AuditError(
             f"no column can be used to predict the label: {words or 'the table has no other'}."
         )
-    return pd.DataFrame(kept, copy=False), left_out
+    frame = pd.DataFrame(kept, copy=False)
+    kinds = {name: "number" if is_numeric(kept[name]) else "category" for name in kept}
+    X = make_preprocessor(frame).fit_transform(frame)
+    return Prepared(frame, np.ascontiguousarray(X, dtype=np.float64), kinds, left_out)
 
 
 def make_preprocessor(frame: pd.DataFrame) -> ColumnTransformer:

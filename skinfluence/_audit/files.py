@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
-from skinfluence._audit.csv_table import CsvTable
+from skinfluence._audit.table import Table
 
 if TYPE_CHECKING:
     from skinfluence._audit.findings import Findings
@@ -14,29 +14,28 @@ if TYPE_CHECKING:
 ADDED = ("row", "given_label", "suggested_label", "score")
 
 
-def write_suspects(path: Path, table: CsvTable, findings: Findings) -> None:
+def write_suspects(path: Path, table: Table, findings: Findings) -> None:
     """Write the suspects, most suspect first, with four columns added in front."""
     header = [*added_names(table.names), *table.names]
-    with _open(path, table) as file:
-        file.write(table.format_row(header))
+    with table.form.open(path) as file:
+        file.write(table.form.line(header))
         for i in findings.suspects:
             row = findings.rows[i]
             added = [row + 1, findings.given[i], findings.suggested[i], f"{findings.scores[i]:.6g}"]
-            file.write(table.format_row([*added, *table.cells[row]]))
+            file.write(table.form.line([*added, *table.cells[row]]))
 
 
-def write_cleaned(path: Path, table: CsvTable, findings: Findings, action: str) -> int:
+def write_cleaned(path: Path, table: Table, findings: Findings, action: str) -> int:
     """Write the table with the suspects dropped or relabeled; return how many rows changed."""
     suspects = findings.suspects
+    changes: dict[int, list[str] | None]
     if action == "drop":
-        new_texts = {findings.rows[i]: "" for i in suspects}
+        changes = {int(findings.rows[i]): None for i in suspects}
     else:
         other = [i for i in suspects if findings.suggested[i].strip() != findings.given[i].strip()]
-        new_texts = {findings.rows[i]: _relabeled_row(table, findings, i) for i in other}
-    with _open(path, table) as file:
-        file.write(table.header_text)
-        file.writelines(new_texts.get(row, text) for row, text in enumerate(table.row_texts))
-    return len(new_texts)
+        changes = {int(findings.rows[i]): _relabeled_row(table, findings, i) for i in other}
+    table.source.write(path, changes)
+    return len(changes)
 
 
 def added_names(names: Sequence[str]) -> list[str]:
@@ -47,12 +46,7 @@ def added_names(names: Sequence[str]) -> list[str]:
     return [prefix + name for name in ADDED]
 
 
-def _relabeled_row(table: CsvTable, findings: Findings, i: int) -> str:
+def _relabeled_row(table: Table, findings: Findings, i: int) -> list[str]:
     cells = list(table.cells[findings.rows[i]])
     cells[findings.problem.label] = findings.suggested[i]
-    return table.format_row(cells)
-
-
-def _open(path: Path, table: CsvTable) -> TextIO:
-    # With newline="", line ends are written as they were read.
-    return open(path, "w", encoding=table.encoding, newline="")
+    return cells

@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_numeric_dtype as is_numeric
 
-from skinfluence._audit.csv_table import AuditError, CsvTable, display_name, shorten
 from skinfluence._audit.features import (
+    Prepared,
     is_missing_label,
-    make_features,
-    make_preprocessor,
     parse_numbers,
+    prepare,
 )
 from skinfluence._audit.streams import printable
+from skinfluence._audit.table import AuditError, Table, display_name, shorten
 
 MAX_NUMERIC_CLASSES = 20  # a label with more distinct numbers than this is a regression target
 
@@ -74,12 +73,8 @@ class Findings:
         A row is a suspect if its score is below this number.
     order : ndarray of int of shape (n_labeled,)
         Positions among the labeled rows, most suspect first.
-    left_out : dict of str to list of str
-        Reason -> names of the columns that are left out for this reason.
-    n_columns : tuple of (int, int)
-        Number of numeric and of categorical columns that are used.
-    n_inputs : int
-        Number of inputs of the net.
+    prepared : Prepared
+        The columns that were used and those that were left out.
     seconds : float
         Time taken.
     is_planted : ndarray of bool of shape (n_labeled,) or None
@@ -94,9 +89,7 @@ class Findings:
     is_suspect: np.ndarray
     threshold: float
     order: np.ndarray
-    left_out: dict[str, list[str]]
-    n_columns: tuple[int, int]
-    n_inputs: int
+    prepared: Prepared
     seconds: float
     is_planted: np.ndarray | None = None
 
@@ -106,7 +99,7 @@ class Findings:
         return self.order[self.is_suspect[self.order]]
 
 
-def read_problem(table: CsvTable, label: int, *, task: str = "auto", cv: int = 5) -> Problem:
+def read_problem(table: Table, label: int, *, task: str = "auto", cv: int = 5) -> Problem:
     """Read the label column; raise AuditError if a detector cannot be fitted to it."""
     name = display_name(table, label)
     cells = table.column(label)
@@ -138,19 +131,16 @@ def read_problem(table: CsvTable, label: int, *, task: str = "auto", cv: int = 5
     return Problem(label, name, task, rows, given, spelling, len(cells) - len(rows))
 
 
-def find_suspects(table: CsvTable, problem: Problem, detector: Any) -> Findings:
+def find_suspects(table: Table, problem: Problem, detector: Any) -> Findings:
     """Preprocess the table, fit the detector to it, and collect the results."""
     start = time.perf_counter()
-    frame, left_out = make_features(table, problem.label, problem.rows)
-    n_numeric, n_columns = sum(map(is_numeric, frame.dtypes)), frame.shape[1]
-    X = make_preprocessor(frame).fit_transform(frame)
-    del frame  # not in memory while the detector is fitted
+    prepared = prepare(table, problem.label, problem.rows)
     y = problem.given
     classes = None
     if problem.task == "classification":
         # Numbers, because fixed-width strings, which the detector makes, merge "a" and "a\0".
         classes, y = np.unique(y, return_inverse=True)
-    detector.fit_predict(np.ascontiguousarray(X, dtype=np.float64), y)
+    detector.fit_predict(prepared.X, y)
     suggested = detector.suggested_labels_
     scores = np.asarray(detector.scores_, dtype=float)
     labels = table.column(problem.label)
@@ -163,9 +153,7 @@ def find_suspects(table: CsvTable, problem: Problem, detector: Any) -> Findings:
         is_suspect=~np.asarray(detector.inlier_mask_, dtype=bool),
         threshold=float(detector.offset_),
         order=np.argsort(scores, kind="stable"),
-        left_out=left_out,
-        n_columns=(n_numeric, n_columns - n_numeric),
-        n_inputs=X.shape[1],
+        prepared=prepared,
         seconds=time.perf_counter() - start,
     )
 

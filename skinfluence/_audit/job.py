@@ -3,46 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-import shlex
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skinfluence._audit.csv_table import AuditError, CsvTable
+from skinfluence._audit.options import Options
+from skinfluence._audit.table import AuditError, Table
 from skinfluence._extras import need
 
 if TYPE_CHECKING:
     from skinfluence._audit.findings import Findings, Problem
-
-COMMAND_OPTIONS = (
-    "label",
-    "output",
-    "contamination",
-    "action",
-    "task",
-    "cv",
-    "seed",
-    "sep",
-    "encoding",
-)
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of the command, one field per option."""
-
-    table: str | None = None
-    label: str | None = None
-    output: str = "audit"
-    contamination: float | str = 0.1
-    action: str = "drop"
-    task: str = "auto"
-    cv: int = 5
-    seed: int = 0
-    top: int = 10
-    sep: str | None = None
-    encoding: str = "utf-8"
-    quiet: bool = False
 
 
 def audit(options: Options) -> Findings:
@@ -63,7 +33,7 @@ def audit(options: Options) -> Findings:
     AuditError
         If the user has to correct something. The message is one line.
     """
-    _check(options)
+    options.check()
     _require_extra()
     # Import late, so that wrong options are refused before pandas and torch are loaded.
     from skinfluence._audit import output_folder, terminal
@@ -112,32 +82,20 @@ def make_detector(options: Options, problem: Problem) -> Any:
     )
 
 
-def command(options: Options) -> str:
-    """The command that repeats this audit."""
-    words = ["python", "-m", "skinfluence", "audit"]
-    if options.table is not None:
-        words.append(options.table)
-    default = Options()
-    for field in COMMAND_OPTIONS:
-        value = getattr(options, field)
-        if value != getattr(default, field):
-            words += [f"--{field}", str(value)]
-    return shlex.join(words)
-
-
-def _read_input(options: Options) -> tuple[str, CsvTable, int, Any]:
+def _read_input(options: Options) -> tuple[str, Table, int, Any]:
     """Name of the table, the table, the position of its label, and which labels are planted."""
-    from skinfluence._audit import csv_table, demo
+    from skinfluence._audit import demo
+    from skinfluence._audit.formats import read_table
 
     if options.table is None:
         table, is_planted = demo.planted_table(options.seed)
         return demo.NAME, table, table.find_column(demo.LABEL), is_planted
-    table = csv_table.read_table(options.table, sep=options.sep, encoding=options.encoding)
+    table = read_table(options.table, sep=options.sep, encoding=options.encoding)
     label = len(table.names) - 1 if options.label is None else table.find_column(options.label)
     return Path(options.table).name, table, label, None
 
 
-def _write(options: Options, output: Path, name: str, table: CsvTable, findings: Findings) -> int:
+def _write(options: Options, output: Path, name: str, table: Table, findings: Findings) -> int:
     """Write the three files; return how many rows were dropped or relabeled in cleaned.csv."""
     from skinfluence._audit import files, report
     from skinfluence._audit.output_folder import written_together
@@ -151,7 +109,7 @@ def _write(options: Options, output: Path, name: str, table: CsvTable, findings:
                 table,
                 findings,
                 action=options.action,
-                command=command(options),
+                command=options.command(),
                 n_changed=n_changed,
             )
             (folder / "report.html").write_text(page, encoding="utf-8")
@@ -160,23 +118,6 @@ def _write(options: Options, output: Path, name: str, table: CsvTable, findings:
             f"{str(output)!r} cannot be written to: {error.strerror}; nothing was written."
         ) from error
     return n_changed
-
-
-def _check(options: Options) -> None:
-    contamination = options.contamination
-    if not isinstance(contamination, str) and not 0 < contamination <= 0.5:
-        raise AuditError(
-            f"--contamination {contamination:g} must be above 0 and at most 0.5 (the share of the "
-            "rows to flag), or auto."
-        )
-    if options.cv < 2:
-        raise AuditError(f"--cv {options.cv} must be at least 2.")
-    if options.top < 0:
-        raise AuditError(f"--top {options.top} must be 0 or more.")
-    if not 0 <= options.seed < 2**32:
-        raise AuditError(f"--seed {options.seed} must be between 0 and {2**32 - 1}.")
-    if options.table is None and (options.label is not None or options.task != "auto"):
-        raise AuditError("--label and --task need a table; give the path of a CSV or Parquet file.")
 
 
 def _require_extra() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from skinfluence._audit.csv_table import AuditError
+from skinfluence._audit.table import AuditError
 
 NAMES = ("suspects.csv", "cleaned.csv", "report.html")
 

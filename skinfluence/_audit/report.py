@@ -17,9 +17,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from skinfluence._audit.csv_table import CsvTable, display_name, shorten
 from skinfluence._audit.findings import Findings, label_changes, value_groups
 from skinfluence._audit.streams import printable
+from skinfluence._audit.table import Table, display_name, shorten
 from skinfluence._audit.terminal import planted_sentence
 from skinfluence._version import __version__
 from skinfluence.metrics import detection_report
@@ -43,7 +43,7 @@ STYLE: Any = {
 
 def render(
     name: str,
-    table: CsvTable,
+    table: Table,
     findings: Findings,
     *,
     action: str,
@@ -56,7 +56,7 @@ def render(
     ----------
     name : str
         Name of the table, for the title.
-    table : CsvTable
+    table : Table
         The table that was checked.
     findings : Findings
         The results.
@@ -94,7 +94,7 @@ def render(
         share=n_suspects / n,
         n_classes=len(findings.problem.spelling),
         n_unlabeled=findings.problem.n_missing,
-        left_out=findings.left_out,
+        left_out=findings.prepared.left_out,
         planted=None if is_planted is None else _planted(findings, is_planted),
         figures=_figures(findings),
         label_changes=_label_change_rows(findings),
@@ -192,10 +192,10 @@ def _label_change_rows(findings: Findings) -> list[dict[str, Any]]:
     ]
 
 
-def _suspect_rows(table: CsvTable, findings: Findings) -> dict[str, Any]:
+def _suspect_rows(table: Table, findings: Findings) -> dict[str, Any]:
     """The most suspect rows as cells, with the columns that the net used first."""
     label = findings.problem.label
-    left_out = {name for names in findings.left_out.values() for name in names}
+    left_out = {name for names in findings.prepared.left_out.values() for name in names}
     others = [i for i in range(len(table.names)) if i != label]
     others.sort(key=lambda i: display_name(table, i) in left_out)
     shown = others[:SHOWN_COLUMNS]

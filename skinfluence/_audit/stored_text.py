@@ -11,7 +11,8 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
 
 CHUNK = 1024  # rows whose cells are stored together
 
@@ -58,7 +59,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Form:
-    """How a record is written.
+    """How records are written in a text file.
 
     Attributes
     ----------
@@ -66,10 +67,33 @@ class Form:
         The separator of cells.
     skips_blanks : bool
         Whether blanks before a cell are not part of it, as in ``a, "b, c"``.
+    newline : str
+        The line end.
+    encoding : str
+        The encoding of the file.
     """
 
-    sep: str
+    sep: str = ","
     skips_blanks: bool = False
+    newline: str = "\n"
+    encoding: str = "utf-8"
+
+    def open(self, path: Path) -> TextIO:
+        """Open a new file of this form for writing."""
+        # With newline="", line ends are written as they were read.
+        return open(path, "w", encoding=self.encoding, newline="")
+
+    def line(self, cells: Iterable[object]) -> str:
+        """The text of one record, with its line end."""
+        texts = [self._quoted(str(cell)) for cell in cells]
+        return (self.sep.join(texts) if texts != [""] else '""') + self.newline
+
+    def _quoted(self, cell: str) -> str:
+        # csv.writer of Python 3.11 does not quote a carriage return if lines end with a line feed.
+        is_special = any(char in cell for char in (self.sep, '"', "\r", "\n"))
+        if is_special or (self.skips_blanks and cell.startswith(" ")):
+            return '"' + cell.replace('"', '""') + '"'
+        return cell
 
     def reader(self, lines: Iterable[str], *, strict: bool = False) -> Any:
         """A reader of the csv module."""

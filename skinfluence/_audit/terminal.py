@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from skinfluence._audit.csv_table import CsvTable, display_name, shorten
 from skinfluence._audit.findings import Findings, Problem
 from skinfluence._audit.streams import printable
+from skinfluence._audit.table import Table, display_name, shorten
 from skinfluence.metrics import detection_report
 
 MAX_CELL = 24
@@ -25,7 +25,7 @@ def say(text: str = "") -> None:
     print(text.encode(encoding, errors="replace").decode(encoding), flush=True)
 
 
-def describe_input(name: str, table: CsvTable, problem: Problem, *, is_default_label: bool) -> None:
+def describe_input(name: str, table: Table, problem: Problem, *, is_default_label: bool) -> None:
     """Print the table and its label, before training starts."""
     say(f"table     {name}: {count(len(table.cells), 'row')}, {count(len(table.names), 'column')}")
     why = " (the last column; --label chooses another)" if is_default_label else ""
@@ -46,7 +46,7 @@ def describe_input(name: str, table: CsvTable, problem: Problem, *, is_default_l
 
 
 def describe_result(
-    table: CsvTable,
+    table: Table,
     findings: Findings,
     *,
     top: int,
@@ -55,10 +55,12 @@ def describe_result(
     n_changed: int,
 ) -> None:
     """Print the number of suspects, the most suspect rows, and the paths of the files."""
-    numeric, nominal = findings.n_columns
-    inputs = count(findings.n_inputs, "input")
-    say(f"features  {numeric} numeric, {nominal} categorical ({inputs} of the net)")
-    for reason, names in findings.left_out.items():
+    prepared = findings.prepared
+    inputs = count(prepared.X.shape[1], "input")
+    kinds = Counter(prepared.kinds.values())
+    shown = ", ".join(count(number, f"{kind} column") for kind, number in kinds.items())
+    say(f"features  {shown} ({inputs} of the net)")
+    for reason, names in findings.prepared.left_out.items():
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         say(f"left out  {one_line(shown, 80)} ({reason})")
     n_suspects, n = len(findings.suspects), len(findings.rows)
@@ -96,7 +98,7 @@ def planted_sentence(findings: Findings, is_planted: np.ndarray) -> str:
     )
 
 
-def suspects_table(table: CsvTable, findings: Findings, top: int, width: int) -> list[str]:
+def suspects_table(table: Table, findings: Findings, top: int, width: int) -> list[str]:
     """Lines that show the most suspect rows, with as many columns as fit into the width."""
     chosen = findings.suspects[:top]
     columns = [
@@ -108,7 +110,7 @@ def suspects_table(table: CsvTable, findings: Findings, top: int, width: int) ->
     if findings.is_planted is not None:
         columns.append(("planted", ["yes" if findings.is_planted[i] else "no" for i in chosen]))
     n_added = len(columns)
-    left_out = {name for names in findings.left_out.values() for name in names}
+    left_out = {name for names in findings.prepared.left_out.values() for name in names}
     for position in range(len(table.names)):
         name = display_name(table, position)
         if position != findings.problem.label and name not in left_out:

@@ -10,7 +10,7 @@ import pytest
 from small_audit import QuickDetector, run
 
 from skinfluence._audit import files, job, output_folder, report
-from skinfluence._audit.csv_table import AuditError
+from skinfluence._audit.table import AuditError
 
 NAMES = list(output_folder.NAMES)
 

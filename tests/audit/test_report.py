@@ -6,7 +6,7 @@ import io
 import pytest
 from small_audit import mixed_csv, run
 
-from skinfluence._audit import csv_table
+from skinfluence._audit.formats import read_table
 
 
 def test_report_is_self_contained(quick_audit, audit_table, tmp_path):
@@ -49,7 +49,7 @@ def test_long_cells_names_and_labels_are_shortened_in_the_report_only(
     assert "long long" in page
     assert "…" in page
     assert len(capsys.readouterr().out) < 10_000
-    suspects = csv_table.read_table(out / "suspects.csv")
+    suspects = read_table(out / "suspects.csv")
     assert long in suspects.names
     assert {row[-1] for row in suspects.cells} == {long + "big", long + "small"}
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skinfluence._audit import csv_table, stored_text
+from skinfluence._audit import stored_text
+from skinfluence._audit.formats import read_table
 
 pytest.importorskip("pandas")
 
@@ -48,14 +49,14 @@ def test_a_table_and_its_features_take_four_times_the_memory_of_the_file(tmp_pat
     path.write_text(large_csv(), encoding="utf-8")
     tracemalloc.start()
     try:
-        table = csv_table.read_table(path)
+        table = read_table(path)
         _, reading = tracemalloc.get_traced_memory()
         problem = findings.read_problem(table, len(table.names) - 1)
-        features.make_features(table, problem.label, problem.rows)
+        features.prepare(table, problem.label, problem.rows)
         _, preparing = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     size, fixed = path.stat().st_size, 8_000_000  # the first lines, and the rows of one chunk
     assert reading < 3 * size + fixed
     assert preparing < 4 * size + fixed
-    assert table.header_text + "".join(table.row_texts) == path.read_text(encoding="utf-8")
+    assert table.source.header + "".join(table.source.rows) == path.read_text(encoding="utf-8")

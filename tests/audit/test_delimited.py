@@ -1,6 +1,5 @@
 """Reading a table: separator, encoding, quotes, and files that are not a table."""
 
-import dataclasses
 import os
 import sys
 import threading
@@ -10,7 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from small_audit import mixed_csv, read, run
 
-from skinfluence._audit import csv_table
+from skinfluence._audit.formats import columnar, delimited, read_table
+from skinfluence._audit.stored_text import Form
+from skinfluence._audit.table import AuditError
 
 pd = pytest.importorskip("pandas")
 
@@ -42,9 +43,9 @@ def test_encoding_and_byte_order_mark_are_kept(quick_audit, tmp_path):
 
 def test_a_quoted_cell_with_line_breaks_is_one_record():
     text = 'a,b\n"one\n""two""",x\n3,y'
-    table = csv_table.parse_table(text)
+    table = delimited.parse_table(text)
     assert table.cells == [['one\n"two"', "x"], ["3", "y"]]
-    assert table.header_text + "".join(table.row_texts) == text + "\n"
+    assert table.source.header + "".join(table.source.rows) == text + "\n"
 
 
 CELLS = st.text(st.sampled_from("ab ,;\t|'\"\r\n\0\x1bé\u2028\ufeff") | st.characters(), max_size=8)
@@ -57,16 +58,15 @@ def test_a_table_is_the_same_after_it_is_written_and_read(data):
     row = st.lists(CELLS, min_size=n_columns, max_size=n_columns)
     names, *cells = data.draw(st.lists(row, min_size=2, max_size=6))
     columns = list(zip(*cells, strict=True))
-    table = csv_table.table_from_columns(names, columns)
-    form = {"sep": data.draw(st.sampled_from(csv_table.SEPARATORS))}
-    form |= {"newline": data.draw(st.sampled_from(["\n", "\r\n", "\r"]))}
-    table = dataclasses.replace(table, **form)
-    lines = [table.format_row(row) for row in (names, *cells)]
+    table = delimited.table_from_columns(names, columns)
+    sep = data.draw(st.sampled_from(delimited.SEPARATORS))
+    form = Form(sep, newline=data.draw(st.sampled_from(["\n", "\r\n", "\r"])))
+    lines = [form.line(row) for row in (table.names, *table.cells)]
     assume("".join(lines).strip())  # not an empty file
-    again = csv_table.parse_table("".join(lines), sep=table.sep)
+    again = delimited.parse_table("".join(lines), sep=sep)
     assert (again.names, again.cells) == (names, cells)
-    assert [again.header_text, *again.row_texts] == lines
-    assert [again.format_row(row) for row in (again.names, *again.cells)] == lines
+    assert [again.source.header, *again.source.rows] == lines
+    assert [again.form.line(row) for row in (again.names, *again.cells)] == lines
 
 
 @pytest.mark.parametrize("char", ["\r", "\n", "\r\n"])
@@ -76,11 +76,11 @@ def test_a_line_end_inside_a_cell_is_quoted_in_the_files(quick_audit, tmp_path, 
     path.write_text(text, encoding="utf-8", newline="")
     arguments = ["--contamination", 0.3, "--action", "relabel", "--output"]
     assert run(path, *arguments, out) == 0
-    cells = csv_table.read_table(path).cells
-    suspects = csv_table.read_table(out / "suspects.csv").cells
+    cells = read_table(path).cells
+    suspects = read_table(out / "suspects.csv").cells
     assert any(f"light{char}red" in row for row in suspects)
     assert all(row[4:] == cells[int(row[0]) - 1] for row in suspects)
-    cleaned = csv_table.read_table(out / "cleaned.csv").cells
+    cleaned = read_table(out / "cleaned.csv").cells
     assert [row[:-1] for row in cleaned] == [row[:-1] for row in cells]
 
 
@@ -96,21 +96,21 @@ def test_a_line_end_inside_a_cell_is_quoted_in_the_files(quick_audit, tmp_path, 
     ],
 )
 def test_a_quote_that_is_not_closed_is_refused(text, line):
-    with pytest.raises(csv_table.AuditError, match=f"opened in line {line} is not closed"):
-        csv_table.parse_table(text)
+    with pytest.raises(AuditError, match=f"opened in line {line} is not closed"):
+        delimited.parse_table(text)
 
 
 def test_a_quote_that_is_cut_off_does_not_hide_the_separator():
     long = '"' + "x, " * 300_000 + '"'
-    table = csv_table.parse_table(f"a;b\n1;x\n2;y\n3;{long}\n")
-    assert (table.sep, table.names) == (";", ["a", "b"])
+    table = delimited.parse_table(f"a;b\n1;x\n2;y\n3;{long}\n")
+    assert (table.form.sep, table.names) == (";", ["a", "b"])
 
 
 def test_blanks_before_a_quote_are_skipped_only_if_they_stand_before_a_cell():
-    table = csv_table.parse_table('a, b\n x, "y, z"\n1, " w"\n')
+    table = delimited.parse_table('a, b\n x, "y, z"\n1, " w"\n')
     assert table.cells == [["x", "y, z"], ["1", " w"]]
-    assert table.format_row(["1", " w"]) == '1," w"\n'
-    assert csv_table.parse_table('a,b\n x,"y, ""z"\n').cells == [[" x", 'y, "z']]
+    assert table.form.line(["1", " w"]) == '1," w"\n'
+    assert delimited.parse_table('a,b\n x,"y, ""z"\n').cells == [[" x", 'y, "z']]
 
 
 def test_a_label_name_that_occurs_twice_is_refused(tmp_path, quick_audit, capsys):
@@ -148,8 +148,8 @@ def test_a_parquet_file_that_unfolds_to_a_huge_table_is_refused(
     pytest.importorskip("pyarrow")
     path = tmp_path / "t.parquet"
     pd.DataFrame({"a": ["long " * 4] * 3000, "kind": "x"}).to_parquet(path)
-    assert len(csv_table.read_table(path).cells) == 3000
-    monkeypatch.setattr(csv_table, limit, value)
+    assert len(read_table(path).cells) == 3000
+    monkeypatch.setattr(columnar, limit, value)
     assert run(path) == 2
     err = capsys.readouterr().err
     assert message in err
@@ -210,10 +210,10 @@ def no_memory(*args, **kwargs):
 @pytest.mark.parametrize(
     ("name", "owner", "step"),
     [
-        ("t.csv", csv_table.Path, "read_bytes"),
-        ("t.csv", csv_table, "to_utf8"),
-        ("t.csv", csv_table.Column, "extend"),
-        ("t.parquet", csv_table.Column, "extend"),
+        ("t.csv", delimited.Path, "read_bytes"),
+        ("t.csv", delimited, "to_utf8"),
+        ("t.csv", delimited.Column, "extend"),
+        ("t.parquet", delimited.Column, "extend"),
     ],
 )
 def test_a_table_that_does_not_fit_into_memory_gets_one_line(
@@ -237,7 +237,7 @@ def test_a_pipe_is_read_and_a_device_is_refused(quick_audit, audit_table, tmp_pa
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=(text,))
     writer.start()
-    assert csv_table.read_table(pipe).cells == csv_table.read_table(audit_table).cells
+    assert read_table(pipe).cells == read_table(audit_table).cells
     writer.join()
     assert run("/dev/zero") == 2
     assert run("a\0b.csv") == 2

@@ -1,0 +1,142 @@
+"""The options of the audit: one field each, from which the command line is built."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from skinfluence._audit.table import AuditError
+
+
+def _option(
+    default: Any,
+    help: str,
+    *,
+    type: Callable[[str], Any] | None = None,
+    metavar: str | None = None,
+    choices: tuple[str, ...] | None = None,
+    repeats: bool = True,
+) -> Any:
+    """A field with what the command line needs to know about it.
+
+    `repeats` says whether the command that repeats an audit contains this option.
+    """
+    parser = {"help": help, "type": type, "metavar": metavar, "choices": choices}
+    return dataclasses.field(default=default, metadata={"parser": parser, "repeats": repeats})
+
+
+def _share(text: str) -> float | str:
+    """Convert the text to a number; return "auto" unchanged."""
+    return text if text == "auto" else float(text)
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the command, one field per option.
+
+    A new option is a new field here: its help is the command line's, and `check` refuses its
+    wrong values.
+    """
+
+    table: str | None = dataclasses.field(
+        default=None,
+        metadata={"help": "CSV or Parquet file; if none is given, the example runs"},
+    )
+    label: str | None = _option(
+        None, "column that holds the labels (default: the last column)", metavar="COLUMN"
+    )
+    sep: str | None = _option(None, "separator of the CSV file (default: detected)")
+    encoding: str = _option("utf-8", "encoding of the CSV file (default: %(default)s)")
+    task: str = _option(
+        "auto",
+        "whether labels are classes or numbers; auto: regression if the label has more than 20 "
+        "distinct numbers, otherwise classification (default: %(default)s)",
+        choices=("auto", "classification", "regression"),
+    )
+    contamination: float | str = _option(
+        0.1,
+        "share of the rows to flag as suspects, above 0 and at most 0.5; auto estimates the share "
+        "(default: %(default)s)",
+        type=_share,
+        metavar="SHARE",
+    )
+    action: str = _option(
+        "drop",
+        "what to do with the suspects in cleaned.csv (default: %(default)s)",
+        choices=("drop", "relabel"),
+    )
+    output: str = _option(
+        "audit", "folder for the three files (default: %(default)s)", metavar="DIR"
+    )
+    cv: int = _option(
+        5,
+        "number of cross-validation folds; one net is trained per fold (default: %(default)s)",
+        type=int,
+        metavar="FOLDS",
+    )
+    seed: int = _option(
+        0,
+        "random seed; the same seed gives the same result (default: %(default)s)",
+        type=int,
+    )
+    top: int = _option(
+        10,
+        "number of suspects to print (default: %(default)s)",
+        type=int,
+        metavar="ROWS",
+        repeats=False,
+    )
+    quiet: bool = _option(False, "print nothing but errors", repeats=False)
+
+    def check(self) -> None:
+        """Raise AuditError if a value cannot be used."""
+        contamination = self.contamination
+        if not isinstance(contamination, str) and not 0 < contamination <= 0.5:
+            raise AuditError(
+                f"--contamination {contamination:g} must be above 0 and at most 0.5 (the share of "
+                "the rows to flag), or auto."
+            )
+        if self.cv < 2:
+            raise AuditError(f"--cv {self.cv} must be at least 2.")
+        if self.top < 0:
+            raise AuditError(f"--top {self.top} must be 0 or more.")
+        if not 0 <= self.seed < 2**32:
+            raise AuditError(f"--seed {self.seed} must be between 0 and {2**32 - 1}.")
+        if self.table is None and (self.label is not None or self.task != "auto"):
+            raise AuditError(
+                "--label and --task need a table; give the path of a CSV or Parquet file."
+            )
+
+    def command(self) -> str:
+        """The command that repeats this audit."""
+        words = ["python", "-m", "skinfluence", "audit"]
+        if self.table is not None:
+            words.append(self.table)
+        for field in _fields():
+            value = getattr(self, field.name)
+            if field.metadata["repeats"] and value != field.default:
+                words += [_flag(field.name), *([] if value is True else [str(value)])]
+        return shlex.join(words)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add an argument to the parser for each option."""
+    table = next(field for field in dataclasses.fields(Options) if field.name == "table")
+    parser.add_argument("table", nargs="?", **table.metadata)
+    for field in _fields():
+        asked = {key: value for key, value in field.metadata["parser"].items() if value is not None}
+        if field.default is False:
+            asked["action"] = "store_true"
+        parser.add_argument(_flag(field.name), default=field.default, **asked)
+
+
+def _fields() -> list[dataclasses.Field[Any]]:
+    return [field for field in dataclasses.fields(Options) if "parser" in field.metadata]
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
