@@ -59,7 +59,8 @@ INSIDE = {
     "_audit": [
         {"stored_text"},
         {"streams", "table"},
-        {"formats", "options", "output_folder"},
+        {"options", "output_folder"},
+        {"formats"},
         {"demo", "features"},
         {"findings"},
         {"files", "terminal"},

@@ -38,12 +38,14 @@ def audit(options: Options) -> Findings:
     # Import late, so that wrong options are refused before pandas and torch are loaded.
     from skinfluence._audit import output_folder, terminal
     from skinfluence._audit.findings import find_suspects, read_problem
+    from skinfluence._audit.formats import file_of
     from skinfluence._core.memory import is_out_of_memory
 
     name, table, label, is_planted = _read_input(options)
     problem = read_problem(table, label, task=options.task, cv=options.cv)
     output = Path(options.output)
-    with output_folder.reserved(output, options.table):
+    names = ("suspects.csv", table.cleaned_name, "report.html")
+    with output_folder.reserved(output, options.table and file_of(options.table), names):
         if not options.quiet:
             is_default = options.table is not None and options.label is None
             terminal.describe_input(name, table, problem, is_default_label=is_default)
@@ -57,7 +59,7 @@ def audit(options: Options) -> Findings:
                 "columns."
             ) from error
         findings = replace(findings, is_planted=is_planted)
-        n_changed = _write(options, output, name, table, findings)
+        n_changed = _write(options, output, names, name, table, findings)
     if not options.quiet:
         terminal.describe_result(
             table,
@@ -85,25 +87,34 @@ def make_detector(options: Options, problem: Problem) -> Any:
 def _read_input(options: Options) -> tuple[str, Table, int, Any]:
     """Name of the table, the table, the position of its label, and which labels are planted."""
     from skinfluence._audit import demo
-    from skinfluence._audit.formats import read_table
+    from skinfluence._audit.formats import file_of, read_table
 
     if options.table is None:
         table, is_planted = demo.planted_table(options.seed)
         return demo.NAME, table, table.find_column(demo.LABEL), is_planted
-    table = read_table(options.table, sep=options.sep, encoding=options.encoding)
-    label = len(table.names) - 1 if options.label is None else table.find_column(options.label)
-    return Path(options.table).name, table, label, None
+    table = read_table(options.table, options)
+    label = table.default_label if options.label is None else table.find_column(options.label)
+    name = "standard input" if file_of(options.table) is None else Path(options.table).name
+    return name, table, label, None
 
 
-def _write(options: Options, output: Path, name: str, table: Table, findings: Findings) -> int:
-    """Write the three files; return how many rows were dropped or relabeled in cleaned.csv."""
+def _write(
+    options: Options,
+    output: Path,
+    names: tuple[str, ...],
+    name: str,
+    table: Table,
+    findings: Findings,
+) -> int:
+    """Write the three files; return how many rows of the cleaned table changed."""
     from skinfluence._audit import files, report
     from skinfluence._audit.output_folder import written_together
 
     try:
-        with written_together(output) as folder:
+        with written_together(output, names) as folder:
             files.write_suspects(folder / "suspects.csv", table, findings)
-            n_changed = files.write_cleaned(folder / "cleaned.csv", table, findings, options.action)
+            cleaned = folder / table.cleaned_name
+            n_changed = files.write_cleaned(cleaned, table, findings, options.action)
             page = report.render(
                 name,
                 table,
@@ -115,7 +126,7 @@ def _write(options: Options, output: Path, name: str, table: Table, findings: Fi
             (folder / "report.html").write_text(page, encoding="utf-8")
     except OSError as error:
         raise AuditError(
-            f"{str(output)!r} cannot be written to: {error.strerror}; nothing was written."
+            f"{str(output)!r} cannot be written to: {error.strerror or error}; nothing was written."
         ) from error
     return n_changed
 

@@ -44,13 +44,31 @@ class Options:
 
     table: str | None = dataclasses.field(
         default=None,
-        metadata={"help": "CSV or Parquet file; if none is given, the example runs"},
+        metadata={
+            "help": "file that holds the table: CSV, also compressed, JSON, Excel, Parquet, Arrow, "
+            "SQLite or DuckDB (db.sqlite::table); - is standard input; if none is given, the "
+            "example runs"
+        },
     )
     label: str | None = _option(
         None, "column that holds the labels (default: the last column)", metavar="COLUMN"
     )
     sep: str | None = _option(None, "separator of the CSV file (default: detected)")
-    encoding: str = _option("utf-8", "encoding of the CSV file (default: %(default)s)")
+    encoding: str = _option(
+        "auto", "encoding of the text file; auto finds it out (default: %(default)s)"
+    )
+    no_header: bool = _option(
+        False, "the first line is a row; the columns are called column_1, column_2, ..."
+    )
+    skip_rows: int | None = _option(
+        None,
+        "number of lines above the header, which stay as they are (default: detected)",
+        type=int,
+        metavar="LINES",
+    )
+    sheet: str | None = _option(
+        None, "name or number of the sheet of a workbook (default: the first that holds cells)"
+    )
     task: str = _option(
         "auto",
         "whether labels are classes or numbers; auto: regression if the label has more than 20 "
@@ -108,8 +126,10 @@ class Options:
             raise AuditError(f"--seed {self.seed} must be between 0 and {2**32 - 1}.")
         if self.table is None and (self.label is not None or self.task != "auto"):
             raise AuditError(
-                "--label and --task need a table; give the path of a CSV or Parquet file."
+                "--label and --task need a table; give the path of a file that holds one."
             )
+        if self.skip_rows is not None and self.skip_rows < 0:
+            raise AuditError(f"--skip-rows {self.skip_rows} must be 0 or more.")
 
     def command(self) -> str:
         """The command that repeats this audit."""

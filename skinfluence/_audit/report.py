@@ -94,6 +94,7 @@ def render(
         share=n_suspects / n,
         n_classes=len(findings.problem.spelling),
         n_unlabeled=findings.problem.n_missing,
+        cleaned_name=table.cleaned_name,
         left_out=findings.prepared.left_out,
         planted=None if is_planted is None else _planted(findings, is_planted),
         figures=_figures(findings),

@@ -40,9 +40,9 @@ def describe_input(name: str, table: Table, problem: Problem, *, is_default_labe
         say(f"task      classification, {_class_counts(problem)}")
     if problem.n_missing:
         rows = count(problem.n_missing, "row")
-        say(f"skipped   {rows} without a label, kept unchanged in cleaned.csv")
-    if any(_is_number(name) for name in table.names):
-        say("note      the first line is read as the header, but it contains numbers")
+        say(f"skipped   {rows} without a label, kept unchanged in {table.cleaned_name}")
+    for note in table.notes:
+        say(f"note      {note}")
 
 
 def describe_result(
@@ -83,7 +83,7 @@ def describe_result(
         done += f"; for {count(n_same, 'suspect')} the suggested label is the given label"
     say(f"written   {output / 'report.html'}")
     say(f"          {output / 'suspects.csv'}  (the suspects, most suspect first)")
-    say(f"          {output / 'cleaned.csv'}  ({count(n_changed, 'row')} {done})")
+    say(f"          {output / table.cleaned_name}  ({count(n_changed, 'row')} {done})")
 
 
 def planted_sentence(findings: Findings, is_planted: np.ndarray) -> str:
@@ -149,11 +149,3 @@ def _class_counts(problem: Problem) -> str:
     pairs = [f"{one_line(label)} {counts[label]:,}" for label in problem.spelling]
     more = f", and {len(pairs) - 5} more" if len(pairs) > 5 else ""
     return f"{len(pairs)} classes: {', '.join(pairs[:5])}{more}"
-
-
-def _is_number(name: str) -> bool:
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return True

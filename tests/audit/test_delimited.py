@@ -170,7 +170,7 @@ def bad_files():
     return {
         "empty": (b"", "the file is empty"),
         "header only": (b"a,b\n", "a header but no rows"),
-        "ragged": (b"a,b\n1,2\n1,2,3\n", "row 2 has 3 cells, but the header has 2"),
+        "ragged": (b"a,b\n1,2\n1,2,3\n", "line 3 has 3 cells, but the header in line 1 has 2"),
         "one class": (b"a,b\n" + b"1,x\n2,x\n" * 20, "has only one class, 'x'"),
         "no labels": (b"a,b\n" + b"1,\n2,\n" * 20, "no row has a label"),
         "rare class": (few.encode(), "fewer than 10 rows (twice --cv): 'rare' (1)"),
@@ -178,8 +178,8 @@ def bad_files():
             b"a,b\n" + b"1,x\n1,y\n" * 20,
             "no column can be used to predict the label: a",
         ),
-        "encoding": ("a,b\nü,x\n".encode("latin-1"), "is not utf-8 text (byte 0xfc"),
-        "spreadsheet": (b"PK\x03\x04" + b"\x00" * 40, "save the table as CSV"),
+        "archive": (b"PK\x03\x04" + b"\x00" * 40, "is a damaged zip file"),
+        "binary": (bytes(range(256)) * 4, "is not text, nor a format that can be read"),
     }
 
 
@@ -242,5 +242,5 @@ def test_a_pipe_is_read_and_a_device_is_refused(quick_audit, audit_table, tmp_pa
     assert run("/dev/zero") == 2
     assert run("a\0b.csv") == 2
     err = capsys.readouterr().err
-    assert "'/dev/zero' is a device; expected a CSV or Parquet file" in err
+    assert "'/dev/zero' is a device; expected a file that holds a table" in err
     assert err.count("\n") == 2
