@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from skinfluence._data.embedding_cache import digest_of
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -88,27 +89,9 @@ class Backbone:
         return rows
 
     def digest(self) -> bytes:
-        """Hash of everything that decides an embedding: class, structure, weights, preprocessing.
-
-        The code of the class is not included.
-        """
-        kind = type(self.module)
-        found = hashlib.blake2b(digest_size=32)
-        for part in (
-            "1",  # raise this when preprocessing changes
-            f"{kind.__module__}.{kind.__qualname__}",
-            repr(self.module),
-            repr((self.mean, self.std, self.size)),
-        ):
-            found.update(part.encode() + b"\0")
-        for name, value in self.module.state_dict().items():
-            if isinstance(value, Tensor):
-                found.update(f"{name} {value.dtype} {tuple(value.shape)}\0".encode())
-                plain = value.detach().cpu().contiguous().reshape(-1)
-                found.update(plain.view(torch.uint8).numpy().tobytes())
-            else:
-                found.update(f"{name} {value!r}\0".encode())
-        return found.digest()
+        """Hash of everything that decides an embedding; see `digest_of`."""
+        # Raise the first number when preprocessing changes.
+        return digest_of(self.module, 2, self.mean, self.std, self.size)
 
 
 def pooled(outputs: Any) -> Tensor:

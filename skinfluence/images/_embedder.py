@@ -10,8 +10,8 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from tqdm import tqdm
 
 from skinfluence._base import Estimator
+from skinfluence._data.embedding_cache import EmbeddingCache
 from skinfluence.images._backbone import Backbone
-from skinfluence.images._cache import EmbeddingCache
 from skinfluence.images._column import images_of
 from skinfluence.images._decode import Unreadable, content, read, square
 from skinfluence.images._pretrained import check_model, load_backbone
