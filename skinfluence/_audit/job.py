@@ -1,4 +1,4 @@
-"""The steps of the audit, from a table to three files. Each step is in a separate module."""
+"""The steps of the audit, from a table to the written files. Each step is in a separate module."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def audit(options: Options) -> Findings:
-    """Check the labels of a table and write suspects.csv, cleaned.csv and report.html.
+    """Check the labels of a table and write report.html, suspects.csv and scores.csv.
 
     Parameters
     ----------
@@ -44,13 +44,13 @@ def audit(options: Options) -> Findings:
     name, table, label, is_planted = _read_input(options)
     problem = read_problem(table, label, task=options.task, cv=options.cv)
     output = Path(options.output)
-    names = ("suspects.csv", table.cleaned_name, "report.html")
+    names = ("suspects.csv", "scores.csv", table.cleaned_name, "report.html")
     with output_folder.reserved(output, options.table and file_of(options.table), names):
         if not options.quiet:
             is_default = options.table is not None and options.label is None
             terminal.describe_input(name, table, problem, is_default_label=is_default)
         try:
-            findings = find_suspects(table, problem, make_detector(options, problem))
+            findings = find_suspects(table, problem, make_detector(options, problem), options)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -58,7 +58,8 @@ def audit(options: Options) -> Findings:
                 "the memory is full, and nothing was written; audit a sample of the rows, or fewer "
                 "columns."
             ) from error
-        findings = replace(findings, is_planted=is_planted)
+        if is_planted is not None:
+            findings = replace(findings, is_planted=is_planted[findings.rows])
         n_changed = _write(options, output, names, name, table, findings)
     if not options.quiet:
         terminal.describe_result(
@@ -77,7 +78,7 @@ def make_detector(options: Options, problem: Problem) -> Any:
     from skinfluence._detector import NoisyLabelDetector
 
     return NoisyLabelDetector(
-        contamination=options.contamination,
+        contamination="auto" if options.contamination == "evidence" else options.contamination,
         cv=options.cv,
         random_state=options.seed,
         verbose=0 if options.quiet else 1,
@@ -106,15 +107,18 @@ def _write(
     table: Table,
     findings: Findings,
 ) -> int:
-    """Write the three files; return how many rows of the cleaned table changed."""
+    """Write the files; return how many rows of the cleaned table changed."""
     from skinfluence._audit import files, report
     from skinfluence._audit.output_folder import written_together
 
     try:
         with written_together(output, names) as folder:
             files.write_suspects(folder / "suspects.csv", table, findings)
-            cleaned = folder / table.cleaned_name
-            n_changed = files.write_cleaned(cleaned, table, findings, options.action)
+            files.write_scores(folder / "scores.csv", table, findings)
+            n_changed = 0
+            if options.action != "none":
+                cleaned = folder / table.cleaned_name
+                n_changed = files.write_cleaned(cleaned, table, findings, options.action)
             page = report.render(
                 name,
                 table,

@@ -30,8 +30,8 @@ def _option(
 
 
 def _share(text: str) -> float | str:
-    """Convert the text to a number; return "auto" unchanged."""
-    return text if text == "auto" else float(text)
+    """Convert the text to a number; return "auto" and "evidence" unchanged."""
+    return text if text in ("auto", "evidence") else float(text)
 
 
 @dataclass(frozen=True)
@@ -76,20 +76,20 @@ class Options:
         choices=("auto", "classification", "regression"),
     )
     contamination: float | str = _option(
-        0.1,
-        "share of the rows to flag as suspects, above 0 and at most 0.5; auto estimates the share "
-        "(default: %(default)s)",
+        "evidence",
+        "which rows are suspects; evidence: those with clear evidence against their label and for "
+        "another one; a number above 0 and at most 0.5: this share of the rows; auto: an estimated "
+        "share (default: %(default)s)",
         type=_share,
         metavar="SHARE",
     )
     action: str = _option(
-        "drop",
-        "what to do with the suspects in cleaned.csv (default: %(default)s)",
-        choices=("drop", "relabel"),
+        "none",
+        "what to do with the suspects in a cleaned copy of the table; none writes no copy "
+        "(default: %(default)s)",
+        choices=("none", "drop", "relabel"),
     )
-    output: str = _option(
-        "audit", "folder for the three files (default: %(default)s)", metavar="DIR"
-    )
+    output: str = _option("audit", "folder for the files (default: %(default)s)", metavar="DIR")
     cv: int = _option(
         5,
         "number of cross-validation folds; one net is trained per fold (default: %(default)s)",
@@ -116,7 +116,7 @@ class Options:
         if not isinstance(contamination, str) and not 0 < contamination <= 0.5:
             raise AuditError(
                 f"--contamination {contamination:g} must be above 0 and at most 0.5 (the share of "
-                "the rows to flag), or auto."
+                "the rows to flag), evidence or auto."
             )
         if self.cv < 2:
             raise AuditError(f"--cv {self.cv} must be at least 2.")

@@ -17,10 +17,11 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from skinfluence._audit import summary
+from skinfluence._audit.evidence import UNCLEAR
 from skinfluence._audit.findings import Findings, label_changes, value_groups
 from skinfluence._audit.streams import printable
 from skinfluence._audit.table import Table, display_name, shorten
-from skinfluence._audit.terminal import planted_sentence
 from skinfluence._version import __version__
 from skinfluence.metrics import detection_report
 from skinfluence.plotting import (
@@ -60,12 +61,12 @@ def render(
         The table that was checked.
     findings : Findings
         The results.
-    action : {"drop", "relabel"}
-        Whether cleaned.csv drops or relabels the suspects.
+    action : {"none", "drop", "relabel"}
+        Whether the cleaned table drops or relabels the suspects; "none": no such table is written.
     command : str
         The command that repeats the audit.
     n_changed : int
-        Number of rows that cleaned.csv drops or relabels.
+        Number of rows that the cleaned table drops or relabels.
 
     Returns
     -------
@@ -93,7 +94,12 @@ def render(
         n_suspects=n_suspects,
         share=n_suspects / n,
         n_classes=len(findings.problem.spelling),
-        n_unlabeled=findings.problem.n_missing,
+        n_set_aside=findings.problem.n_set_aside,
+        n_unclear=int((findings.state == UNCLEAR).sum()),
+        trust=summary.trust_sentence(findings),
+        cautions=summary.cautions(table, findings),
+        rows=summary.rows_sentence(table, findings, action, n_changed),
+        set_aside=summary.set_aside_sentences(findings.problem),
         cleaned_name=table.cleaned_name,
         left_out=findings.prepared.left_out,
         planted=None if is_planted is None else _planted(findings, is_planted),
@@ -112,7 +118,7 @@ def _planted(findings: Findings, is_planted: np.ndarray) -> dict[str, Any]:
     return {
         "found": int(is_planted[findings.suspects].sum()),
         "planted": int(is_planted.sum()),
-        "sentence": planted_sentence(findings, is_planted),
+        "sentence": summary.planted_sentence(findings, is_planted),
         "auc": report["roc_auc"],
     }
 
@@ -202,7 +208,7 @@ def _suspect_rows(table: Table, findings: Findings) -> dict[str, Any]:
     shown = others[:SHOWN_COLUMNS]
     chosen = findings.suspects[:SHOWN_ROWS]
     depth = findings.threshold - findings.scores[chosen]
-    bars = 100 * depth / max(depth.max(initial=0.0), np.finfo(float).tiny)
+    bars = 100 * np.maximum(depth, 0) / max(depth.max(initial=0.0), np.finfo(float).tiny)
     rows = [
         {
             "row": int(findings.rows[i]) + 1,

@@ -15,24 +15,24 @@ for package in ("pandas", "matplotlib", "jinja2"):
 class QuickDetector:
     """The detector's interface, on out-of-sample predictions of a linear model."""
 
-    def __init__(self, contamination):
+    def __init__(self, contamination="auto"):
         self.contamination = contamination
 
     def fit_predict(self, X, y):
-        assert X.dtype == np.float64
         assert np.isfinite(X).all()
         if y.dtype.kind == "f":
-            self.suggested_labels_ = cross_val_predict(Ridge(), X, y)
-            self.scores_ = -np.abs(self.suggested_labels_ - y)
+            predicted = cross_val_predict(Ridge(), X, y)
+            self.scores_ = -np.abs(predicted - y)
+            self.signals_ = {"in_sample": predicted, "out_of_sample": predicted}
         else:
             model = LogisticRegression(max_iter=1000)
             proba = cross_val_predict(model, X, y, cv=2, method="predict_proba")
-            classes, codes = np.unique(y, return_inverse=True)
-            self.suggested_labels_ = classes[proba.argmax(axis=1)]
-            self.scores_ = proba[np.arange(len(y)), codes]
-        self.offset_ = np.quantile(self.scores_, self.contamination)
-        self.inlier_mask_ = self.scores_ >= self.offset_
-        return np.where(self.inlier_mask_, 1, -1)
+            _, codes = np.unique(y, return_inverse=True)
+            of_given = proba[np.arange(len(y)), codes]
+            self.scores_ = np.log(of_given) - np.log1p(-of_given)
+            self.signals_ = {"in_sample": proba, "out_of_sample": proba, "influence": proba}
+        self.contamination_ = 0.1 if self.contamination == "auto" else self.contamination
+        return np.where(self.scores_ >= np.quantile(self.scores_, self.contamination_), 1, -1)
 
 
 def mixed_csv(n=80, wrong=(3, 40), sep=",", newline="\n"):

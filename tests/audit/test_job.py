@@ -9,8 +9,12 @@ from small_audit import QuickDetector, read, run
 from skinfluence._audit import job
 
 
-@pytest.mark.parametrize(("given", "wanted"), [("auto", "auto"), ("0.2", 0.2)])
-def test_contamination_is_a_number_or_auto(monkeypatch, audit_table, tmp_path, given, wanted):
+@pytest.mark.parametrize(
+    ("given", "wanted"), [("auto", "auto"), ("0.2", 0.2), ("evidence", "evidence")]
+)
+def test_contamination_is_a_number_auto_or_the_evidence(
+    monkeypatch, audit_table, tmp_path, given, wanted
+):
     asked = []
 
     def detector(options, _):
