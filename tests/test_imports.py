@@ -68,6 +68,7 @@ INSIDE = {
         {"formats"},
         {"demo", "features"},
         {"evidence", "labels"},
+        {"sampling"},
         {"findings"},
         {"summary"},
         {"files", "terminal"},

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skinfluence._audit import evidence
+from skinfluence._audit import evidence, sampling
 from skinfluence._audit.evidence import STATES, Trust
 from skinfluence._audit.features import Prepared, prepare
 from skinfluence._audit.labels import Problem, read_problem
@@ -56,7 +56,10 @@ class Findings:
         The classes, without blanks around them; empty for regression.
     signals : dict of str to ndarray of shape (n_judged,)
         For each signal ("in_sample", "out_of_sample", "influence"), the probability of the given
-        class; for regression, the predicted number.
+        class; for regression, the predicted number. NaN for the in-sample signals of rows outside
+        of the sample that nets were trained on.
+    n_trained : int
+        Number of rows that the nets were trained on, in turn: all judged rows, or a sample.
     seconds : float
         Time taken.
     is_planted : ndarray of bool of shape (n_judged,) or None
@@ -77,6 +80,7 @@ class Findings:
     probabilities: np.ndarray | None
     classes: np.ndarray
     signals: dict[str, np.ndarray]
+    n_trained: int
     seconds: float
     is_planted: np.ndarray | None = None
 
@@ -91,7 +95,7 @@ def find_suspects(table: Table, problem: Problem, detector: Any, options: Option
     start = time.perf_counter()
     prepared = prepare(table, problem.label, problem.rows)
     judge = _judge_classes if problem.task == "classification" else _judge_numbers
-    judged = judge(problem, prepared, detector)
+    judged = judge(problem, prepared, detector, options)
     scores = judged["scores"]
     is_suspect = judged["state"] == evidence.WRONG
     if options.contamination != "evidence":
@@ -111,13 +115,14 @@ def find_suspects(table: Table, problem: Problem, detector: Any, options: Option
     )
 
 
-def _judge_classes(problem: Problem, prepared: Prepared, detector: Any) -> dict[str, Any]:
+def _judge_classes(
+    problem: Problem, prepared: Prepared, detector: Any, options: Options
+) -> dict[str, Any]:
     # Numbers, because fixed-width strings, which the detector makes, merge "a" and "a\0".
     given, classes = pd.factorize(problem.given, sort=True)
-    detector.fit_predict(prepared.X, given)
-    signals = detector.signals_
+    fitted = sampling.fit(prepared, problem, given, detector, options)
+    scores, signals = fitted.scores, fitted.signals
     probabilities = signals["out_of_sample"]
-    scores = np.asarray(detector.scores_, dtype=float)
     trust = evidence.class_trust(scores, given, probabilities, prepared.frame)
     state = evidence.class_states(scores, given, probabilities)
     spelling = np.array([problem.spelling[str(label)] for label in classes], dtype=object)
@@ -130,12 +135,15 @@ def _judge_classes(problem: Problem, prepared: Prepared, detector: Any) -> dict[
         "probabilities": probabilities,
         "classes": np.array(classes, dtype=object),
         "signals": {name: signal[rows, given] for name, signal in signals.items()},
+        "n_trained": fitted.n_trained,
     }
 
 
-def _judge_numbers(problem: Problem, prepared: Prepared, detector: Any) -> dict[str, Any]:
-    detector.fit_predict(prepared.X, problem.given)
-    signals = detector.signals_
+def _judge_numbers(
+    problem: Problem, prepared: Prepared, detector: Any, options: Options
+) -> dict[str, Any]:
+    fitted = sampling.fit(prepared, problem, problem.given, detector, options)
+    signals = fitted.signals
     predicted = np.asarray(signals["out_of_sample"], dtype=float)
     # Not detector.scores_, which are ranks: they find fewer planted errors.
     scores = evidence.number_scores(problem.given, predicted)
@@ -148,6 +156,7 @@ def _judge_numbers(problem: Problem, prepared: Prepared, detector: Any) -> dict[
         "probabilities": None,
         "classes": np.array([], dtype=object),
         "signals": dict(signals),
+        "n_trained": fitted.n_trained,
     }
 
 

@@ -101,6 +101,13 @@ class Options:
         "random seed; the same seed gives the same result (default: %(default)s)",
         type=int,
     )
+    train_rows: int | None = _option(
+        None,
+        "train the nets on a sample of this number of rows; all rows are scored (default: all "
+        "rows, or a sample if training would take more than about ten minutes)",
+        type=int,
+        metavar="ROWS",
+    )
     top: int = _option(
         10,
         "number of suspects to print (default: %(default)s)",
@@ -120,6 +127,8 @@ class Options:
             )
         if self.cv < 2:
             raise AuditError(f"--cv {self.cv} must be at least 2.")
+        if self.train_rows is not None and self.train_rows < 1:
+            raise AuditError(f"--train-rows {self.train_rows} must be at least 1.")
         if self.top < 0:
             raise AuditError(f"--top {self.top} must be 0 or more.")
         if not 0 <= self.seed < 2**32:

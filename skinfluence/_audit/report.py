@@ -98,6 +98,7 @@ def render(
         n_unclear=int((findings.state == UNCLEAR).sum()),
         trust=summary.trust_sentence(findings),
         cautions=summary.cautions(table, findings),
+        sample=summary.sample_sentence(findings) if findings.n_trained < n else None,
         rows=summary.rows_sentence(table, findings, action, n_changed),
         set_aside=summary.set_aside_sentences(findings.problem),
         cleaned_name=table.cleaned_name,

@@ -63,6 +63,15 @@ def trust_sentence(findings: Findings) -> str:
     return text + ": nothing was learned about this label, so no row can be judged"
 
 
+def sample_sentence(findings: Findings) -> str:
+    """How many rows the nets were trained on."""
+    n, n_trained = len(findings.rows), findings.n_trained
+    return (
+        f"the nets were trained on {n_trained:,} of the {n:,} rows, to save time; the other rows "
+        "are scored by all nets (--train-rows sets the number)"
+    )
+
+
 def cautions(table: Table, findings: Findings) -> list[str]:
     """Reasons to be careful with these findings."""
     trust, n = findings.trust, len(findings.rows)

@@ -65,6 +65,8 @@ def describe_result(
     for reason, names in findings.prepared.left_out.items():
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         say(f"left out  {one_line(shown, 80)} ({reason})")
+    if findings.n_trained < len(findings.rows):
+        say(f"sample    {summary.sample_sentence(findings)}")
     say(f"trust     {summary.trust_sentence(findings)}")
     say()
     n_suspects, n = len(findings.suspects), len(findings.rows)

@@ -21,18 +21,30 @@ class QuickDetector:
     def fit_predict(self, X, y):
         assert np.isfinite(X).all()
         if y.dtype.kind == "f":
+            self.model = Ridge().fit(X, y)
             predicted = cross_val_predict(Ridge(), X, y)
             self.scores_ = -np.abs(predicted - y)
             self.signals_ = {"in_sample": predicted, "out_of_sample": predicted}
         else:
-            model = LogisticRegression(max_iter=1000)
-            proba = cross_val_predict(model, X, y, cv=2, method="predict_proba")
-            _, codes = np.unique(y, return_inverse=True)
-            of_given = proba[np.arange(len(y)), codes]
-            self.scores_ = np.log(of_given) - np.log1p(-of_given)
+            self.model = LogisticRegression(max_iter=1000)
+            proba = cross_val_predict(self.model, X, y, cv=2, method="predict_proba")
+            self.scores_ = self.log_odds(proba, y)
+            self.model.fit(X, y)
             self.signals_ = {"in_sample": proba, "out_of_sample": proba, "influence": proba}
         self.contamination_ = 0.1 if self.contamination == "auto" else self.contamination
         return np.where(self.scores_ >= np.quantile(self.scores_, self.contamination_), 1, -1)
+
+    def predict_out_of_sample(self, X):
+        is_number = isinstance(self.model, Ridge)
+        return self.model.predict(X) if is_number else self.model.predict_proba(X)
+
+    def score_samples(self, X, y):
+        return self.log_odds(self.predict_out_of_sample(X), y)
+
+    @staticmethod
+    def log_odds(proba, y):
+        of_given = proba[np.arange(len(y)), y]
+        return np.log(of_given) - np.log1p(-of_given)
 
 
 def mixed_csv(n=80, wrong=(3, 40), sep=",", newline="\n"):
