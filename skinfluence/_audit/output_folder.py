@@ -52,7 +52,8 @@ def reserved(folder: Path, source: str | None, names: Sequence[str] = NAMES) -> 
 def written_together(folder: Path, names: Sequence[str] = NAMES) -> Iterator[Path]:
     """Yield a temporary folder for the files, and move those called `names` to `folder` at the end.
 
-    A name may also be that of a folder, as of a data set. If an exception is raised, none of them is moved, and the files of an earlier audit stay.
+    A name may also be that of a folder, as of a data set. If an exception is raised, none of them
+    is moved, and the files of an earlier audit stay.
     """
     # Inside the output folder: renaming is only possible on one file system.
     staging = Path(tempfile.mkdtemp(prefix=".skinfluence-audit-", dir=folder))

@@ -182,7 +182,9 @@ def _wide_encoding(data: bytes) -> str | None:
         "utf-16-le": (0, 1, 0, 1),
         "utf-16-be": (1, 0, 1, 0),
     }.items():
-        often = all((share > 0.5) == bool(wanted) for share, wanted in zip(zeros, is_zero))
+        often = all(
+            (share > 0.5) == bool(wanted) for share, wanted in zip(zeros, is_zero, strict=True)
+        )
         if often and _is_valid(data, name):
             return name
     return None
