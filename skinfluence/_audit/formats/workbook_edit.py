@@ -11,13 +11,15 @@ from typing import Any
 
 def set_cell(cell: Any, text: str) -> None:
     """Give a cell a new value, of the type that its value had; its format stays."""
-    cell.value = _value(text, cell.value)
+    cell.value = value = _value(text, cell.value)
+    if isinstance(value, str) and value.startswith("="):
+        cell.data_type = "s"  # a text, not a formula
 
 
 def _value(text: str, before: Any) -> Any:
     if not text:
         return None
-    if isinstance(before, str) and not before.startswith("="):
+    if isinstance(before, str):
         return text
     if isinstance(before, bool) and text in ("TRUE", "FALSE"):
         return text == "TRUE"
