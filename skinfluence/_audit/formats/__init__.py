@@ -79,6 +79,7 @@ def _read(given: Given, options: Options) -> Table:
         table = _read(inner, options)
         return replace(table, source=pack(table.source))
     form = spreadsheet.find_in_zip(given) or _find_format(given)
+    form.check(given, options)
     return form.read(given, options)
 
 

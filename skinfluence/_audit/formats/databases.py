@@ -264,12 +264,14 @@ def _formats() -> Iterator[Format]:
         SQLite.suffixes,
         lambda given, options: read_database(SQLite(), given),
         starts_with(b"SQLite format 3\x00"),
+        has_parts=True,
     )
     yield Format(
         DuckDB.name,
         DuckDB.suffixes,
         lambda given, options: read_database(DuckDB(), given),
         lambda head: head[DUCK] == b"DUCK",
+        has_parts=True,
     )
 
 

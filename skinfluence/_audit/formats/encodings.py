@@ -80,7 +80,7 @@ def decode(data: bytes, encoding: str, shown: str) -> Text:
         note = f"the file is read as {wide}; --encoding chooses another encoding"
         return Text(_recode(data, wide, errors), wide, errors, [note])
     if _is_valid(data, "utf-8"):
-        if is_binary(data):
+        if is_binary(data, 0.3):
             raise AuditError(not_a_table(shown))
         return Text(data)
     if is_binary(data):
@@ -93,10 +93,10 @@ def decode(data: bytes, encoding: str, shown: str) -> Text:
     return Text(_recode(data, found), found, notes=[note])
 
 
-def is_binary(data: bytes) -> bool:
+def is_binary(data: bytes, share: float = 0.05) -> bool:
     """Whether control characters are so frequent that the bytes are not text."""
     start = data[:SAMPLED]
-    return len(CONTROLS.findall(start)) > 0.05 * len(start)
+    return len(CONTROLS.findall(start)) > share * len(start)
 
 
 def not_a_table(shown: str) -> str:

@@ -121,7 +121,8 @@ def _is_like_rows(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     numbers = [i for i in number_columns if is_number(names[i]) and not YEAR.fullmatch(names[i])]
     if not number_columns:
         # A header of texts above texts: its names do not occur as cells.
-        repeats = [name.strip() in {row[i].strip() for row in rows} for i, name in _named(names)]
+        whole = [row for row in rows if len(row) == len(names)]
+        repeats = [name.strip() in {row[i].strip() for row in whole} for i, name in _named(names)]
         return bool(repeats) and sum(repeats) > len(repeats) / 2
     return bool(numbers)
 

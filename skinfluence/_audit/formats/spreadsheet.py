@@ -251,5 +251,7 @@ def find_in_zip(given: Given) -> Format | None:
     raise AuditError(f"{given.shown} is a document of {kind} program, not a workbook.")
 
 
-XLSX = Format("Excel", (".xlsx", ".xlsm", ".xltx"), read_xlsx)
-XLS = Format("Excel 97", (".xls", ".xlsb", ".ods"), read_old, starts_with(OLE_MAGIC))
+XLSX = Format("Excel", (".xlsx", ".xlsm", ".xltx"), read_xlsx, has_sheets=True)
+XLS = Format(
+    "a workbook", (".xls", ".xlsb", ".ods"), read_old, starts_with(OLE_MAGIC), has_sheets=True
+)

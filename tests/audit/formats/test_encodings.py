@@ -108,6 +108,11 @@ def test_no_encoding_is_suggested_for_a_binary_file(tmp_path, content):
     assert "--encoding" not in str(caught.value)
 
 
+def test_some_control_characters_are_text(tmp_path):
+    content = b"x,y\n1,u\0\n2,a\x1b\n" * 9
+    assert read_table(given(tmp_path, content)).cells[0] == ["1", "u\0"]
+
+
 def test_without_the_package_a_western_encoding_is_guessed(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "charset_normalizer", None)
     content = TEXTS["russian"][0].encode("cp1251") + b"\x81,x\n"

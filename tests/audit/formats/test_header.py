@@ -44,6 +44,13 @@ def test_what_is_no_title_is_read_as_the_header(text):
     assert header.title_rows(rows) == 0
 
 
+def test_a_separator_inside_labels_is_not_the_separator(tmp_path):
+    labels = ["b|c", "a", "c|a", "b"]
+    text = "x,z,label\n" + "".join(f"0.{i},0.5,{labels[i % 4]}\n" for i in range(20))
+    table = read_table(given(tmp_path, text))
+    assert (table.names, table.notes) == (["x", "z", "label"], [])
+
+
 def test_ragged_rows_are_not_a_title(tmp_path):
     with pytest.raises(AuditError, match="line 2 has 2 cells, but the header in line 1 has 1"):
         read_table(given(tmp_path, "name\nSmith, Ann\nDoe, Jo\nRoe, Al\n"), Options(sep=","))

@@ -93,3 +93,15 @@ def test_a_name_that_contains_the_mark_of_a_part_is_a_name(tmp_path):
 def test_a_separator_is_one_character(tmp_path, sep):
     with pytest.raises(AuditError, match="must be one character"):
         read_table(given(tmp_path, "a,y\n1,u\n"), Options(sep=sep))
+
+
+@pytest.mark.parametrize(
+    ("part", "options", "message"),
+    [
+        ("::x", Options(), "is read as CSV, which has no part 'x'"),
+        ("", Options(sheet="One"), "--sheet 'One' is for workbooks; .* is read as CSV"),
+    ],
+)
+def test_what_a_format_does_not_have_is_refused(tmp_path, part, options, message):
+    with pytest.raises(AuditError, match=message):
+        read_table(f"{given(tmp_path, 'a,y')}{part}", options)
