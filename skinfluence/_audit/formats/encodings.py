@@ -5,9 +5,9 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from skinfluence._audit.stored_text import to_utf8
+from skinfluence._audit.stored_text import Form, to_utf8
 from skinfluence._audit.table import AuditError, shorten
 
 PIECE = 1_000_000  # bytes that are decoded at once, to save memory
@@ -91,6 +91,17 @@ def decode(data: bytes, encoding: str, shown: str) -> Text:
     found = _guess(data)
     note = f"the file is not UTF-8; it is read as {found}; --encoding chooses another encoding"
     return Text(_recode(data, found), found, notes=[note])
+
+
+def own_form(form: Form) -> Form:
+    """The form of other files that are written beside the table, such as suspects.csv.
+
+    In UTF-16 and UTF-32, they need a mark to be recognized. They may hold words that the encoding
+    of the table lacks.
+    """
+    wide = next((name for name in ("utf-16", "utf-32") if form.encoding.startswith(name)), None)
+    errors = "replace" if form.errors == "strict" else form.errors
+    return replace(form, encoding=wide or form.encoding, errors=errors)
 
 
 def is_binary(data: bytes, share: float = 0.05) -> bool:

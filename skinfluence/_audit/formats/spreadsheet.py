@@ -61,7 +61,9 @@ class WorkbookSource:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # told when the file was read
-            book = openpyxl.load_workbook(io.BytesIO(self.data), keep_vba=self.suffix == ".xlsm")
+            book = openpyxl.load_workbook(
+                io.BytesIO(self.data), keep_vba=self.suffix == ".xlsm", rich_text=True
+            )
         sheet, rows = book[self.sheet.name], self.sheet.rows[self.n_above :]
         numbers = self.sheet.numbers[self.n_above :]
         for row, cells in changes.items():
@@ -105,7 +107,9 @@ def read_xlsx(given: Given, options: Options) -> Table:
         warnings.simplefilter("always")
         try:
             book = _openpyxl().load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-            sheets = {sheet.title: _rows_of(sheet) for sheet in book.worksheets}
+            # Visible sheets first; the sort is stable.
+            found = sorted(book.worksheets, key=lambda sheet: sheet.sheet_state != "visible")
+            sheets = {sheet.title: _rows_of(sheet) for sheet in found}
         except (KeyError, ValueError, OSError, SyntaxError) as error:  # of zip, XML and openpyxl
             raise AuditError(f"{given.shown} cannot be read as Excel: {error}.") from error
     sheet, notes = _choose_sheet(given, sheets, options.sheet)

@@ -108,6 +108,13 @@ def test_no_encoding_is_suggested_for_a_binary_file(tmp_path, content):
     assert "--encoding" not in str(caught.value)
 
 
+def test_other_files_may_hold_words_that_the_encoding_lacks(tmp_path):
+    table = read_table(given(tmp_path, TEXTS["german"][0].encode("cp1252")))
+    with table.form.open(tmp_path / "suspects.csv") as file:
+        file.write("ü ≥ 1")
+    assert (tmp_path / "suspects.csv").read_bytes() == "ü ? 1".encode("cp1252")
+
+
 def test_some_control_characters_are_text(tmp_path):
     content = b"x,y\n1,u\0\n2,a\x1b\n" * 9
     assert read_table(given(tmp_path, content)).cells[0] == ["1", "u\0"]

@@ -126,3 +126,13 @@ def test_any_records_are_the_same_after_they_are_written(records, is_array, data
 
 def test_the_option_for_csv_files_does_not_matter(tmp_path):
     assert len(read_table(given(tmp_path, LINES, "t.jsonl"), Options(sep=";")).cells) == 3
+
+
+def test_half_characters_are_kept_as_they_are_written(tmp_path):
+    text = '{"a": "é \\ud800", "y": "u"}\n{"a": "x", "y": "\\udc00"}\n'
+    table = read_table(given(tmp_path, text, "t.jsonl"))
+    assert rewritten(table, tmp_path, {}).read_bytes() == text.encode()
+    path = rewritten(table, tmp_path, {0: [table.cells[0][0], table.cells[1][1]]})
+    assert read_table(path).cells[0] == ["é \ud800", "\udc00"]
+    with table.form.open(tmp_path / "suspects.csv") as file:
+        file.write(table.form.line(table.cells[0]))
