@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from skinfluence._audit.formats.encodings import decode
+from skinfluence._audit.formats.encodings import decode, own_form
 from skinfluence._audit.formats.format import Format, Given
+from skinfluence._audit.formats.named_columns import ColumnsByName
 from skinfluence._audit.options import Options
-from skinfluence._audit.stored_text import Column, Form, Rows, from_utf8, in_chunks
+from skinfluence._audit.stored_text import CHUNK, Form, Rows, from_utf8
 from skinfluence._audit.table import AuditError, Table
 
 BLANKS = re.compile(r"[ \t\n\r\ufeff]*")
@@ -22,14 +23,9 @@ SCALAR = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?|true|false|null")
 
 EXPECTED = "expected one object per line, or an array of objects (in pandas: orient='records')"
 
-MANY_NAMES = 20_000
 
-
-class Number(str):
-    """A number as it is written, to tell it from a string."""
-
-
-DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=Number)
+# Numbers stay as they are written.
+DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 
 
 def resembles(head: bytes) -> bool:
@@ -42,8 +38,8 @@ def read_json(given: Given, options: Options) -> Table:
     text = decode(given.read(), options.encoding, given.shown)
     suffix = given.suffix if given.suffix in FORMAT.suffixes else ""
     try:
-        source = _find_records(from_utf8(text.data), is_lines=suffix not in ("", ".json"))
-        columns = _read_columns(source)
+        source = parse(from_utf8(text.data), is_lines=suffix not in ("", ".json"))
+        columns = source.columns.finished()
     except json.JSONDecodeError as error:
         raise AuditError(
             f"{given.shown} is not valid JSON in line {error.lineno:,}, column {error.colno:,}: "
@@ -54,8 +50,11 @@ def read_json(given: Given, options: Options) -> Table:
     source.form = Form(encoding=text.encoding, errors=text.errors)
     source.suffix = suffix or (".json" if source.is_array else ".jsonl")
     names = list(columns)
+    if not names:
+        raise AuditError(f"the objects are empty; {EXPECTED}.")
     source.names[:] = names
-    form = Form(errors=text.errors)
+    _note_strings(source)
+    form = own_form(Form(errors=text.errors))
     return Table(names, list(columns.values()), JsonCells(source), form, source, text.notes)
 
 
@@ -67,6 +66,7 @@ class JsonSource:
     is_array: bool
     starts: array[int] = field(default_factory=lambda: array("q"))
     ends: array[int] = field(default_factory=lambda: array("q"))
+    columns: ColumnsByName = field(default_factory=ColumnsByName)
     names: list[str] = field(default_factory=list)
     strings: set[str] = field(default_factory=set)
     form: Form = field(default_factory=Form)
@@ -79,9 +79,10 @@ class JsonSource:
     def write(self, path: Path, changes: Mapping[int, Sequence[str] | None]) -> None:
         """Write the table; `changes` maps a row to its new cells, or to None to drop it."""
         with self.form.open(path) as file:
-            file.writelines(self._pieces(changes))
+            file.writelines(self.pieces(changes))
 
-    def _pieces(self, changes: Mapping[int, Sequence[str] | None]) -> Iterator[str]:
+    def pieces(self, changes: Mapping[int, Sequence[str] | None]) -> Iterator[str]:
+        """The pieces of the changed text."""
         yield self.text[: self.starts[0]]
         is_first, n = True, len(self.starts)
         for row in range(n):
@@ -112,8 +113,7 @@ class JsonSource:
                 start, end = spans[name]
                 replaced.append((start, end, self._value(name, after, record[start:end])))
             else:
-                key = json.dumps(name, ensure_ascii=self.text.isascii())
-                added.append(f"{key}: {self._value(name, after, 'null')}")
+                added.append(f"{self._string(name)}: {self._value(name, after, 'null')}")
         for start, end, value in sorted(replaced, reverse=True):
             record = record[:start] + value + record[end:]
         if added:
@@ -129,11 +129,17 @@ class JsonSource:
                 return cell
             if before[:1] in ("{", "[") and _is_json(cell):
                 return cell
-        return json.dumps(cell, ensure_ascii=self.text.isascii())
+        return self._string(cell)
+
+    def _string(self, text: str) -> str:
+        """A string as JSON, with escapes if the file has no letters beyond ASCII."""
+        is_escaped = self.text.isascii() or re.search("[\ud800-\udfff]", text) is not None
+        return json.dumps(text, ensure_ascii=is_escaped)
 
     def cells(self, row: int) -> list[str]:
         """The cells of a record."""
-        cells = _cells(self.record(row))
+        record = self.record(row)
+        cells = _cells(DECODER.decode(record), record)
         return [cells.get(name, "") for name in self.names]
 
 
@@ -163,9 +169,8 @@ def members(record: str) -> Iterator[tuple[str, int, int]]:
             position = _after_blanks(record, position + 1)
 
 
-def _cells(record: str) -> dict[str, str]:
+def _cells(values: dict[str, Any], record: str) -> dict[str, str]:
     """The members of an object as text; nested values as they are written."""
-    values: dict[str, Any] = DECODER.decode(record)
     cells = {name: _cell(value) for name, value in values.items()}
     if None in cells.values():
         for name, start, end in members(record):
@@ -196,7 +201,8 @@ def _after_blanks(text: str, position: int) -> int:
     return found.end()
 
 
-def _find_records(text: str, *, is_lines: bool) -> JsonSource:
+def parse(text: str, *, is_lines: bool) -> JsonSource:
+    """Find the records; `is_lines` says that a single object is a record, not a file of them."""
     start = _after_blanks(text, 0)
     if start == len(text):
         raise AuditError("the file is empty; expected objects with the cells of a row each.")
@@ -236,9 +242,10 @@ def _values(text: str, position: int, closing: str) -> Iterator[tuple[Any, int, 
 def _add(source: JsonSource, value: Any, start: int, end: int) -> None:
     if not isinstance(value, dict):
         line = source.text.count("\n", 0, start) + 1
-        raise AuditError(f"line {line:,} holds a value that is no object; {EXPECTED}.")
+        raise AuditError(f"line {line:,} holds a value that is not an object; {EXPECTED}.")
     source.starts.append(start)
     source.ends.append(end)
+    source.columns.add(_cells(value, source.text[start:end]))
 
 
 def _inner_array(source: JsonSource) -> JsonSource | None:
@@ -255,31 +262,12 @@ def _inner_array(source: JsonSource) -> JsonSource | None:
     return None
 
 
-def _read_columns(source: JsonSource) -> dict[str, Column]:
-    columns: dict[str, Column] = {}
-    n_before = 0
-    for rows in in_chunks(range(len(source.starts))):
-        records = [_cells(source.record(row)) for row in rows]
-        _note_strings(source, rows)
-        for name in dict.fromkeys(name for record in records for name in record):
-            if name not in columns:
-                columns[name] = Column.of("" for _ in range(n_before))
-        if len(columns) > MANY_NAMES:
-            raise AuditError(
-                f"the objects have more than {MANY_NAMES:,} different names; {EXPECTED}."
-            )
-        for name, column in columns.items():
-            column.extend([record.get(name, "") for record in records])
-        n_before += len(rows)
-    if not columns:
-        raise AuditError(f"the objects are empty; {EXPECTED}.")
-    return columns
-
-
-def _note_strings(source: JsonSource, rows: Sequence[int]) -> None:
-    """Remember which columns hold strings, from one record of each chunk."""
-    values = DECODER.decode(source.record(rows[0]))
-    source.strings.update(name for name, value in values.items() if type(value) is str)
+def _note_strings(source: JsonSource) -> None:
+    """Remember which columns hold strings, from some of the records."""
+    for row in range(0, len(source.starts), CHUNK):
+        record = source.record(row)
+        spans = members(record)
+        source.strings.update(name for name, start, _ in spans if record[start] == '"')
 
 
 FORMAT = Format("JSON", (".json", ".jsonl", ".ndjson"), read_json)
