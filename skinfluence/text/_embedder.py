@@ -17,7 +17,10 @@ from skinfluence.text._tokens import pad_ids, read_texts, truncate
 
 
 class TextEmbedder(TransformerMixin, Estimator):
-    """Embed texts by a pretrained encoder: the mean over the tokens of a text, scaled to length 1.
+    """Embed texts by a pretrained encoder.
+
+    The embedding of a text is the mean of the encoder's outputs over the tokens, scaled to
+    length 1.
 
     Parameters
     ----------

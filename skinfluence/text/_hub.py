@@ -37,7 +37,7 @@ def load_pretrained(kind: str, model: str, dtype: str, attention: str = "eager")
 
 @contextmanager
 def _without_progress_bars(transformers: Any) -> Iterator[None]:
-    """Hide the progress bars of transformers: a grid search would show hundreds."""
+    """Hide the progress bars of transformers: a grid search would show hundreds of them."""
     logging = transformers.utils.logging
     was_shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
