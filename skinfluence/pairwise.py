@@ -6,8 +6,8 @@ curvature or, without a curvature, the identity. Entry (i, j) of the influence m
     <g_i, P g_j>
 
 With a curvature, the entry divided by n estimates, to first order, how much the loss of reference
-row j would rise if row i were left out. Without a curvature, the entry is the rise per unit of
-learning rate, so it ranks rows only. If the target is not the mean loss, the loss of row j is
+row j would rise if row i were left out. Without a curvature, the entry is a rise per unit of
+learning rate, so use it only to rank rows. If the target is not the mean loss, the loss of row j is
 replaced by the term of row j in the target. The score of training row i is the mean of the entries
 (i, j) over all reference rows j.
 """

@@ -27,7 +27,7 @@ from torch import Tensor
 
 @dataclass
 class Reference:
-    """The data that a target may use; every array has one row per reference row.
+    """The data that a target may use; m is the number of reference rows.
 
     Attributes
     ----------

@@ -19,8 +19,8 @@ class Backbone:
 
     The input of the network is ``(pixels / 255 - mean) / std``, of shape (n, 3, size, size). Its
     output is a batch of vectors (n, n_units), feature maps (n, n_units, height, width) or tokens
-    (n, n_tokens, n_units). The embedding is the mean over the positions of a feature map or over
-    the tokens.
+    (n, n_tokens, n_units). For feature maps and tokens, the embedding is the mean over positions
+    or tokens.
 
     Parameters
     ----------

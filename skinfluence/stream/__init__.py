@@ -103,7 +103,7 @@ def score_stream(
     check_is_fitted(scorer)
     source = open_source(X, y, check_int("chunk_size", chunk_size, 1))
     if out is not None:
-        hint = ", one number per row. For an iterable, whose length is not known, leave it out"
+        hint = ", one number per row. For an iterable X, whose length is not known, omit out"
         check_output(out, (source.n,), hint)
     reserve(out)
     collector = _Collector(out)

@@ -1,4 +1,4 @@
-"""Fingerprints of rows and fitted scorers: equal numbers give equal ones in every process.
+"""Fingerprints of rows and scorers: equal numbers have equal fingerprints in every process.
 
 Fingerprints are computed from the bytes of the numbers. `joblib.hash` is not used, because it
 hashes pickles, and the pickles of equal tensors differ.

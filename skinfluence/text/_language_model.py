@@ -47,8 +47,8 @@ class LoRALanguageModel(nn.Module):
         Name of an attention implementation in transformers. The plain implementation, "eager",
         supports forward-mode derivatives and per-row gradients.
     cache : bool, default=False
-        If True, compute the inputs of the first layer with an adapter once for each row, and keep
-        them in memory. In a model with adapters in 4 of its 30 layers, training and scoring then
+        If True, run the layers below the first adapter only once for each row, and keep their
+        outputs in memory. In a model with adapters in 4 of its 30 layers, training and scoring then
         take about half of the time. `layers` must be set. The cache takes ``4 * width`` bytes per
         token (92 kB for 40 tokens in a model of width 576). The layers below the first adapter run
         without dropout.
