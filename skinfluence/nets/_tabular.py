@@ -89,8 +89,8 @@ class TabularClassifier(_FitsToTable, NeuralNetClassifier):
     criterion : class, default=torch.nn.CrossEntropyLoss
         Loss of the logits.
     class_weight : None or "balanced", default=None
-        "balanced" multiplies the loss of a row by ``n / (n_classes * n_c)``, where n_c is the number
-        of rows of its class.
+        "balanced" multiplies the loss of a row by ``n / (n_classes * n_c)``, where n_c is the
+        number of rows of its class.
     early_stopping : bool, default=False
         Stop when the loss on validation rows has not improved for five epochs. Inside this
         library's estimators, the reference rows serve as validation rows. Otherwise, a fifth of the
