@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from skinfluence._audit import AuditError, Options, audit
-from skinfluence._audit.options import add_options
+from skinfluence._audit import AuditError, audit
+from skinfluence._audit.options import add_options, read_options
 from skinfluence._audit.streams import is_lost, printable, standard_streams
 from skinfluence._version import __version__
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(prog: str, options: dict[str, Any]) -> int:
     try:
-        audit(Options(**options))
+        audit(read_options(options))
     except AuditError as error:
         print(f"{prog}: error: {printable(str(error))}", file=sys.stderr)
         return USER_ERROR

@@ -69,6 +69,26 @@ class Options:
     sheet: str | None = _option(
         None, "name or number of the sheet of a workbook (default: the first that holds cells)"
     )
+    numeric: tuple[str, ...] = _option(
+        (), "column of numbers; may be given several times, like the next six", metavar="COLUMN"
+    )
+    category: tuple[str, ...] = _option((), "column of categories", metavar="COLUMN")
+    date: tuple[str, ...] = _option((), "column of dates", metavar="COLUMN")
+    text: tuple[str, ...] = _option((), "column of free text", metavar="COLUMN")
+    image: tuple[str, ...] = _option(
+        (), "column of paths of images, which start at the folder of the table", metavar="COLUMN"
+    )
+    ignore: tuple[str, ...] = _option((), "column to leave out", metavar="COLUMN")
+    id: tuple[str, ...] = _option(
+        (), "column that names the rows: left out, and first in scores.csv", metavar="COLUMN"
+    )
+    embed: str = _option(
+        "auto",
+        "encoder of texts: minilm, a directory or a name on the Hugging Face hub; none uses the "
+        "frequent sequences of characters; auto is minilm if it is installed, otherwise none "
+        "(default: %(default)s)",
+        metavar="MODEL",
+    )
     task: str = _option(
         "auto",
         "whether labels are classes or numbers; auto: regression if the label has more than 20 "
@@ -148,7 +168,8 @@ class Options:
         for field in _fields():
             value = getattr(self, field.name)
             if field.metadata["repeats"] and value != field.default:
-                words += [_flag(field.name), *([] if value is True else [str(value)])]
+                for one in value if isinstance(value, tuple) else [value]:
+                    words += [_flag(field.name), *([] if one is True else [str(one)])]
         return shlex.join(words)
 
 
@@ -158,9 +179,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("table", nargs="?", **table.metadata)
     for field in _fields():
         asked = {key: value for key, value in field.metadata["parser"].items() if value is not None}
+        asked["help"] = asked["help"].replace("%(default)s", str(field.default))
         if field.default is False:
             asked["action"] = "store_true"
-        parser.add_argument(_flag(field.name), default=field.default, **asked)
+        elif field.default == ():
+            asked["action"] = "append"
+        # Without defaults, the parsed options are those that the user gave.
+        parser.add_argument(_flag(field.name), default=argparse.SUPPRESS, **asked)
+
+
+def read_options(parsed: dict[str, Any]) -> Options:
+    """The options that a parser with `add_options` found."""
+    found: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in parsed.items()}
+    return Options(**found)
 
 
 def _fields() -> list[dataclasses.Field[Any]]:

@@ -6,6 +6,10 @@ in front of any estimator: ``make_pipeline(ColumnEncoder(), NoisyLabelDetector()
 Dates and texts need skrub, which is part of an extra: ``pip install "skinfluence[audit]"``.
 """
 
-from skinfluence.columns._encoder import ColumnEncoder
+from skinfluence._extras import load
+
+load("pandas", "audit", "skinfluence.columns")
+
+from skinfluence.columns._encoder import ColumnEncoder  # noqa: E402
 
 __all__ = ["ColumnEncoder"]

@@ -17,7 +17,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from skinfluence._base import Estimator
 from skinfluence._data.rows import described
-from skinfluence.columns._readers import READERS, Cells, Reader, cells_of, reason_to_leave_out
+from skinfluence.columns._readers import (
+    READERS,
+    Cells,
+    Reader,
+    cells_of,
+    frame_of,
+    reason_to_leave_out,
+)
 from skinfluence.columns._texts import Images, Texts
 
 MAX_ONE_HOT = 32  # inputs of one column, so that it does not outweigh the others
@@ -54,14 +61,15 @@ class ColumnEncoder(TransformerMixin, Estimator):
         Names of columns to leave out.
     text_encoder : transformer or None, default=None
         Turns a column of strings into numbers, such as
-        :class:`~skinfluence.text.TextEmbedder`. None means ``skrub.StringEncoder``: frequent
+        :class:`~skinfluence.text.TextEmbedder`; used for columns of sentences, of more than three
+        words on average. In any case, texts are encoded by ``skrub.StringEncoder``: the frequent
         sequences of characters, reduced to `n_text_components` numbers.
     image_encoder : transformer or None, default=None
         Turns a column of images into numbers. None means
         :class:`~skinfluence.images.ImageEmbedder` with its default network.
     n_text_components : int or None, default=None
-        Number of inputs per text column, without a `text_encoder`. None means 100 for sentences,
-        and 30 for shorter texts, such as names.
+        Numbers per text from ``skrub.StringEncoder``. None means 100 for sentences, and 30 for
+        shorter texts, such as names.
     random_state : int or None, default=0
         Seed of ``skrub.StringEncoder``.
 
@@ -168,7 +176,7 @@ class ColumnEncoder(TransformerMixin, Estimator):
         self.kinds_ = {name: reader.kind for name, reader in self.readers_.items()}
         self.notes_ = [f"{n}: {r.note}" for n, r in self.readers_.items() if r.note]
         self.transformer_ = self._transformer(groups, len(next(iter(typed.values()))))
-        return self._numbers(self.transformer_.fit_transform(pd.DataFrame(typed, copy=False)))
+        return self._numbers(self.transformer_.fit_transform(frame_of(typed)))
 
     def transform(self, X: Any) -> np.ndarray:
         """Turn rows into numbers.
@@ -191,7 +199,7 @@ class ColumnEncoder(TransformerMixin, Estimator):
         typed: dict[str, np.ndarray] = {}
         for name, reader in self.readers_.items():
             typed |= _typed(name, reader, cells_of(columns[name]))
-        return self._numbers(self.transformer_.transform(pd.DataFrame(typed, copy=False)))
+        return self._numbers(self.transformer_.transform(frame_of(typed)))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name of each column of the output.

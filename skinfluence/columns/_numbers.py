@@ -49,7 +49,7 @@ class NumberStyle:
             values = pd.to_numeric(texts, errors="coerce").astype(np.float64)
         left = values.isna()
         if left.any():
-            values[left] = [self._value(text) for text in texts[left]]
+            values[left] = np.array([self._value(text) for text in texts[left]])
         return values
 
     def _value(self, text: str) -> float:
@@ -59,7 +59,9 @@ class NumberStyle:
         group = "," if self.decimal == "." else "."
         digits = rf"(?:\d+|\d{{1,3}}(?:[{group}' \u00a0\u202f]\d{{3}})+)"
         number = cell["number"].rstrip()
-        is_number = rf"[+-]?(?:{digits}?[{self.decimal}]\d+|{digits}[{self.decimal}]?)(?:[eE][+-]?\d+)?"
+        is_number = (
+            rf"[+-]?(?:{digits}?[{self.decimal}]\d+|{digits}[{self.decimal}]?)(?:[eE][+-]?\d+)?"
+        )
         if re.fullmatch(is_number, number) is None:  # such as a date, a version or a telephone
             return np.nan
         value = float(_BLANKS.sub("", number).replace(group, "").replace(",", "."))
@@ -116,6 +118,8 @@ def _decimal_mark(texts: pd.Series) -> str:
     # behind it, and the column also has "690", which would be "690,000" with decimal commas. Money
     # has no three decimals.
     is_plain = all(_GROUPED.fullmatch(number) or _WHOLE.fullmatch(number) for number in numbers)
-    is_money = any(cell["currency"] or re.fullmatch(_CURRENCY, cell["unit"] or "") for cell in cells)
+    is_money = any(
+        cell["currency"] or re.fullmatch(_CURRENCY, cell["unit"] or "") for cell in cells
+    )
     has_whole = any(map(_WHOLE.fullmatch, numbers))
     return "." if is_plain and (is_money or has_whole) else ","

@@ -18,6 +18,8 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from skinfluence import _extras
 from skinfluence.columns._numbers import SHARE, NumberStyle, find_style
 
+_ID = re.compile(r"(?:^|[^A-Za-z])(?:id|ID|Id|key|index|uuid)$|[a-z]I[dD]$")  # ends of names
+
 # fmt: off
 MISSING = frozenset({
     "", "?", "NA", "N/A", "n/a", "na", "#N/A", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null",
@@ -28,7 +30,7 @@ MISSING = frozenset({
 MAX_CATEGORIES = 40  # a column with more distinct texts than this is encoded by its characters
 
 _POINT = re.compile(r"[(\[]?\s*(-?\d+(?:\.\d+)?)\s*[,;\s]\s*(-?\d+(?:\.\d+)?)\s*[)\]]?")
-_WORDS = re.compile(r"[^\W\d_]{2,}")
+_NOT_READ = "cells that are not {} and count as missing"
 
 
 class Reader(Protocol):
@@ -124,12 +126,14 @@ class NumberReader:
             number, shown = cells.counts[other].sum(), cells.distinct[other].tolist()[:3]
             texts = ", ".join(repr(text[:30]) for text in shown)
             more = ", ..." if other.sum() > len(shown) else ""
-            reader.note = f"cells that are not numbers and count as missing: {number:,} ({texts}{more})"
+            reader.note = (
+                f"cells that are not numbers and count as missing: {number:,} ({texts}{more})"
+            )
         return reader
 
     def read(self, cells: Cells) -> dict[str, np.ndarray]:
         if cells.distinct.dtype.kind == "m":
-            return {"": cells.numbers(cells.distinct / pd.Timedelta(days=1))}
+            return {"": cells.numbers(cells.distinct.to_numpy() / np.timedelta64(1, "D"))}
         if is_numeric_dtype(cells.distinct) or is_bool_dtype(cells.distinct):
             values = pd.to_numeric(cells.distinct, errors="coerce").astype(np.float64)
             return {"": cells.numbers(values.mask(~np.isfinite(values)))}
@@ -155,7 +159,9 @@ class DateReader:
             return None
         skrub = _extras.load("skrub", "audit", "ColumnEncoder, for dates,")
         # The cells that are written like most others decide about the format.
-        pattern = texts.str.replace(r"\d+", "0", regex=True).str.replace(r"[^\W\d_]+", "a", regex=True)
+        pattern = texts.str.replace(r"\d+", "0", regex=True).str.replace(
+            r"[^\W\d_]+", "a", regex=True
+        )
         weight = pd.Series(cells.counts, index=texts.index).groupby(pattern).sum()
         usual = texts[pattern.isin(weight[weight > (1 - SHARE) * weight.sum()].index)]
         if not len(usual):
@@ -172,7 +178,7 @@ class DateReader:
         reader = cls(parser, *cls._parts(parsed))
         if share < 1:
             number = cells.counts[parsed.isna().to_numpy()].sum()
-            reader.note = f"cells that are not dates and count as missing: {number:,}"
+            reader.note = f"{_NOT_READ.format('dates')}: {number:,}"
         return reader
 
     @staticmethod
@@ -303,14 +309,16 @@ def _reason_of_distinct(name: str, cells: Cells, n_missing: int) -> str | None:
         if not n_missing and (abs(steps) == 1).all() and (steps == steps[0]).all():
             return "a row number"
         is_whole = np.isfinite(numbers).all() and (numbers == np.rint(numbers)).all()
-        is_id = re.search(r"(^|[^a-z])(id|key|index|uuid)$", re.sub(r"(?<=[a-z])I[dD]$", "_id", name).lower())
+        is_id = re.search(
+            r"(^|[^a-z])(id|key|index|uuid)$", re.sub(r"(?<=[a-z])I[dD]$", "_id", name).lower()
+        )
         return "a key" if is_whole and is_id else None
     texts = cells.distinct.map(str)
     return "a key" if _are_keys(texts) else None
 
 
 def _are_keys(texts: pd.Series) -> bool:
-    """Whether texts are codes: no blanks, a digit in nearly every one, and no words of their own."""
+    """Whether texts are codes: hashes, or the same letters with other digits in each."""
     is_code = texts.str.fullmatch(r"[^\s/@.,;:()]*\d[^\s/@.,;:()]*")
     if is_code.mean() < SHARE:
         return False
@@ -319,3 +327,11 @@ def _are_keys(texts: pd.Series) -> bool:
     letters = texts.str.replace(r"\d+", "0", regex=True)
     return bool(is_hash or letters.value_counts(normalize=True).iloc[0] >= SHARE)
 
+
+def frame_of(columns: dict[str, np.ndarray]) -> pd.DataFrame:
+    """A frame of typed columns, without a copy; strings stay Python objects, with None."""
+    # With a dtype, because pandas 3 turns arrays of strings into its own type, with NaN for None.
+    series = {
+        name: pd.Series(values, dtype=values.dtype, copy=False) for name, values in columns.items()
+    }
+    return pd.DataFrame(series, copy=False)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.pipeline import FeatureUnion
 
 from skinfluence import _extras
 
@@ -49,7 +50,7 @@ class _Distinct(TransformerMixin, BaseEstimator):
 
 
 class Texts(_Distinct):
-    """Texts as numbers, by the user's encoder or by skrub's.
+    """Texts as numbers, by skrub's encoder; sentences also by the user's encoder.
 
     Parameters
     ----------
@@ -65,18 +66,18 @@ class Texts(_Distinct):
         self.random_state = random_state
 
     def _make(self, values: np.ndarray) -> Any:
-        if self.encoder is not None:
-            return clone(self.encoder)
         skrub = _extras.load("skrub", "audit", "ColumnEncoder, for texts,")
-        words = np.mean([len(text.split()) for text in values])
-        n = self.n_components or (SENTENCE if words > 3 else SHORT)
-        return skrub.StringEncoder(
+        is_sentence = np.mean([len(text.split()) for text in values]) > 3
+        n = self.n_components or (SENTENCE if is_sentence else SHORT)
+        strings = skrub.StringEncoder(
             n_components=max(1, min(n, len(values) - 1)), random_state=self.random_state
         )
+        if self.encoder is None or not is_sentence:
+            return strings
+        # Together, they find more wrong labels than either of them.
+        return FeatureUnion([("strings", strings), ("encoder", clone(self.encoder))])
 
     def _quietly(self, function: Any, values: np.ndarray) -> np.ndarray:
-        if self.encoder is not None:
-            return super()._quietly(function, values)
         with warnings.catch_warnings():
             # Of a few short texts, there may be fewer sequences of characters than numbers.
             warnings.filterwarnings("ignore", message="The matrix shape is")
