@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -203,11 +204,12 @@ def _cache(options: Options) -> Path:
 
 
 def _as_message(error: ValueError, encoder: ColumnEncoder) -> str:
-    if not getattr(encoder, "readers_", True):
+    if str(error).startswith("no column can be used"):
         left_out = encoder.left_out_.items()
         columns = listed([f"{name} ({reason})" for name, reason in left_out])
         return (
             f"no column can be used to predict the label: {columns or 'the table has no other'}; "
             "an option such as --numeric or --text uses a column that is left out."
         )
-    return str(error).replace("number=", "--numeric ").replace("='", " '")
+    # A parameter of the encoder is an option here: "date='when': ..." is about --date.
+    return re.sub(r"^(\w+)='", r"--\1 '", str(error)).replace("--number ", "--numeric ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from skinfluence.columns._readers import (
     Reader,
     cells_of,
     frame_of,
+    raw_cells,
     reason_to_leave_out,
 )
 from skinfluence.columns._texts import Images, Texts
@@ -90,7 +92,7 @@ class ColumnEncoder(TransformerMixin, Estimator):
     >>> from skinfluence.columns import ColumnEncoder
     >>> X = pd.DataFrame({"id": ["A-1", "A-2", "A-3", "A-4"],
     ...                   "price": ["$1,200", "$900.50", None, "$30"],
-    ...                   "color": ["red", "blue", "red", "red"]})
+    ...                   "color": ["red", "blue", "red", "blue"]})
     >>> encoder = ColumnEncoder().fit(X)
     >>> encoder.kinds_, encoder.left_out_
     ({'price': 'number', 'color': 'category'}, {'id': 'a key'})
@@ -160,8 +162,8 @@ class ColumnEncoder(TransformerMixin, Estimator):
         typed: dict[str, np.ndarray] = {}
         groups: dict[str, list[str]] = {}
         for name, column in columns.items():
-            cells = cells_of(column)
             kind = kinds.get(name)
+            cells = raw_cells(column) if kind == "image" else cells_of(column)
             reason = reason_to_leave_out(name, cells) if kind is None else None
             if kind == "ignore" or reason:
                 self.left_out_[name] = reason or "as asked"
@@ -198,8 +200,12 @@ class ColumnEncoder(TransformerMixin, Estimator):
             )
         typed: dict[str, np.ndarray] = {}
         for name, reader in self.readers_.items():
-            typed |= _typed(name, reader, cells_of(columns[name]))
-        return self._numbers(self.transformer_.transform(frame_of(typed)))
+            cells = raw_cells if reader.kind == "image" else cells_of
+            typed |= _typed(name, reader, cells(columns[name]))
+        with warnings.catch_warnings():
+            # An unknown category is encoded like rare ones, which is what a user expects.
+            warnings.filterwarnings("ignore", message="Found unknown categories")
+            return self._numbers(self.transformer_.transform(frame_of(typed)))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name of each column of the output.
@@ -323,7 +329,7 @@ def _category_steps(n_rows: int) -> Any:
 
 def _plain(name: str) -> str:
     """A name that the parts of the transformer gave, without their prefixes."""
-    name = name.partition("__")[2].replace("\0", "")
+    name = name.partition("__")[2].replace("\0", "").replace("infrequent_sklearn", "(rare)")
     missing = "missingindicator_"
     return f"{name.removeprefix(missing)} is missing" if name.startswith(missing) else name
 

@@ -18,7 +18,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from skinfluence import _extras
 from skinfluence.columns._numbers import SHARE, NumberStyle, find_style
 
-_ID = re.compile(r"(?:^|[^A-Za-z])(?:id|ID|Id|key|index|uuid)$|[a-z]I[dD]$")  # ends of names
+_ID = re.compile(r"(?:^|(?i:[^a-z]))(?i:id|key|index|uuid)$|[a-z]I[dD]$")  # ends of names
 
 # fmt: off
 MISSING = frozenset({
@@ -102,6 +102,12 @@ def cells_of(column: Any) -> Cells:
     return Cells(kept, np.where(codes >= 0, position[again[codes]], -1))
 
 
+def raw_cells(column: Any) -> Cells:
+    """The cells of a column of images, each as it is."""
+    values = pd.Series(list(column), dtype=object)
+    return Cells(values, np.arange(len(values)))
+
+
 @dataclass
 class NumberReader:
     """Numbers, also written as text; booleans are 0 and 1."""
@@ -155,7 +161,10 @@ class DateReader:
         texts = cells.distinct
         if texts.dtype.kind == "M":
             return cls(None, *cls._parts(texts))
-        if is_numeric_dtype(texts) or not texts.str.contains(r"\d", regex=True).mean() >= SHARE:
+        if is_numeric_dtype(texts):
+            return None
+        has_digit = texts.str.contains(r"\d", regex=True).to_numpy(bool)
+        if cells.counts[has_digit].sum() < SHARE * cells.counts.sum():
             return None
         skrub = _extras.load("skrub", "audit", "ColumnEncoder, for dates,")
         # The cells that are written like most others decide about the format.
@@ -271,7 +280,7 @@ class ImageReader:
         return cls() if always else None
 
     def read(self, cells: Cells) -> dict[str, np.ndarray]:
-        return {"": cells.spread(cells.distinct.to_numpy(dtype=object), None)}
+        return {"": cells.distinct.to_numpy(dtype=object)}
 
 
 # The first reader that recognizes a column reads it.

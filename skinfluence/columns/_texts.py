@@ -95,6 +95,11 @@ class Images(_Distinct):
     def __init__(self, encoder: Any) -> None:
         self.encoder = encoder
 
+    def _values(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        values = np.empty(len(X), dtype=object)
+        values[:] = list(X)
+        return np.arange(len(X)), values
+
     def _make(self, values: np.ndarray) -> Any:
         if self.encoder is not None:
             return clone(self.encoder)

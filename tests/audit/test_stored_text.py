@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from skinfluence._audit import stored_text
 from skinfluence._audit.formats import read_table
+from skinfluence._audit.options import Options
 
 pytest.importorskip("pandas")
 
@@ -52,7 +53,7 @@ def test_a_table_and_its_features_take_four_times_the_memory_of_the_file(tmp_pat
         table = read_table(path)
         _, reading = tracemalloc.get_traced_memory()
         problem = findings.read_problem(table, len(table.names) - 1)
-        features.prepare(table, problem.label, problem.rows)
+        features.prepare(table, problem.label, problem.rows, Options(embed="none"))
         _, preparing = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
