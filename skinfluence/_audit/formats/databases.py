@@ -53,15 +53,9 @@ class DatabaseSource:
 
     def write(self, path: Path, changes: Mapping[int, Sequence[str] | None]) -> None:
         """Write a copy of the database in which the table is changed."""
-        try:
-            self.engine.copy(self.path, path)
-            with closing(self.engine.connect(path, read_only=False)) as base:
-                self._change(base, changes)
-        except self.engine.errors as error:
-            raise AuditError(
-                f"table {shorten(self.table)!r} cannot be changed in a copy of "
-                f"{str(self.path)!r}: {error}."
-            ) from error
+        self.engine.copy(self.path, path)
+        with closing(self.engine.connect(path, read_only=False)) as base:
+            self._change(base, changes)
 
     def _change(self, base: Any, changes: Mapping[int, Sequence[str] | None]) -> None:
         which = " AND ".join(f"{column} = ?" for column in self.key_columns)
@@ -88,7 +82,6 @@ class SQLite:
 
     name = "SQLite"
     suffixes = (".sqlite", ".sqlite3", ".db", ".db3")
-    errors: tuple[type[Exception], ...] = (sqlite3.Error,)
 
     def connect(self, path: Path, *, read_only: bool) -> Any:
         """Open a database."""
@@ -140,11 +133,6 @@ class DuckDB:
     name = "DuckDB"
     suffixes = (".duckdb", ".ddb")
 
-    @property
-    def errors(self) -> tuple[type[Exception], ...]:
-        """What its functions raise."""
-        return (_duckdb().Error,)
-
     def connect(self, path: Path, *, read_only: bool) -> Any:
         """Open a database."""
         return _duckdb().connect(str(path), read_only=read_only)
@@ -184,12 +172,8 @@ def _duckdb() -> Any:
 def read_database(engine: Any, given: Given) -> Table:
     """Read a table of a database; raise AuditError if it cannot be read."""
     path = given.on_disk()
-    errors = engine.errors
-    try:
-        with closing(engine.connect(path, read_only=True)) as base:
-            return _read(engine, base, given, path)
-    except errors as error:
-        raise AuditError(f"{given.shown} cannot be read as {engine.name}: {error}.") from error
+    with closing(engine.connect(path, read_only=True)) as base:
+        return _read(engine, base, given, path)
 
 
 def _read(engine: Any, base: Any, given: Given, path: Path) -> Table:
@@ -265,6 +249,7 @@ def _formats() -> Iterator[Format]:
         lambda given, options: read_database(SQLite(), given),
         starts_with(b"SQLite format 3\x00"),
         has_parts=True,
+        is_foreign=True,
     )
     yield Format(
         DuckDB.name,
@@ -272,6 +257,7 @@ def _formats() -> Iterator[Format]:
         lambda given, options: read_database(DuckDB(), given),
         lambda head: head[DUCK] == b"DUCK",
         has_parts=True,
+        is_foreign=True,
     )
 
 

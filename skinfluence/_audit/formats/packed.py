@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from skinfluence._audit.formats.format import PART, Given
-from skinfluence._audit.table import AuditError, Source, listed
+from skinfluence._audit.formats.format import PART, Given, told
+from skinfluence._audit.table import AuditError, Source, listed, shorten
 from skinfluence._extras import need
 
 MAX_UNPACKED = 8_000_000_000  # bytes; a small file may unpack to more than any memory holds
@@ -127,12 +127,14 @@ def zip_members(given: Given) -> list[zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(given.opened()) as archive:
             return [info for info in archive.infolist() if not _is_added(info)]
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError) as error:
         raise _damaged(given, "zip", error) from error
 
 
 def _is_added(info: zipfile.ZipInfo) -> bool:
     name = info.filename
+    if not name:  # of a damaged file
+        return True
     hidden = name.rpartition("/")[2] in (".DS_Store", "Thumbs.db") or name.startswith("__MACOSX/")
     return info.is_dir() or hidden
 
@@ -176,6 +178,7 @@ class ZipPack:
     def __call__(self, plain: Path, packed: Path) -> None:
         """Write the zip file."""
         with (
+            told(f"a changed copy of {self.given.shown} cannot be written"),
             zipfile.ZipFile(self.given.opened()) as old,
             zipfile.ZipFile(packed, "w") as archive,
         ):
@@ -192,7 +195,8 @@ class ZipPack:
 
 
 def _damaged(given: Given, name: str, error: Exception) -> AuditError:
-    return AuditError(f"{given.shown} is a damaged {name} file ({error}); copy or load it again.")
+    why = shorten(str(error))
+    return AuditError(f"{given.shown} is a damaged {name} file ({why}); copy or load it again.")
 
 
 def _too_large(given: Given) -> AuditError:
