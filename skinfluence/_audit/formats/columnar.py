@@ -38,8 +38,12 @@ class ArrowSource:
     container: Container
     suffix: str
 
+    def __post_init__(self) -> None:
+        self._stamp = self.given.stamp()
+
     def write(self, path: Path, changes: Mapping[int, Sequence[str] | None]) -> None:
         """Write the table with its schema; other cells of changed rows are kept as they are."""
+        self.given.require_unchanged(self._stamp)
         self.container.rewrite(self.given, path, _Changes(changes))
 
 

@@ -29,8 +29,10 @@ class DatabaseSource:
     ----------
     engine : SQLite or DuckDB
         How to read and copy such a database.
-    path : Path
+    given : Given
         The file.
+    stamp : list
+        Its stamp when it was read.
     table : str
         The table.
     keys : list
@@ -44,7 +46,8 @@ class DatabaseSource:
     """
 
     engine: Any
-    path: Path
+    given: Given
+    stamp: list[tuple[str, int, int]]
     table: str
     keys: list[tuple[Any, ...]]
     key_columns: list[str]
@@ -53,7 +56,8 @@ class DatabaseSource:
 
     def write(self, path: Path, changes: Mapping[int, Sequence[str] | None]) -> None:
         """Write a copy of the database in which the table is changed."""
-        self.engine.copy(self.path, path)
+        self.given.require_unchanged(self.stamp)
+        self.engine.copy(self.given.on_disk(), path)
         with closing(self.engine.connect(path, read_only=False)) as base:
             self._change(base, changes)
 
@@ -171,12 +175,12 @@ def _duckdb() -> Any:
 
 def read_database(engine: Any, given: Given) -> Table:
     """Read a table of a database; raise AuditError if it cannot be read."""
-    path = given.on_disk()
+    path, stamp = given.on_disk(), given.stamp()
     with closing(engine.connect(path, read_only=True)) as base:
-        return _read(engine, base, given, path)
+        return _read(engine, base, given, stamp)
 
 
-def _read(engine: Any, base: Any, given: Given, path: Path) -> Table:
+def _read(engine: Any, base: Any, given: Given, stamp: list[tuple[str, int, int]]) -> Table:
     name = _choose_table(given, engine.tables(base))
     keys = engine.key_columns(base, name)
     order = ", ".join(keys)
@@ -193,7 +197,7 @@ def _read(engine: Any, base: Any, given: Given, path: Path) -> Table:
         raise AuditError(f"table {shorten(name)!r} of {given.shown} has no rows.")
     plain = table_from_columns(names, columns)
     suffix = given.suffix if given.suffix in engine.suffixes else engine.suffixes[0]
-    source = DatabaseSource(engine, path, name, found, keys, names, suffix)
+    source = DatabaseSource(engine, given, stamp, name, found, keys, names, suffix)
     return Table(plain.names, plain.columns, plain.cells, plain.form, source)
 
 

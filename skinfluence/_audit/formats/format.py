@@ -64,6 +64,22 @@ class Given:
         """A path, or an open file, for readers that take either."""
         return str(self._file()) if self.data is None else io.BytesIO(self.data)
 
+    def stamp(self) -> list[tuple[str, int, int]]:
+        """Names, sizes and times of the files, by which a later change is noticed."""
+        if self.path is None:
+            return []
+        files = sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]
+        stats = ((file.name, file.stat()) for file in files)
+        return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+
+    def require_unchanged(self, stamp: list[tuple[str, int, int]]) -> None:
+        """Raise AuditError if a file that has to be read again is another one now."""
+        if self.stamp() != stamp:
+            raise AuditError(
+                f"{self.shown} was changed while it was audited, and nothing was written; run the "
+                "audit again."
+            )
+
     def on_disk(self) -> Path:
         """The path; AuditError if there is none."""
         if self.path is None:

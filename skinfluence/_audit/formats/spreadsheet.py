@@ -136,7 +136,8 @@ def read_old(given: Given, options: Options) -> Table:
     sheet, notes = _choose_sheet(given, sheets, options.sheet)
     names, rows, more = _layout(sheet, options)
     source = NewWorkbookSource(sheet, len(sheet.rows) - len(rows))
-    return _table(names, rows, source, [*notes, *more])
+    note = "the cleaned table is written as xlsx, with the values of this sheet only"
+    return _table(names, rows, source, [*notes, *more, note])
 
 
 def _table(names: list[str], rows: list[list[str]], source: Any, notes: list[str]) -> Table:

@@ -187,6 +187,18 @@ def test_a_damaged_file_is_read_or_gets_one_line(name):
         check()
 
 
+@pytest.mark.parametrize("name", ["t.parquet", "t.sqlite"])
+def test_a_file_that_is_changed_meanwhile_is_not_written(tmp_path, name):
+    for n in (3, 9):
+        rows = [[f"x{i}", "uv"[i % 2]] for i in range(n)]
+        (tmp_path / name).unlink(missing_ok=True)
+        WRITERS[name](tmp_path / name, ["first", "y"], rows)
+        if n == 3:
+            table = read_table(tmp_path / name)
+    with pytest.raises(AuditError, match="was changed while it was audited"):
+        rewritten(table, tmp_path, {0: None})
+
+
 def test_a_table_of_many_rows_is_read_in_pieces_of_every_format(tmp_path):
     rows = [[f"x{i}", str(i % 7), "uv"[i % 2]] for i in range(2500)]
     for name, write in WRITERS.items():
