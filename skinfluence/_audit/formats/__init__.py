@@ -68,19 +68,18 @@ def _checked(options: Options) -> Options:
 
 def _read(given: Given, options: Options) -> Table:
     if given.path is not None and given.path.is_dir():
-        return _read_folder(given)
+        return _read_folder(given, options)
     if (unpacked := packed.unpack(given)) is not None:
         inner, pack = unpacked
         table = _read(inner, options)
         return replace(table, source=pack(table.source))
     form = spreadsheet.find_in_zip(given) or _find_format(given)
-    form.check(given, options)
-    return form.read(given, options)
+    return form.read_checked(given, options)
 
 
-def _read_folder(given: Given) -> Table:
+def _read_folder(given: Given, options: Options) -> Table:
     if (found := saved_sets.find_set(given)) is not None:
-        return saved_sets.read_set(found)
+        return saved_sets.FORMAT.read_checked(found, options)
     if (table := image_folder.read_images(given)) is not None:
         return table
     raise AuditError(

@@ -30,6 +30,8 @@ NOT_FOR_FILES = {"unicode_escape", "raw_unicode_escape", "idna", "punycode", "un
 
 WESTERN = ("cp1252", "latin_1", "iso8859_15")
 
+RARE = ("cp4", "cp7", "cp85", "cp86", "hp", "iso8859", "mac")
+
 CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
 
 
@@ -223,8 +225,7 @@ def _guess(data: bytes) -> str:
     # charset-normalizer often takes Western European text for another encoding.
     if _is_western(bytes(sample)) and _returns(data, "cp1252"):
         return "cp1252"
-    candidates = [name for name in _candidates(bytes(sample)) if name not in WESTERN]
-    for name in [*candidates, "cp1252"]:
+    for name in [*_candidates(bytes(sample)), "cp1252"]:
         if _returns(data, name):
             return name
     return "latin-1"
@@ -236,8 +237,11 @@ def _candidates(sample: bytes) -> list[str]:
     except ImportError:
         return []
     found = [match.encoding for match in from_bytes(sample)]
-    # Of similar candidates, files that people have are in one of Windows' encodings.
-    return sorted(found, key=lambda name: not name.startswith("cp125"))
+    found = [name for name in found if name not in WESTERN]
+    if found and found[0].startswith(RARE):
+        # Of similar candidates, files that people have are in one of Windows' encodings.
+        found.sort(key=lambda name: not name.startswith("cp125"))
+    return found
 
 
 def _is_western(sample: bytes) -> bool:

@@ -176,6 +176,9 @@ def test_other_workbooks_are_written_as_xlsx(tmp_path):
     table = read_table(given(tmp_path, content, "t.ods"))
     assert table.cells == [["x", "u"], ["007", "v"], ["z", "u"]]
     assert table.cleaned_name == "cleaned.xlsx"
+    assert table.notes == [
+        "the cleaned table is written as xlsx, with the values of this sheet only"
+    ]
     expect_changes(table, tmp_path, {0: ["x", "v"], 2: None})
 
 
