@@ -63,6 +63,7 @@ INSIDE = {
         {"demo", "features"},
         {"findings"},
         {"files", "terminal"},
+        {"review"},
         {"report"},
         {"job"},
         {"__init__"},

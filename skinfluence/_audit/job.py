@@ -111,6 +111,8 @@ def _write(options: Options, output: Path, name: str, table: Table, findings: Fi
                 action=options.action,
                 command=options.command(),
                 n_changed=n_changed,
+                source=options.table,
+                apply_command=options.apply_command(),
             )
             (folder / "report.html").write_text(page, encoding="utf-8")
     except OSError as error:

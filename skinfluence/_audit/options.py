@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from skinfluence._audit.table import AuditError
 
+PROGRAM = ("python", "-m", "skinfluence")
 
-def _option(
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")  # then the suffix before it counts as well
+
+
+def option(
     default: Any,
     help: str,
     *,
@@ -20,13 +25,20 @@ def _option(
     metavar: str | None = None,
     choices: tuple[str, ...] | None = None,
     repeats: bool = True,
+    reads: bool = False,
+    short: str | None = None,
+    is_positional: bool = False,
 ) -> Any:
     """A field with what the command line needs to know about it.
 
-    `repeats` says whether the command that repeats an audit contains this option.
+    `repeats` says whether the command that repeats an audit contains this option, and `reads`
+    whether it says how the table is read, so that `apply` needs it as well. `short` is a second
+    name of the option, such as "-o".
     """
     parser = {"help": help, "type": type, "metavar": metavar, "choices": choices}
-    return dataclasses.field(default=default, metadata={"parser": parser, "repeats": repeats})
+    names = {"short": short, "is_positional": is_positional}
+    metadata = {"parser": parser, "repeats": repeats, "reads": reads, **names}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def _share(text: str) -> float | str:
@@ -42,55 +54,60 @@ class Options:
     wrong values.
     """
 
-    table: str | None = dataclasses.field(
-        default=None,
-        metadata={"help": "CSV or Parquet file; if none is given, the example runs"},
+    table: str | None = option(
+        None,
+        "CSV or Parquet file; if none is given, the example runs",
+        repeats=False,
+        is_positional=True,
     )
-    label: str | None = _option(
-        None, "column that holds the labels (default: the last column)", metavar="COLUMN"
+    label: str | None = option(
+        None,
+        "column that holds the labels (default: the last column)",
+        metavar="COLUMN",
+        reads=True,
     )
-    sep: str | None = _option(None, "separator of the CSV file (default: detected)")
-    encoding: str = _option("utf-8", "encoding of the CSV file (default: %(default)s)")
-    task: str = _option(
+    sep: str | None = option(None, "separator of the CSV file (default: detected)", reads=True)
+    encoding: str = option("utf-8", "encoding of the CSV file (default: %(default)s)", reads=True)
+    task: str = option(
         "auto",
         "whether labels are classes or numbers; auto: regression if the label has more than 20 "
         "distinct numbers, otherwise classification (default: %(default)s)",
         choices=("auto", "classification", "regression"),
     )
-    contamination: float | str = _option(
+    contamination: float | str = option(
         0.1,
         "share of the rows to flag as suspects, above 0 and at most 0.5; auto estimates the share "
         "(default: %(default)s)",
         type=_share,
         metavar="SHARE",
     )
-    action: str = _option(
+    action: str = option(
         "drop",
         "what to do with the suspects in cleaned.csv (default: %(default)s)",
         choices=("drop", "relabel"),
     )
-    output: str = _option(
+    output: str = option(
         "audit", "folder for the three files (default: %(default)s)", metavar="DIR"
     )
-    cv: int = _option(
+    cv: int = option(
         5,
         "number of cross-validation folds; one net is trained per fold (default: %(default)s)",
         type=int,
         metavar="FOLDS",
     )
-    seed: int = _option(
+    seed: int = option(
         0,
         "random seed; the same seed gives the same result (default: %(default)s)",
         type=int,
     )
-    top: int = _option(
+    top: int = option(
         10,
         "number of suspects to print (default: %(default)s)",
         type=int,
         metavar="ROWS",
         repeats=False,
     )
-    quiet: bool = _option(False, "print nothing but errors", repeats=False)
+    quiet: bool = option(False, "print nothing but errors", repeats=False)
 
     def check(self) -> None:
         """Raise AuditError if a value cannot be used."""
@@ -113,29 +130,44 @@ class Options:
 
     def command(self) -> str:
         """The command that repeats this audit."""
-        words = ["python", "-m", "skinfluence", "audit"]
-        if self.table is not None:
-            words.append(self.table)
-        for field in _fields():
+        table = [] if self.table is None else [self.table]
+        return shlex.join([*PROGRAM, "audit", *table, *self._changed(dataclasses.fields(self))])
+
+    def apply_command(self) -> str | None:
+        """The command that applies the decisions of a review; None for the example."""
+        if self.table is None:
+            return None
+        suffix = "".join(Path(self.table).suffixes[-2:])
+        if not suffix.lower().endswith(COMPRESSED):
+            suffix = Path(self.table).suffix
+        reading = self._changed(
+            field for field in dataclasses.fields(self) if field.metadata["reads"]
+        )
+        files = [self.table, "decisions.csv"]
+        return shlex.join([*PROGRAM, "apply", *files, *reading, "--output", f"reviewed{suffix}"])
+
+    def _changed(self, fields: Iterable[dataclasses.Field[Any]]) -> list[str]:
+        """Words of the command line for the fields that are not at their default."""
+        words = []
+        for field in fields:
             value = getattr(self, field.name)
             if field.metadata["repeats"] and value != field.default:
                 words += [_flag(field.name), *([] if value is True else [str(value)])]
-        return shlex.join(words)
+        return words
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add an argument to the parser for each option."""
-    table = next(field for field in dataclasses.fields(Options) if field.name == "table")
-    parser.add_argument("table", nargs="?", **table.metadata)
-    for field in _fields():
+def add_options(parser: argparse.ArgumentParser, options: Any = Options) -> None:
+    """Add an argument to the parser for each field of a class of options."""
+    for field in dataclasses.fields(options):
         asked = {key: value for key, value in field.metadata["parser"].items() if value is not None}
+        if field.metadata["is_positional"]:
+            is_optional = {"nargs": "?"} if field.default is None else {}
+            parser.add_argument(field.name, **is_optional, **asked)
+            continue
         if field.default is False:
             asked["action"] = "store_true"
-        parser.add_argument(_flag(field.name), default=field.default, **asked)
-
-
-def _fields() -> list[dataclasses.Field[Any]]:
-    return [field for field in dataclasses.fields(Options) if "parser" in field.metadata]
+        names = [name for name in (field.metadata["short"], _flag(field.name)) if name]
+        parser.add_argument(*names, default=field.default, **asked)
 
 
 def _flag(name: str) -> str:
