@@ -161,7 +161,7 @@ def add_options(parser: argparse.ArgumentParser, options: Any = Options) -> None
     for field in dataclasses.fields(options):
         asked = {key: value for key, value in field.metadata["parser"].items() if value is not None}
         if field.metadata["is_positional"]:
-            is_optional = {"nargs": "?"} if field.default is None else {}
+            is_optional: dict[str, Any] = {"nargs": "?"} if field.default is None else {}
             parser.add_argument(field.name, **is_optional, **asked)
             continue
         if field.default is False:
