@@ -134,8 +134,8 @@ class Options:
         return shlex.join([*PROGRAM, "audit", *table, *self._changed(dataclasses.fields(self))])
 
     def apply_command(self) -> str | None:
-        """The command that applies the decisions of a review; None for the example."""
-        if self.table is None:
+        """The command that applies the decisions of a review; None if the table is not a file."""
+        if self.table is None or self.table == "-":
             return None
         suffix = "".join(Path(self.table).suffixes[-2:])
         if not suffix.lower().endswith(COMPRESSED):

@@ -48,12 +48,16 @@ function whyPanel(review, suspect, curve) {
   const chance = 1 / (1 + Math.exp(-(curve.a + curve.b * suspect.z)));
   const score = `Score ${suspect.score}, place ${review.rank.get(suspect.row) + 1} of ${review.data.n_suspects}. `;
   sentences.push(el("li", {}, `${score}Estimated chance that the label is wrong: ${percent(chance)}.`));
+  if (suspect.signals.some(({ name }) => name.startsWith("influence"))) {
+    sentences.push(el("li", { class: "soft" }, "In-sample: by nets trained with this row. Out-of-sample: by nets trained "
+      + "without it. Influence: whether training on the row moves the nets as the rows of its class do."));
+  }
   const head = el("h3", {}, "Why it is suspect");
   return el("section", { class: "why" }, head, signalTable(review, suspect), el("ul", {}, sentences));
 }
 
 function signalTable(review, suspect) {
-  const { signals } = suspect;
+  const signals = review.data.task === "regression" ? [] : suspect.signals;
   const lines = signals.map(({ name, given, suggested }) => [name, given, suggested, percent]);
   if (suspect.votes.length) {
     const total = suspect.votes.reduce((sum, [, n]) => sum + n, 0);
@@ -63,7 +67,8 @@ function signalTable(review, suspect) {
   }
   if (!lines.length) return null;
   const hasTwo = review.hasSuggestion(suspect);
-  const cell = (p, kind, words) => el("td", {}, bar(p, kind), el("span", { class: "percent" }, words(p)));
+  const cell = (p, kind, words) =>
+    p === null ? el("td", {}) : el("td", {}, bar(p, kind), el("span", { class: "percent" }, words(p)));
   const head = el("tr", {}, el("td", {}), el("th", { scope: "col" }, `given: ${labelText(review, suspect.given)}`),
     hasTwo ? el("th", { scope: "col" }, `suggested: ${labelText(review, suspect.suggested)}`) : null);
   const body = lines.map(([name, given, suggested, words]) => el("tr", {}, el("th", { scope: "row" }, name),
@@ -93,8 +98,10 @@ function distanceSentence(review, suspect) {
 function numbersSentence(review, suspect) {
   if (review.data.task !== "regression") return "";
   const near = suspect.near[0].map(([row]) => labelText(review, review.data.row_labels[row]));
-  const predicted = labelText(review, suspect.suggested);
-  return `Nets trained without this row predict ${predicted}. The ${near.length} nearest rows have ${near.join(", ")}.`;
+  const own = suspect.signals.find(({ name }) => name.startsWith("in-sample"));
+  const seen = own ? ` Nets trained with it predict ${own.given}.` : "";
+  const unseen = `Nets trained without this row predict ${labelText(review, suspect.suggested)}.`;
+  return `${unseen}${seen} The ${near.length} nearest rows have ${near.join(", ")}.`;
 }
 
 // The columns of near rows: [title, kind, [[row, distance], ...]].

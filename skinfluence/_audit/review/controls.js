@@ -73,7 +73,7 @@ function leftSentence({ listed, all, nDecided }, nRows) {
 }
 
 function stopSentence({ mayStop, nDecided, next, nNext }) {
-  if (!nNext) return "Every suspect has a decision.";
+  if (!nNext) return nDecided ? "Every suspect has a decision." : "There is nothing to review.";
   const share = `Of the next ${nNext}, about ${about(next)} ${about(next) === "1" ? "is" : "are"} wrong.`;
   if (mayStop) return `You may stop here. Of the next ${nNext}, fewer than 1 is expected to be wrong.`;
   return nDecided < MIN_DECISIONS ? `${share} After ${MIN_DECISIONS} decisions, this line says when to stop.` : `Go on. ${share}`;

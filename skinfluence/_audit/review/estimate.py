@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -63,10 +64,15 @@ def fit(evidence: Sequence[float], is_wrong: Sequence[bool]) -> Fit:
     return Fit(a, b, np.linalg.inv(hessian))
 
 
+def chance(found: Fit, evidence: Any) -> np.ndarray:
+    """Probability that labels with this evidence are wrong."""
+    return _sigmoid(found.a + found.b * np.asarray(evidence, dtype=float))
+
+
 def left(found: Fit, evidence: Sequence[float], counts: Sequence[float]) -> Left:
     """Expected number of wrong labels among `counts` rows with each evidence."""
     z, n = np.asarray(evidence, dtype=float), np.asarray(counts, dtype=float)
-    p = _sigmoid(found.a + found.b * z)
+    p = chance(found, z)
     slope = n * p * (1 - p)
     g = np.array([slope.sum(), (slope * z).sum()])
     deviation = float(np.sqrt(slope.sum() + g @ found.covariance @ g))

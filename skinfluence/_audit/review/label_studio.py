@@ -9,7 +9,9 @@ from xml.sax.saxutils import quoteattr
 
 from skinfluence._audit.findings import Findings
 from skinfluence._audit.review.decisions import Decision
+from skinfluence._audit.review.estimate import chance, fit
 from skinfluence._audit.review.media import Media
+from skinfluence._audit.review.payload import evidence
 from skinfluence._audit.table import AuditError, Table, display_name
 from skinfluence._version import __version__
 
@@ -21,8 +23,12 @@ DROP = "(drop this row)"  # a choice next to the classes
 
 
 def tasks(table: Table, findings: Findings, media: Media | None = None) -> list[dict[str, Any]]:
-    """One task per suspect, most suspect first, with the suggested label as its prediction."""
-    return [_task(table, findings, int(i), _image(media)) for i in findings.suspects]
+    """One task per suspect, most suspect first, with the suggested label as its prediction.
+
+    The score of the prediction is the estimated chance that the given label is wrong.
+    """
+    chances, image = chance(fit([], []), evidence(findings)), _image(media)
+    return [_task(table, findings, int(i), image, float(chances[i])) for i in findings.suspects]
 
 
 def interface(findings: Findings, media: Media | None = None) -> str:
@@ -44,7 +50,9 @@ def _image(media: Media | None) -> Media | None:
     return media if media is not None and media.kind == "image" else None
 
 
-def _task(table: Table, findings: Findings, i: int, image: Media | None) -> dict[str, Any]:
+def _task(
+    table: Table, findings: Findings, i: int, image: Media | None, score: float
+) -> dict[str, Any]:
     row = int(findings.rows[i])
     data: dict[str, Any] = {
         ROW: row + 1,
@@ -62,25 +70,25 @@ def _task(table: Table, findings: Findings, i: int, image: Media | None) -> dict
         for position, cell in enumerate(table.cells[row])
         if position not in hidden
     )
-    return {"data": data, "predictions": [_prediction(findings, i, kind)]}
+    prediction = {
+        "model_version": f"skinfluence {__version__}",
+        "score": round(score, 4),
+        "result": [_result(findings, i, kind)],
+    }
+    return {"data": data, "predictions": [prediction]}
 
 
-def _prediction(findings: Findings, i: int, kind: str) -> dict[str, Any]:
+def _result(findings: Findings, i: int, kind: str) -> dict[str, Any]:
     suggested = findings.suggested[i]
     value: dict[str, Any] = {"choices": [suggested]}
     if findings.problem.task == "regression":
         value = {"number": float(suggested)}
-    result = {
+    return {
         "id": f"row-{findings.rows[i] + 1}",
         "from_name": FIELD,
         "to_name": kind,
         "type": next(iter(value)),
         "value": value,
-    }
-    return {
-        "model_version": f"skinfluence {__version__}",
-        "score": round(float(findings.scores[i]), 6),
-        "result": [result],
     }
 
 

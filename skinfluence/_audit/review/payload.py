@@ -23,6 +23,12 @@ MAX_CHARACTERS = 20_000_000  # of cells; a larger page opens slowly
 
 HASHED_ROWS, N_BINS = 1000, 40
 
+SIGNAL_NAMES = {
+    "in_sample": "in-sample probability",
+    "out_of_sample": "out-of-sample probability",
+    "influence": "influence of the row",
+}
+
 
 def build(
     table: Table,
@@ -142,20 +148,24 @@ def _neighbors(findings: Findings, chosen: np.ndarray) -> list[Neighbors]:
 
 
 def _signals(findings: Findings, i: int) -> list[dict[str, Any]]:
-    """Probability of the given and of the suggested label, according to each signal."""
-    signals = getattr(findings, "signals", None)
-    if not signals or findings.problem.task == "regression":
-        return []
-    classes = {name: c for c, name in enumerate(sorted(findings.problem.spelling))}
-    pair = {
-        "given": classes[findings.given[i].strip()],
-        "suggested": classes[findings.suggested[i].strip()],
-    }
-    return [
-        {"name": name, **{key: round(float(values[i, c]), 4) for key, c in pair.items()}}
-        for name, values in signals.items()
-        if np.ndim(values) == 2 and np.shape(values)[1] == len(classes)
-    ]
+    """What each signal says about the given and the suggested label, if it is known.
+
+    A signal holds a probability of each class, or only that of the given class; for a label of
+    numbers, it holds the predicted number.
+    """
+    found = []
+    for name, values in (getattr(findings, "signals", None) or {}).items():
+        value = np.asarray(values[i], dtype=float)
+        signal = {"name": SIGNAL_NAMES.get(name, name.replace("_", " "))}
+        if value.ndim:
+            classes = sorted(findings.problem.spelling)
+            pair = (findings.given[i], findings.suggested[i])
+            given, suggested = (float(value[classes.index(label.strip())]) for label in pair)
+            signal |= {"given": round(given, 4), "suggested": round(suggested, 4)}
+        else:
+            signal |= {"given": float(f"{value:.5g}"), "suggested": None}
+        found.append(signal)
+    return found
 
 
 def _shown_columns(table: Table, findings: Findings, media: Media | None) -> list[int]:

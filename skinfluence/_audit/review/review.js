@@ -165,7 +165,7 @@ class Page {
     if (row === null) {
       const reset = el("button", { type: "button" }, "Show all suspects");
       reset.addEventListener("click", () => this.act("clear"));
-      const none = this.data.suspects.length ? "No suspect fits the filter." : "No row scores below the threshold.";
+      const none = this.data.suspects.length ? "No suspect fits the filter." : "There are no suspects.";
       card.replaceChildren(el("p", {}, none), this.data.suspects.length ? reset : "");
     } else {
       const suspect = this.review.suspectOf.get(row);

@@ -74,9 +74,21 @@ def test_signals_are_those_of_the_given_and_of_the_suggested_label():
     table = small_table(30)
     findings = findings_of(table, 2)
     probabilities = np.tile([0.7, 0.2, 0.1], (30, 1))
-    object.__setattr__(findings, "signals", {"in-sample": probabilities})
+    signals = {"in_sample": probabilities, "influence": probabilities[:, 0]}
+    object.__setattr__(findings, "signals", signals)
     second = build(table, findings)["suspects"][1]
-    assert second["signals"] == [{"name": "in-sample", "given": 0.2, "suggested": 0.1}]
+    assert second["signals"] == [
+        {"name": "in-sample probability", "given": 0.2, "suggested": 0.1},
+        {"name": "influence of the row", "given": 0.7, "suggested": None},
+    ]
+
+
+def test_a_table_without_suspects_has_a_page():
+    table = small_table(30)
+    data = build(table, findings_of(table, 0))
+    assert data["suspects"] == []
+    assert data["rows"] == {}
+    assert sum(n for _, n in data["rest"]) == 30
 
 
 def test_labels_keep_their_spelling():
