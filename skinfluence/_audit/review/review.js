@@ -174,11 +174,13 @@ class Page {
         whyPanel(this.review, suspect, curve), compareTable(this.review, suspect)].filter(Boolean));
     }
     this.actions();
+    const article = byId("card").parentElement;
+    if (isScrolled && article.getBoundingClientRect().top < 0) article.scrollIntoView();
   }
 
   actions() {
     const { review, row } = this;
-    byId("actions").hidden = row === null;
+    for (const part of [byId("actions"), byId("where").parentElement]) part.hidden = row === null;
     if (row === null) return;
     const suspect = review.suspectOf.get(row);
     const { decision, newLabel } = review.decisions[row] ?? {};

@@ -1,3 +1,4 @@
+for (const details of document.querySelectorAll('details')) details.open = true;
 await wait(100);
 const wide = [...document.querySelectorAll("main *")].filter((element) =>
   element.getBoundingClientRect().right > innerWidth + 1 && !element.closest(".scroll, #list, .filters"));
