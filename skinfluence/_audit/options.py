@@ -7,14 +7,11 @@ import dataclasses
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from skinfluence._audit.table import AuditError
 
 PROGRAM = ("python", "-m", "skinfluence")
-
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")  # then the suffix before it counts as well
 
 
 def option(
@@ -42,8 +39,8 @@ def option(
 
 
 def _share(text: str) -> float | str:
-    """Convert the text to a number; return "auto" unchanged."""
-    return text if text == "auto" else float(text)
+    """Convert the text to a number; return "auto" and "evidence" unchanged."""
+    return text if text in ("auto", "evidence") else float(text)
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,8 @@ class Options:
 
     table: str | None = option(
         None,
-        "CSV or Parquet file; if none is given, the example runs",
+        "file that holds the table: CSV, also compressed, JSON, Excel, Parquet, Arrow, SQLite or "
+        "DuckDB (db.sqlite::table); - is standard input; if none is given, the example runs",
         repeats=False,
         is_positional=True,
     )
@@ -67,7 +65,26 @@ class Options:
         reads=True,
     )
     sep: str | None = option(None, "separator of the CSV file (default: detected)", reads=True)
-    encoding: str = option("utf-8", "encoding of the CSV file (default: %(default)s)", reads=True)
+    encoding: str = option(
+        "auto", "encoding of the text file; auto finds it out (default: %(default)s)", reads=True
+    )
+    no_header: bool = option(
+        False,
+        "the first line is a row; the columns are called column_1, column_2, ...",
+        reads=True,
+    )
+    skip_rows: int | None = option(
+        None,
+        "number of lines above the header, which stay as they are (default: detected)",
+        type=int,
+        metavar="LINES",
+        reads=True,
+    )
+    sheet: str | None = option(
+        None,
+        "name or number of the sheet of a workbook (default: the first that holds cells)",
+        reads=True,
+    )
     task: str = option(
         "auto",
         "whether labels are classes or numbers; auto: regression if the label has more than 20 "
@@ -75,20 +92,20 @@ class Options:
         choices=("auto", "classification", "regression"),
     )
     contamination: float | str = option(
-        0.1,
-        "share of the rows to flag as suspects, above 0 and at most 0.5; auto estimates the share "
-        "(default: %(default)s)",
+        "evidence",
+        "which rows are suspects; evidence: those with clear evidence against their label and for "
+        "another one; a number above 0 and at most 0.5: this share of the rows; auto: an estimated "
+        "share (default: %(default)s)",
         type=_share,
         metavar="SHARE",
     )
     action: str = option(
-        "drop",
-        "what to do with the suspects in cleaned.csv (default: %(default)s)",
-        choices=("drop", "relabel"),
+        "none",
+        "what to do with the suspects in a cleaned copy of the table; none writes no copy "
+        "(default: %(default)s)",
+        choices=("none", "drop", "relabel"),
     )
-    output: str = option(
-        "audit", "folder for the three files (default: %(default)s)", metavar="DIR"
-    )
+    output: str = option("audit", "folder for the files (default: %(default)s)", metavar="DIR")
     cv: int = option(
         5,
         "number of cross-validation folds; one net is trained per fold (default: %(default)s)",
@@ -100,12 +117,22 @@ class Options:
         "random seed; the same seed gives the same result (default: %(default)s)",
         type=int,
     )
+    train_rows: int | None = option(
+        None,
+        "train the nets on a sample of this number of rows; all rows are scored (default: all "
+        "rows, or a sample if training would take more than about ten minutes)",
+        type=int,
+        metavar="ROWS",
+    )
     top: int = option(
         10,
         "number of suspects to print (default: %(default)s)",
         type=int,
         metavar="ROWS",
         repeats=False,
+    )
+    label_studio: bool = option(
+        False, "also write the suspects as tasks for Label Studio (tasks.json, label_config.xml)"
     )
     quiet: bool = option(False, "print nothing but errors", repeats=False)
 
@@ -115,34 +142,36 @@ class Options:
         if not isinstance(contamination, str) and not 0 < contamination <= 0.5:
             raise AuditError(
                 f"--contamination {contamination:g} must be above 0 and at most 0.5 (the share of "
-                "the rows to flag), or auto."
+                "the rows to flag), evidence or auto."
             )
         if self.cv < 2:
             raise AuditError(f"--cv {self.cv} must be at least 2.")
+        if self.train_rows is not None and self.train_rows < 1:
+            raise AuditError(f"--train-rows {self.train_rows} must be at least 1.")
         if self.top < 0:
             raise AuditError(f"--top {self.top} must be 0 or more.")
         if not 0 <= self.seed < 2**32:
             raise AuditError(f"--seed {self.seed} must be between 0 and {2**32 - 1}.")
         if self.table is None and (self.label is not None or self.task != "auto"):
             raise AuditError(
-                "--label and --task need a table; give the path of a CSV or Parquet file."
+                "--label and --task need a table; give the path of a file that holds one."
             )
+        if self.skip_rows is not None and self.skip_rows < 0:
+            raise AuditError(f"--skip-rows {self.skip_rows} must be 0 or more.")
 
     def command(self) -> str:
         """The command that repeats this audit."""
         table = [] if self.table is None else [self.table]
         return shlex.join([*PROGRAM, "audit", *table, *self._changed(dataclasses.fields(self))])
 
-    def apply_command(self) -> str | None:
-        """The command that applies the decisions of a review; None if the table is not a file."""
+    def apply_command(self, suffix: str) -> str | None:
+        """The command that applies the decisions of a review; None if the table is not a file.
+
+        `suffix` is that of files in the format of the table.
+        """
         if self.table is None or self.table == "-":
             return None
-        suffix = "".join(Path(self.table).suffixes[-2:])
-        if not suffix.lower().endswith(COMPRESSED):
-            suffix = Path(self.table).suffix
-        reading = self._changed(
-            field for field in dataclasses.fields(self) if field.metadata["reads"]
-        )
+        reading = self._changed(f for f in dataclasses.fields(self) if f.metadata["reads"])
         files = [self.table, "decisions.csv"]
         return shlex.join([*PROGRAM, "apply", *files, *reading, "--output", f"reviewed{suffix}"])
 

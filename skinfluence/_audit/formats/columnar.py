@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from skinfluence._audit.formats.delimited import table_from_columns
+from skinfluence._audit.formats.format import Format, Given, starts_with
+from skinfluence._audit.options import Options
 from skinfluence._audit.stored_text import Column
 from skinfluence._audit.table import AuditError, Table
 from skinfluence._extras import need
@@ -13,7 +15,8 @@ from skinfluence._extras import need
 PARQUET_BATCH, MAX_PARQUET_CELLS, MAX_PARQUET_CHARACTERS = 1024, 100_000_000, 2_000_000_000
 
 
-def read_parquet(path: Path) -> Table:
+def read_parquet(given: Given, options: Options) -> Table:
+    path = given.on_disk()
     try:
         import pyarrow.parquet as pq
     except ImportError as error:
@@ -58,3 +61,6 @@ def _parquet_columns(path: Path, file: Any) -> list[Column]:
                 "audit a sample of its rows, or fewer columns."
             )
     return columns
+
+
+PARQUET = Format("Parquet", (".parquet", ".pq"), read_parquet, starts_with(b"PAR1"))

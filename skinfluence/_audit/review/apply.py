@@ -38,6 +38,14 @@ class ApplyOptions:
     label: str | None = _as_in_audit("label")
     sep: str | None = _as_in_audit("sep")
     encoding: str = _as_in_audit("encoding")
+    no_header: bool = _as_in_audit("no_header")
+    skip_rows: int | None = _as_in_audit("skip_rows")
+    sheet: str | None = _as_in_audit("sheet")
+
+    def reading(self) -> Options:
+        """The same options, as the audit has them."""
+        fields = (field.name for field in dataclasses.fields(Options) if field.metadata["reads"])
+        return Options(table=self.table, **{name: getattr(self, name) for name in fields})
 
 
 def apply(options: ApplyOptions) -> None:
@@ -56,8 +64,10 @@ def apply(options: ApplyOptions) -> None:
         raise AuditError("give the file to write with --output, for example -o reviewed.csv.")
     output = Path(options.output)
     _refuse_output(output, options)
-    table = read_table(options.table, sep=options.sep, encoding=options.encoding)
-    label = len(table.names) - 1 if options.label is None else table.find_column(options.label)
+    reading = options.reading()
+    reading.check()
+    table = read_table(options.table, reading)
+    label = table.default_label if options.label is None else table.find_column(options.label)
     decisions = read_decisions(Path(options.decisions))
     changes = changes_of(table, label, decisions)
     _refuse_other_format(output, table, options.table)
@@ -94,11 +104,13 @@ def summary(
 
 def _refuse_output(output: Path, options: ApplyOptions) -> None:
     """Raise AuditError if the output is an input, also by a link, or cannot be a file."""
+    from skinfluence._audit.formats import file_of
+
     if output.is_dir():
         raise AuditError(f"--output {str(output)!r} is a folder; give the name of a file.")
-    for name in (options.table, options.decisions):
+    for name in (file_of(options.table), options.decisions):
         with suppress(OSError):  # an input that does not exist is refused when it is read
-            if os.path.samefile(name, output):
+            if name is not None and os.path.samefile(name, output):
                 raise AuditError(
                     f"--output {str(output)!r} is the input {name!r}; give the name of a new file."
                 )
@@ -124,7 +136,7 @@ def _write(output: Path, table: Table, changes: Mapping[int, Sequence[str] | Non
             new.replace(output)
     except OSError as error:
         raise AuditError(
-            f"{str(output)!r} cannot be written to: {error.strerror}; nothing was written."
+            f"{str(output)!r} cannot be written to: {error.strerror or error}; nothing was written."
         ) from error
 
 

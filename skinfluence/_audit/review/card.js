@@ -58,7 +58,7 @@ function whyPanel(review, suspect, curve) {
 
 function signalTable(review, suspect) {
   const signals = review.data.task === "regression" ? [] : suspect.signals;
-  const lines = signals.map(({ name, given, suggested }) => [name, given, suggested, percent]);
+  const lines = signals.map(({ name, value }) => [name, ...value, percent]);
   if (suspect.votes.length) {
     const total = suspect.votes.reduce((sum, [, n]) => sum + n, 0);
     const share = (label) => suspect.votes.reduce((sum, [i, n]) => sum + (sameLabel(review, i, label) ? n : 0), 0) / total;
@@ -67,8 +67,7 @@ function signalTable(review, suspect) {
   }
   if (!lines.length) return null;
   const hasTwo = review.hasSuggestion(suspect);
-  const cell = (p, kind, words) =>
-    p === null ? el("td", {}) : el("td", {}, bar(p, kind), el("span", { class: "percent" }, words(p)));
+  const cell = (p, kind, words) => el("td", {}, bar(p, kind), el("span", { class: "percent" }, words(p)));
   const head = el("tr", {}, el("td", {}), el("th", { scope: "col" }, `given: ${labelText(review, suspect.given)}`),
     hasTwo ? el("th", { scope: "col" }, `suggested: ${labelText(review, suspect.suggested)}`) : null);
   const body = lines.map(([name, given, suggested, words]) => el("tr", {}, el("th", { scope: "row" }, name),
@@ -99,7 +98,7 @@ function numbersSentence(review, suspect) {
   if (review.data.task !== "regression") return "";
   const near = suspect.near[0].map(([row]) => labelText(review, review.data.row_labels[row]));
   const own = suspect.signals.find(({ name }) => name.startsWith("in-sample"));
-  const seen = own ? ` Nets trained with it predict ${own.given}.` : "";
+  const seen = own ? ` Nets trained with it predict ${own.value[0]}.` : "";
   const unseen = `Nets trained without this row predict ${labelText(review, suspect.suggested)}.`;
   return `${unseen}${seen} The ${near.length} nearest rows have ${near.join(", ")}.`;
 }

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from skinfluence._audit.formats.delimited import read_csv
 from skinfluence._audit.table import AuditError, Table, display_name, shorten
 
 COLUMNS = ("row", "given_label", "decision", "new_label")
@@ -44,12 +43,12 @@ def read_decisions(path: Path) -> list[Decision]:
         from skinfluence._audit.review.label_studio import read_export
 
         return read_export(path)
+    from skinfluence._audit.formats import read_table
+
     try:
-        table = read_csv(path, sep=None, encoding="utf-8")
-    except OSError as error:
-        raise AuditError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+        table = read_table(path)
     except AuditError as error:
-        raise AuditError(f"the decisions {str(path)!r} cannot be read: {error}") from error
+        raise AuditError(f"{path.name} cannot be read as decisions: {error}") from error
     names = [name.strip().lower() for name in table.names]
     missing = [name for name in COLUMNS if name not in names]
     if missing:

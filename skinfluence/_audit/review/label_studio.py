@@ -10,7 +10,7 @@ from xml.sax.saxutils import quoteattr
 from skinfluence._audit.findings import Findings
 from skinfluence._audit.review.decisions import Decision
 from skinfluence._audit.review.estimate import chance, fit
-from skinfluence._audit.review.media import Media
+from skinfluence._audit.review.media import Media, find_media, folder_of
 from skinfluence._audit.review.payload import evidence
 from skinfluence._audit.table import AuditError, Table, display_name
 from skinfluence._version import __version__
@@ -20,6 +20,18 @@ ROW, GIVEN = "skinfluence_row", "given_label"  # fields of a task by which annot
 FIELD = "label"  # the control of the labeling interface
 
 DROP = "(drop this row)"  # a choice next to the classes
+
+
+def write(folder: Path, table: Table, findings: Findings, source: str | None) -> None:
+    """Write tasks.json and label_config.xml, the labeling interface that goes with it.
+
+    Paths of images are relative to the folder of `source`, the path of the table.
+    """
+    rows = findings.rows[findings.suspects].tolist()
+    media = find_media(table, findings.problem.label, rows, folder_of(source))
+    text = json.dumps(tasks(table, findings, media), indent=1)
+    (folder / "tasks.json").write_text(text, encoding="utf-8")
+    (folder / "label_config.xml").write_text(interface(findings, media), encoding="utf-8")
 
 
 def tasks(table: Table, findings: Findings, media: Media | None = None) -> list[dict[str, Any]]:

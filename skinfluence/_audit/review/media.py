@@ -62,6 +62,11 @@ def find_media(table: Table, label: int, rows: Sequence[int], folder: Path) -> M
     return None if text is None else Media(text, "text")
 
 
+def folder_of(source: str | None) -> Path:
+    """Folder of the table, to which paths of images are relative."""
+    return Path(source).parent if source else Path()
+
+
 def _uri(table: Table, folder: Path, position: int, row: int) -> str | None:
     cell = table.cells[row][position].strip()
     if not cell:

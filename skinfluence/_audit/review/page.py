@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from importlib.resources import files
 from typing import Any
 
 SCRIPTS = ("estimate.js", "logic.js", "card.js", "controls.js", "queue.js", "tabs.js", "review.js")
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+LESS = {ord("<"): "\\u003c"}
 
 
 def script() -> str:
@@ -28,11 +27,15 @@ def template() -> str:
 
 
 def as_json(payload: dict[str, Any]) -> str:
-    """The payload as JSON that can be put into a script element."""
+    """The payload as JSON that can be put into a script element.
+
+    Characters that cannot be printed are escaped: they might change the order of what is read in
+    an editor, and surrogates could not be written.
+    """
     text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     # "</script>" or "<!--" in a cell would end the element or change how it is read.
-    text = text.replace("<", "\\u003c")
-    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    escaped = {ord(char): json.dumps(char)[1:-1] for char in set(text) if not char.isprintable()}
+    return text.translate(escaped | LESS)
 
 
 def _read(name: str) -> str:

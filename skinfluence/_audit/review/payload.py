@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from skinfluence._audit.findings import Findings
 from skinfluence._audit.review.estimate import MAX_EVIDENCE
-from skinfluence._audit.review.media import Media, find_media
+from skinfluence._audit.review.media import Media, find_media, folder_of
 from skinfluence._audit.review.neighbors import Neighbors, find_neighbors
 from skinfluence._audit.stored_text import to_utf8
 from skinfluence._audit.table import Table, display_name, shorten
@@ -57,8 +56,8 @@ def build(
     problem = findings.problem
     chosen = findings.suspects[:MAX_SUSPECTS]
     if media is None:
-        folder = Path(source).parent if source else Path()
-        media = find_media(table, problem.label, findings.rows[chosen].tolist(), folder)
+        rows = findings.rows[chosen].tolist()
+        media = find_media(table, problem.label, rows, folder_of(source))
     columns = _shown_columns(table, findings, media)
     chosen, neighbors = _that_fit(table, findings, columns, chosen, _neighbors(findings, chosen))
     labels, z = _Labels(findings), evidence(findings)
@@ -148,23 +147,15 @@ def _neighbors(findings: Findings, chosen: np.ndarray) -> list[Neighbors]:
 
 
 def _signals(findings: Findings, i: int) -> list[dict[str, Any]]:
-    """What each signal says about the given and the suggested label, if it is known.
+    """What each signal says about the given and the suggested label; for numbers, its prediction.
 
-    A signal holds a probability of each class, or only that of the given class; for a label of
-    numbers, it holds the predicted number.
+    A signal that does not know the row is left out.
     """
     found = []
-    for name, values in (getattr(findings, "signals", None) or {}).items():
-        value = np.asarray(values[i], dtype=float)
-        signal = {"name": SIGNAL_NAMES.get(name, name.replace("_", " "))}
-        if value.ndim:
-            classes = sorted(findings.problem.spelling)
-            pair = (findings.given[i], findings.suggested[i])
-            given, suggested = (float(value[classes.index(label.strip())]) for label in pair)
-            signal |= {"given": round(given, 4), "suggested": round(suggested, 4)}
-        else:
-            signal |= {"given": float(f"{value:.5g}"), "suggested": None}
-        found.append(signal)
+    for name, values in findings.signals.items():
+        value = [float(f"{x:.4g}") for x in np.atleast_1d(values[i])]
+        if np.isfinite(value).all():
+            found.append({"name": SIGNAL_NAMES.get(name, name), "value": value})
     return found
 
 

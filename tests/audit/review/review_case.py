@@ -10,9 +10,11 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
+from skinfluence._audit.evidence import Trust
 from skinfluence._audit.features import Prepared
-from skinfluence._audit.findings import Findings, read_problem
+from skinfluence._audit.findings import Findings
 from skinfluence._audit.formats.delimited import table_from_columns
+from skinfluence._audit.labels import read_problem
 from skinfluence._audit.review import page
 
 NODE = shutil.which("node")
@@ -49,6 +51,12 @@ def findings_of(table, n_suspects=12, *, task="auto", X=None):
         )
     if X is None:
         X = np.array([[float(cell) for cell in table.cells[row][:2]] for row in problem.rows])
+    pair = () if problem.task == "regression" else (2,)
+    signals = {"in_sample": np.zeros((n, *pair)), "out_of_sample": np.zeros((n, *pair))}
+    if pair:
+        signals["in_sample"] += [0.2, 0.7]
+        signals["out_of_sample"] += [0.1, 0.8]
+        signals["influence"] = np.full((n, 2), 0.5)
     is_suspect = np.arange(n) < n_suspects
     scores = np.where(is_suspect, -4.0, 3.0) + np.arange(n) / n
     kinds = {"0": "number", "1": "number"}
@@ -58,7 +66,13 @@ def findings_of(table, n_suspects=12, *, task="auto", X=None):
         given=given,
         suggested=suggested,
         scores=scores,
+        state=np.where(is_suspect, "wrong", "right").astype(object),
         is_suspect=is_suspect,
+        trust=Trust("accuracy", 0.9, 0.05, 0.4, True, 0, []),
+        probabilities=None,
+        classes=np.array(sorted(problem.spelling), dtype=object),
+        signals=signals,
+        n_trained=n,
         threshold=0.0,
         order=np.argsort(scores, kind="stable"),
         prepared=Prepared(None, X, kinds, {}),

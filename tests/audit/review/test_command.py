@@ -1,13 +1,14 @@
 """The commands as a user sees them before any work is done."""
 
 import ast
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 import skinfluence
 from skinfluence.__main__ import COMMANDS, main
-from skinfluence._audit import Options
+from skinfluence._audit import ApplyOptions, Options
 
 PACKAGE = Path(skinfluence.__file__).parent
 
@@ -50,18 +51,29 @@ def test_every_command_has_its_help(name, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "command"),
+    ("options", "suffix", "command"),
     [
-        ({"table": "my.csv"}, "apply my.csv decisions.csv --output reviewed.csv"),
+        ({"table": "my.csv"}, ".csv", "apply my.csv decisions.csv --output reviewed.csv"),
         (
-            {"table": "a b.tsv", "label": "x y", "sep": "\t", "seed": 3},
-            "apply 'a b.tsv' decisions.csv --label 'x y' --sep '\t' --output reviewed.tsv",
+            {"table": "a b.tsv", "label": "x y", "sep": ";", "no_header": True, "seed": 3},
+            ".tsv",
+            "apply 'a b.tsv' decisions.csv --label 'x y' --sep ';' --no-header "
+            "--output reviewed.tsv",
         ),
-        ({"table": "v1.2/t.csv.gz"}, "apply v1.2/t.csv.gz decisions.csv --output reviewed.csv.gz"),
-        ({"table": "-"}, None),
-        ({}, None),
+        ({"table": "db.sqlite::t"}, ".sqlite", "apply db.sqlite::t decisions.csv --output "
+         "reviewed.sqlite"),
+        ({"table": "-"}, ".csv", None),
+        ({}, ".csv", None),
     ],
-)
-def test_the_command_that_applies_the_decisions(options, command):
-    found = Options(**options).apply_command()
+)  # fmt: skip
+def test_the_command_that_applies_the_decisions(options, suffix, command):
+    found = Options(**options).apply_command(suffix)
     assert found == (command and f"python -m skinfluence {command}")
+
+
+def test_apply_reads_the_table_as_the_audit_does():
+    wanted = {field.name for field in dataclasses.fields(Options) if field.metadata["reads"]}
+    assert wanted <= {field.name for field in dataclasses.fields(ApplyOptions)}
+    assert ApplyOptions("t.csv", "d.csv", sep=";", skip_rows=2).reading() == Options(
+        table="t.csv", sep=";", skip_rows=2
+    )

@@ -111,7 +111,7 @@ def test_a_file_that_a_spreadsheet_saved_again_is_read(tmp_path):
     [
         ("row,decision\n1,keep\n", "has no column 'given_label'"),
         ("row,given_label,decision,new_label\n", "a header but no rows"),
-        (None, "No such file"),
+        (None, "does not exist"),
     ],
 )
 def test_a_file_that_holds_no_decisions_is_refused(tmp_path, capsys, text, message):

@@ -75,8 +75,6 @@ def clicked(tmp_path_factory):
     """What clicks on buttons, filters and the fields do, in a page of many classes."""
     table = small_table(120, n_classes=12)
     findings = findings_of(table, 24)
-    signals = {"out-of-sample probability": findings.prepared.X[:, :1].repeat(12, axis=1) / 20}
-    object.__setattr__(findings, "signals", signals)
     return run_browser(
         page_of(table, findings),
         program("clicks"),
@@ -110,7 +108,7 @@ def test_keys_do_nothing_under_the_help_and_in_another_tab(clicked):
 
 
 def test_the_open_suspect_shows_why_and_its_neighbors(clicked):
-    assert clicked["why"] == "out-of-sample probability"
+    assert clicked["why"] == "in-sample probability"
     assert clicked["opened"] == ["Row 9", 3]
 
 
