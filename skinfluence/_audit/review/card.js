@@ -46,7 +46,8 @@ function whyPanel(review, suspect, curve) {
     .filter(Boolean)
     .map((text) => el("li", {}, text));
   const chance = 1 / (1 + Math.exp(-(curve.a + curve.b * suspect.z)));
-  const score = `Score ${suspect.score}, place ${review.rank.get(suspect.row) + 1} of ${review.data.n_suspects}. `;
+  const place = suspect.unclear ? "unclear: the evidence does not decide" : `place ${review.rank.get(suspect.row) + 1} of ${review.data.n_suspects}`;
+  const score = `Score ${suspect.score}, ${place}. `;
   sentences.push(el("li", {}, `${score}Estimated chance that the label is wrong: ${percent(chance)}.`));
   if (suspect.signals.some(({ name }) => name.startsWith("influence"))) {
     sentences.push(el("li", { class: "soft" }, "In-sample: by nets trained with this row. Out-of-sample: by nets trained "

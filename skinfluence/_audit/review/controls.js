@@ -69,12 +69,13 @@ const about = (x) => (x < 0.5 ? "0" : Math.round(x).toLocaleString("en"));
 function leftSentence({ listed, all, nDecided }, nRows) {
   const range = ({ expected, low, high }) => `about ${about(expected)} (${about(low)} to ${about(high)})`;
   const basis = nDecided ? `your ${nDecided} decision${nDecided === 1 ? "" : "s"} and the scores` : "the scores alone";
-  return `Wrong labels left, from ${basis}: ${range(listed)} among these suspects, ${range(all)} in all ${nRows.toLocaleString("en")} rows.`;
+  return `Wrong labels left, from ${basis}: ${range(listed)} among the suspects, ${range(all)} in all ${nRows.toLocaleString("en")} rows.`;
 }
 
-function stopSentence({ mayStop, nDecided, next, nNext }) {
-  if (!nNext) return nDecided ? "Every suspect has a decision." : "There is nothing to review.";
+function stopSentence({ mayStop, nDecided, next, nNext, nSuspects }) {
+  if (!nNext) return nDecided ? "Every row of the list has a decision." : "There is nothing to review.";
   const share = `Of the next ${nNext}, about ${about(next)} ${about(next) === "1" ? "is" : "are"} wrong.`;
   if (mayStop) return `You may stop here. Of the next ${nNext}, fewer than 1 is expected to be wrong.`;
+  if (!nSuspects) return `Go on with the unclear rows (under "Filter and sort"). ${share}`;
   return nDecided < MIN_DECISIONS ? `${share} After ${MIN_DECISIONS} decisions, this line says when to stop.` : `Go on. ${share}`;
 }

@@ -49,13 +49,15 @@ class Review {
     return row;
   }
 
-  // Rows to go through. filter: {label: "" | "given:0" | "suggested:0", state, search, sort}.
-  rows({ label = "", state = "", search = "", sort = "score" } = {}) {
+  // Rows to go through. filter: {kind: "" | "suspect" | "unclear", label: "" | "given:0" | "suggested:0",
+  // state, search, sort}.
+  rows({ kind = "", label = "", state = "", search = "", sort = "score" } = {}) {
     const [side, position] = label.split(":");
     const number = search.trim().match(/^(?:row |#)(\d+)$/i);
     const words = search.toLowerCase().split(/\s+/).filter(Boolean);
     const found = this.data.suspects.filter(
       (suspect) =>
+        (!kind || suspect.unclear === (kind === "unclear")) &&
         (!label || suspect[side] === Number(position)) &&
         this.isIn(suspect.row, state) &&
         (number ? suspect.row === Number(number[1]) : words.every((word) => this.text(suspect).includes(word))),
@@ -87,19 +89,27 @@ class Review {
   }
 
   counts() {
-    const found = { open: 0, relabel: 0, keep: 0, drop: 0, skip: 0 };
-    for (const { row } of this.data.suspects) found[this.state(row)]++;
-    found.decided = found.relabel + found.keep + found.drop;
+    const found = { open: 0, relabel: 0, keep: 0, drop: 0, skip: 0, decided: 0, suspects: 0, all: 0 };
+    for (const { row, unclear } of this.data.suspects) {
+      const state = this.state(row);
+      found[state]++;
+      if (state !== "open") found.all++;
+      if (["open", "skip"].includes(state)) continue;
+      found.decided++;
+      if (!unclear) found.suspects++;
+    }
     return found;
   }
 
-  // Wrong labels that are left, on the page and in all rows, and whether to stop.
+  // Wrong labels that are left, among the suspects and in all rows, and whether to stop.
   estimate() {
-    const [seen, isWrong, open] = [[], [], []];
-    for (const { row, z } of this.data.suspects) {
+    const [seen, isWrong, open, suspects] = [[], [], [], []];
+    for (const { row, z, unclear } of this.data.suspects) {
       const state = this.state(row);
-      if (["open", "skip"].includes(state)) open.push(z);
-      else {
+      if (["open", "skip"].includes(state)) {
+        open.push(z);
+        if (!unclear) suspects.push(z);
+      } else {
         seen.push(z);
         isWrong.push(state !== "keep");
       }
@@ -111,7 +121,8 @@ class Review {
     return {
       curve,
       nDecided: seen.length,
-      listed: leftWrong(curve, open, ones),
+      listed: leftWrong(curve, suspects, suspects.map(() => 1)),
+      nSuspects: suspects.length,
       all: leftWrong(curve, ...rest),
       next: leftWrong(curve, next, next.map(() => 1)).expected,
       nNext: next.length,

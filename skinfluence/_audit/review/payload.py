@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from skinfluence._audit.evidence import UNCLEAR
 from skinfluence._audit.findings import Findings
 from skinfluence._audit.review.estimate import MAX_EVIDENCE
 from skinfluence._audit.review.media import Media, find_media, folder_of
@@ -16,7 +17,7 @@ from skinfluence._audit.review.neighbors import Neighbors, find_neighbors
 from skinfluence._audit.stored_text import to_utf8
 from skinfluence._audit.table import Table, display_name, shorten
 
-MAX_SUSPECTS, MAX_COLUMNS, MAX_CELL = 5000, 100, 3000
+MAX_ROWS, MAX_COLUMNS, MAX_CELL = 5000, 100, 3000
 
 MAX_CHARACTERS = 20_000_000  # of cells; a larger page opens slowly
 
@@ -54,7 +55,7 @@ def build(
         The column that is shown large; None: it is found out.
     """
     problem = findings.problem
-    chosen = findings.suspects[:MAX_SUSPECTS]
+    chosen = _rows_to_review(findings)[:MAX_ROWS]
     if media is None:
         rows = findings.rows[chosen].tolist()
         media = find_media(table, problem.label, rows, folder_of(source))
@@ -81,9 +82,17 @@ def build(
         "labels": labels.texts,
         "n_classes": labels.n_classes,
         "n_suspects": len(findings.suspects),
+        "n_to_review": len(_rows_to_review(findings)),
         "n_rows": len(findings.rows),
         "rest": _histogram(np.delete(z, chosen)),
     }
+
+
+def _rows_to_review(findings: Findings) -> np.ndarray:
+    """The suspects, then the rows that are unclear, each most suspect first."""
+    order = findings.order
+    is_unclear = (findings.state == UNCLEAR) & ~findings.is_suspect & findings.trust.has_learned
+    return np.concatenate([findings.suspects, order[is_unclear[order]]])
 
 
 def evidence(findings: Findings) -> np.ndarray:
@@ -125,6 +134,7 @@ def _suspect(
 ) -> dict[str, Any]:
     return {
         "row": int(findings.rows[i]) + 1,
+        "unclear": not bool(findings.is_suspect[i]),
         "given": labels.position(findings.given[i]),
         "suggested": labels.position(findings.suggested[i]),
         "score": float(f"{findings.scores[i]:.5g}"),

@@ -41,7 +41,7 @@ class Queue {
     const labels = el("span", { class: "pair" }, labelText(review, suspect.given), suggested);
     const media = review.data.media?.kind === "image" ? el("span", { class: "thumb" }, mediaOf(review, row)) : null;
     const button = el("button", { type: "button", "data-row": row, tabindex: "-1" }, media, labels,
-      el("small", {}, `row ${row}`), el("span", { class: "state" }));
+      el("small", {}, suspect.unclear ? `unclear, row ${row}` : `row ${row}`), el("span", { class: "state" }));
     this.dress(button, row);
     return button;
   }

@@ -18,10 +18,15 @@ class Page {
   }
 
   get filter() {
-    return { label: byId("f-label").value, state: byId("f-state").value, sort: byId("f-sort").value, search: byId("f-search").value };
+    return { kind: byId("f-kind").value, label: byId("f-label").value, state: byId("f-state").value, sort: byId("f-sort").value, search: byId("f-search").value };
   }
 
   fillFilters() {
+    const nUnclear = this.data.suspects.filter(({ unclear }) => unclear).length;
+    const nSuspects = this.data.suspects.length - nUnclear;
+    const kinds = [["suspect", `suspects (${nSuspects})`], ["unclear", `unclear (${nUnclear})`], ["", "both"]];
+    byId("f-kind").append(...kinds.map(([value, text]) => el("option", { value }, text)));
+    byId("f-kind").parentElement.hidden = !nUnclear;
     for (const [side, title] of [["given", "Given label"], ["suggested", "Suggested label"]]) {
       const counts = new Map();
       for (const suspect of this.data.suspects) counts.set(suspect[side], (counts.get(suspect[side]) ?? 0) + 1);
@@ -35,7 +40,7 @@ class Page {
   }
 
   connect() {
-    for (const id of ["f-label", "f-state", "f-sort", "f-search"]) byId(id).addEventListener("input", () => this.refilter(true));
+    for (const id of ["f-kind", "f-label", "f-state", "f-sort", "f-search"]) byId(id).addEventListener("input", () => this.refilter(true));
     for (const button of document.querySelectorAll("[data-do]")) button.addEventListener("click", () => this.act(button.dataset.do));
     byId("load").addEventListener("change", (event) => this.load(event.target));
     document.addEventListener("keydown", (event) => this.key(event));
@@ -142,14 +147,14 @@ class Page {
 
   refilter(isAsked = false) {
     this.rows = this.review.rows(this.filter);
-    byId("n-listed").textContent = `${this.rows.length.toLocaleString("en")} of ${this.data.suspects.length.toLocaleString("en")} suspects`;
+    byId("n-listed").textContent = `${this.rows.length.toLocaleString("en")} of ${this.data.suspects.length.toLocaleString("en")} rows`;
     this.queue.show(this.rows);
     if (isAsked && !this.rows.includes(this.row)) this.open(this.rows[0] ?? null);
     else this.queue.setCurrent(this.row, false);
   }
 
   clearFilters() {
-    for (const id of ["f-label", "f-state", "f-search"]) byId(id).value = "";
+    for (const id of ["f-kind", "f-label", "f-state", "f-search"]) byId(id).value = "";
     this.refilter(true);
   }
 
@@ -163,9 +168,10 @@ class Page {
     this.queue.setCurrent(row, isScrolled);
     const card = byId("card");
     if (row === null) {
-      const reset = el("button", { type: "button" }, "Show all suspects");
+      const reset = el("button", { type: "button" }, "Show all rows of the list");
       reset.addEventListener("click", () => this.act("clear"));
-      const none = this.data.suspects.length ? "No suspect fits the filter." : "There are no suspects.";
+      const isFiltered = byId("f-label").value || byId("f-state").value || byId("f-search").value;
+      const none = isFiltered ? "No row fits the filter." : "There are no suspects.";
       card.replaceChildren(el("p", {}, none), this.data.suspects.length ? reset : "");
     } else {
       const suspect = this.review.suspectOf.get(row);
@@ -201,18 +207,20 @@ class Page {
 
   progress() {
     const counts = this.review.counts();
-    const n = this.data.suspects.length;
+    const n = this.data.suspects.filter(({ unclear }) => !unclear).length;
     byId("bar").setAttribute("max", String(n || 1));
-    byId("bar").setAttribute("value", String(counts.decided));
+    byId("bar").setAttribute("value", String(counts.suspects));
+    const more = counts.decided - counts.suspects;
     const parts = ["relabel", "keep", "drop", "skip"].filter((key) => counts[key]).map((key) => `${counts[key]} ${WORDS[key]}`);
-    byId("counts").textContent = `${counts.decided} of ${n.toLocaleString("en")} decided${parts.length ? `: ${parts.join(", ")}` : ""}`;
+    byId("counts").textContent = `${counts.suspects} of ${n.toLocaleString("en")} suspects decided`
+      + (more ? `, and ${more} unclear rows` : "") + (parts.length ? `: ${parts.join(", ")}` : "");
     const estimate = this.review.estimate();
     byId("left").textContent = leftSentence(estimate, this.data.n_rows);
     byId("hint").textContent = stopSentence(estimate);
     byId("hint").dataset.stop = String(estimate.mayStop);
     const nAll = Object.keys(this.review.decisions).length;
     byId("save").disabled = !nAll;
-    const elsewhere = nAll - counts.decided - counts.skip;
+    const elsewhere = nAll - counts.all;
     byId("elsewhere").textContent = elsewhere ? `${elsewhere} decisions about rows that are not in this report are kept and saved too.` : "";
   }
 

@@ -13,6 +13,23 @@ def data():
     return build(table, findings_of(table, 8))
 
 
+def test_unclear_rows_are_counted_apart(data):
+    suspects = [{**suspect, "unclear": suspect["row"] > 6} for suspect in data["suspects"]]
+    found = run_node(
+        """const review = new Review(data[0]);
+        review.decide(1, "keep");
+        review.decide(8, "drop");
+        const { nSuspects, nNext, nDecided } = review.estimate();
+        const { decided, suspects } = review.counts();
+        const rows = ["suspect", "unclear", ""].map((kind) => review.rows({ kind }).length);
+        return { nSuspects, nNext, nDecided, decided, suspects, rows };""",
+        {**data, "suspects": suspects},
+    )
+    assert found == {
+        "nSuspects": 5, "nNext": 6, "nDecided": 2, "decided": 2, "suspects": 1, "rows": [6, 2, 8]
+    }  # fmt: skip
+
+
 def test_decisions_become_the_file_that_python_reads(data, tmp_path):
     data = {**data, "labels": ['say "x"', " a,b\n", "ä; b"]}
     text = run_node(

@@ -34,17 +34,19 @@ def test_thirty_suspects_are_reviewed_by_keyboard(reviewed):
     assert seen["start"] == "Row 1"
     assert seen["hint"].startswith("Of the next 10, about")
     assert seen["after"] == [
-        "4 of 30 decided: 2 relabeled, 1 kept, 1 dropped, 1 skipped",
+        "4 of 30 suspects decided: 2 relabeled, 1 kept, 1 dropped, 1 skipped",
         "Row 6",
         "Row 5 relabeled as class 2. Next: row 6.",
     ]
     assert seen["undone"] == [
-        "3 of 30 decided: 1 relabeled, 1 kept, 1 dropped, 1 skipped", "Row 5", "no decision yet"
-    ]  # fmt: skip
+        "3 of 30 suspects decided: 1 relabeled, 1 kept, 1 dropped, 1 skipped",
+        "Row 5",
+        "no decision yet",
+    ]
     assert seen["earlier"] == ["Row 4", "skipped"]
     assert seen["last"] == ["Row 30", "This is the last suspect of the list."]
-    assert seen["end"][0].startswith("30 of 30 decided: ")
-    assert seen["end"][1] == "Every suspect has a decision."
+    assert seen["end"][0].startswith("30 of 30 suspects decided: ")
+    assert seen["end"][1] == "Every row of the list has a decision."
     assert "from your 30 decisions and the scores: about 0 (0 to 0) among" in seen["end"][2]
     assert seen["isApplyShown"] == COMMAND
 
@@ -83,15 +85,15 @@ def clicked(tmp_path_factory):
 
 
 def test_buttons_decide_and_the_list_shows_it(clicked):
-    assert clicked["counts"] == "3 of 24 decided: 1 relabeled, 1 kept, 1 dropped"
+    assert clicked["counts"] == "3 of 24 suspects decided: 1 relabeled, 1 kept, 1 dropped"
     assert clicked["states"] == ["relabel", "keep", "drop", "open"]
 
 
 def test_filters_sorting_and_search(clicked):
-    assert clicked["label"] == ["2 of 24 suspects", "Row 4"]
-    assert clicked["state"] == ["1 of 24 suspects", "Row 1"]
-    assert clicked["search"] == ["1 of 24 suspects", "Row 24"]
-    assert clicked["none"].startswith("No suspect fits the filter.")
+    assert clicked["label"] == ["2 of 24 rows", "Row 4"]
+    assert clicked["state"] == ["1 of 24 rows", "Row 1"]
+    assert clicked["search"] == ["1 of 24 rows", "Row 24"]
+    assert clicked["none"].startswith("No row fits the filter.")
     assert clicked["sorted"] == [f"class {a} → class {b}" for a, b in [(11, 0), (11, 0), (0, 1)]]
 
 
@@ -138,5 +140,5 @@ def test_images_and_the_storage_that_is_missing(tmp_path):
     no_storage = "Object.defineProperty(window, 'localStorage', { get() { throw Error() } });"
     html = html.replace("<script>", "<script>" + no_storage, 1)
     found = run_browser(html, program("images"), tmp_path)
-    assert found[:3] == [1, "1 of 40 decided: 1 relabeled", True]
+    assert found[:3] == [1, "1 of 40 suspects decided: 1 relabeled", True]
     assert found[3].startswith("image not found: file://")

@@ -1,6 +1,7 @@
 """What the page is told: suspects, their rows, what is near them, and what is left out."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,6 +82,17 @@ def test_signals_are_those_of_the_given_and_of_the_suggested_label():
     ]
 
 
+def test_unclear_rows_follow_the_suspects():
+    table = small_table(30)
+    findings = findings_of(table, 3)
+    findings.state[[7, 20]] = "unclear"
+    found = build(table, findings)
+    assert [s["row"] for s in found["suspects"]] == [1, 2, 3, 8, 21]
+    assert [s["unclear"] for s in found["suspects"]] == [False, False, False, True, True]
+    blind = replace(findings, trust=replace(findings.trust, has_learned=False))
+    assert len(build(table, blind)["suspects"]) == 3
+
+
 def test_a_table_without_suspects_has_a_page():
     table = small_table(30)
     data = build(table, findings_of(table, 0))
@@ -111,7 +123,7 @@ def test_evidence_is_minus_the_log_odds_and_a_rank_for_numbers():
 def test_a_page_holds_a_stated_number_of_suspects(monkeypatch):
     table = small_table(60)
     findings = findings_of(table, 20)
-    monkeypatch.setattr(payload, "MAX_SUSPECTS", 7)
+    monkeypatch.setattr(payload, "MAX_ROWS", 7)
     data = build(table, findings)
     assert len(data["suspects"]) == 7
     assert data["n_suspects"] == 20
