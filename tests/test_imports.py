@@ -72,6 +72,7 @@ INSIDE = {
         {"findings"},
         {"summary"},
         {"files", "terminal"},
+        {"review"},
         {"report"},
         {"job"},
         {"__init__"},

@@ -18,8 +18,8 @@ DIGEST = 32
 class EmbeddingCache:
     """Embeddings in a folder, each under a hash of the network and of the image or text.
 
-    A file holds a checksum and the numbers. It is written under another name and then renamed, so
-    it is either complete or missing. A file whose checksum is wrong counts as missing.
+    A file holds a checksum and an embedding. Each file is written under another name and then
+    renamed, so it is either complete or missing. A file with a wrong checksum is ignored.
     """
 
     def __init__(self, folder: str | PathLike[str], network: bytes) -> None:

@@ -1,4 +1,4 @@
-"""A network with the preprocessing that it expects, and the vectors that it computes."""
+"""A network with the preprocessing that it expects."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Backbone:
     """A network and the preprocessing that it expects, for ``ImageEmbedder(model=...)``.
 
-    The network gets pixels of shape (n, 3, size, size), divided by 255, minus `mean`, divided by
-    `std`. It returns vectors (n, width), feature maps (n, width, height, width of the map) or
-    tokens (n, n_tokens, width). The mean over positions or tokens is the embedding.
+    The input of the network is ``(pixels / 255 - mean) / std``, of shape (n, 3, size, size). Its
+    output is a batch of vectors (n, n_units), feature maps (n, n_units, height, width) or tokens
+    (n, n_tokens, n_units). For feature maps and tokens, the embedding is the mean over positions
+    or tokens.
 
     Parameters
     ----------
     module : torch.nn.Module
-        The network, without its classification head. It is used in evaluation mode, as a copy.
+        The network, without its classification head. A copy of it is used, in evaluation mode.
     mean, std : sequence of three floats
-        Mean and standard deviation per color, for pixels between 0 and 1. The default is that of
-        ImageNet, which most networks expect.
+        Mean and standard deviation of each color, for pixels between 0 and 1. The defaults are the
+        values of ImageNet, which most networks expect.
     size : int, default=224
         Height and width of the network's input.
 
@@ -56,7 +57,7 @@ class Backbone:
         self.size = int(size)
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError(
-                f"mean={mean!r}, std={std!r}: expected one number per color, three each, and "
+                f"mean={mean!r}, std={std!r}: expected three numbers each, one per color, and "
                 "positive standard deviations."
             )
 
@@ -70,7 +71,7 @@ class Backbone:
 
     @torch.no_grad()
     def embed(self, pixels: np.ndarray, device: str) -> np.ndarray:
-        """Compute the embeddings of pixels of shape (n, size, size, 3), uint8; float32."""
+        """Compute float32 embeddings of uint8 pixels of shape (n, size, size, 3)."""
         x = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 255
         mean, std = (torch.tensor(v, device=device)[:, None, None] for v in (self.mean, self.std))
         first = next(self.module.parameters(), x)
@@ -90,7 +91,7 @@ class Backbone:
 
     def digest(self) -> bytes:
         """Hash of everything that decides an embedding; see `digest_of`."""
-        # Raise the first number when preprocessing changes.
+        # Increase the first number when the preprocessing changes.
         return digest_of(self.module, 2, self.mean, self.std, self.size)
 
 
@@ -100,8 +101,8 @@ def pooled(outputs: Any) -> Tensor:
         outputs = getattr(outputs, "last_hidden_state", None)
     if not isinstance(outputs, Tensor) or outputs.ndim not in (2, 3, 4):
         raise ValueError(
-            "the network returned neither vectors (n, width), nor tokens (n, n_tokens, width), "
-            "nor feature maps (n, width, height, width of the map); wrap it in a module that does."
+            "the network returned neither vectors (n, n_units), nor tokens (n, n_tokens, n_units), "
+            "nor feature maps (n, n_units, height, width); wrap the network in a module that does."
         )
     if outputs.ndim == 4:
         return outputs.mean((2, 3))

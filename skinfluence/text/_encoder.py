@@ -11,7 +11,7 @@ from skinfluence.text._hub import load_pretrained
 
 
 class EncoderClassifier(nn.Module):
-    """A pretrained encoder, the mean over the tokens of a text, and a linear head.
+    """A pretrained encoder, the mean of its outputs over the tokens, and a linear head.
 
     Parameters
     ----------

@@ -62,7 +62,7 @@ def pooling_of(model: str) -> str:
 
 @contextmanager
 def _without_progress_bars(transformers: Any) -> Iterator[None]:
-    """Hide the progress bars of transformers: a grid search would show hundreds."""
+    """Hide the progress bars of transformers: a grid search would show hundreds of them."""
     logging = transformers.utils.logging
     was_shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
