@@ -73,6 +73,7 @@ INSIDE = {
         {"findings"},
         {"summary"},
         {"files", "terminal"},
+        {"review"},
         {"report"},
         {"job"},
         {"__init__"},

@@ -40,10 +40,10 @@ class Findings:
     state : ndarray of str of shape (n_judged,)
         "wrong", "unclear" or "right", by the evidence about the row.
     is_suspect : ndarray of bool of shape (n_judged,)
-        The rows called wrong; or, if a share of suspects is asked for, the rows whose score is
-        below `threshold`.
+        The rows called wrong; or, if a share of suspects is asked for, the rows with the lowest
+        scores.
     threshold : float
-        Scores of suspects are at most this number.
+        The highest score of a suspect; without suspects, the lowest of all scores.
     order : ndarray of int of shape (n_judged,)
         Positions among the judged rows, most suspect first.
     prepared : Prepared
@@ -54,10 +54,10 @@ class Findings:
         Out-of-sample probabilities of the classes; None for regression.
     classes : ndarray of str of shape (n_classes,)
         The classes, without blanks around them; empty for regression.
-    signals : dict of str to ndarray of shape (n_judged,)
-        For each signal ("in_sample", "out_of_sample", "influence"), the probability of the given
-        class; for regression, the predicted number. NaN for the in-sample signals of rows outside
-        of the sample that nets were trained on.
+    signals : dict of str to ndarray of shape (n_judged, 2) or (n_judged,)
+        For each signal ("in_sample", "out_of_sample", "influence"), the probabilities of the given
+        and of the suggested class; for regression, the predicted number. NaN for the in-sample
+        signals of rows outside of the sample that nets were trained on.
     n_trained : int
         Number of rows that the nets were trained on, in turn: all judged rows, or a sample.
     seconds : float
@@ -126,15 +126,18 @@ def _judge_classes(
     trust = evidence.class_trust(scores, given, probabilities, prepared.frame)
     state = evidence.class_states(scores, given, probabilities)
     spelling = np.array([problem.spelling[str(label)] for label in classes], dtype=object)
-    rows = np.arange(len(given))
+    suggested = probabilities.argmax(1)
+    pairs = np.column_stack([given, suggested])
     return {
-        "suggested": spelling[probabilities.argmax(1)],
+        "suggested": spelling[suggested],
         "scores": scores,
         "state": _unless_blind(state, trust),
         "trust": trust,
         "probabilities": probabilities,
         "classes": np.array(classes, dtype=object),
-        "signals": {name: signal[rows, given] for name, signal in signals.items()},
+        "signals": {
+            name: np.take_along_axis(signal, pairs, axis=1) for name, signal in signals.items()
+        },
         "n_trained": fitted.n_trained,
     }
 

@@ -44,7 +44,8 @@ def audit(options: Options) -> Findings:
     name, table, label, is_planted = _read_input(options)
     problem = read_problem(table, label, task=options.task, cv=options.cv)
     output = Path(options.output)
-    names = ("suspects.csv", "scores.csv", table.cleaned_name, "report.html")
+    names = ["suspects.csv", "scores.csv", table.cleaned_name, "report.html"]
+    names += ["tasks.json", "label_config.xml"] if options.label_studio else []
     with output_folder.reserved(output, options.table and file_of(options.table), names):
         if not options.quiet:
             is_default = options.table is not None and options.label is None
@@ -102,7 +103,7 @@ def _read_input(options: Options) -> tuple[str, Table, int, Any]:
 def _write(
     options: Options,
     output: Path,
-    names: tuple[str, ...],
+    names: list[str],
     name: str,
     table: Table,
     findings: Findings,
@@ -110,6 +111,7 @@ def _write(
     """Write the files; return how many rows of the cleaned table changed."""
     from skinfluence._audit import files, report
     from skinfluence._audit.output_folder import written_together
+    from skinfluence._audit.review import label_studio
 
     try:
         with written_together(output, names) as folder:
@@ -126,8 +128,12 @@ def _write(
                 action=options.action,
                 command=options.command(),
                 n_changed=n_changed,
+                source=options.table,
+                apply_command=options.apply_command(table.source.suffix),
             )
             (folder / "report.html").write_text(page, encoding="utf-8")
+            if options.label_studio:
+                label_studio.write(folder, table, findings, options.table)
     except OSError as error:
         raise AuditError(
             f"{str(output)!r} cannot be written to: {error.strerror or error}; nothing was written."
