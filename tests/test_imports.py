@@ -49,7 +49,12 @@ INSIDE = {
         {"members"},
         {"aggregation"},
     ],
-    "_data": [{"arrays", "items", "params", "times"}, {"rows"}, {"labels"}, {"reference"}],
+    "_data": [
+        {"arrays", "embedding_cache", "items", "params", "times"},
+        {"rows"},
+        {"labels"},
+        {"reference"},
+    ],
     "_fitting": [
         {"checkpoints", "isolation", "parallel"},
         {"cross_scoring", "fit"},

@@ -44,12 +44,15 @@ def _extremes(X: Rows, y: Any, n: int) -> Iterator[int]:
         table, step = _columns(entry, n)
         if not table.size:
             continue
-        deviation = np.abs(table - table.mean(0)) / np.maximum(table.std(0), 1e-30)
-        yield int(deviation.max(1).argmax()) * step
-        spaced = np.linspace(0, table.shape[1] - 1, _MAX_COLUMNS).astype(int)
-        for column in dict.fromkeys(spaced.tolist()):
-            yield int(table[:, column].argmax()) * step
-            yield int(table[:, column].argmin()) * step
+        # In place: for a small net, passes over the table take as long as scoring.
+        with np.errstate(over="ignore", invalid="ignore"):  # of huge numbers
+            table -= table.mean(0)
+            spaced = np.linspace(0, table.shape[1] - 1, _MAX_COLUMNS).astype(int)
+            columns = [table[:, column] for column in dict.fromkeys(spaced.tolist())]
+            ends = [end for column in columns for end in (column.argmax(), column.argmin())]
+            table *= table
+            table /= np.maximum(table.mean(0), 1e-60)
+        yield from (int(row) * step for row in (table.max(1).argmax(), *ends))
 
 
 def _columns(entry: Any, n: int) -> tuple[np.ndarray, int]:
@@ -63,4 +66,7 @@ def _columns(entry: Any, n: int) -> tuple[np.ndarray, int]:
         some = some.detach().to("cpu", torch.float64).numpy()
     if some.dtype.kind not in "fiub":
         return np.empty((0, 0)), 1
-    return np.nan_to_num(some.reshape(len(some), width).astype(np.float64)), step
+    table = np.array(some.reshape(len(some), width), dtype=np.float64)
+    if not np.isfinite(table).all():
+        np.nan_to_num(table, copy=False, posinf=0.0, neginf=0.0)
+    return table, step

@@ -61,11 +61,14 @@ class FunctionalNet(BatchedModule):
         # Shared by all states of this net:
         self._rechecks = {"batches": 0}
         self._logits_seen: list[bool] = []  # one answer for all batches
-        self.row_loss = RowLoss(net, self.shell)
+        self.row_loss = RowLoss(net, self._twin)
 
     def expect_recheck(self, number: int = _RECHECKS) -> None:
-        """Let `take_recheck` be true for `number` of the next batches that are scored."""
-        self._rechecks.update(batches=0, left=number)
+        """Let `take_recheck` be true for `number` of the next batches that are scored.
+
+        If the net is known to have no branches, it treats all batches alike: none is compared.
+        """
+        self._rechecks.update(batches=0, left=0 if self.is_known else number)
 
     def take_recheck(self) -> bool:
         """Whether to compare the batch that was just scored: the first, third, seventh, ..."""

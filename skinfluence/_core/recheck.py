@@ -106,7 +106,7 @@ def recheck_norms(fnet: FunctionalNet, scores: Scores, found: Tensor, X: Rows, y
 
     def error(X: Rows, found: Tensor) -> Error:
         def difference(i: int, g: list[Tensor]) -> float:
-            return abs(float(found[i].double()) ** 0.5 - float(norm(g)))
+            return abs(float(found[i].double()) ** 0.5 - norm(g))
 
         return _gradient_error(fnet, X, y, rows, difference)
 
@@ -129,7 +129,7 @@ def recheck_gradients(
     def error(X: Rows, found: Params) -> Error:
         def difference(i: int, g: list[Tensor]) -> float:
             pairs = zip(found.values(), g, strict=True)
-            return float(norm(wide(of_rows[i]) - wide(plain) for of_rows, plain in pairs))
+            return norm(wide(of_rows[i]) - wide(plain) for of_rows, plain in pairs)
 
         return _gradient_error(fnet, X, y, rows, difference)
 
@@ -217,7 +217,7 @@ def _gradient_error(
     for i, x in zip(rows, alone_rows, strict=True):
         g, of_penalty = plain_gradients(fnet, x, y[i : i + 1])
         largest = max(largest, difference(i, g))
-        scale = max(scale, float(norm(a + b for a, b in zip(g, of_penalty, strict=True))))
+        scale = max(scale, norm(a + b for a, b in zip(g, of_penalty, strict=True)))
     error = Error(largest, scale, len(rows), precision(fnet, slice_rows(X, rows)))
     if error.excess > 0:  # cotangents below eps carry no information
         error.floor = 16 * error.eps * max(_size(fnet, x) for x in alone_rows)
@@ -228,7 +228,7 @@ def _size(fnet: FunctionalNet, X: Rows) -> float:
     """‖J^T G‖ of one row for a random G."""
     f = forward(fnet, X)
     G = torch.randn(f.shape, generator=torch.Generator().manual_seed(0)).to(wide(f))
-    return float(norm(plain_direction(fnet, X, G).values()))
+    return norm(plain_direction(fnet, X, G).values())
 
 
 def _one_per_row(values: Tensor, at: Tensor) -> Tensor:

@@ -51,14 +51,14 @@ class RowLoss:
     Parameters
     ----------
     net : skorch.NeuralNet
-    shell : Module
-        The copy of the net's module that a `get_loss` may call.
+    twin : skorch.NeuralNet
+        The copy of the net that runs the shell, which a `get_loss` may call.
     """
 
-    def __init__(self, net: Any, shell: nn.Module) -> None:
+    def __init__(self, net: Any, twin: Any) -> None:
         self._criterion = net.criterion_
-        self._whole = twin_net(net, shell, unreduced=False)
-        self._terms = twin_net(net, shell, unreduced=True)
+        self._whole = twin
+        self._terms = twin_net(net, twin.module_, unreduced=True)
         # A subclass may reduce its terms in another way, and so may a `get_loss` of the user's.
         self.is_known = _comes_with(type(net).get_loss, "skorch", "skinfluence") and (
             type(self._criterion) in _KNOWN or _comes_with(type(self._criterion), "skinfluence")

@@ -6,6 +6,7 @@ calls of the module, without the code of the engine.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -141,7 +142,8 @@ def _score_error(fnet: FunctionalNet, X: Rows, y: Tensor, eps: float) -> Error:
     f, t = pushforward(fnet, X, U)
     G = fnet.cotangents(f, X, y)
     scores = (t[0].double() * G.double()).reshape(len(f), -1).sum(1).cpu()
-    rows = list(range(min(len(f), _ROWS_ALONE)))
+    # If forward has no branches, what holds for one row holds for all.
+    rows = list(range(min(len(f), 1 if fnet.is_known else _ROWS_ALONE)))
     alone = products_alone(fnet, U, X, y, rows)
     if (alone.penalties - alone.penalties[0]).abs().max() > eps**0.5 * alone.scale:
         raise ValueError(
@@ -264,12 +266,12 @@ def _refuse_reentrant_checkpoints(outputs: Tensor) -> None:
 def _products(U: Directions, g: list[Tensor], of_penalty: list[Tensor]) -> Plain:
     """Lowest product of one gradient with the directions."""
     directions = [[u[k] for u in U.values()] for k in range(len(next(iter(U.values()))))]
-    length = max(float(norm(u)) for u in directions)
+    length = max(norm(u) for u in directions)
     return Plain(
-        torch.stack([_inner(u, g) for u in directions]).min().reshape(1),
-        torch.stack([_inner(u, of_penalty) for u in directions]).max().reshape(1),
-        norm(g).reshape(1),
-        float(norm(a + b for a, b in zip(g, of_penalty, strict=True))) * length,
+        _one(min(_inner(u, g) for u in directions)),
+        _one(max(_inner(u, of_penalty) for u in directions)),
+        _one(norm(g)),
+        norm(a + b for a, b in zip(g, of_penalty, strict=True)) * length,
     )
 
 
@@ -294,9 +296,13 @@ def gradient(value: Tensor, parameters: list[Tensor]) -> list[Tensor]:
     return [as_real(g.detach()) for g in grads]
 
 
-def _inner(direction: Sequence[Tensor], gradient: Sequence[Tensor]) -> Tensor:
+def _inner(direction: Sequence[Tensor], gradient: Sequence[Tensor]) -> float:
     pairs = zip(gradient, direction, strict=True)
-    return _total(wide(g).flatten() @ wide(u).flatten() for g, u in pairs)
+    return sum(float(wide(g).flatten() @ wide(u).flatten()) for g, u in pairs)
+
+
+def _one(value: float) -> Tensor:
+    return torch.tensor([value], dtype=torch.float64)
 
 
 def _lengths(values: Tensor) -> Tensor:
@@ -304,13 +310,9 @@ def _lengths(values: Tensor) -> Tensor:
     return values.double().reshape(len(values), -1).norm(dim=1).cpu()
 
 
-def norm(tensors: Iterable[Tensor]) -> Tensor:
+def norm(tensors: Iterable[Tensor]) -> float:
     """Euclidean norm of several tensors as one vector."""
-    return _total(torch.linalg.vector_norm(wide(t)) ** 2 for t in tensors) ** 0.5
-
-
-def _total(terms: Iterable[Tensor]) -> Tensor:
-    return sum((term.cpu().double() for term in terms), torch.zeros((), dtype=torch.float64))
+    return math.hypot(*(float(torch.linalg.vector_norm(wide(t))) for t in tensors))
 
 
 def _pieces(X: Rows, n: int, size: int, function: Callable[[Rows, slice], Tensor]) -> Tensor:

@@ -38,14 +38,12 @@ def table_batches(
     Parameters
     ----------
     dataset : Dataset
-        Rows and labels. If the dataset is a :class:`skorch.dataset.Dataset`, or a
-        :class:`torch.utils.data.Subset` of one, and has a ``y`` and an ``X`` that is an array or a
-        tensor, batches are cut from these arrays. For any other dataset, a
-        :class:`torch.utils.data.DataLoader` is returned.
+        Rows and labels. Batches are cut from the arrays of a :class:`skorch.dataset.Dataset`, or
+        of a :class:`torch.utils.data.Subset` of one, if it has a ``y`` and its ``X`` is an array or
+        a tensor. For any other dataset, a :class:`torch.utils.data.DataLoader` is returned.
     batch_size : int or "auto"
         Number of rows per batch. "auto" is a twentieth of the rows, but at least 16 and at most
-        256. Thirty epochs then have enough steps for a small table, and not too many for a large
-        table.
+        256. In thirty epochs, a small table then gets enough steps, and a large table not too many.
     shuffle : bool, default=False
         Whether each pass over the batches draws a new order of the rows, with torch's global random
         number generator.
@@ -67,7 +65,7 @@ def table_batches(
     >>> [tuple(rows.shape) for rows, labels in table_batches(dataset, batch_size=4)]
     [(4, 3), (4, 3), (2, 3)]
 
-    A net of your own takes the function as a parameter:
+    To use the function in a net of your own, pass it as a parameter:
 
     >>> from skorch import NeuralNetClassifier
     >>> from torch import nn
@@ -90,5 +88,5 @@ def table_batches(
 
 
 def _as_tensor(values: Any) -> Tensor:
-    """Return values as a tensor. Arrays are copied, because torch warns of read-only ones."""
+    """Return values as a tensor. Arrays are copied, because torch warns of read-only arrays."""
     return values.detach() if isinstance(values, Tensor) else torch.tensor(values)

@@ -1,4 +1,4 @@
-"""The ready-made nets for tables: skorch nets that fit their module to the table first."""
+"""Ready-made skorch nets for tables; training first sets the widths and scales of their module."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _FitsToTable:
             self.train_split = None
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Fit the module to the table, before any callback sees it."""
+        """Set the widths and scales of the module from the table, before any callback runs."""
         super().on_train_begin(net, X, y, **kwargs)  # type: ignore[misc]
         if len(net.history) > 0:  # a warm start continues with the module as it is
             return
@@ -57,7 +57,7 @@ class _FitsToTable:
                 f"X is of {given}. Flatten it, or use a net of your own."
             )
         X, y = np.asarray(X), np.asarray(y)
-        verbose, net.verbose = net.verbose, 0  # without "Re-initializing module"
+        verbose, net.verbose = net.verbose, 0  # no message "Re-initializing module"
         net.set_params(module__n_inputs=X.shape[1], **net._params_for_targets(y))
         net.verbose = verbose
         _set_scale(net.module_, "x", X)
@@ -89,7 +89,8 @@ class TabularClassifier(_FitsToTable, NeuralNetClassifier):
     criterion : class, default=torch.nn.CrossEntropyLoss
         Loss of the logits.
     class_weight : None or "balanced", default=None
-        "balanced" weights the loss of a row by ``n / (n_classes * rows of its class)``.
+        "balanced" multiplies the loss of a row by ``n / (n_classes * n_c)``, where n_c is the
+        number of rows of its class.
     early_stopping : bool, default=False
         Stop when the loss on validation rows has not improved for five epochs. Inside this
         library's estimators, the reference rows serve as validation rows. Otherwise, a fifth of the
@@ -102,7 +103,7 @@ class TabularClassifier(_FitsToTable, NeuralNetClassifier):
     Notes
     -----
     As for any skorch net, X is an array and labels are 0, 1, ..., n_classes - 1. The estimators of
-    this library take any labels and encode them.
+    this library accept any labels and encode them.
 
     Examples
     --------
@@ -245,7 +246,7 @@ class TabularRegressor(_FitsToTable, NeuralNetRegressor):
 
 
 def is_small(net: Any) -> bool:
-    """Whether a net is a ready-made net whose training steps are too short for several threads."""
+    """Whether a net is ready-made, with training steps too short to gain from several threads."""
     if not isinstance(net, TabularClassifier | TabularRegressor) or net.module is not MLP:
         return False
     hidden = net.get_params_for("module").get("hidden", (128, 64))
