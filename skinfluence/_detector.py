@@ -252,9 +252,40 @@ class NoisyLabelDetector(Estimator):
         X = read_unlabeled(self, X, self._labels, self._dtype)
         return self._label_scores.score_labels(X)
 
+    @in_one_thread
+    def predict_out_of_sample(self, X: Any) -> np.ndarray:
+        """Predict the labels of new rows: the mean prediction of all fitted nets.
+
+        Parameters
+        ----------
+        X : like X in `fit`
+            Rows that are not in the training set; for training rows, see ``signals_``.
+
+        Returns
+        -------
+        predicted : ndarray of shape (n_samples, n_classes) or (n_samples, ...), float64
+            Probabilities of ``classes_``, or predicted numbers, in the shape of y.
+        """
+        check_is_fitted(self)
+        X, _ = read_rows(self, X, None, self._labels, self._dtype)
+        return self._as_numbers(self._label_scores.predict(X))
+
     def decision_function(self, X: Any, y: Any = None) -> np.ndarray:
         """Return ``score_samples(X, y) - offset_``: negative is suspect."""
         return self.score_samples(X, y) - self.offset_
+
+    @property
+    def signals_(self) -> dict[str, np.ndarray]:
+        """The signals about each training row, by name, before they are combined into a score.
+
+        ``"in_sample"`` and ``"out_of_sample"`` are probabilities of ``classes_``, of shape
+        (n_samples, n_classes), or predicted numbers, in the shape of y. They are equal if a single
+        net is fitted on all rows. The default method for classes also has ``"influence"``, the
+        class-wise influence as probabilities.
+        """
+        check_is_fitted(self)
+        signals = self._label_scores.signals()
+        return {name: self._as_numbers(signal) for name, signal in signals.items()}
 
     @property
     def issues_(self) -> Any:
@@ -320,6 +351,12 @@ class NoisyLabelDetector(Estimator):
         """Return the user's label for each row of probabilities, or the predicted numbers."""
         if self._labels.is_classification:
             return self._labels.decode(predicted.argmax(1))
+        return self._as_numbers(predicted)
+
+    def _as_numbers(self, predicted: np.ndarray) -> np.ndarray:
+        """Return probabilities unchanged, and predicted numbers in the shape of y."""
+        if self._labels.is_classification:
+            return predicted
         return predicted.reshape(len(predicted), *self._given.shape[1:])
 
     def _progress(self, fold_nets: Iterator[Any]) -> Iterator[Any]:

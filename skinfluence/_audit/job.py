@@ -1,4 +1,4 @@
-"""The steps of the audit, from a table to three files. Each step is in a separate module."""
+"""The steps of the audit, from a table to the written files. Each step is in a separate module."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def audit(options: Options) -> Findings:
-    """Check the labels of a table and write suspects.csv, cleaned.csv and report.html.
+    """Check the labels of a table and write report.html, suspects.csv and scores.csv.
 
     Parameters
     ----------
@@ -38,17 +38,20 @@ def audit(options: Options) -> Findings:
     # Import late, so that wrong options are refused before pandas and torch are loaded.
     from skinfluence._audit import output_folder, terminal
     from skinfluence._audit.findings import find_suspects, read_problem
+    from skinfluence._audit.formats import file_of
     from skinfluence._core.memory import is_out_of_memory
 
     name, table, label, is_planted = _read_input(options)
     problem = read_problem(table, label, task=options.task, cv=options.cv)
     output = Path(options.output)
-    with output_folder.reserved(output, options.table):
+    names = ["suspects.csv", "scores.csv", table.cleaned_name, "report.html"]
+    names += ["tasks.json", "label_config.xml"] if options.label_studio else []
+    with output_folder.reserved(output, options.table and file_of(options.table), names):
         if not options.quiet:
             is_default = options.table is not None and options.label is None
             terminal.describe_input(name, table, problem, is_default_label=is_default)
         try:
-            findings = find_suspects(table, problem, make_detector(options, problem))
+            findings = find_suspects(table, problem, make_detector(options, problem), options)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -56,8 +59,9 @@ def audit(options: Options) -> Findings:
                 "the memory is full, and nothing was written; audit a sample of the rows, or fewer "
                 "columns."
             ) from error
-        findings = replace(findings, is_planted=is_planted)
-        n_changed = _write(options, output, name, table, findings)
+        if is_planted is not None:
+            findings = replace(findings, is_planted=is_planted[findings.rows])
+        n_changed = _write(options, output, names, name, table, findings)
     if not options.quiet:
         terminal.describe_result(
             table,
@@ -75,7 +79,7 @@ def make_detector(options: Options, problem: Problem) -> Any:
     from skinfluence._detector import NoisyLabelDetector
 
     return NoisyLabelDetector(
-        contamination=options.contamination,
+        contamination="auto" if options.contamination == "evidence" else options.contamination,
         cv=options.cv,
         random_state=options.seed,
         verbose=0 if options.quiet else 1,
@@ -85,25 +89,38 @@ def make_detector(options: Options, problem: Problem) -> Any:
 def _read_input(options: Options) -> tuple[str, Table, int, Any]:
     """Name of the table, the table, the position of its label, and which labels are planted."""
     from skinfluence._audit import demo
-    from skinfluence._audit.formats import read_table
+    from skinfluence._audit.formats import file_of, read_table
 
     if options.table is None:
         table, is_planted = demo.planted_table(options.seed)
         return demo.NAME, table, table.find_column(demo.LABEL), is_planted
-    table = read_table(options.table, sep=options.sep, encoding=options.encoding)
-    label = len(table.names) - 1 if options.label is None else table.find_column(options.label)
-    return Path(options.table).name, table, label, None
+    table = read_table(options.table, options)
+    label = table.default_label if options.label is None else table.find_column(options.label)
+    name = "standard input" if file_of(options.table) is None else Path(options.table).name
+    return name, table, label, None
 
 
-def _write(options: Options, output: Path, name: str, table: Table, findings: Findings) -> int:
-    """Write the three files; return how many rows were dropped or relabeled in cleaned.csv."""
+def _write(
+    options: Options,
+    output: Path,
+    names: list[str],
+    name: str,
+    table: Table,
+    findings: Findings,
+) -> int:
+    """Write the files; return how many rows of the cleaned table changed."""
     from skinfluence._audit import files, report
     from skinfluence._audit.output_folder import written_together
+    from skinfluence._audit.review import label_studio
 
     try:
-        with written_together(output) as folder:
+        with written_together(output, names) as folder:
             files.write_suspects(folder / "suspects.csv", table, findings)
-            n_changed = files.write_cleaned(folder / "cleaned.csv", table, findings, options.action)
+            files.write_scores(folder / "scores.csv", table, findings)
+            n_changed = 0
+            if options.action != "none":
+                cleaned = folder / table.cleaned_name
+                n_changed = files.write_cleaned(cleaned, table, findings, options.action)
             page = report.render(
                 name,
                 table,
@@ -111,11 +128,15 @@ def _write(options: Options, output: Path, name: str, table: Table, findings: Fi
                 action=options.action,
                 command=options.command(),
                 n_changed=n_changed,
+                source=options.table,
+                apply_command=options.apply_command(table.source.suffix),
             )
             (folder / "report.html").write_text(page, encoding="utf-8")
+            if options.label_studio:
+                label_studio.write(folder, table, findings, options.table)
     except OSError as error:
         raise AuditError(
-            f"{str(output)!r} cannot be written to: {error.strerror}; nothing was written."
+            f"{str(output)!r} cannot be written to: {error.strerror or error}; nothing was written."
         ) from error
     return n_changed
 

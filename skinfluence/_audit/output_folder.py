@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from skinfluence._audit.table import AuditError
 
-NAMES = ("suspects.csv", "cleaned.csv", "report.html")
+NAMES = ("suspects.csv", "scores.csv", "cleaned.csv", "report.html")
 
 LOCK = ".skinfluence-audit.lock"
 
@@ -19,7 +20,7 @@ EARLIER = "earlier-"  # prefix of files of an earlier audit while they are repla
 
 
 @contextmanager
-def reserved(folder: Path, source: str | None) -> Iterator[None]:
+def reserved(folder: Path, source: str | None, names: Sequence[str] = NAMES) -> Iterator[None]:
     """Create and lock the output folder; raise AuditError if the files cannot be written there.
 
     Parameters
@@ -28,6 +29,8 @@ def reserved(folder: Path, source: str | None) -> Iterator[None]:
         The output folder. If it is created here and no file is written, it is removed again.
     source : str or None
         Path of the input, which must not be one of the files that the audit writes.
+    names : sequence of str
+        Names of the files that the audit writes.
     """
     try:
         created = _create(folder)
@@ -37,7 +40,7 @@ def reserved(folder: Path, source: str | None) -> Iterator[None]:
             f"--output {str(folder)!r} cannot be created: {why}; choose another folder."
         ) from error
     try:
-        with _locked(folder, source):
+        with _locked(folder, source, names):
             yield
     finally:
         for path in created:
@@ -46,24 +49,39 @@ def reserved(folder: Path, source: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def written_together(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder for the three files, and move them to `folder` at the end.
+def written_together(folder: Path, names: Sequence[str] = NAMES) -> Iterator[Path]:
+    """Yield a temporary folder for the files, and move those called `names` to `folder` at the end.
 
-    If an exception is raised, none of them is moved, and the files of an earlier audit stay.
+    A name may also be that of a folder, as of a data set. Of names that are not written, files of
+    an earlier audit are removed, so that old and new files are not mixed. If an exception is
+    raised, nothing is moved, and the files of an earlier audit stay.
     """
     # Inside the output folder: renaming is only possible on one file system.
     staging = Path(tempfile.mkdtemp(prefix=".skinfluence-audit-", dir=folder))
     try:
         yield staging
-        for name in NAMES:
-            with open(staging / name, "r+b") as file:
+        written = [name for name in names if (staging / name).exists()]
+        for path in [path for name in written for path in _files(staging / name)]:
+            with open(path, "r+b") as file:
                 os.fsync(file.fileno())  # some file systems notice only now that a disk is full
-        _move_together(staging, folder)
+        _move_together(staging, folder, names, written)
     finally:
-        for name in NAMES:
-            (staging / name).unlink(missing_ok=True)
+        for name in names:
+            _remove(staging / name)
         with suppress(OSError):
             staging.rmdir()
+
+
+def _files(path: Path) -> list[Path]:
+    """The file, or the files in the folder."""
+    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _create(folder: Path) -> Sequence[Path]:
@@ -75,8 +93,8 @@ def _create(folder: Path) -> Sequence[Path]:
     return created
 
 
-def _refuse_unusable(folder: Path, source: str | None) -> None:
-    for path in [folder / name for name in (*NAMES, LOCK)]:
+def _refuse_unusable(folder: Path, source: str | None, names: Sequence[str]) -> None:
+    for path in [folder / name for name in (*names, LOCK)]:
         if not path.exists():
             continue
         # Also true of hard links, symbolic links, and names that differ only in upper case.
@@ -85,7 +103,8 @@ def _refuse_unusable(folder: Path, source: str | None) -> None:
                 f"the audit would overwrite its own input {source!r}, which is the same file as "
                 f"{str(path)!r}; choose another folder with --output."
             )
-        if path.is_dir():
+        # A saved data set is a folder; only an earlier one of these is replaced.
+        if path.is_dir() and not (path / "dataset_info.json").is_file():
             raise AuditError(
                 f"{str(path)!r} is a folder, but the audit writes a file of this name; choose "
                 "another folder with --output."
@@ -98,11 +117,11 @@ def _refuse_unusable(folder: Path, source: str | None) -> None:
 
 
 @contextmanager
-def _locked(folder: Path, source: str | None) -> Iterator[None]:
+def _locked(folder: Path, source: str | None, names: Sequence[str]) -> Iterator[None]:
     """Check the folder and hold its lock, which the system releases if the process is killed."""
     path = folder / LOCK
     try:
-        _refuse_unusable(folder, source)
+        _refuse_unusable(folder, source, names)
         descriptor = _acquire(path)
     except (BlockingIOError, FileExistsError) as error:
         raise AuditError(
@@ -142,12 +161,14 @@ def _acquire(path: Path) -> int:
         os.close(descriptor)
 
 
-def _move_together(staging: Path, folder: Path) -> None:
-    """Move the new files to the folder; if one step fails, bring back the earlier files."""
-    earlier = [name for name in NAMES if os.path.lexists(folder / name)]
+def _move_together(
+    staging: Path, folder: Path, names: Sequence[str], written: Sequence[str]
+) -> None:
+    """Replace the files called `names` by the written ones; if one step fails, bring them back."""
+    earlier = [name for name in names if os.path.lexists(folder / name)]
     # The earlier files leave first. If the process is killed, old and new files are not mixed.
     moves = [(folder / name, staging / (EARLIER + name)) for name in earlier]
-    moves += [(staging / name, folder / name) for name in NAMES]
+    moves += [(staging / name, folder / name) for name in written]
     started = []
     try:
         for source, target in moves:
@@ -160,4 +181,4 @@ def _move_together(staging: Path, folder: Path) -> None:
         raise
     for name in earlier:
         with suppress(OSError):
-            (staging / (EARLIER + name)).unlink()
+            _remove(staging / (EARLIER + name))

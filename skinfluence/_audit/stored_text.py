@@ -71,17 +71,21 @@ class Form:
         The line end.
     encoding : str
         The encoding of the file.
+    errors : str
+        How characters are written that the encoding lacks. "surrogateescape" writes bytes that were
+        not valid as they were read.
     """
 
     sep: str = ","
     skips_blanks: bool = False
     newline: str = "\n"
     encoding: str = "utf-8"
+    errors: str = "strict"
 
     def open(self, path: Path) -> TextIO:
         """Open a new file of this form for writing."""
         # With newline="", line ends are written as they were read.
-        return open(path, "w", encoding=self.encoding, newline="")
+        return open(path, "w", encoding=self.encoding, errors=self.errors, newline="")
 
     def line(self, cells: Iterable[object]) -> str:
         """The text of one record, with its line end."""
@@ -103,7 +107,7 @@ class Form:
         )
 
 
-class _Rows(Sequence[T]):
+class Rows(Sequence[T]):
     """A sequence that makes its items when they are asked for; it equals a list of them."""
 
     def __eq__(self, other: object) -> bool:
@@ -113,7 +117,7 @@ class _Rows(Sequence[T]):
 
 
 @dataclass(eq=False)
-class RowTexts(_Rows[str]):
+class RowTexts(Rows[str]):
     """The text of each row, with quotes and the line end.
 
     Attributes
@@ -147,7 +151,7 @@ class RowTexts(_Rows[str]):
 
 
 @dataclass(eq=False)
-class RowCells(_Rows[list[str]]):
+class RowCells(Rows[list[str]]):
     """The cells of each row, read from its text."""
 
     texts: RowTexts

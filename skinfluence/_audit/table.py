@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -11,9 +12,16 @@ from skinfluence._audit.stored_text import Column, Form
 
 SHOWN_CHARACTERS = 200  # of a cell or a name in messages and in the report
 
+SHOWN_NAMES, MESSAGE_CHARACTERS = 10, 1000  # in one message
+
+UNNAMED = re.compile(r"(Unnamed: \d+)?")  # what pandas calls a column without a name
+
 
 class AuditError(Exception):
     """A mistake that the user can correct; its message is printed without a traceback."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shorten(message, MESSAGE_CHARACTERS))
 
 
 class Source(Protocol):
@@ -22,7 +30,7 @@ class Source(Protocol):
     Attributes
     ----------
     suffix : str
-        Suffix of files in this format, such as ".csv".
+        Suffix of files in this format, such as ".csv" or ".csv.gz"; empty for a folder.
     """
 
     @property
@@ -32,6 +40,11 @@ class Source(Protocol):
         """Write the table to `path`; `changes` maps a row to its new cells, or to None to drop it.
 
         All other rows are written as they were read.
+
+        Raises
+        ------
+        AuditError
+            If a new cell does not fit the type of its column.
         """
 
 
@@ -51,6 +64,10 @@ class Table:
         How rows of this table are written to another text file, such as suspects.csv.
     source : Source
         Where the table comes from, to write it back in the same format.
+    notes : list of str
+        Sentences on how the file was read that the user should see.
+    index : frozenset of int
+        Positions of columns that number or name the rows, by what the file says about them.
     """
 
     names: list[str]
@@ -58,6 +75,24 @@ class Table:
     cells: Sequence[list[str]]
     form: Form
     source: Source
+    notes: list[str] = field(default_factory=list)
+    index: frozenset[int] = frozenset()
+
+    @property
+    def cleaned_name(self) -> str:
+        """Name of the file, or the folder, that the changed table is written to."""
+        return f"cleaned{self.source.suffix}"
+
+    @property
+    def default_label(self) -> int:
+        """Position of the label column if none is chosen: the last that has a name.
+
+        An index is not a label, nor is a column without a name, such as trailing commas make.
+        """
+        last_first = range(len(self.names) - 1, -1, -1)
+        named = [i for i in last_first if not UNNAMED.fullmatch(self.names[i].strip())]
+        others = [i for i in named if i not in self.index]
+        return (others or named or last_first)[0]
 
     def column(self, position: int) -> list[str]:
         """Cells of one column, one string per row; equal cells are one object."""
@@ -74,9 +109,8 @@ class Table:
             raise AuditError(
                 f"{len(found)} columns are called {shorten(name)!r}; give each column its own name."
             )
-        shown = ", ".join(display_name(self, i) for i in range(min(len(self.names), 30)))
-        more = f", and {len(self.names) - 30} more" if len(self.names) > 30 else ""
-        raise AuditError(f"no column is called {shorten(name)!r}; the columns are: {shown}{more}.")
+        shown = listed([shorten(display_name(self, i), 40) for i in range(len(self.names))])
+        raise AuditError(f"no column is called {shorten(name)!r}; the columns are: {shown}.")
 
 
 def display_name(table: Table, position: int) -> str:
@@ -87,3 +121,9 @@ def display_name(table: Table, position: int) -> str:
 def shorten(text: str, width: int = SHOWN_CHARACTERS) -> str:
     """The text, or its beginning and an ellipsis if it is longer than `width`."""
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def listed(names: Sequence[str], most: int = SHOWN_NAMES) -> str:
+    """Names with commas between them; only the first ones if there are many."""
+    more = f", and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -59,22 +59,26 @@ class LabelScores(ABC):
         """
         return self._out_of_sample.value(fallback=self._in_sample)
 
+    def signals(self) -> dict[str, np.ndarray]:
+        """Signals about the training rows by name, each of shape (n_samples, n_outputs)."""
+        return {"in_sample": self.in_sample, "out_of_sample": self.out_of_sample}
+
     def predict(self, X: Rows) -> np.ndarray:
         """Mean prediction of all fold models, (n, n_outputs)."""
         return np.mean([fold_net.predict(X) for fold_net in self.fold_nets], axis=0)
 
     def disputed(self) -> float:
         """Share of the rows whose given label is not the most plausible one."""
-        return float(np.mean(self._signals().argmax(1) != self.position(self._y)))
+        return float(np.mean(self._combined().argmax(1) != self.position(self._y)))
 
     def position(self, y: np.ndarray) -> np.ndarray:
         """Position of each row's label among the classes."""
         assert self.codes is not None
         return np.searchsorted(self.codes, y)
 
-    def _signals(self) -> np.ndarray:
+    def _combined(self) -> np.ndarray:
         """Combine all signals about the training rows into one distribution over the labels."""
-        return combined(self.in_sample, self.out_of_sample)
+        return combined(*self.signals().values())
 
     @abstractmethod
     def _add_training_rows(self, fold_net: FoldNet, X: Rows, train: np.ndarray) -> None:
@@ -108,12 +112,13 @@ class LogOdds(LabelScores):
     def _add_training_rows(self, fold_net: FoldNet, X: Rows, train: np.ndarray) -> None:
         self._influence.add(train, fold_net.calibrate(X))
 
-    def _signals(self) -> np.ndarray:
-        return combined(self.in_sample, self.out_of_sample, self._influence.value())
+    def signals(self) -> dict[str, np.ndarray]:
+        """In-sample and out-of-sample probabilities, and class-wise influence."""
+        return {**super().signals(), "influence": self._influence.value()}
 
     def finish(self) -> None:
         """Fit the noise model, and score the training rows."""
-        probabilities, given = self._signals(), self.position(self._y)
+        probabilities, given = self._combined(), self.position(self._y)
         self.noise = NoiseModel(probabilities, given)
         self.scores = self.noise.log_odds(probabilities)[np.arange(len(given)), given]
 

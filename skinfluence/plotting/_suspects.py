@@ -131,7 +131,8 @@ class SuspectShareDisplay:
         self.ax_.set_yticks(np.arange(len(shown)), names)
         counts = [f" {n_suspects[i]} of {n_rows[i]}" for i in shown]
         self.ax_.bar_label(self.bars_, counts)
-        self.ax_.set_xlim(0, max(share[shown].max(initial=0.0) * 1.4, 0.01))
+        # Room for the counts, which the layout makes itself where the axis ends at 100%.
+        self.ax_.set_xlim(0, min(max(share[shown].max(initial=0.0) * 1.4, 0.01), 1.0))
         from matplotlib.ticker import PercentFormatter
 
         self.ax_.xaxis.set_major_formatter(PercentFormatter(1))

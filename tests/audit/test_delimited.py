@@ -7,9 +7,9 @@ import threading
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from small_audit import mixed_csv, read, run
+from small_audit import mixed_csv, run
 
-from skinfluence._audit.formats import columnar, delimited, read_table
+from skinfluence._audit.formats import columnar, delimited, encodings, read_table, text_layout
 from skinfluence._audit.stored_text import Form
 from skinfluence._audit.table import AuditError
 
@@ -21,7 +21,8 @@ pd = pytest.importorskip("pandas")
 def test_separator_and_line_ends_are_detected_and_kept(quick_audit, tmp_path, sep, newline):
     path = tmp_path / "t.csv"
     path.write_text(mixed_csv(sep=sep, newline=newline), encoding="utf-8", newline="")
-    assert run(path, "--output", tmp_path / "out", "--contamination", 0.025) == 0
+    options = ["--contamination", 0.025, "--action", "drop"]
+    assert run(path, "--output", tmp_path / "out", *options) == 0
     cleaned = (tmp_path / "out" / "cleaned.csv").read_bytes().decode()
     assert cleaned == "".join(
         line
@@ -35,7 +36,8 @@ def test_encoding_and_byte_order_mark_are_kept(quick_audit, tmp_path):
     for encoding, option in [("utf-8-sig", "utf-8"), ("latin-1", "latin-1")]:
         path = tmp_path / f"{encoding}.csv"
         path.write_bytes(text.encode(encoding))
-        assert run(path, "--encoding", option, "--output", tmp_path / encoding, "--quiet") == 0
+        options = ["--encoding", option, "--action", "drop", "--quiet"]
+        assert run(path, "--output", tmp_path / encoding, *options) == 0
         cleaned = (tmp_path / encoding / "cleaned.csv").read_bytes()
         assert cleaned.startswith("id,zip".encode(encoding))
         assert "grün" in cleaned.decode(encoding)
@@ -59,7 +61,7 @@ def test_a_table_is_the_same_after_it_is_written_and_read(data):
     names, *cells = data.draw(st.lists(row, min_size=2, max_size=6))
     columns = list(zip(*cells, strict=True))
     table = delimited.table_from_columns(names, columns)
-    sep = data.draw(st.sampled_from(delimited.SEPARATORS))
+    sep = data.draw(st.sampled_from(text_layout.SEPARATORS))
     form = Form(sep, newline=data.draw(st.sampled_from(["\n", "\r\n", "\r"])))
     lines = [form.line(row) for row in (table.names, *table.cells)]
     assume("".join(lines).strip())  # not an empty file
@@ -128,11 +130,12 @@ def test_parquet_is_read(quick_audit, audit_table, tmp_path):
     path = tmp_path / "t.parquet"
     frame.to_parquet(path)
     out = tmp_path / "out"
-    assert run(path, "--label", "kind", "--output", out, "--contamination", 0.025) == 0
-    header, *rows = read(out / "cleaned.csv")
-    assert header == list(frame.columns)
-    assert len(rows) == 78
-    assert rows[1][-1] == "1"  # not 1.0, though the column has a missing value
+    options = ["--label", "kind", "--contamination", 0.025, "--action", "drop"]
+    assert run(path, *options, "--output", out) == 0
+    cleaned = pd.read_parquet(out / "cleaned.parquet")
+    assert cleaned.dtypes.equals(frame.dtypes)
+    assert len(cleaned) == 78
+    assert read_table(path).cells[1][-1] == "1"  # not 1.0, though the column has a missing value
 
 
 @pytest.mark.parametrize(
@@ -166,20 +169,18 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch, cap
 
 
 def bad_files():
-    few = mixed_csv().replace("row-0,", "odd,").replace(",big\n", ",rare\n", 1)
     return {
         "empty": (b"", "the file is empty"),
         "header only": (b"a,b\n", "a header but no rows"),
-        "ragged": (b"a,b\n1,2\n1,2,3\n", "row 2 has 3 cells, but the header has 2"),
+        "ragged": (b"a,b\n1,2\n1,2,3\n", "line 3 has 3 cells, but the header in line 1 has 2"),
         "one class": (b"a,b\n" + b"1,x\n2,x\n" * 20, "has only one class, 'x'"),
         "no labels": (b"a,b\n" + b"1,\n2,\n" * 20, "no row has a label"),
-        "rare class": (few.encode(), "fewer than 10 rows (twice --cv): 'rare' (1)"),
         "no features": (
             b"a,b\n" + b"1,x\n1,y\n" * 20,
             "no column can be used to predict the label: a",
         ),
-        "encoding": ("a,b\nü,x\n".encode("latin-1"), "is not utf-8 text (byte 0xfc"),
-        "spreadsheet": (b"PK\x03\x04" + b"\x00" * 40, "save the table as CSV"),
+        "archive": (b"PK\x03\x04" + b"\x00" * 40, "is a damaged zip file"),
+        "binary": (bytes(range(256)) * 4, "is not text, nor a format that can be read"),
     }
 
 
@@ -211,7 +212,7 @@ def no_memory(*args, **kwargs):
     ("name", "owner", "step"),
     [
         ("t.csv", delimited.Path, "read_bytes"),
-        ("t.csv", delimited, "to_utf8"),
+        ("t.csv", encodings, "to_utf8"),
         ("t.csv", delimited.Column, "extend"),
         ("t.parquet", delimited.Column, "extend"),
     ],
@@ -242,5 +243,5 @@ def test_a_pipe_is_read_and_a_device_is_refused(quick_audit, audit_table, tmp_pa
     assert run("/dev/zero") == 2
     assert run("a\0b.csv") == 2
     err = capsys.readouterr().err
-    assert "'/dev/zero' is a device; expected a CSV or Parquet file" in err
+    assert "'/dev/zero' is a device; expected a file that holds a table" in err
     assert err.count("\n") == 2

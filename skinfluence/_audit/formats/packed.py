@@ -1,0 +1,190 @@
+"""Compressed files: one packing around a file of any format."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+from skinfluence._audit.formats.format import Given
+from skinfluence._audit.table import AuditError, Source, listed
+from skinfluence._extras import need
+
+MAX_UNPACKED = 8_000_000_000  # bytes; a small file may unpack to more than any memory holds
+
+PIECE = 1 << 20
+
+
+@dataclass(frozen=True)
+class PackedSource:
+    """A source whose file is packed after it is written."""
+
+    inner: Source
+    packing: str
+    pack: Callable[[Path, Path], None]
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of the file inside, and the suffix of the packing."""
+        return self.inner.suffix + self.packing
+
+    def write(self, path: Path, changes: Mapping[int, Sequence[str] | None]) -> None:
+        """Write the changed table and pack it."""
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            plain = Path(folder) / "table"
+            self.inner.write(plain, changes)
+            self.pack(plain, path)
+
+
+@dataclass(frozen=True)
+class Compression:
+    """A compression of one stream of bytes."""
+
+    name: str
+    suffix: str
+    magic: bytes
+    reader: Callable[[IO[bytes]], Any]
+    writer: Callable[[IO[bytes]], Any]
+
+    def pack(self, plain: Path, packed: Path) -> None:
+        """Compress a file."""
+        with open(plain, "rb") as source, open(packed, "wb") as file, self.writer(file) as target:
+            shutil.copyfileobj(source, target)
+
+    def unpack(self, given: Given) -> Given:
+        """The file inside."""
+        data = bytearray()
+        with self.reader(io.BytesIO(given.read())) as stream:
+            while piece := stream.read(PIECE):
+                data += piece
+                if len(data) > MAX_UNPACKED:
+                    raise _too_large(given)
+        name = given.name
+        if given.suffix in (self.suffix, ".tgz"):
+            name = name[: -len(given.suffix)]
+        return Given(name, data=bytes(data), part=given.part)
+
+
+def _gzip_writer(file: IO[bytes]) -> Any:
+    # Without a name and a time, the same table gives the same bytes.
+    return gzip.GzipFile("", "wb", fileobj=file, mtime=0)
+
+
+def _zstandard() -> Any:
+    try:
+        import zstandard
+    except ImportError as error:
+        raise AuditError(str(need("audit", "reading zst needs zstandard"))) from error
+    return zstandard
+
+
+COMPRESSIONS = (
+    Compression("gzip", ".gz", b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file), _gzip_writer),
+    Compression("bzip2", ".bz2", b"BZh", bz2.open, partial(bz2.open, mode="wb")),
+    Compression("xz", ".xz", b"\xfd7zXZ\x00", lzma.open, partial(lzma.open, mode="wb")),
+    Compression(
+        "Zstandard",
+        ".zst",
+        b"\x28\xb5\x2f\xfd",
+        lambda file: _zstandard().ZstdDecompressor().stream_reader(file, read_across_frames=True),
+        lambda file: _zstandard().ZstdCompressor().stream_writer(file),
+    ),
+)
+
+ZIP_MAGIC = b"PK\x03\x04"
+
+
+def unpack(given: Given) -> tuple[Given, Callable[[Source], Source]] | None:
+    """What is inside a packed file, and how to pack a source again; None if it is not packed."""
+    head = given.head()
+    compression = next((one for one in COMPRESSIONS if head.startswith(one.magic)), None)
+    if compression is None:
+        return _unpack_zip(given) if head.startswith(ZIP_MAGIC) else None
+    try:
+        inner = compression.unpack(given)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise _damaged(given, compression.name, error) from error
+    except Exception as error:  # zstandard has its own, and may not be installed
+        if type(error).__name__ != "ZstdError":
+            raise
+        raise _damaged(given, compression.name, error) from error
+    pack, suffix = compression.pack, compression.suffix
+    return inner, lambda source: PackedSource(source, suffix, pack)
+
+
+def zip_members(given: Given) -> list[zipfile.ZipInfo]:
+    """The files in a zip file, without folders and what systems add to them."""
+    try:
+        with zipfile.ZipFile(given.opened()) as archive:
+            return [info for info in archive.infolist() if not _is_added(info)]
+    except zipfile.BadZipFile as error:
+        raise _damaged(given, "zip", error) from error
+
+
+def _is_added(info: zipfile.ZipInfo) -> bool:
+    name = info.filename
+    hidden = name.rpartition("/")[2] in (".DS_Store", "Thumbs.db") or name.startswith("__MACOSX/")
+    return info.is_dir() or hidden
+
+
+def _unpack_zip(given: Given) -> tuple[Given, Callable[[Source], Source]] | None:
+    members = zip_members(given)
+    if any(info.filename in ("[Content_Types].xml", "mimetype") for info in members):
+        return None  # an Office document
+    if len(members) != 1:
+        names = listed([info.filename for info in members]) or "nothing"
+        raise AuditError(
+            f"{given.shown} is a zip archive of {len(members)} files ({names}); unpack it and give "
+            "the file that holds the table."
+        )
+    info = members[0]
+    if info.file_size > MAX_UNPACKED:
+        raise _too_large(given)
+    if info.flag_bits & 1:
+        raise AuditError(f"{given.shown} is protected by a password; unpack it first.")
+    try:
+        with zipfile.ZipFile(given.opened()) as archive:
+            inner = Given(info.filename, data=archive.read(info), part=given.part)
+    except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError) as error:
+        raise _damaged(given, "zip", error) from error
+
+    return inner, lambda source: PackedSource(source, ".zip", ZipPack(info))
+
+
+@dataclass(frozen=True)
+class ZipPack:
+    """Packs a file like a member of another zip file."""
+
+    info: zipfile.ZipInfo
+
+    def __call__(self, plain: Path, packed: Path) -> None:
+        """Write a zip file with one member."""
+        info = zipfile.ZipInfo(self.info.filename, self.info.date_time)
+        info.compress_type, info.external_attr = self.info.compress_type, self.info.external_attr
+        info.file_size = plain.stat().st_size  # decides whether the large form is needed
+        with (
+            zipfile.ZipFile(packed, "w") as archive,
+            open(plain, "rb") as source,
+            archive.open(info, "w") as target,
+        ):
+            shutil.copyfileobj(source, target)
+
+
+def _damaged(given: Given, name: str, error: Exception) -> AuditError:
+    return AuditError(f"{given.shown} is a damaged {name} file ({error}); copy or load it again.")
+
+
+def _too_large(given: Given) -> AuditError:
+    return AuditError(
+        f"{given.shown} unpacks to more than {MAX_UNPACKED:,} bytes; audit a sample of its rows."
+    )

@@ -1,0 +1,81 @@
+// Keys, the choice of another label, sentences about progress, and what the browser keeps.
+"use strict";
+
+const MAX_KEYS = 9; // classes that get a button and a number key
+const KEYS = {
+  a: "accept", Enter: "accept", k: "keep", d: "drop", s: "skip", u: "undo", l: "pick",
+  n: "next", j: "next", ArrowRight: "next", p: "previous", ArrowLeft: "previous", Home: "first", End: "last",
+  "/": "search", f: "filter", g: "grid", w: "save", "?": "help",
+};
+const LIST_KEYS = { ArrowDown: "next", ArrowUp: "previous" };
+const byId = (id) => document.getElementById(id);
+
+// Decisions in the browser. A browser that keeps nothing for files is no error.
+class Kept {
+  constructor(key) {
+    this.key = key;
+    this.works = true;
+  }
+
+  read() {
+    try {
+      return JSON.parse(localStorage.getItem(this.key)) ?? {};
+    } catch {
+      this.works = false;
+      return {};
+    }
+  }
+
+  write(decisions) {
+    try {
+      localStorage.setItem(this.key, JSON.stringify(decisions));
+    } catch {
+      this.works = false;
+    }
+  }
+}
+
+// Buttons for a few classes; a list for many; a field for numbers.
+function otherLabels(review, newLabel, act) {
+  const { data } = review;
+  if (data.task === "classification" && data.n_classes <= 2) return [];
+  if (data.task === "classification" && data.n_classes <= MAX_KEYS) {
+    return data.labels.slice(0, data.n_classes).map((label, i) => {
+      const button = el("button", { type: "button", "aria-pressed": String(label === newLabel) },
+        labelText(review, i), " ", el("kbd", {}, String(i + 1)));
+      button.addEventListener("click", () => act(`label:${i}`));
+      return button;
+    });
+  }
+  const field = data.task === "regression" ? numberField(newLabel) : labelSelect(review, newLabel);
+  const button = el("button", { type: "button" }, "Set ", el("kbd", {}, "Enter"));
+  button.addEventListener("click", () => act("other"));
+  return [field, button];
+}
+
+function numberField(newLabel) {
+  return el("input", { id: "other", type: "number", step: "any", "aria-label": "another value", value: newLabel ?? "" });
+}
+
+function labelSelect(review, newLabel) {
+  const names = review.data.labels.slice(0, review.data.n_classes).map((label, i) => [label, labelText(review, i)]);
+  names.sort((a, b) => compare(a[1], b[1]));
+  const options = names.map(([label, text]) => el("option", { value: label, selected: label === newLabel }, text));
+  return el("select", { id: "other", "aria-label": "another label" }, el("option", { value: "" }, "choose a label"), options);
+}
+
+const about = (x) => (x < 0.5 ? "0" : Math.round(x).toLocaleString("en"));
+
+function leftSentence({ listed, all, nDecided }, nRows) {
+  const range = ({ expected, low, high }) => `about ${about(expected)} (${about(low)} to ${about(high)})`;
+  const basis = nDecided ? `your ${nDecided} decision${nDecided === 1 ? "" : "s"} and the scores` : "the scores alone";
+  return `Wrong labels left, from ${basis}: ${range(listed)} among the suspects, ${range(all)} in all ${nRows.toLocaleString("en")} rows.`;
+}
+
+function stopSentence({ mayStop, nDecided, next, nNext, nSuspects }) {
+  if (!nNext) return nDecided ? "Every row of the list has a decision." : "There is nothing to review.";
+  const share = `Of the next ${nNext}, about ${about(next)} ${about(next) === "1" ? "is" : "are"} wrong.`;
+  if (mayStop) return `You may stop here. Of the next ${nNext}, fewer than 1 is expected to be wrong.`;
+  if (!nSuspects) return `Go on with the unclear rows (under "Filter and sort"). ${share}`;
+  return nDecided < MIN_DECISIONS ? `${share} After ${MIN_DECISIONS} decisions, this line says when to stop.` : `Go on. ${share}`;
+}

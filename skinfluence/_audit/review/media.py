@@ -1,0 +1,77 @@
+"""The column that is shown large in the review: an image, or a long text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from skinfluence._audit.table import Table
+
+LONG_TEXT = 50  # characters, in the median; a column of longer cells is shown as text
+
+N_TRIED = 50  # cells that are looked at
+
+# fmt: off
+_IMAGE = re.compile(
+    r"data:image/[\w.+-]+;|(?!\w\w+:).*\.(?:png|jpe?g|gif|webp|bmp|svg|avif|tiff?)$", re.IGNORECASE
+)
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Media:
+    """The column that is shown large.
+
+    Attributes
+    ----------
+    column : int
+        Position of the column in the table.
+    kind : {"image", "text"}
+        How its cells are shown.
+    source : callable or None
+        Row of the table -> address of its image, such as a ``data:`` URI of a thumbnail, or None
+        if there is no image. None: the cells are shown, shortened to a few thousand characters.
+    """
+
+    column: int
+    kind: str
+    source: Callable[[int], str | None] | None = None
+
+
+def find_media(table: Table, label: int, rows: Sequence[int], folder: Path) -> Media | None:
+    """Find a column of images, or else the column of the longest texts; None if there is neither.
+
+    Paths of images are relative to `folder`.
+    """
+    shown = [table.cells[row] for row in rows[:N_TRIED]]
+    if not shown:
+        return None
+    longest, text = float(LONG_TEXT), None
+    for position in range(len(table.names)):
+        cells = [row[position].strip() for row in shown if row[position].strip()]
+        if position == label or not cells:
+            continue
+        if all(_IMAGE.match(cell) for cell in cells):
+            return Media(position, "image", partial(_uri, table, folder, position))
+        if (length := median(map(len, cells))) >= longest:
+            longest, text = length, position
+    return None if text is None else Media(text, "text")
+
+
+def folder_of(source: str | None) -> Path:
+    """Folder of the table, to which paths of images are relative."""
+    return Path(source).parent if source else Path()
+
+
+def _uri(table: Table, folder: Path, position: int, row: int) -> str | None:
+    cell = table.cells[row][position].strip()
+    if not cell:
+        return None
+    try:
+        return cell if cell.startswith("data:") else (folder / cell).absolute().as_uri()
+    except ValueError:  # a NUL in the path
+        return None

@@ -1,0 +1,144 @@
+"""The page in a real browser, by clicks and keys. Without Chromium these tests are skipped."""
+
+import pytest
+from review_case import findings_of, program, run_browser, small_table
+
+from skinfluence.__main__ import main
+from skinfluence._audit import report
+
+COMMAND = "python -m skinfluence apply my.csv decisions.csv --output reviewed.csv"
+
+
+def page_of(table, findings, **options):
+    given = {"action": "drop", "command": "x", "n_changed": 0, "apply_command": COMMAND, **options}
+    return report.render("my.csv", table, findings, **given)
+
+
+@pytest.fixture(scope="module")
+def reviewed(tmp_path_factory):
+    """What a person does by keyboard in a page of 30 suspects, what they see, and their file."""
+    folder = tmp_path_factory.mktemp("page")
+    table = small_table(90)
+    html = page_of(table, findings_of(table, 30))
+    seen = run_browser(
+        html,
+        program("keyboard"),
+        folder,
+    )
+    again = run_browser(html, 'return [text("#counts"), text("#row-name")]', folder)
+    return table, seen, again
+
+
+def test_thirty_suspects_are_reviewed_by_keyboard(reviewed):
+    _, seen, _ = reviewed
+    assert seen["start"] == "Row 1"
+    assert seen["hint"].startswith("Of the next 10, about")
+    assert seen["after"] == [
+        "4 of 30 suspects decided: 2 relabeled, 1 kept, 1 dropped, 1 skipped",
+        "Row 6",
+        "Row 5 relabeled as class 2. Next: row 6.",
+    ]
+    assert seen["undone"] == [
+        "3 of 30 suspects decided: 1 relabeled, 1 kept, 1 dropped, 1 skipped",
+        "Row 5",
+        "no decision yet",
+    ]
+    assert seen["earlier"] == ["Row 4", "skipped"]
+    assert seen["last"] == ["Row 30", "This is the last suspect of the list."]
+    assert seen["end"][0].startswith("30 of 30 suspects decided: ")
+    assert seen["end"][1] == "Every row of the list has a decision."
+    assert "from your 30 decisions and the scores: about 0 (0 to 0) among" in seen["end"][2]
+    assert seen["isApplyShown"] == COMMAND
+
+
+def test_decisions_are_kept_in_the_browser(reviewed):
+    _, seen, again = reviewed
+    assert again == [seen["end"][0], "Row 1"]
+
+
+def test_the_saved_decisions_are_applied_to_the_file(reviewed, tmp_path, capsys):
+    table, seen, _ = reviewed
+    table.source.write(tmp_path / "my.csv", {})
+    (tmp_path / "decisions.csv").write_text(seen["csv"], encoding="utf-8", newline="")
+    names = [str(tmp_path / name) for name in ("my.csv", "decisions.csv", "reviewed.csv")]
+    assert main(["apply", *names[:2], "-o", names[2]]) == 0
+    out = capsys.readouterr().out
+    assert "rows      90 = 89 kept + 1 dropped" in out
+    before = (tmp_path / "my.csv").read_text(encoding="utf-8").splitlines()
+    after = (tmp_path / "reviewed.csv").read_text(encoding="utf-8").splitlines()
+    assert after[1] == before[1].replace("class 0", "class 1")  # accepted
+    assert after[2] == before[2]  # kept
+    assert before[3] not in after  # dropped
+    assert after[30:] == before[31:]  # no suspects
+
+
+@pytest.fixture(scope="module")
+def clicked(tmp_path_factory):
+    """What clicks on buttons, filters and the fields do, in a page of many classes."""
+    table = small_table(120, n_classes=12)
+    findings = findings_of(table, 24)
+    return run_browser(
+        page_of(table, findings),
+        program("clicks"),
+        tmp_path_factory.mktemp("clicks"),
+    )
+
+
+def test_buttons_decide_and_the_list_shows_it(clicked):
+    assert clicked["counts"] == "3 of 24 suspects decided: 1 relabeled, 1 kept, 1 dropped"
+    assert clicked["states"] == ["relabel", "keep", "drop", "open"]
+
+
+def test_filters_sorting_and_search(clicked):
+    assert clicked["label"] == ["2 of 24 rows", "Row 4"]
+    assert clicked["state"] == ["1 of 24 rows", "Row 1"]
+    assert clicked["search"] == ["1 of 24 rows", "Row 24"]
+    assert clicked["none"].startswith("No row fits the filter.")
+    assert clicked["sorted"] == [f"class {a} → class {b}" for a, b in [(11, 0), (11, 0), (0, 1)]]
+
+
+def test_another_label_is_chosen_from_the_list_of_many_classes(clicked):
+    assert clicked["focus"] == "other"
+    assert clicked["inField"] == clicked["counts"]
+    assert clicked["other"].startswith("Row 12 relabeled as class 7. Next: row ")
+
+
+def test_keys_do_nothing_under_the_help_and_in_another_tab(clicked):
+    assert clicked["help"][0] is True
+    assert clicked["help"][1] == clicked["afterTab"]
+    assert clicked["tabs"] == [True, False, True]
+
+
+def test_the_open_suspect_shows_why_and_its_neighbors(clicked):
+    assert clicked["why"] == "in-sample probability"
+    assert clicked["opened"] == ["Row 9", 3]
+
+
+def test_saved_decisions_are_loaded_again(clicked):
+    assert clicked["loaded"] == ["1 decisions were loaded from d.csv.", "keep"]
+
+
+EVIL = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_long_and_evil_cells_neither_widen_the_page_nor_run(tmp_path, width):
+    long = {"note": ["x" * 500 if i % 2 else "word " * 60 for i in range(60)], "n" * 90: ["y"] * 60}
+    table = small_table(60, columns={**long, EVIL: [EVIL] * 60})
+    found = run_browser(page_of(table, findings_of(table)), program("width"), tmp_path, width=width)
+    assert found["inner"] <= width
+    assert found["wide"] == []
+    assert found["scrolls"] <= found["inner"]
+    assert found["hacked"] is None
+    assert EVIL in found["shown"]
+
+
+def test_images_and_the_storage_that_is_missing(tmp_path):
+    pixel = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
+    table = small_table(60, columns={"photo": [pixel] * 30 + ["no such.png"] * 30})
+    html = page_of(table, findings_of(table, 40), source=str(tmp_path / "my.csv"))
+    no_storage = "Object.defineProperty(window, 'localStorage', { get() { throw Error() } });"
+    html = html.replace("<script>", "<script>" + no_storage, 1)
+    found = run_browser(html, program("images"), tmp_path)
+    assert found[:3] == [1, "1 of 40 suspects decided: 1 relabeled", True]
+    assert found[3].startswith("image not found: file://")
