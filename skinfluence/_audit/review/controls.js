@@ -5,7 +5,7 @@ const MAX_KEYS = 9; // classes that get a button and a number key
 const KEYS = {
   a: "accept", Enter: "accept", k: "keep", d: "drop", s: "skip", u: "undo", l: "pick",
   n: "next", j: "next", ArrowRight: "next", p: "previous", ArrowLeft: "previous", Home: "first", End: "last",
-  "/": "search", f: "filter", g: "grid", w: "save", "?": "help",
+  "/": "search", f: "filter", g: "grid", r: "unclear", w: "save", "?": "help",
 };
 const LIST_KEYS = { ArrowDown: "next", ArrowUp: "previous" };
 const byId = (id) => document.getElementById(id);
@@ -76,6 +76,6 @@ function stopSentence({ mayStop, nDecided, next, nNext, nSuspects }) {
   if (!nNext) return nDecided ? "Every row of the list has a decision." : "There is nothing to review.";
   const share = `Of the next ${nNext}, about ${about(next)} ${about(next) === "1" ? "is" : "are"} wrong.`;
   if (mayStop) return `You may stop here. Of the next ${nNext}, fewer than 1 is expected to be wrong.`;
-  if (!nSuspects) return `Go on with the unclear rows (under "Filter and sort"). ${share}`;
+  if (!nSuspects) return `All suspects have a decision. ${share}`;
   return nDecided < MIN_DECISIONS ? `${share} After ${MIN_DECISIONS} decisions, this line says when to stop.` : `Go on. ${share}`;
 }

@@ -86,6 +86,7 @@ class Page {
     else if (name === "pick") byId("other")?.focus();
     else if (name === "grid") this.setGrid(!document.body.classList.contains("as-grid"));
     else if (name === "clear") this.clearFilters();
+    else if (name === "unclear") this.showUnclear();
     else if (this.row !== null) this.decide(name, argument);
   }
 
@@ -158,6 +159,15 @@ class Page {
     this.refilter(true);
   }
 
+  showUnclear() {
+    if (byId("f-kind").parentElement.hidden) return this.say("There are no unclear rows.");
+    this.clearFilters();
+    byId("f-kind").value = "unclear";
+    byId("f-sort").value = "score";
+    this.refilter(true);
+    this.open(this.review.nextOpen(this.rows, null) ?? this.row, true);
+  }
+
   setGrid(isGrid) {
     document.body.classList.toggle("as-grid", isGrid);
     byId("grid").setAttribute("aria-pressed", String(isGrid));
@@ -218,6 +228,7 @@ class Page {
     byId("left").textContent = leftSentence(estimate, this.data.n_rows);
     byId("hint").textContent = stopSentence(estimate);
     byId("hint").dataset.stop = String(estimate.mayStop);
+    byId("unclear").hidden = estimate.mayStop || estimate.nSuspects > 0 || estimate.nNext === 0;
     const nAll = Object.keys(this.review.decisions).length;
     byId("save").disabled = !nAll;
     const elsewhere = nAll - counts.all;

@@ -77,6 +77,7 @@ def clicked(tmp_path_factory):
     """What clicks on buttons, filters and the fields do, in a page of many classes."""
     table = small_table(120, n_classes=12)
     findings = findings_of(table, 24)
+    findings.state[[50, 60]] = "unclear"
     return run_browser(
         page_of(table, findings),
         program("clicks"),
@@ -90,9 +91,9 @@ def test_buttons_decide_and_the_list_shows_it(clicked):
 
 
 def test_filters_sorting_and_search(clicked):
-    assert clicked["label"] == ["2 of 24 rows", "Row 4"]
-    assert clicked["state"] == ["1 of 24 rows", "Row 1"]
-    assert clicked["search"] == ["1 of 24 rows", "Row 24"]
+    assert clicked["label"] == ["2 of 26 rows", "Row 4"]
+    assert clicked["state"] == ["1 of 26 rows", "Row 1"]
+    assert clicked["search"] == ["1 of 26 rows", "Row 24"]
     assert clicked["none"].startswith("No row fits the filter.")
     assert clicked["sorted"] == [f"class {a} → class {b}" for a, b in [(11, 0), (11, 0), (0, 1)]]
 
@@ -112,6 +113,10 @@ def test_keys_do_nothing_under_the_help_and_in_another_tab(clicked):
 def test_the_open_suspect_shows_why_and_its_neighbors(clicked):
     assert clicked["why"] == "in-sample probability"
     assert clicked["opened"] == ["Row 9", 3]
+
+
+def test_unclear_rows_come_when_they_are_asked_for(clicked):
+    assert clicked["unclear"] == ["2 of 26 rows", "Row 51"]
 
 
 def test_saved_decisions_are_loaded_again(clicked):
