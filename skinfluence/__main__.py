@@ -27,7 +27,7 @@ class Command:
 AUDIT = """\
 Find the rows of a table whose label looks wrong. Small neural nets are trained on parts of the
 table. Every label is compared with the label that the nets predict from the other columns. The
-results are written to report.html, suspects.csv and cleaned.csv. If no table is given, the command
+results are written to report.html, suspects.csv and scores.csv. If no table is given, the command
 runs an example: it plants wrong labels in a data set from scikit-learn and reports how many of the
 planted labels it finds."""
 

@@ -175,8 +175,9 @@ def test_only_the_net_knows_skorch_in_the_core():
 
 
 OPTIONAL = [
-    "PIL", "datasets", "efficientnet_lite_pytorch", "imblearn", "jinja2", "matplotlib", "pandas",
-    "peft", "polars", "pyarrow", "reasoning_gym", "timm", "torchvision", "transformers",
+    "PIL", "charset_normalizer", "datasets", "duckdb", "efficientnet_lite_pytorch", "imblearn",
+    "jinja2", "matplotlib", "openpyxl", "pandas", "peft", "polars", "pyarrow", "python_calamine",
+    "reasoning_gym", "timm", "torchvision", "transformers", "zstandard",
 ]  # fmt: skip
 
 

@@ -40,10 +40,10 @@ class Findings:
     state : ndarray of str of shape (n_judged,)
         "wrong", "unclear" or "right", by the evidence about the row.
     is_suspect : ndarray of bool of shape (n_judged,)
-        The rows called wrong; or, if a share of suspects is asked for, the rows whose score is
-        below `threshold`.
+        The rows called wrong; or, if a share of suspects is asked for, the rows with the lowest
+        scores.
     threshold : float
-        Scores of suspects are at most this number.
+        The highest score of a suspect; without suspects, the lowest of all scores.
     order : ndarray of int of shape (n_judged,)
         Positions among the judged rows, most suspect first.
     prepared : Prepared

@@ -179,8 +179,8 @@ def _scores_figure(findings: Findings) -> dict[str, str]:
     )
     return {
         "title": "Scores of all rows",
-        "caption": "The dashed line is the threshold. Rows to the left of the line are the "
-        "suspects. Rows just to the right of the line are worth a look as well.",
+        "caption": "The dashed line is the highest score of a suspect. Rows just to the right "
+        "of the line are worth a look as well.",
         "src": _picture(scores.plot),
     }
 

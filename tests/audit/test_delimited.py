@@ -7,9 +7,9 @@ import threading
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from small_audit import mixed_csv, read, run
+from small_audit import mixed_csv, run
 
-from skinfluence._audit.formats import columnar, delimited, read_table
+from skinfluence._audit.formats import columnar, delimited, encodings, read_table, text_layout
 from skinfluence._audit.stored_text import Form
 from skinfluence._audit.table import AuditError
 
@@ -61,7 +61,7 @@ def test_a_table_is_the_same_after_it_is_written_and_read(data):
     names, *cells = data.draw(st.lists(row, min_size=2, max_size=6))
     columns = list(zip(*cells, strict=True))
     table = delimited.table_from_columns(names, columns)
-    sep = data.draw(st.sampled_from(delimited.SEPARATORS))
+    sep = data.draw(st.sampled_from(text_layout.SEPARATORS))
     form = Form(sep, newline=data.draw(st.sampled_from(["\n", "\r\n", "\r"])))
     lines = [form.line(row) for row in (table.names, *table.cells)]
     assume("".join(lines).strip())  # not an empty file
@@ -132,10 +132,10 @@ def test_parquet_is_read(quick_audit, audit_table, tmp_path):
     out = tmp_path / "out"
     options = ["--label", "kind", "--contamination", 0.025, "--action", "drop"]
     assert run(path, *options, "--output", out) == 0
-    header, *rows = read(out / "cleaned.csv")
-    assert header == list(frame.columns)
-    assert len(rows) == 78
-    assert rows[1][-1] == "1"  # not 1.0, though the column has a missing value
+    cleaned = pd.read_parquet(out / "cleaned.parquet")
+    assert cleaned.dtypes.equals(frame.dtypes)
+    assert len(cleaned) == 78
+    assert read_table(path).cells[1][-1] == "1"  # not 1.0, though the column has a missing value
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def no_memory(*args, **kwargs):
     ("name", "owner", "step"),
     [
         ("t.csv", delimited.Path, "read_bytes"),
-        ("t.csv", delimited, "to_utf8"),
+        ("t.csv", encodings, "to_utf8"),
         ("t.csv", delimited.Column, "extend"),
         ("t.parquet", delimited.Column, "extend"),
     ],

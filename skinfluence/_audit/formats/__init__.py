@@ -5,14 +5,32 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from skinfluence._audit.formats import columnar, delimited, json_records, packed
+from skinfluence._audit.formats import (
+    columnar,
+    databases,
+    delimited,
+    json_records,
+    packed,
+    refused,
+    saved_sets,
+    spreadsheet,
+)
 from skinfluence._audit.formats.format import Format, Given, file_of, find_given
 from skinfluence._audit.options import Options
 from skinfluence._audit.table import AuditError, Table
 
 __all__ = ["FORMATS", "file_of", "read_table"]
 
-FORMATS: tuple[Format, ...] = (columnar.PARQUET, json_records.FORMAT, delimited.FORMAT)
+FORMATS: tuple[Format, ...] = (
+    columnar.PARQUET,
+    columnar.ARROW,
+    spreadsheet.XLSX,
+    spreadsheet.XLS,
+    databases.SQLITE,
+    databases.DUCKDB,
+    json_records.FORMAT,
+    delimited.FORMAT,
+)
 
 
 def read_table(path: str | Path, options: Options | None = None) -> Table:
@@ -49,12 +67,20 @@ def _checked(options: Options) -> Options:
 
 def _read(given: Given, options: Options) -> Table:
     if given.path is not None and given.path.is_dir():
-        raise AuditError(f"{given.shown} is a folder; expected a file that holds a table.")
+        found = saved_sets.find_set(given)
+        if found is None:
+            raise AuditError(
+                f"{given.shown} is a folder; expected a file that holds a table, or a folder of a "
+                "saved Hugging Face data set."
+            )
+        return saved_sets.read_set(found)
     if (unpacked := packed.unpack(given)) is not None:
         inner, pack = unpacked
         table = _read(inner, options)
         return replace(table, source=pack(table.source))
-    return _find_format(given).read(given, options)
+    form = spreadsheet.find_in_zip(given) or _find_format(given)
+    form.check(given, options)
+    return form.read(given, options)
 
 
 def _find_format(given: Given) -> Format:
@@ -62,6 +88,7 @@ def _find_format(given: Given) -> Format:
     for form in FORMATS:
         if form.recognizes(head):
             return form
+    refused.refuse_known(given, head)
     for form in FORMATS:
         if given.suffix in form.suffixes:
             return form

@@ -80,23 +80,23 @@ def decode(data: bytes, encoding: str, shown: str) -> Text:
         note = f"the file is read as {wide}; --encoding chooses another encoding"
         return Text(_recode(data, wide, errors), wide, errors, [note])
     if _is_valid(data, "utf-8"):
-        if is_binary(data):
+        if is_binary(data, 0.3):
             raise AuditError(not_a_table(shown))
         return Text(data)
     if is_binary(data):
         raise AuditError(not_a_table(shown))
     if n_bad := _few_bad_bytes(data):
-        note = f"{n_bad:,} bytes of the file are not valid UTF-8; they are kept as they are"
+        note = f"the file is UTF-8, but for {n_bad:,} of its bytes, which are kept as they are"
         return Text(_recode(data, "utf-8", "surrogateescape"), "utf-8", "surrogateescape", [note])
     found = _guess(data)
     note = f"the file is not UTF-8; it is read as {found}; --encoding chooses another encoding"
     return Text(_recode(data, found), found, notes=[note])
 
 
-def is_binary(data: bytes) -> bool:
-    """Whether these bytes are no text of one byte per letter: control characters are frequent."""
+def is_binary(data: bytes, share: float = 0.05) -> bool:
+    """Whether control characters are so frequent that the bytes are not text."""
     start = data[:SAMPLED]
-    return len(CONTROLS.findall(start)) > 0.05 * len(start)
+    return len(CONTROLS.findall(start)) > share * len(start)
 
 
 def not_a_table(shown: str) -> str:
@@ -182,7 +182,9 @@ def _wide_encoding(data: bytes) -> str | None:
         "utf-16-le": (0, 1, 0, 1),
         "utf-16-be": (1, 0, 1, 0),
     }.items():
-        often = all((share > 0.5) == bool(wanted) for share, wanted in zip(zeros, is_zero))
+        often = all(
+            (share > 0.5) == bool(wanted) for share, wanted in zip(zeros, is_zero, strict=True)
+        )
         if often and _is_valid(data, name):
             return name
     return None
@@ -222,7 +224,9 @@ def _candidates(sample: bytes) -> list[str]:
         from charset_normalizer import from_bytes
     except ImportError:
         return []
-    return [match.encoding for match in from_bytes(sample)]
+    found = [match.encoding for match in from_bytes(sample)]
+    # Of similar candidates, files that people have are in one of Windows' encodings.
+    return sorted(found, key=lambda name: not name.startswith("cp125"))
 
 
 def _is_western(sample: bytes) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skinfluence._audit.options import Options
-from skinfluence._audit.table import AuditError, Table
+from skinfluence._audit.table import AuditError, Table, shorten
 
 PART, STANDARD_INPUT = "::", "-"
 
@@ -88,12 +88,29 @@ class Format:
         Reads a table; raises AuditError if the file is not one. The table's source writes it back.
     recognizes : callable
         Whether a file whose content starts like this is in this format.
+    has_sheets, has_parts : bool
+        Whether `--sheet` and a part, as in "db.sqlite::table", mean something.
     """
 
     name: str
     suffixes: tuple[str, ...]
     read: Callable[[Given, Options], Table]
     recognizes: Callable[[bytes], bool] = lambda head: False
+    has_sheets: bool = False
+    has_parts: bool = False
+
+    def check(self, given: Given, options: Options) -> None:
+        """Raise AuditError if something is asked that this format does not have."""
+        if given.part is not None and not self.has_parts:
+            raise AuditError(
+                f"{given.shown} is read as {self.name}, which has no part "
+                f"{shorten(given.part, 40)!r}; only databases and saved data sets have parts."
+            )
+        if options.sheet is not None and not self.has_sheets:
+            raise AuditError(
+                f"--sheet {shorten(options.sheet, 40)!r} is for workbooks; {given.shown} is read "
+                f"as {self.name}."
+            )
 
 
 def starts_with(*magic: bytes) -> Callable[[bytes], bool]:

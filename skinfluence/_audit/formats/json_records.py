@@ -42,7 +42,7 @@ def read_json(given: Given, options: Options) -> Table:
     text = decode(given.read(), options.encoding, given.shown)
     suffix = given.suffix if given.suffix in FORMAT.suffixes else ""
     try:
-        source = _find_records(from_utf8(text.data), is_lines=suffix not in ("", ".json"))
+        source = parse(from_utf8(text.data), is_lines=suffix not in ("", ".json"))
         columns = _read_columns(source)
     except json.JSONDecodeError as error:
         raise AuditError(
@@ -79,9 +79,10 @@ class JsonSource:
     def write(self, path: Path, changes: Mapping[int, Sequence[str] | None]) -> None:
         """Write the table; `changes` maps a row to its new cells, or to None to drop it."""
         with self.form.open(path) as file:
-            file.writelines(self._pieces(changes))
+            file.writelines(self.pieces(changes))
 
-    def _pieces(self, changes: Mapping[int, Sequence[str] | None]) -> Iterator[str]:
+    def pieces(self, changes: Mapping[int, Sequence[str] | None]) -> Iterator[str]:
+        """The pieces of the changed text."""
         yield self.text[: self.starts[0]]
         is_first, n = True, len(self.starts)
         for row in range(n):
@@ -196,7 +197,8 @@ def _after_blanks(text: str, position: int) -> int:
     return found.end()
 
 
-def _find_records(text: str, *, is_lines: bool) -> JsonSource:
+def parse(text: str, *, is_lines: bool) -> JsonSource:
+    """Find the records; `is_lines` says that a single object is a record, not a file of them."""
     start = _after_blanks(text, 0)
     if start == len(text):
         raise AuditError("the file is empty; expected objects with the cells of a row each.")
@@ -236,7 +238,7 @@ def _values(text: str, position: int, closing: str) -> Iterator[tuple[Any, int, 
 def _add(source: JsonSource, value: Any, start: int, end: int) -> None:
     if not isinstance(value, dict):
         line = source.text.count("\n", 0, start) + 1
-        raise AuditError(f"line {line:,} holds a value that is no object; {EXPECTED}.")
+        raise AuditError(f"line {line:,} holds a value that is not an object; {EXPECTED}.")
     source.starts.append(start)
     source.ends.append(end)
 

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -89,10 +90,8 @@ def _zstandard() -> Any:
 
 COMPRESSIONS = (
     Compression("gzip", ".gz", b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file), _gzip_writer),
-    Compression("bzip2", ".bz2", b"BZh", bz2.BZ2File, lambda file: bz2.BZ2File(file, "wb")),
-    Compression(
-        "xz", ".xz", b"\xfd7zXZ\x00", lzma.LZMAFile, lambda file: lzma.LZMAFile(file, "wb")
-    ),
+    Compression("bzip2", ".bz2", b"BZh", bz2.open, partial(bz2.open, mode="wb")),
+    Compression("xz", ".xz", b"\xfd7zXZ\x00", lzma.open, partial(lzma.open, mode="wb")),
     Compression(
         "Zstandard",
         ".zst",

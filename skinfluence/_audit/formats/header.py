@@ -14,6 +14,8 @@ SAMPLED_ROWS = 100
 
 NUMBER = re.compile(r"[-+]?[$€£]?\d[\d.,]*([eE][-+]?\d+)?\s*%?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*")
 
+YEAR = re.compile(r"\s*(19|20)\d\d\s*")  # also a name, of a column for each year
+
 GAP = re.compile(r"|\?|-|n/?a|nan|null|none", re.IGNORECASE)
 
 
@@ -85,6 +87,8 @@ def complete_names(
         return names, frozenset(), []
     if all(not cells[-1].strip() for cells in rows):
         return [*names, ""], frozenset(), []
+    if len(names) < 2:  # rather texts with commas
+        return names, frozenset(), []
     note = "the rows have one cell more than the header; the first cell is read as the row's name"
     return ["", *names], frozenset({0}), [note]
 
@@ -114,10 +118,11 @@ def _is_like_rows(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     if _texts_above_numbers(names, rows):
         return False
     number_columns = _number_columns(rows)
-    numbers = [i for i in number_columns if is_number(names[i])]
+    numbers = [i for i in number_columns if is_number(names[i]) and not YEAR.fullmatch(names[i])]
     if not number_columns:
         # A header of texts above texts: its names do not occur as cells.
-        repeats = [name.strip() in {row[i].strip() for row in rows} for i, name in _named(names)]
+        whole = [row for row in rows if len(row) == len(names)]
+        repeats = [name.strip() in {row[i].strip() for row in whole} for i, name in _named(names)]
         return bool(repeats) and sum(repeats) > len(repeats) / 2
     return bool(numbers)
 
