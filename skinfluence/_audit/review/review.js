@@ -44,9 +44,19 @@ class Page {
     for (const button of document.querySelectorAll("[data-do]")) button.addEventListener("click", () => this.act(button.dataset.do));
     byId("load").addEventListener("change", (event) => this.load(event.target));
     document.addEventListener("keydown", (event) => this.key(event));
+    window.addEventListener("storage", (event) => {
+      if (event.key === this.storage.key) this.follow(); // the same report in another tab
+    });
     window.addEventListener("beforeunload", (event) => {
       if (!this.isSaved && !this.storage.works) event.preventDefault();
     });
+  }
+
+  follow() {
+    this.review.decisions = this.storage.read();
+    this.refilter();
+    this.open(this.row);
+    this.progress();
   }
 
   key(event) {
