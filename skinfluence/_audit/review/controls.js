@@ -1,7 +1,7 @@
 // Keys, the choice of another label, sentences about progress, and what the browser keeps.
 "use strict";
 
-const MAX_KEYS = 9; // classes that get a button and a number key
+const MAX_KEYS = 10; // classes that get a button and a number key, 1 to 9 and 0
 const KEYS = {
   a: "accept", Enter: "accept", k: "keep", d: "drop", s: "skip", u: "undo", l: "pick",
   n: "next", j: "next", ArrowRight: "next", p: "previous", ArrowLeft: "previous", Home: "first", End: "last",
@@ -42,7 +42,7 @@ function otherLabels(review, newLabel, act) {
   if (data.task === "classification" && data.n_classes <= MAX_KEYS) {
     return data.labels.slice(0, data.n_classes).map((label, i) => {
       const button = el("button", { type: "button", "aria-pressed": String(label === newLabel) },
-        labelText(review, i), " ", el("kbd", {}, String(i + 1)));
+        labelText(review, i), " ", el("kbd", {}, String((i + 1) % 10)));
       button.addEventListener("click", () => act(`label:${i}`));
       return button;
     });

@@ -69,7 +69,7 @@ class Page {
     if (target.matches("input, select, textarea")) return this.keyInField(event);
     if (key === "Enter" && target.matches("button, a, summary")) return;
     const isInList = byId("list").contains(target);
-    const action = KEYS[key] ?? (isInList ? LIST_KEYS[key] : null) ?? (/^[1-9]$/.test(key) ? `label:${key - 1}` : null);
+    const action = KEYS[key] ?? (isInList ? LIST_KEYS[key] : null) ?? (/^[0-9]$/.test(key) ? `label:${(Number(key) + 9) % 10}` : null);
     if (!action) return;
     event.preventDefault();
     this.act(action);
