@@ -88,6 +88,7 @@ def summary(
     counted = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
     n, n_dropped = len(table.cells), sum(cells is None for cells in changes.values())
     lines = [
+        *(f"note      {note}" for note in table.notes),
         f"decisions {len({d.row for d in decisions})}: {counted}",
         f"rows      {n} = {n - n_dropped} kept + {n_dropped} dropped; "
         f"{len(changes) - n_dropped} of the kept rows relabeled",

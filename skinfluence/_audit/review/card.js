@@ -156,6 +156,8 @@ function compareTable(review, suspect) {
     near.map(({ row, kind }) => el("td", { class: kind }, shown(data.rows[row][i])))));
   const table = el("table", { class: "compare" }, el("thead", {}, top), el("tbody", {}, second, third, body));
   const hidden = data.n_hidden ? el("p", { class: "soft" }, `${data.n_hidden.toLocaleString("en")} more columns are not shown.`) : null;
+  const sampled = data.n_searched < data.n_rows && near.length
+    ? el("p", { class: "soft" }, `Of larger sets of rows, ${data.n_searched.toLocaleString("en")} evenly spaced ones were searched.`) : null;
   const head = el("h3", {}, near.length ? "The row and the rows nearest to it" : "The row");
-  return el("section", {}, head, el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": head.textContent }, table), hidden);
+  return el("section", {}, head, el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": head.textContent }, table), hidden, sampled);
 }

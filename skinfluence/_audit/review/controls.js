@@ -1,11 +1,11 @@
 // Keys, the choice of another label, sentences about progress, and what the browser keeps.
 "use strict";
 
-const MAX_KEYS = 9; // classes that get a button and a number key
+const MAX_KEYS = 10; // classes that get a button and a number key, 1 to 9 and 0
 const KEYS = {
   a: "accept", Enter: "accept", k: "keep", d: "drop", s: "skip", u: "undo", l: "pick",
   n: "next", j: "next", ArrowRight: "next", p: "previous", ArrowLeft: "previous", Home: "first", End: "last",
-  "/": "search", f: "filter", g: "grid", w: "save", "?": "help",
+  "/": "search", f: "filter", g: "grid", r: "unclear", w: "save", "?": "help",
 };
 const LIST_KEYS = { ArrowDown: "next", ArrowUp: "previous" };
 const byId = (id) => document.getElementById(id);
@@ -42,7 +42,7 @@ function otherLabels(review, newLabel, act) {
   if (data.task === "classification" && data.n_classes <= MAX_KEYS) {
     return data.labels.slice(0, data.n_classes).map((label, i) => {
       const button = el("button", { type: "button", "aria-pressed": String(label === newLabel) },
-        labelText(review, i), " ", el("kbd", {}, String(i + 1)));
+        labelText(review, i), " ", el("kbd", {}, String((i + 1) % 10)));
       button.addEventListener("click", () => act(`label:${i}`));
       return button;
     });
@@ -76,6 +76,6 @@ function stopSentence({ mayStop, nDecided, next, nNext, nSuspects }) {
   if (!nNext) return nDecided ? "Every row of the list has a decision." : "There is nothing to review.";
   const share = `Of the next ${nNext}, about ${about(next)} ${about(next) === "1" ? "is" : "are"} wrong.`;
   if (mayStop) return `You may stop here. Of the next ${nNext}, fewer than 1 is expected to be wrong.`;
-  if (!nSuspects) return `Go on with the unclear rows (under "Filter and sort"). ${share}`;
+  if (!nSuspects) return `All suspects have a decision. ${share}`;
   return nDecided < MIN_DECISIONS ? `${share} After ${MIN_DECISIONS} decisions, this line says when to stop.` : `Go on. ${share}`;
 }

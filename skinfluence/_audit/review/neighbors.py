@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 
 N_NEAREST, N_VOTES = 3, 10
 
-MAX_CANDIDATES = 200_000  # of a larger set of rows, evenly spaced ones are searched
+MAX_CANDIDATES, MAX_PRODUCTS = 200_000, 2e11  # about 10 seconds on two cores
 
 Near = list[tuple[int, float]]  # position and distance of each row, nearest first
 
@@ -77,11 +77,15 @@ def _nearest_by_label(
     return found
 
 
+def n_searched(X: Any, n_queries: int) -> int:
+    """Number of rows of a set that are searched at most; of a larger set, evenly spaced ones."""
+    return int(min(MAX_CANDIDATES, max(MAX_PRODUCTS // max(n_queries * X.shape[1], 1), 1000)))
+
+
 def nearest(X: Any, candidates: np.ndarray, rows: Sequence[int], k: int) -> list[Near]:
     """Return the `k` nearest candidates of each row, without the row itself."""
-    if len(candidates) > MAX_CANDIDATES:
-        places = np.linspace(0, len(candidates) - 1, MAX_CANDIDATES).astype(int)
-        candidates = candidates[places]
+    if len(candidates) > (limit := n_searched(X, len(rows))):
+        candidates = candidates[np.linspace(0, len(candidates) - 1, limit).astype(int)]
     if not len(candidates) or not len(rows):
         return [[] for _ in rows]
     search = NearestNeighbors(n_neighbors=min(k + 1, len(candidates))).fit(X[candidates])

@@ -13,7 +13,7 @@ from skinfluence._audit.evidence import UNCLEAR
 from skinfluence._audit.findings import Findings
 from skinfluence._audit.review.estimate import MAX_EVIDENCE
 from skinfluence._audit.review.media import Media, find_media, folder_of
-from skinfluence._audit.review.neighbors import Neighbors, find_neighbors
+from skinfluence._audit.review.neighbors import Neighbors, find_neighbors, n_searched
 from skinfluence._audit.stored_text import to_utf8
 from skinfluence._audit.table import Table, display_name, shorten
 
@@ -84,6 +84,7 @@ def build(
         "n_suspects": len(findings.suspects),
         "n_to_review": len(_rows_to_review(findings)),
         "n_rows": len(findings.rows),
+        "n_searched": n_searched(findings.prepared.X, len(chosen)),
         "rest": _histogram(np.delete(z, chosen)),
     }
 

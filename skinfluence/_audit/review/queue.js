@@ -40,10 +40,17 @@ class Queue {
     const suggested = review.hasSuggestion(suspect) ? el("span", { class: "suggested" }, ` → ${labelText(review, suspect.suggested)}`) : null;
     const labels = el("span", { class: "pair" }, labelText(review, suspect.given), suggested);
     const media = review.data.media?.kind === "image" ? el("span", { class: "thumb" }, mediaOf(review, row)) : null;
-    const button = el("button", { type: "button", "data-row": row, tabindex: "-1" }, media, labels,
-      el("small", {}, suspect.unclear ? `unclear, row ${row}` : `row ${row}`), el("span", { class: "state" }));
+    const place = el("small", {}, suspect.unclear ? `unclear, row ${row}` : `row ${row}`);
+    const button = el("button", { type: "button", "data-row": row, tabindex: "-1" }, media, labels, place,
+      this.snippet(row), el("span", { class: "state" }));
     this.dress(button, row);
     return button;
+  }
+
+  // The beginning of a long text, by which a person finds the row again.
+  snippet(row) {
+    const { media, rows } = this.review.data;
+    return media?.kind === "text" ? el("span", { class: "snippet" }, shown(rows[row][media.column].trim(), 120)) : null;
   }
 
   dress(button, row) {

@@ -44,9 +44,19 @@ class Page {
     for (const button of document.querySelectorAll("[data-do]")) button.addEventListener("click", () => this.act(button.dataset.do));
     byId("load").addEventListener("change", (event) => this.load(event.target));
     document.addEventListener("keydown", (event) => this.key(event));
+    window.addEventListener("storage", (event) => {
+      if (event.key === this.storage.key) this.follow(); // the same report in another tab
+    });
     window.addEventListener("beforeunload", (event) => {
       if (!this.isSaved && !this.storage.works) event.preventDefault();
     });
+  }
+
+  follow() {
+    this.review.decisions = this.storage.read();
+    this.refilter();
+    this.open(this.row);
+    this.progress();
   }
 
   key(event) {
@@ -59,7 +69,7 @@ class Page {
     if (target.matches("input, select, textarea")) return this.keyInField(event);
     if (key === "Enter" && target.matches("button, a, summary")) return;
     const isInList = byId("list").contains(target);
-    const action = KEYS[key] ?? (isInList ? LIST_KEYS[key] : null) ?? (/^[1-9]$/.test(key) ? `label:${key - 1}` : null);
+    const action = KEYS[key] ?? (isInList ? LIST_KEYS[key] : null) ?? (/^[0-9]$/.test(key) ? `label:${(Number(key) + 9) % 10}` : null);
     if (!action) return;
     event.preventDefault();
     this.act(action);
@@ -86,6 +96,7 @@ class Page {
     else if (name === "pick") byId("other")?.focus();
     else if (name === "grid") this.setGrid(!document.body.classList.contains("as-grid"));
     else if (name === "clear") this.clearFilters();
+    else if (name === "unclear") this.showUnclear();
     else if (this.row !== null) this.decide(name, argument);
   }
 
@@ -158,6 +169,15 @@ class Page {
     this.refilter(true);
   }
 
+  showUnclear() {
+    if (byId("f-kind").parentElement.hidden) return this.say("There are no unclear rows.");
+    this.clearFilters();
+    byId("f-kind").value = "unclear";
+    byId("f-sort").value = "score";
+    this.refilter(true);
+    this.open(this.review.nextOpen(this.rows, null) ?? this.row, true);
+  }
+
   setGrid(isGrid) {
     document.body.classList.toggle("as-grid", isGrid);
     byId("grid").setAttribute("aria-pressed", String(isGrid));
@@ -218,6 +238,7 @@ class Page {
     byId("left").textContent = leftSentence(estimate, this.data.n_rows);
     byId("hint").textContent = stopSentence(estimate);
     byId("hint").dataset.stop = String(estimate.mayStop);
+    byId("unclear").hidden = estimate.mayStop || estimate.nSuspects > 0 || estimate.nNext === 0;
     const nAll = Object.keys(this.review.decisions).length;
     byId("save").disabled = !nAll;
     const elsewhere = nAll - counts.all;

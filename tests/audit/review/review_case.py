@@ -1,11 +1,9 @@
-"""Tables with findings that are made by hand, and pages that a browser or node runs."""
+"""Tables with findings that are made by hand, and programs of the page that node runs."""
 
 import json
-import re
 import shutil
 import subprocess
 from pathlib import Path
-from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -99,50 +97,3 @@ def run_node(code, *data):
 def program(name):
     """The text of a JavaScript file in this folder."""
     return (Path(__file__).parent / f"{name}.js").read_text(encoding="utf-8")
-
-
-def run_browser(html, code, folder, *, width=1400, height=900):
-    """What a program returns that is run in a page; it may be asynchronous.
-
-    The program sees the page's own objects and the functions of helpers.js. The browser keeps
-    what the page stores in `folder`, so that a second call is a second visit of the same page.
-    """
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed: the page is not tested in a browser without it")
-    script = f"""<script>{program("helpers")}
-    (async () => {{ {code} }})()
-      .catch((error) => ({{ error: String(error.stack) }}))
-      .then((found) => JSON.stringify(found))
-      .then((text) => {{
-        document.body.append(el("pre", {{ id: "result" }}, encodeURIComponent(text)));
-        if (parent !== window) parent.postMessage(text, "*");
-      }});
-    </script>"""
-    path = folder / "report.html"
-    path.write_text(html.replace("</body>", script + "</body>"), encoding="utf-8")
-    if width < 500:  # no window is narrower, but a frame is
-        path = folder / "frame.html"
-        path.write_text(FRAME.format(width=width, height=height), encoding="utf-8")
-    options = [
-        "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
-        "--disable-background-networking", "--disable-component-update", "--dump-dom",
-        "--virtual-time-budget=20000", f"--user-data-dir={folder / 'browser'}",
-        f"--window-size={width},{height}", path.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run([CHROMIUM, *options], capture_output=True, text=True, timeout=120)
-    found = re.search(r'<pre id="result">([^<]*)</pre>', done.stdout)
-    assert found, f"the page did not finish: {done.stderr[-2000:]}"
-    result = json.loads(unquote(found[1]))
-    if isinstance(result, dict) and "error" in result:
-        raise AssertionError(result["error"])
-    return result
-
-
-FRAME = """<body><iframe src="report.html" width="{width}" height="{height}"></iframe><script>
-addEventListener("message", (event) => {{
-  const found = document.createElement("pre");
-  found.id = "result";
-  found.textContent = encodeURIComponent(event.data);
-  document.body.append(found);
-}});
-</script></body>"""

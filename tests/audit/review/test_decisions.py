@@ -1,9 +1,12 @@
 """Decisions are checked against the table, and every row that does not change keeps its bytes."""
 
+import gzip
+
 import pytest
 from review_case import small_table
 
 from skinfluence.__main__ import main
+from skinfluence._audit.formats import read_table
 from skinfluence._audit.review.decisions import Decision, read_decisions, write_decisions
 
 HEAD = 'size; note ;kind\r\n1,5;"a; ""b""";big\r\n2,5;  x ;"big "\r\n'
@@ -137,6 +140,28 @@ def test_written_decisions_are_read_again(tmp_path):
 def test_the_output_is_required(tmp_path, capsys):
     assert main(["apply", "t.csv", "d.csv"]) == 2
     assert "--output, for example -o reviewed.csv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [
+        ("t.csv.gz", lambda: gzip.compress(b"x,kind\n1,a\n2,b\n3,a\n")),
+        ("t.jsonl", lambda: b'{"x": 1, "kind": "a"}\n{"x":2,"kind":"b"}\n{"x":3, "kind":"a"}\n'),
+        ("t.tsv", lambda: "\ufeffx\tkind\n1\ta\n2\tb\n3\ta\n".encode("utf-16-le")),
+    ],
+)
+def test_the_format_of_the_table_is_kept(tmp_path, capsys, name, pack):
+    (tmp_path / name).write_bytes(pack())
+    decisions = [Decision(1, "a", "relabel", "b"), Decision(3, "a", "drop")]
+    write_decisions(tmp_path / "d.csv", decisions)
+    out = tmp_path / f"reviewed{name[1:]}"
+    words = ["apply", str(tmp_path / name), str(tmp_path / "d.csv"), "-o"]
+    assert main([*words, str(out)]) == 0
+    assert "3 = 2 kept + 1 dropped" in capsys.readouterr().out
+    table = read_table(out)
+    assert [cells[-1] for cells in table.cells] == ["b", "b"]
+    assert main([*words, str(tmp_path / "r.xlsx")]) == 2
+    assert f"is written as {name[1:]}; give a name" in capsys.readouterr().err
 
 
 def test_a_table_without_a_text_file_is_written_too(tmp_path):

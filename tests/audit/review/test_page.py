@@ -1,10 +1,15 @@
 """The page in a real browser, by clicks and keys. Without Chromium these tests are skipped."""
 
 import pytest
-from review_case import findings_of, program, run_browser, small_table
+from browser import CHROMIUM, Browser
+from review_case import findings_of, program, small_table
 
 from skinfluence.__main__ import main
 from skinfluence._audit import report
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="Chromium is not installed: the page is not tested in a browser"
+)
 
 COMMAND = "python -m skinfluence apply my.csv decisions.csv --output reviewed.csv"
 
@@ -15,17 +20,33 @@ def page_of(table, findings, **options):
 
 
 @pytest.fixture(scope="module")
-def reviewed(tmp_path_factory):
+def browser(tmp_path_factory):
+    browser = Browser(tmp_path_factory.mktemp("browser"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def run(browser, tmp_path_factory):
+    """A function that runs a program in a page."""
+    folder = tmp_path_factory.mktemp("pages")
+
+    def run(html, code, **options):
+        path = folder / "report.html"
+        path.write_text(html, encoding="utf-8")
+        browser.open(path, **options)
+        return browser.run(program("helpers") + code)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def reviewed(run):
     """What a person does by keyboard in a page of 30 suspects, what they see, and their file."""
-    folder = tmp_path_factory.mktemp("page")
     table = small_table(90)
     html = page_of(table, findings_of(table, 30))
-    seen = run_browser(
-        html,
-        program("keyboard"),
-        folder,
-    )
-    again = run_browser(html, 'return [text("#counts"), text("#row-name")]', folder)
+    seen = run(html, program("keyboard"))
+    again = run(html, 'return [text("#counts"), text("#row-name")]')
     return table, seen, again
 
 
@@ -73,15 +94,12 @@ def test_the_saved_decisions_are_applied_to_the_file(reviewed, tmp_path, capsys)
 
 
 @pytest.fixture(scope="module")
-def clicked(tmp_path_factory):
+def clicked(run):
     """What clicks on buttons, filters and the fields do, in a page of many classes."""
     table = small_table(120, n_classes=12)
     findings = findings_of(table, 24)
-    return run_browser(
-        page_of(table, findings),
-        program("clicks"),
-        tmp_path_factory.mktemp("clicks"),
-    )
+    findings.state[[50, 60]] = "unclear"
+    return run(page_of(table, findings), program("clicks"))
 
 
 def test_buttons_decide_and_the_list_shows_it(clicked):
@@ -90,9 +108,9 @@ def test_buttons_decide_and_the_list_shows_it(clicked):
 
 
 def test_filters_sorting_and_search(clicked):
-    assert clicked["label"] == ["2 of 24 rows", "Row 4"]
-    assert clicked["state"] == ["1 of 24 rows", "Row 1"]
-    assert clicked["search"] == ["1 of 24 rows", "Row 24"]
+    assert clicked["label"] == ["2 of 26 rows", "Row 4"]
+    assert clicked["state"] == ["1 of 26 rows", "Row 1"]
+    assert clicked["search"] == ["1 of 26 rows", "Row 24"]
     assert clicked["none"].startswith("No row fits the filter.")
     assert clicked["sorted"] == [f"class {a} → class {b}" for a, b in [(11, 0), (11, 0), (0, 1)]]
 
@@ -114,6 +132,10 @@ def test_the_open_suspect_shows_why_and_its_neighbors(clicked):
     assert clicked["opened"] == ["Row 9", 3]
 
 
+def test_unclear_rows_come_when_they_are_asked_for(clicked):
+    assert clicked["unclear"] == ["2 of 26 rows", "Row 51"]
+
+
 def test_saved_decisions_are_loaded_again(clicked):
     assert clicked["loaded"] == ["1 decisions were loaded from d.csv.", "keep"]
 
@@ -122,10 +144,10 @@ EVIL = "</script><script>window.hacked = 1</script><img src=x onerror='window.ha
 
 
 @pytest.mark.parametrize("width", [1400, 400])
-def test_long_and_evil_cells_neither_widen_the_page_nor_run(tmp_path, width):
+def test_long_and_evil_cells_neither_widen_the_page_nor_run(run, width):
     long = {"note": ["x" * 500 if i % 2 else "word " * 60 for i in range(60)], "n" * 90: ["y"] * 60}
     table = small_table(60, columns={**long, EVIL: [EVIL] * 60})
-    found = run_browser(page_of(table, findings_of(table)), program("width"), tmp_path, width=width)
+    found = run(page_of(table, findings_of(table)), program("width"), width=width)
     assert found["inner"] <= width
     assert found["wide"] == []
     assert found["scrolls"] <= found["inner"]
@@ -133,12 +155,29 @@ def test_long_and_evil_cells_neither_widen_the_page_nor_run(tmp_path, width):
     assert EVIL in found["shown"]
 
 
-def test_images_and_the_storage_that_is_missing(tmp_path):
+def test_images_and_the_storage_that_is_missing(run, tmp_path):
     pixel = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
     table = small_table(60, columns={"photo": [pixel] * 30 + ["no such.png"] * 30})
     html = page_of(table, findings_of(table, 40), source=str(tmp_path / "my.csv"))
     no_storage = "Object.defineProperty(window, 'localStorage', { get() { throw Error() } });"
     html = html.replace("<script>", "<script>" + no_storage, 1)
-    found = run_browser(html, program("images"), tmp_path)
+    found = run(html, program("images"))
     assert found[:3] == [1, "1 of 40 suspects decided: 1 relabeled", True]
     assert found[3].startswith("image not found: file://")
+
+
+def test_real_keys_at_400_pixels(run, browser):
+    table = small_table(66)
+    run(page_of(table, findings_of(table, 9)), "", width=400)
+    seen = "return [document.activeElement.id, byId('help').open, byId('counts').textContent]"
+    browser.press("a", "?")
+    assert browser.run(seen)[1] is True
+    browser.press("Escape", "/", "r", "o", "w", " ", "5")
+    assert browser.run(seen)[0] == "f-search"
+    assert browser.run("return page.rows") == [5]
+    browser.press("Escape", "Enter")
+    assert browser.run(seen)[1:] == [False, "2 of 9 suspects decided: 2 relabeled"]
+    assert browser.run("return [page.review.state(1), page.review.state(5)]") == ["relabel"] * 2
+    browser.press("Tab")
+    outline = "return getComputedStyle(document.activeElement).outlineStyle"
+    assert browser.run(outline) == "solid"

@@ -8,9 +8,9 @@ import pytest
 from review_case import findings_of, small_table
 
 from skinfluence._audit.formats.delimited import table_from_columns
-from skinfluence._audit.review import page, payload
+from skinfluence._audit.review import neighbors, page, payload
 from skinfluence._audit.review.media import Media, find_media
-from skinfluence._audit.review.neighbors import MAX_CANDIDATES, find_neighbors, nearest
+from skinfluence._audit.review.neighbors import MAX_PRODUCTS, find_neighbors, n_searched, nearest
 from skinfluence._audit.review.payload import build, evidence
 
 
@@ -39,11 +39,13 @@ def test_many_equal_rows_do_not_hide_the_row_itself():
     assert 30 not in [row for row, _ in found[1]]
 
 
-def test_of_very_many_rows_evenly_spaced_ones_are_searched():
-    n = MAX_CANDIDATES + 1000
-    X = np.arange(n, dtype=float)[:, None]
-    (near,) = nearest(X, np.arange(n), [n - 1], 3)
-    assert [n - 9 < row < n - 1 for row, _ in near] == [True, True, True]
+def test_of_very_many_rows_evenly_spaced_ones_are_searched(monkeypatch):
+    monkeypatch.setattr(neighbors, "MAX_CANDIDATES", 1000)
+    X = np.arange(1010, dtype=float)[:, None]
+    (near,) = nearest(X, np.arange(1010), [1009], 3)
+    assert [1000 < row < 1009 for row, _ in near] == [True, True, True]
+    monkeypatch.undo()
+    assert n_searched(np.zeros((10, 500)), 5000) == MAX_PRODUCTS / 2_500_000
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
