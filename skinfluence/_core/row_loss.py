@@ -104,7 +104,7 @@ class RowLoss:
         return flat.mean(1)
 
     def _weights_of(self, y: Tensor) -> Tensor:
-        """Weights of the labels, 0 for an ignored label; torch divides by the sum of the weights."""
+        """Weights of the labels, 0 for an ignored label; torch divides by the sum of weights."""
         counted, weight = y != self._criterion.ignore_index, self._terms.criterion_.weight
         return counted.double() if weight is None else weight[torch.where(counted, y, 0)] * counted
 
