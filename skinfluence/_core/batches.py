@@ -20,8 +20,8 @@ from skinfluence._core.random_state import forked_random_state
 from skinfluence._core.tensors import Rows, cast_floats, floats_of, is_sliceable, n_rows, slice_rows
 
 # Limits of a batch: number of rows, and bytes of the outputs of all layers. For MLPs with 0.1M to
-# 1M parameters on a CPU, scoring the same rows in batches of 512 took .6 to .7 of the time of
-# batches of 128. Larger batches were not faster. The limits for a GPU are a guess.
+# 1M parameters on a CPU, the same rows took .6 to .7 times as long in batches of 512 as in batches
+# of 128. Larger batches were not faster. The limits for a GPU are a guess.
 _BATCH_LIMITS = {"cpu": (512, 2**27), "cuda": (8192, 2**31)}
 
 # Parameters of the validation iterator that do not change the content of a batch, or that this

@@ -67,8 +67,9 @@ def directions(
 ) -> Directions:
     """Gradient of the target in parameter space, one direction per group: entries (d, *shape).
 
-    The computation takes two passes over the reference rows, with one batch in memory at a time. It
-    is exact for every target, also for a target that is not a sum over rows.
+    The computation takes two passes over the reference rows, one batch at a time. It is exact for
+    every target, also for a target that is not a sum over rows. Unless the target is the mean loss,
+    the outputs of all reference rows are in memory.
 
     Parameters
     ----------

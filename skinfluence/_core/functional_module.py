@@ -137,11 +137,11 @@ class FunctionalModule:
         return _one_tensor(call)
 
     def plain_outputs(self, X: Rows) -> tuple[Tensor, list[Tensor]]:
-        """Outputs f(X) of a plain call of the shell, and the parameters to differentiate by.
+        """Outputs f(X) of a plain call of the shell, and the parameters whose gradients are used.
 
         The self-check compares the results of the engine with derivatives of these outputs. The
         shell holds the user's weights. A FunctionalModule may represent the net at other weights,
-        such as those of a checkpoint. Then the call uses these weights instead.
+        such as the weights of a checkpoint. Then the call uses these other weights.
         """
         own = dict(self.shell.named_parameters())
         values = own | dict(self.shell.named_buffers())

@@ -47,7 +47,7 @@ def copy_module(module: nn.Module) -> nn.Module:
         raise TypeError(
             f"{type(module).__name__} holds an object that cannot be copied ({error}), in an "
             "attribute or a hook of the module or of one of its layers. Scoring runs a copy of "
-            "the module, so that the net does not change. Remove the attribute or hook first, or "
+            "the module, so that the net does not change. Remove the hook or attribute first, or "
             "give the class that holds the object a method __deepcopy__ that leaves it out."
         ) from error
 
