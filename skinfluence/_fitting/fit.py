@@ -136,9 +136,9 @@ def check_net(estimator: Any) -> None:
     elif isinstance(net.module, torch.nn.Module) and getattr(net, "initialized_", False):
         warnings.warn(
             "the net's module is an instance that has been trained already. A clone of the net "
-            "continues from its weights, which leaks the rows that it was trained on. Pass the "
-            "module's class (with module__... parameters), or FrozenEstimator(net) to score the "
-            "net as it is.",
+            "continues from the trained weights, which leaks the rows that the module was trained "
+            "on. Pass the module's class (with module__... parameters), or FrozenEstimator(net) to "
+            "score the net as it is.",
             UserWarning,
             stacklevel=4,
         )

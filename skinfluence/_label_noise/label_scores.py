@@ -178,9 +178,9 @@ def make_label_scores(
 
     For regression, influence on reference rows is not used by default. Influence projects every
     gradient on one direction, the mean of unit gradients. Rows whose target is above the prediction
-    have gradients opposite to those of rows whose target is below it, so they cancel in this mean.
-    On the diabetes data with a tenth of the targets moved, the AUC for finding the moved targets
-    was .60 with influence and .91 with the loss.
+    and rows whose target is below it have opposite gradients, which cancel in this mean. On the
+    diabetes data with a tenth of the targets moved, the AUC for finding the moved targets was .60
+    with influence and .91 with the loss.
     """
     if method is None and codes is not None:
         return LogOdds(y, codes)
