@@ -1,7 +1,8 @@
 """Rows in each form that a net accepts: an array, a tensor, a dataset, or a dict of arrays.
 
 If a net has several inputs and the user gives them as a tuple, they are kept as a dict with the
-keys 0, 1, ..., so that the same code serves both. `as_net_takes` makes a list of them again.
+keys 0, 1, ..., so that the same code handles tuples and dicts. `as_net_takes` turns such a dict
+into a list.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ def wide(t: Tensor) -> Tensor:
 def as_real(t: Tensor) -> Tensor:
     """Real and imaginary parts of a complex tensor, (*shape, 2); any other tensor unchanged.
 
-    The inner product of two gradients is Re(conj(g) · h), which is that of their parts.
+    The inner product of two complex gradients g and h is Re(conj(g) · h). It equals the inner
+    product of the real tensors that this function returns for g and h.
     """
     return torch.view_as_real(t.resolve_conj()) if t.is_complex() else t
 
 
 def as_matrix(t: Tensor) -> Tensor:
-    """One row of numbers per entry of the first axis: (n, numbers), also for t of shape (n,)."""
+    """Flatten all axes but the first: (n, numbers). The shape (n,) becomes (n, 1)."""
     return t.flatten(1) if t.ndim > 1 else t.unsqueeze(1)
 
 

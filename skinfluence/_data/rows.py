@@ -73,7 +73,7 @@ def check_size(estimator: Any, X: Any, *, reset: bool) -> int:
 
 
 def _stacked(X: Any, name: str) -> Any:
-    """Return X; a list of tensors as one tensor. Raise if X has no order, or a mask."""
+    """Return X; join a list of tensors. Raise if X has no order, or has masked entries."""
     refuse_masked(name, X)
     if isinstance(X, list | tuple) and len(X) and all(isinstance(row, Tensor) for row in X):
         shapes = {tuple(row.shape) for row in X}
@@ -220,8 +220,9 @@ def check_reader(X: Any, reads_text: bool) -> None:
 def cast(X: Any, dtype: torch.dtype | None, *, warn: bool = True) -> Any:
     """Cast floats to the net's dtype; integers stay integers, since embeddings need them.
 
-    A dtype of None means that X is not cast. NumPy has no bfloat16: arrays for it become float32.
-    If the cast makes different rows alike, a warning is given, unless `warn` is False.
+    A dtype of None means that X is not cast. NumPy has no bfloat16, so for this dtype, arrays
+    become float32. If the cast makes different rows alike, a warning is given, unless `warn` is
+    False.
     """
     if isinstance(X, Mapping):
         return {key: cast(value, dtype, warn=warn) for key, value in X.items()}
@@ -292,7 +293,7 @@ def warn_of_rounded(given: Any, rounded: Any, name: str) -> None:
     low, high = np.quantile(before, [0.25, 0.75], axis=0)
     spread = np.where(high > low, high - low, before.std(0))
     error = np.quantile(np.abs(after - before), 0.75, axis=0)
-    # A column whose values differ in their last bits only is constant, apart from rounding.
+    # If the values of a column differ only in their last bits, the column is treated as constant.
     lost = (error > 0.01 * spread) & (spread > 1e-13 * np.abs(before).max(0))
     if not lost.any():
         return

@@ -75,7 +75,7 @@ class FoldNet:
     def functional(self) -> FunctionalNet:
         """Return the net as a function of its parameters."""
         fnet = FunctionalNet(self.net, self.parameters)
-        fnet.expect_recheck(2)  # fewer, as this is called for each signal
+        fnet.expect_recheck(2)  # fewer than usual, because each signal calls this method
         return fnet
 
     def _case(self, fnet: FunctionalNet, states: Sequence[State], X: Rows, y: Any) -> Case:

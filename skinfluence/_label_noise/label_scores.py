@@ -181,11 +181,11 @@ def make_label_scores(
 ) -> LabelScores:
     """Return the label scores for the `method` of a detector; `codes` is None for regression.
 
-    For regression, influence is not used by default. It projects every gradient on one direction,
-    the mean of unit gradients. Rows whose target is above the prediction and rows whose target is
-    below it have opposite gradients, which cancel in this mean. On the diabetes data with a tenth
-    of the targets moved, the AUC for finding the moved targets was .60 with influence and .91 with
-    the loss.
+    For regression, influence on reference rows is not used by default. Influence projects every
+    gradient on one direction, the mean of unit gradients. Rows whose target is above the prediction
+    and rows whose target is below it have opposite gradients, which cancel in this mean. On the
+    diabetes data with a tenth of the targets moved, the AUC for finding the moved targets was .60
+    with influence and .91 with the loss.
     """
     if method is None and codes is not None:
         return LogOdds(y, codes)
@@ -195,8 +195,8 @@ def make_label_scores(
 class _Ranks:
     """Rank of a value: the share of known values below it, plus half of the share of equal ones.
 
-    Between known values, the rank is interpolated linearly. A rounding error of the value, which
-    may differ from batch to batch, then changes the rank only a little.
+    Between known values, the rank is interpolated linearly. The rounding error of a value may
+    differ from batch to batch, but it then changes the rank only a little.
     """
 
     def __init__(self, known: np.ndarray) -> None:
