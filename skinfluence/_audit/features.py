@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,37 @@ class Prepared:
         Reason -> names of the columns that are left out for this reason.
     notes : list of str
         What the user should know about how columns were read.
+    encoder : ColumnEncoder
+        The fitted encoder of the columns.
+    names : dict of str to str
+        Name of a column of `frame` -> its name in the encoder.
     """
 
     frame: pd.DataFrame
     X: np.ndarray
     kinds: dict[str, str]
     left_out: dict[str, list[str]]
-    notes: list[str]
+    notes: list[str] = field(default_factory=list)
+    encoder: ColumnEncoder = field(default_factory=ColumnEncoder)
+    names: dict[str, str] = field(default_factory=dict)
+
+    def read(self, columns: Mapping[str, Iterable[str]]) -> tuple[pd.DataFrame, np.ndarray]:
+        """Typed columns and input of rows of another table, read like those of this one.
+
+        Parameters
+        ----------
+        columns : mapping of str to iterable of str
+            Name of each column of `frame` -> cells.
+
+        Returns
+        -------
+        frame : DataFrame
+            As `self.frame`. Cells that do not fit the kind of their column are missing.
+        X : ndarray of shape (n_rows, n_inputs), float32
+        """
+        read = {self.names[name]: _stored_once(cells) for name, cells in columns.items()}
+        frame = pd.DataFrame(read, copy=False)
+        return _typed(self.encoder, frame, self.names), self.encoder.transform(frame)
 
 
 def is_missing_label(text: str) -> bool:
@@ -95,12 +120,15 @@ def prepare(table: Table, label: int, rows: np.ndarray, options: Options) -> Pre
     left_out: dict[str, list[str]] = {}
     for name, reason in encoder.left_out_.items():
         left_out.setdefault(reasons.get(position_of[name], reason), []).append(name)
+    used = {str(position_of[name]): name for name in encoder.readers_}
     return Prepared(
-        frame=_typed(encoder, frame, position_of),
+        frame=_typed(encoder, frame, used),
         X=X,
         kinds={str(position_of[name]): kind for name, kind in encoder.kinds_.items()},
         left_out=left_out,
         notes=encoder.notes_,
+        encoder=encoder,
+        names=used,
     )
 
 
@@ -163,21 +191,13 @@ def _frame(table: Table, rows: np.ndarray, names: dict[int, str]) -> pd.DataFram
     return pd.DataFrame(columns, copy=False)
 
 
-def _typed(
-    encoder: ColumnEncoder, frame: pd.DataFrame, position_of: dict[str, int]
-) -> pd.DataFrame:
+def _typed(encoder: ColumnEncoder, frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
     """The columns that are used: numbers and dates as numbers, others as strings."""
     columns = {}
-    for name, reader in encoder.readers_.items():
-        cells = cells_of(frame[name])
-        read = reader.read(cells)
-        if reader.kind == "number":
-            values = read[""]
-        elif reader.kind == "date":
-            values = read["_total_seconds"]
-        else:
-            values = cells.strings()
-        columns[str(position_of[name])] = values
+    for position, name in names.items():
+        reader, cells = encoder.readers_[name], cells_of(frame[name])
+        number = {"number": "", "date": "_total_seconds"}.get(reader.kind)
+        columns[position] = cells.strings() if number is None else reader.read(cells)[number]
     return frame_of(columns)
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from itertools import chain
 
 import numpy as np
 import pandas as pd
 
-from skinfluence._audit.features import make_preprocessor, typed_column
 from skinfluence._audit.issues.context import Context, Issue, count
 from skinfluence._audit.issues.equal_rows import equal_rows
 from skinfluence._audit.issues.near_rows import near_rows
-from skinfluence._audit.table import AuditError, Table, shorten
+from skinfluence._audit.table import AuditError, shorten
 
 
 class Overlap:
@@ -93,12 +91,9 @@ def _near_pairs(context: Context, shared: dict[int, int]) -> pd.DataFrame:
     )
     if len(shared) < len(context.used):
         return empty
-    second = _typed(context, context.against, shared)
-    frame = context.prepared.frame
-    encoder = make_preprocessor(frame).fit(frame)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Found unknown categories")
-        X = np.concatenate([context.prepared.X, encoder.transform(second)])
+    frame, cells = context.prepared.frame, context.against.columns
+    second, X = context.prepared.read({str(i): cells[other] for i, other in shared.items()})
+    X = np.concatenate([context.prepared.X, X])
     both = pd.concat([frame, second], ignore_index=True)
     n = len(frame)
     near = near_rows(X, np.flatnonzero(~both.duplicated()), both, context.prepared.kinds)
@@ -112,23 +107,6 @@ def _near_pairs(context: Context, shared: dict[int, int]) -> pd.DataFrame:
             "match": "near",
         }
     )
-
-
-def _typed(context: Context, second: Table, shared: dict[int, int]) -> pd.DataFrame:
-    """The columns of the second table with the types of the first; other cells are missing."""
-    frame = context.prepared.frame
-    typed: dict[str, pd.Series] = {}
-    for position, other in shared.items():
-        name = str(position)
-        values = typed_column(second.columns[other])
-        if context.prepared.kinds[name] in ("number", "date"):
-            typed[name] = pd.to_numeric(values, errors="coerce").astype(np.float64)
-        elif values.dtype == np.float64:  # numbers by chance: read them as text again
-            cells = pd.Series([cell.strip() for cell in second.columns[other]], dtype=object)
-            typed[name] = cells.where(values.notna(), None)
-        else:
-            typed[name] = values
-    return pd.DataFrame(typed)[list(frame)]
 
 
 def _details(context: Context, pairs: pd.DataFrame) -> pd.DataFrame:
