@@ -237,7 +237,7 @@ class Page {
     const estimate = this.review.estimate();
     byId("left").textContent = leftSentence(estimate, this.data.n_rows);
     byId("hint").textContent = stopSentence(estimate);
-    byId("hint").dataset.stop = String(estimate.mayStop);
+    byId("hint").dataset.stop = String(estimate.mayStop && estimate.nDecided > 0);
     byId("unclear").hidden = estimate.mayStop || estimate.nSuspects > 0 || estimate.nNext === 0;
     const nAll = Object.keys(this.review.decisions).length;
     byId("save").disabled = !nAll;
