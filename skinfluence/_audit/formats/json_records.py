@@ -6,26 +6,27 @@ import json
 import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from skinfluence._audit.formats.encodings import decode, own_form
 from skinfluence._audit.formats.format import Format, Given
+from skinfluence._audit.formats.json_columns import find_columns
+from skinfluence._audit.formats.json_values import (
+    DECODER,
+    after_blanks,
+    as_string,
+    as_value,
+    cells_of,
+    members,
+)
 from skinfluence._audit.formats.named_columns import ColumnsByName
 from skinfluence._audit.options import Options
 from skinfluence._audit.stored_text import CHUNK, Form, Rows, from_utf8
 from skinfluence._audit.table import AuditError, Table
 
-BLANKS = re.compile(r"[ \t\n\r\ufeff]*")
-
-SCALAR = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?|true|false|null")
-
 EXPECTED = "expected one object per line, or an array of objects (in pandas: orient='records')"
-
-
-# Numbers stay as they are written.
-DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 
 
 def resembles(head: bytes) -> bool:
@@ -36,9 +37,13 @@ def resembles(head: bytes) -> bool:
 def read_json(given: Given, options: Options) -> Table:
     """Read a JSON file; raise AuditError if it holds no objects."""
     text = decode(given.read(), options.encoding, given.shown)
+    form = Form(encoding=text.encoding, errors=text.errors)
     suffix = given.suffix if given.suffix in FORMAT.suffixes else ""
     try:
-        source = parse(from_utf8(text.data), is_lines=suffix not in ("", ".json"))
+        content, is_lines = from_utf8(text.data), suffix not in ("", ".json")
+        if not is_lines and (table := find_columns(content, form)) is not None:
+            return replace(table, notes=text.notes)
+        source = parse(content, is_lines=is_lines)
         columns = source.columns.finished()
     except json.JSONDecodeError as error:
         raise AuditError(
@@ -47,15 +52,15 @@ def read_json(given: Given, options: Options) -> Table:
         ) from error
     except RecursionError as error:
         raise AuditError(f"{given.shown} has objects in objects, too deep to be read.") from error
-    source.form = Form(encoding=text.encoding, errors=text.errors)
+    source.form = form
     source.suffix = suffix or (".json" if source.is_array else ".jsonl")
     names = list(columns)
     if not names:
         raise AuditError(f"the objects are empty; {EXPECTED}.")
     source.names[:] = names
     _note_strings(source)
-    form = own_form(Form(errors=text.errors))
-    return Table(names, list(columns.values()), JsonCells(source), form, source, text.notes)
+    own = own_form(Form(errors=text.errors))
+    return Table(names, list(columns.values()), JsonCells(source), own, source, text.notes)
 
 
 @dataclass
@@ -113,7 +118,7 @@ class JsonSource:
                 start, end = spans[name]
                 replaced.append((start, end, self._value(name, after, record[start:end])))
             else:
-                added.append(f"{self._string(name)}: {self._value(name, after, 'null')}")
+                added.append(f"{as_string(name, self.text)}: {self._value(name, after, 'null')}")
         for start, end, value in sorted(replaced, reverse=True):
             record = record[:start] + value + record[end:]
         if added:
@@ -122,24 +127,14 @@ class JsonSource:
         return record
 
     def _value(self, name: str, cell: str, before: str) -> str:
-        """A new value as JSON, of the type that the value had before."""
-        is_string = before.startswith('"') or (before == "null" and name in self.strings)
-        if not is_string:
-            if SCALAR.fullmatch(cell):
-                return cell
-            if before[:1] in ("{", "[") and _is_json(cell):
-                return cell
-        return self._string(cell)
-
-    def _string(self, text: str) -> str:
-        """A string as JSON, with escapes if the file has no letters beyond ASCII."""
-        is_escaped = self.text.isascii() or re.search("[\ud800-\udfff]", text) is not None
-        return json.dumps(text, ensure_ascii=is_escaped)
+        if before == "null" and name in self.strings:
+            before = '""'
+        return as_value(cell, before, self.text)
 
     def cells(self, row: int) -> list[str]:
         """The cells of a record."""
         record = self.record(row)
-        cells = _cells(DECODER.decode(record), record)
+        cells = cells_of(DECODER.decode(record), record)
         return [cells.get(name, "") for name in self.names]
 
 
@@ -156,58 +151,13 @@ class JsonCells(Rows[list[str]]):
         return self.source.cells(range(len(self))[row])
 
 
-def members(record: str) -> Iterator[tuple[str, int, int]]:
-    """The name of each member of an object, and where its value starts and ends."""
-    position = _after_blanks(record, 1)
-    while record[position] != "}":
-        name, position = DECODER.raw_decode(record, position)
-        start = _after_blanks(record, _after_blanks(record, position) + 1)
-        _, end = DECODER.raw_decode(record, start)
-        yield name, start, end
-        position = _after_blanks(record, end)
-        if record[position] == ",":
-            position = _after_blanks(record, position + 1)
-
-
-def _cells(values: dict[str, Any], record: str) -> dict[str, str]:
-    """The members of an object as text; nested values as they are written."""
-    cells = {name: _cell(value) for name, value in values.items()}
-    if None in cells.values():
-        for name, start, end in members(record):
-            if cells[name] is None:
-                cells[name] = record[start:end]
-    return cells  # type: ignore[return-value]
-
-
-def _cell(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
-    return str(value).lower() if isinstance(value, bool) else None
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _after_blanks(text: str, position: int) -> int:
-    found = BLANKS.match(text, position)
-    assert found is not None
-    return found.end()
-
-
 def parse(text: str, *, is_lines: bool) -> JsonSource:
     """Find the records; `is_lines` says that a single object is a record, not a file of them."""
-    start = _after_blanks(text, 0)
+    start = after_blanks(text, 0)
     if start == len(text):
         raise AuditError("the file is empty; expected objects with the cells of a row each.")
     if text[start] == "[":
-        return _array(text, start)
+        return _array(text, start, is_whole=True)
     source = JsonSource(text, is_array=False)
     for value, begin, end in _values(text, start, ","):
         _add(source, value, begin, end)
@@ -216,27 +166,34 @@ def parse(text: str, *, is_lines: bool) -> JsonSource:
     return source
 
 
-def _array(text: str, start: int) -> JsonSource:
+def _array(text: str, start: int, *, is_whole: bool = False) -> JsonSource:
     source = JsonSource(text, is_array=True)
     for value, begin, end in _values(text, start + 1, "]"):
         _add(source, value, begin, end)
     if not source.starts:
         raise AuditError(f"the JSON array holds no object; {EXPECTED}.")
+    end = text.index("]", source.ends[-1]) + 1
+    if is_whole and after_blanks(text, end) != len(text):
+        raise json.JSONDecodeError("expected the end of the file after the array", text, end)
     return source
 
 
 def _values(text: str, position: int, closing: str) -> Iterator[tuple[Any, int, int]]:
     """Values one after another, with commas between them if they end with a bracket."""
-    position = _after_blanks(text, position)
+    position = after_blanks(text, position)
     while position < len(text) and text[position] != closing:
         value, end = DECODER.raw_decode(text, position)
         yield value, position, end
-        position = _after_blanks(text, end)
+        position = after_blanks(text, end)
         if closing == "]":
             if text[position : position + 1] == ",":
-                position = _after_blanks(text, position + 1)
+                position = after_blanks(text, position + 1)
             elif text[position : position + 1] != closing:
                 raise json.JSONDecodeError("expected a comma or the end of the array", text, end)
+    if closing == "]" and position == len(text):
+        raise json.JSONDecodeError("expected the end of the array", text, position)
+    if closing != "]" and position < len(text):
+        raise json.JSONDecodeError("expected another object", text, position)
 
 
 def _add(source: JsonSource, value: Any, start: int, end: int) -> None:
@@ -245,7 +202,7 @@ def _add(source: JsonSource, value: Any, start: int, end: int) -> None:
         raise AuditError(f"line {line:,} holds a value that is not an object; {EXPECTED}.")
     source.starts.append(start)
     source.ends.append(end)
-    source.columns.add(_cells(value, source.text[start:end]))
+    source.columns.add(cells_of(value, source.text[start:end]))
 
 
 def _inner_array(source: JsonSource) -> JsonSource | None:
@@ -257,8 +214,8 @@ def _inner_array(source: JsonSource) -> JsonSource | None:
     if len(rows) == 1:
         start = next(start for name, start, _ in members(record) if name == rows[0])
         return _array(source.text, shift + start)
-    if values and all(isinstance(value, dict | list) for value in values.values()):
-        raise AuditError(f"the file is one JSON object of columns; {EXPECTED}.")
+    if len(values) > 1 and all(isinstance(value, dict | list) for value in values.values()):
+        raise AuditError(f"the file is one JSON object; {EXPECTED}.")
     return None
 
 
