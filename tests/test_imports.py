@@ -71,7 +71,7 @@ INSIDE = {
         {"evidence", "labels"},
         {"sampling"},
         {"findings"},
-        {"summary"},
+        {"issues", "summary"},
         {"files", "terminal"},
         {"review"},
         {"report"},

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,9 +72,8 @@ class Prepared:
             As `self.frame`. Cells that do not fit the kind of their column are missing.
         X : ndarray of shape (n_rows, n_inputs), float32
         """
-        read = {self.names[name]: _stored_once(cells) for name, cells in columns.items()}
-        frame = pd.DataFrame(read, copy=False)
-        return _typed(self.encoder, frame, self.names), self.encoder.transform(frame)
+        read = _Columns({self.names[name]: functools.partial(iter, c) for name, c in columns.items()})
+        return _typed(self.encoder, read, self.names), self.encoder.transform(read)
 
 
 def is_missing_label(text: str) -> bool:
@@ -105,7 +105,7 @@ def prepare(table: Table, label: int, rows: np.ndarray, options: Options) -> Pre
     reasons = dict.fromkeys(table.index - kinds.keys(), "an index of the file")
     reasons |= {table.find_column(name): "as asked by --id" for name in options.id}
     kinds |= dict.fromkeys(reasons, "ignore")
-    frame = _frame(table, rows, names)
+    columns = _columns_of(table, rows, names)
     encoder = ColumnEncoder(
         **_by_kind(names, kinds),
         text_encoder=_text_encoder(options),
@@ -113,7 +113,7 @@ def prepare(table: Table, label: int, rows: np.ndarray, options: Options) -> Pre
         random_state=options.seed,
     )
     try:
-        X = encoder.fit_transform(frame)
+        X = encoder.fit_transform(columns)
     except ValueError as error:
         raise AuditError(_as_message(error, encoder)) from error
     position_of = {name: position for position, name in names.items()}
@@ -122,7 +122,7 @@ def prepare(table: Table, label: int, rows: np.ndarray, options: Options) -> Pre
         left_out.setdefault(reasons.get(position_of[name], reason), []).append(name)
     used = {str(position_of[name]): name for name in encoder.readers_}
     return Prepared(
-        frame=_typed(encoder, frame, used),
+        frame=_typed(encoder, columns, used),
         X=X,
         kinds={str(position_of[name]): kind for name, kind in encoder.kinds_.items()},
         left_out=left_out,
@@ -172,33 +172,53 @@ def _by_kind(names: dict[int, str], kinds: dict[int, str]) -> dict[str, Any]:
     return found
 
 
-def _frame(table: Table, rows: np.ndarray, names: dict[int, str]) -> pd.DataFrame:
-    """The cells of the chosen rows as text; paths of images start at their folder."""
+class _Columns(Mapping[str, pd.Categorical]):
+    """The cells of some rows by the name of a column, read when they are asked for.
+
+    A frame of strings would take many times the memory of its file.
+    """
+
+    def __init__(self, columns: Mapping[str, Callable[[], Iterable[str]]]) -> None:
+        self._columns = columns
+
+    def __getitem__(self, name: str) -> pd.Categorical:
+        return _stored_once(self._columns[name]())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
+def _columns_of(table: Table, rows: np.ndarray, names: dict[int, str]) -> _Columns:
+    """The cells of the chosen rows; paths of images start at their folder."""
     is_chosen = np.zeros(len(table.cells), dtype=bool)
     is_chosen[rows] = True
-    columns: dict[str, Any] = {}
-    for position, name in names.items():
+
+    def read(position: int) -> Iterable[str]:
         cells = itertools.compress(table.columns[position], is_chosen)
-        # As a categorical, because equal cells are then stored once.
-        seen: dict[str, int] = {}
-        codes = np.fromiter((seen.setdefault(cell, len(seen)) for cell in cells), dtype=np.intp)
-        distinct = list(seen)
-        if (folder := table.images.get(position)) is not None:
-            distinct = [str(folder / cell) for cell in distinct]
-        columns[name] = pd.Categorical.from_codes(
-            codes, categories=pd.Index(distinct, dtype=object)
-        )
-    return pd.DataFrame(columns, copy=False)
+        folder = table.images.get(position)
+        return cells if folder is None else (str(folder / cell) for cell in cells)
+
+    return _Columns({name: functools.partial(read, i) for i, name in names.items()})
 
 
-def _typed(encoder: ColumnEncoder, frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+def _stored_once(cells: Iterable[str]) -> pd.Categorical:
+    """A column of cells in which equal cells are stored once."""
+    seen: dict[str, int] = {}
+    codes = np.fromiter((seen.setdefault(cell, len(seen)) for cell in cells), dtype=np.intp)
+    return pd.Categorical.from_codes(codes, categories=pd.Index(list(seen), dtype=object))
+
+
+def _typed(encoder: ColumnEncoder, columns: _Columns, names: dict[str, str]) -> pd.DataFrame:
     """The columns that are used: numbers and dates as numbers, others as strings."""
-    columns = {}
+    typed = {}
     for position, name in names.items():
-        reader, cells = encoder.readers_[name], cells_of(frame[name])
+        reader, cells = encoder.readers_[name], cells_of(columns[name])
         number = {"number": "", "date": "_total_seconds"}.get(reader.kind)
-        columns[position] = cells.strings() if number is None else reader.read(cells)[number]
-    return frame_of(columns)
+        typed[position] = cells.strings() if number is None else reader.read(cells)[number]
+    return frame_of(typed)
 
 
 def _text_encoder(options: Options) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -131,7 +131,8 @@ class ColumnEncoder(TransformerMixin, Estimator):
         Parameters
         ----------
         X : DataFrame of pandas or polars, of shape (n_samples, n_features)
-            A two-dimensional array is taken as well; its columns are called x0, x1, ...
+            Or a dict of columns by name, or a two-dimensional array, whose columns are called x0,
+            x1, ...
         y : Ignored
             Present for the API of scikit-learn.
 
@@ -185,7 +186,8 @@ class ColumnEncoder(TransformerMixin, Estimator):
 
         Parameters
         ----------
-        X : DataFrame with the columns that are used, in any order; or an array as in `fit`
+        X : like X in `fit`
+            The columns that are used, in any order.
 
         Returns
         -------
@@ -262,8 +264,10 @@ class ColumnEncoder(TransformerMixin, Estimator):
         return tags
 
 
-def columns_of(X: Any) -> dict[str, Any]:
+def columns_of(X: Any) -> Mapping[str, Any]:
     """Name -> column of a frame; refuses what is not a table, and names that occur twice."""
+    if isinstance(X, Mapping):
+        return X
     if issparse(X) or not hasattr(X, "columns"):
         array = None if issparse(X) else np.asarray(X)
         if array is None or array.ndim != 2:

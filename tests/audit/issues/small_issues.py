@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-for package in ("pandas", "matplotlib", "jinja2"):
+for package in ("pandas", "matplotlib", "jinja2", "skrub"):
     pytest.importorskip(package)
 
 from skinfluence._audit.features import prepare
 from skinfluence._audit.findings import read_problem
 from skinfluence._audit.issues import Context
+from skinfluence._audit.options import Options
 from skinfluence._audit.stored_text import Column, Form
 from skinfluence._audit.table import Table
 
@@ -34,7 +35,7 @@ def context_of(columns, label="y", *, suggested=None, suspects=(), against=None,
     return Context(
         table=table,
         problem=problem,
-        prepared=prepare(table, problem.label, problem.rows),
+        prepared=prepare(table, problem.label, problem.rows, Options(embed="none")),
         suggested=problem.given if suggested is None else np.asarray(suggested),
         is_suspect=is_suspect,
         against=None if against is None else table_of(against),
