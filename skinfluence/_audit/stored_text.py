@@ -142,6 +142,11 @@ class RowTexts(Rows[str]):
         self.data += to_utf8(text)
         self.ends.append(len(self.data))
 
+    def pieces(self) -> Iterator[str]:
+        """The text of each row exactly as it is, with the blank lines below it."""
+        for start, end in zip(self.starts, [*self.starts[1:], len(self.data)], strict=True):
+            yield from_utf8(self.data[start:end])
+
     def __len__(self) -> int:
         return len(self.ends)
 

@@ -18,10 +18,10 @@ UNNAMED = re.compile(r"(Unnamed: \d+)?")  # what pandas calls a column without a
 
 
 class AuditError(Exception):
-    """A mistake that the user can correct; its message is printed without a traceback."""
+    """A mistake that the user can correct; its one-line message is printed without a traceback."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(shorten(message, MESSAGE_CHARACTERS))
+        super().__init__(shorten(" ".join(message.splitlines()), MESSAGE_CHARACTERS))
 
 
 class Source(Protocol):

@@ -73,14 +73,13 @@ def _read(given: Given, options: Options) -> Table:
                 f"{given.shown} is a folder; expected a file that holds a table, or a folder of a "
                 "saved Hugging Face data set."
             )
-        return saved_sets.read_set(found)
+        return saved_sets.FORMAT.read_checked(found, options)
     if (unpacked := packed.unpack(given)) is not None:
         inner, pack = unpacked
         table = _read(inner, options)
         return replace(table, source=pack(table.source))
     form = spreadsheet.find_in_zip(given) or _find_format(given)
-    form.check(given, options)
-    return form.read(given, options)
+    return form.read_checked(given, options)
 
 
 def _find_format(given: Given) -> Format:

@@ -38,8 +38,12 @@ class ArrowSource:
     container: Container
     suffix: str
 
+    def __post_init__(self) -> None:
+        self._stamp = self.given.stamp()
+
     def write(self, path: Path, changes: Mapping[int, Sequence[str] | None]) -> None:
         """Write the table with its schema; other cells of changed rows are kept as they are."""
+        self.given.require_unchanged(self._stamp)
         self.container.rewrite(self.given, path, _Changes(changes))
 
 
@@ -93,12 +97,9 @@ class Container:
     def read(self, given: Given, suffix: str) -> Table:
         """Read a table; raise AuditError if the file is not one."""
         _require_pyarrow(self.name)
-        try:
-            schema, n_rows = self.shape(given)
-            _refuse_parquet_shape(given, n_rows, len(schema.names))
-            columns = _columns(given, schema, self.batches(given))
-        except (OSError, ValueError, NotImplementedError) as error:  # ArrowInvalid: a ValueError
-            raise AuditError(f"{given.shown} cannot be read as {self.name}: {error}") from error
+        schema, n_rows = self.shape(given)
+        _refuse_parquet_shape(given, n_rows, len(schema.names))
+        columns = _columns(given, schema, self.batches(given))
         plain = table_from_columns(schema.names, columns)
         source = ArrowSource(given, self, suffix)
         index = index_columns(schema)
@@ -142,6 +143,7 @@ def _columns(given: Given, schema: Any, batches: Iterator[Any]) -> list[Column]:
     texts_of = list(map(TextOf, described(schema)))
     n_characters = 0
     for batch in batches:
+        batch.validate(full=True)  # a damaged file may hold positions outside its data
         for start in range(0, batch.num_rows, PARQUET_BATCH):
             piece = batch.slice(start, PARQUET_BATCH)
             for column, values, text_of in zip(columns, piece.columns, texts_of, strict=True):
@@ -243,10 +245,13 @@ def _reader(container: Container, suffixes: tuple[str, ...]) -> Callable[[Given,
 
 
 _PARQUET, _ARROW = (".parquet", ".pq"), (".arrow", ".feather", ".ipc", ".arrows")
-PARQUET = Format("Parquet", _PARQUET, _reader(PARQUET_FILE, _PARQUET), starts_with(b"PAR1"))
+PARQUET = Format(
+    "Parquet", _PARQUET, _reader(PARQUET_FILE, _PARQUET), starts_with(b"PAR1"), is_foreign=True
+)
 ARROW = Format(
     "Arrow",
     _ARROW,
     _reader(ARROW_FILE, _ARROW),
     starts_with(ARROW_MAGIC, b"\xff\xff\xff\xff"),
+    is_foreign=True,
 )

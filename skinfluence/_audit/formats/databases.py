@@ -29,8 +29,10 @@ class DatabaseSource:
     ----------
     engine : SQLite or DuckDB
         How to read and copy such a database.
-    path : Path
+    given : Given
         The file.
+    stamp : list
+        Its stamp when it was read.
     table : str
         The table.
     keys : list
@@ -44,7 +46,8 @@ class DatabaseSource:
     """
 
     engine: Any
-    path: Path
+    given: Given
+    stamp: list[tuple[str, int, int]]
     table: str
     keys: list[tuple[Any, ...]]
     key_columns: list[str]
@@ -53,15 +56,10 @@ class DatabaseSource:
 
     def write(self, path: Path, changes: Mapping[int, Sequence[str] | None]) -> None:
         """Write a copy of the database in which the table is changed."""
-        try:
-            self.engine.copy(self.path, path)
-            with closing(self.engine.connect(path, read_only=False)) as base:
-                self._change(base, changes)
-        except self.engine.errors as error:
-            raise AuditError(
-                f"table {shorten(self.table)!r} cannot be changed in a copy of "
-                f"{str(self.path)!r}: {error}."
-            ) from error
+        self.given.require_unchanged(self.stamp)
+        self.engine.copy(self.given.on_disk(), path)
+        with closing(self.engine.connect(path, read_only=False)) as base:
+            self._change(base, changes)
 
     def _change(self, base: Any, changes: Mapping[int, Sequence[str] | None]) -> None:
         which = " AND ".join(f"{column} = ?" for column in self.key_columns)
@@ -88,7 +86,6 @@ class SQLite:
 
     name = "SQLite"
     suffixes = (".sqlite", ".sqlite3", ".db", ".db3")
-    errors: tuple[type[Exception], ...] = (sqlite3.Error,)
 
     def connect(self, path: Path, *, read_only: bool) -> Any:
         """Open a database."""
@@ -140,11 +137,6 @@ class DuckDB:
     name = "DuckDB"
     suffixes = (".duckdb", ".ddb")
 
-    @property
-    def errors(self) -> tuple[type[Exception], ...]:
-        """What its functions raise."""
-        return (_duckdb().Error,)
-
     def connect(self, path: Path, *, read_only: bool) -> Any:
         """Open a database."""
         return _duckdb().connect(str(path), read_only=read_only)
@@ -183,16 +175,12 @@ def _duckdb() -> Any:
 
 def read_database(engine: Any, given: Given) -> Table:
     """Read a table of a database; raise AuditError if it cannot be read."""
-    path = given.on_disk()
-    errors = engine.errors
-    try:
-        with closing(engine.connect(path, read_only=True)) as base:
-            return _read(engine, base, given, path)
-    except errors as error:
-        raise AuditError(f"{given.shown} cannot be read as {engine.name}: {error}.") from error
+    path, stamp = given.on_disk(), given.stamp()
+    with closing(engine.connect(path, read_only=True)) as base:
+        return _read(engine, base, given, stamp)
 
 
-def _read(engine: Any, base: Any, given: Given, path: Path) -> Table:
+def _read(engine: Any, base: Any, given: Given, stamp: list[tuple[str, int, int]]) -> Table:
     name = _choose_table(given, engine.tables(base))
     keys = engine.key_columns(base, name)
     order = ", ".join(keys)
@@ -209,7 +197,7 @@ def _read(engine: Any, base: Any, given: Given, path: Path) -> Table:
         raise AuditError(f"table {shorten(name)!r} of {given.shown} has no rows.")
     plain = table_from_columns(names, columns)
     suffix = given.suffix if given.suffix in engine.suffixes else engine.suffixes[0]
-    source = DatabaseSource(engine, path, name, found, keys, names, suffix)
+    source = DatabaseSource(engine, given, stamp, name, found, keys, names, suffix)
     return Table(plain.names, plain.columns, plain.cells, plain.form, source)
 
 
@@ -265,6 +253,7 @@ def _formats() -> Iterator[Format]:
         lambda given, options: read_database(SQLite(), given),
         starts_with(b"SQLite format 3\x00"),
         has_parts=True,
+        is_foreign=True,
     )
     yield Format(
         DuckDB.name,
@@ -272,6 +261,7 @@ def _formats() -> Iterator[Format]:
         lambda given, options: read_database(DuckDB(), given),
         lambda head: head[DUCK] == b"DUCK",
         has_parts=True,
+        is_foreign=True,
     )
 
 

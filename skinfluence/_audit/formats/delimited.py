@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from skinfluence._audit.formats.encodings import Text, decode
+from skinfluence._audit.formats.encodings import Text, decode, own_form
 from skinfluence._audit.formats.format import Format, Given
 from skinfluence._audit.formats.quoted_lines import unquoted
 from skinfluence._audit.formats.records import Record, line_number, records_at, text_lines
@@ -43,7 +43,7 @@ class DelimitedText:
         }
         with self.form.open(path) as file:
             file.write(self.header)
-            file.writelines(new.get(row, text) for row, text in enumerate(self.rows))
+            file.writelines(new.get(row, text) for row, text in enumerate(self.rows.pieces()))
 
 
 def read_csv(given: Given, options: Options) -> Table:
@@ -75,9 +75,9 @@ def parse(text: Text, options: Options, suffix: str = ".csv") -> Table:
             column.extend(cells)
     if not texts:
         raise AuditError("the file has a header but no rows.")
-    source = DelimitedText(from_utf8(data[: layout.rows_start]), texts, form, suffix)
+    source = DelimitedText(from_utf8(data[: texts.starts[0]]), texts, form, suffix)
     notes = [*text.notes, *layout.notes]
-    own = _own_form(form)
+    own = own_form(form)
     return Table(layout.names, columns, RowCells(texts, form), own, source, notes, layout.index)
 
 
@@ -87,12 +87,6 @@ def _unquoted(text: Text, form: Form, options: Options, suffix: str) -> Table | 
         return unquoted(text, records, form, lambda inside: parse(inside, options), suffix)
     except AuditError:
         return None
-
-
-def _own_form(form: Form) -> Form:
-    """The form of other files; in UTF-16 and UTF-32, they need a mark to be recognized."""
-    wide = next((name for name in ("utf-16", "utf-32") if form.encoding.startswith(name)), None)
-    return form if wide is None else replace(form, encoding=wide)
 
 
 def _row_cells(records: Iterable[Record], layout: Layout, texts: RowTexts) -> Iterator[list[str]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from skinfluence._audit.stored_text import to_utf8
+from skinfluence._audit.stored_text import Form, to_utf8
 from skinfluence._audit.table import AuditError, shorten
 
 PIECE = 1_000_000  # bytes that are decoded at once, to save memory
@@ -29,6 +29,8 @@ MARKED = {"utf-16": codecs.BOM_UTF16, "utf-32": codecs.BOM_UTF32, "utf-8-sig": c
 NOT_FOR_FILES = {"unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined"}
 
 WESTERN = ("cp1252", "latin_1", "iso8859_15")
+
+RARE = ("cp4", "cp7", "cp85", "cp86", "hp", "iso8859", "mac")
 
 CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
 
@@ -91,6 +93,17 @@ def decode(data: bytes, encoding: str, shown: str) -> Text:
     found = _guess(data)
     note = f"the file is not UTF-8; it is read as {found}; --encoding chooses another encoding"
     return Text(_recode(data, found), found, notes=[note])
+
+
+def own_form(form: Form) -> Form:
+    """The form of other files that are written beside the table, such as suspects.csv.
+
+    In UTF-16 and UTF-32, they need a mark to be recognized. They may hold words that the encoding
+    of the table lacks.
+    """
+    wide = next((name for name in ("utf-16", "utf-32") if form.encoding.startswith(name)), None)
+    errors = "replace" if form.errors == "strict" else form.errors
+    return replace(form, encoding=wide or form.encoding, errors=errors)
 
 
 def is_binary(data: bytes, share: float = 0.05) -> bool:
@@ -212,8 +225,7 @@ def _guess(data: bytes) -> str:
     # charset-normalizer often takes Western European text for another encoding.
     if _is_western(bytes(sample)) and _returns(data, "cp1252"):
         return "cp1252"
-    candidates = [name for name in _candidates(bytes(sample)) if name not in WESTERN]
-    for name in [*candidates, "cp1252"]:
+    for name in [*_candidates(bytes(sample)), "cp1252"]:
         if _returns(data, name):
             return name
     return "latin-1"
@@ -225,8 +237,11 @@ def _candidates(sample: bytes) -> list[str]:
     except ImportError:
         return []
     found = [match.encoding for match in from_bytes(sample)]
-    # Of similar candidates, files that people have are in one of Windows' encodings.
-    return sorted(found, key=lambda name: not name.startswith("cp125"))
+    found = [name for name in found if name not in WESTERN]
+    if found and found[0].startswith(RARE):
+        # Of similar candidates, files that people have are in one of Windows' encodings.
+        found.sort(key=lambda name: not name.startswith("cp125"))
+    return found
 
 
 def _is_western(sample: bytes) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
 import stat
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skinfluence._audit.options import Options
-from skinfluence._audit.table import AuditError, Table, shorten
+from skinfluence._audit.table import AuditError, Source, Table, shorten
 
 PART, STANDARD_INPUT = "::", "-"
 
@@ -63,6 +65,22 @@ class Given:
         """A path, or an open file, for readers that take either."""
         return str(self._file()) if self.data is None else io.BytesIO(self.data)
 
+    def stamp(self) -> list[tuple[str, int, int]]:
+        """Names, sizes and times of the files, by which a later change is noticed."""
+        if self.path is None:
+            return []
+        files = sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]
+        stats = ((file.name, file.stat()) for file in files)
+        return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+
+    def require_unchanged(self, stamp: list[tuple[str, int, int]]) -> None:
+        """Raise AuditError if a file that has to be read again is another one now."""
+        if self.stamp() != stamp:
+            raise AuditError(
+                f"{self.shown} was changed while it was audited, and nothing was written; run the "
+                "audit again."
+            )
+
     def on_disk(self) -> Path:
         """The path; AuditError if there is none."""
         if self.path is None:
@@ -90,6 +108,8 @@ class Format:
         Whether a file whose content starts like this is in this format.
     has_sheets, has_parts : bool
         Whether `--sheet` and a part, as in "db.sqlite::table", mean something.
+    is_foreign : bool
+        Whether other packages read and write it. Damaged files make them fail in many ways.
     """
 
     name: str
@@ -98,8 +118,18 @@ class Format:
     recognizes: Callable[[bytes], bool] = lambda head: False
     has_sheets: bool = False
     has_parts: bool = False
+    is_foreign: bool = False
 
-    def check(self, given: Given, options: Options) -> None:
+    def read_checked(self, given: Given, options: Options) -> Table:
+        """Read a table; every failure of another package is an AuditError."""
+        self._check(given, options)
+        if not self.is_foreign:
+            return self.read(given, options)
+        with told(f"{given.shown} cannot be read as {self.name}"):
+            table = self.read(given, options)
+        return replace(table, source=ToldSource(table.source, given.shown))
+
+    def _check(self, given: Given, options: Options) -> None:
         """Raise AuditError if something is asked that this format does not have."""
         if given.part is not None and not self.has_parts:
             raise AuditError(
@@ -111,6 +141,38 @@ class Format:
                 f"--sheet {shorten(options.sheet, 40)!r} is for workbooks; {given.shown} is read "
                 f"as {self.name}."
             )
+
+
+@dataclass(frozen=True)
+class ToldSource:
+    """A source of another package's format: its failures are told in one line."""
+
+    inner: Source
+    shown: str
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of the format."""
+        return self.inner.suffix
+
+    def write(self, path: Path, changes: Mapping[int, Sequence[str] | None]) -> None:
+        """Write the changed table."""
+        with told(f"a changed copy of {self.shown} cannot be written"):
+            self.inner.write(path, changes)
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Turn errors of other packages into an AuditError that starts with `what`."""
+    try:
+        yield
+    except (AuditError, MemoryError):
+        raise
+    except Exception as error:  # they have no class in common
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the file system
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise AuditError(f"{what}: {shorten(why)}.") from error
 
 
 def starts_with(*magic: bytes) -> Callable[[bytes], bool]:
@@ -151,6 +213,10 @@ def _mode(path: Path) -> int:
     try:
         return path.stat().st_mode
     except FileNotFoundError as error:
+        if re.match(r"(https?|s3|gs|hf|ftp):/", str(path)):
+            raise AuditError(
+                f"{str(path)!r} is an address; load the file and give its path."
+            ) from error
         raise AuditError(f"the file {str(path)!r} does not exist; check the path.") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         why = getattr(error, "strerror", None) or error

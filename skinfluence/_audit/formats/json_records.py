@@ -6,30 +6,27 @@ import json
 import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from skinfluence._audit.formats.encodings import decode
+from skinfluence._audit.formats.encodings import decode, own_form
 from skinfluence._audit.formats.format import Format, Given
+from skinfluence._audit.formats.json_columns import find_columns
+from skinfluence._audit.formats.json_values import (
+    DECODER,
+    after_blanks,
+    as_string,
+    as_value,
+    cells_of,
+    members,
+)
+from skinfluence._audit.formats.named_columns import ColumnsByName
 from skinfluence._audit.options import Options
-from skinfluence._audit.stored_text import Column, Form, Rows, from_utf8, in_chunks
+from skinfluence._audit.stored_text import CHUNK, Form, Rows, from_utf8
 from skinfluence._audit.table import AuditError, Table
 
-BLANKS = re.compile(r"[ \t\n\r\ufeff]*")
-
-SCALAR = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?|true|false|null")
-
 EXPECTED = "expected one object per line, or an array of objects (in pandas: orient='records')"
-
-MANY_NAMES = 20_000
-
-
-class Number(str):
-    """A number as it is written, to tell it from a string."""
-
-
-DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=Number)
 
 
 def resembles(head: bytes) -> bool:
@@ -40,10 +37,14 @@ def resembles(head: bytes) -> bool:
 def read_json(given: Given, options: Options) -> Table:
     """Read a JSON file; raise AuditError if it holds no objects."""
     text = decode(given.read(), options.encoding, given.shown)
+    form = Form(encoding=text.encoding, errors=text.errors)
     suffix = given.suffix if given.suffix in FORMAT.suffixes else ""
     try:
-        source = parse(from_utf8(text.data), is_lines=suffix not in ("", ".json"))
-        columns = _read_columns(source)
+        content, is_lines = from_utf8(text.data), suffix not in ("", ".json")
+        if not is_lines and (table := find_columns(content, form)) is not None:
+            return replace(table, notes=text.notes)
+        source = parse(content, is_lines=is_lines)
+        columns = source.columns.finished()
     except json.JSONDecodeError as error:
         raise AuditError(
             f"{given.shown} is not valid JSON in line {error.lineno:,}, column {error.colno:,}: "
@@ -51,12 +52,15 @@ def read_json(given: Given, options: Options) -> Table:
         ) from error
     except RecursionError as error:
         raise AuditError(f"{given.shown} has objects in objects, too deep to be read.") from error
-    source.form = Form(encoding=text.encoding, errors=text.errors)
+    source.form = form
     source.suffix = suffix or (".json" if source.is_array else ".jsonl")
     names = list(columns)
+    if not names:
+        raise AuditError(f"the objects are empty; {EXPECTED}.")
     source.names[:] = names
-    form = Form(errors=text.errors)
-    return Table(names, list(columns.values()), JsonCells(source), form, source, text.notes)
+    _note_strings(source)
+    own = own_form(Form(errors=text.errors))
+    return Table(names, list(columns.values()), JsonCells(source), own, source, text.notes)
 
 
 @dataclass
@@ -67,6 +71,7 @@ class JsonSource:
     is_array: bool
     starts: array[int] = field(default_factory=lambda: array("q"))
     ends: array[int] = field(default_factory=lambda: array("q"))
+    columns: ColumnsByName = field(default_factory=ColumnsByName)
     names: list[str] = field(default_factory=list)
     strings: set[str] = field(default_factory=set)
     form: Form = field(default_factory=Form)
@@ -113,8 +118,7 @@ class JsonSource:
                 start, end = spans[name]
                 replaced.append((start, end, self._value(name, after, record[start:end])))
             else:
-                key = json.dumps(name, ensure_ascii=self.text.isascii())
-                added.append(f"{key}: {self._value(name, after, 'null')}")
+                added.append(f"{as_string(name, self.text)}: {self._value(name, after, 'null')}")
         for start, end, value in sorted(replaced, reverse=True):
             record = record[:start] + value + record[end:]
         if added:
@@ -123,18 +127,14 @@ class JsonSource:
         return record
 
     def _value(self, name: str, cell: str, before: str) -> str:
-        """A new value as JSON, of the type that the value had before."""
-        is_string = before.startswith('"') or (before == "null" and name in self.strings)
-        if not is_string:
-            if SCALAR.fullmatch(cell):
-                return cell
-            if before[:1] in ("{", "[") and _is_json(cell):
-                return cell
-        return json.dumps(cell, ensure_ascii=self.text.isascii())
+        if before == "null" and name in self.strings:
+            before = '""'
+        return as_value(cell, before, self.text)
 
     def cells(self, row: int) -> list[str]:
         """The cells of a record."""
-        cells = _cells(self.record(row))
+        record = self.record(row)
+        cells = cells_of(DECODER.decode(record), record)
         return [cells.get(name, "") for name in self.names]
 
 
@@ -151,59 +151,13 @@ class JsonCells(Rows[list[str]]):
         return self.source.cells(range(len(self))[row])
 
 
-def members(record: str) -> Iterator[tuple[str, int, int]]:
-    """The name of each member of an object, and where its value starts and ends."""
-    position = _after_blanks(record, 1)
-    while record[position] != "}":
-        name, position = DECODER.raw_decode(record, position)
-        start = _after_blanks(record, _after_blanks(record, position) + 1)
-        _, end = DECODER.raw_decode(record, start)
-        yield name, start, end
-        position = _after_blanks(record, end)
-        if record[position] == ",":
-            position = _after_blanks(record, position + 1)
-
-
-def _cells(record: str) -> dict[str, str]:
-    """The members of an object as text; nested values as they are written."""
-    values: dict[str, Any] = DECODER.decode(record)
-    cells = {name: _cell(value) for name, value in values.items()}
-    if None in cells.values():
-        for name, start, end in members(record):
-            if cells[name] is None:
-                cells[name] = record[start:end]
-    return cells  # type: ignore[return-value]
-
-
-def _cell(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
-    return str(value).lower() if isinstance(value, bool) else None
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _after_blanks(text: str, position: int) -> int:
-    found = BLANKS.match(text, position)
-    assert found is not None
-    return found.end()
-
-
 def parse(text: str, *, is_lines: bool) -> JsonSource:
     """Find the records; `is_lines` says that a single object is a record, not a file of them."""
-    start = _after_blanks(text, 0)
+    start = after_blanks(text, 0)
     if start == len(text):
         raise AuditError("the file is empty; expected objects with the cells of a row each.")
     if text[start] == "[":
-        return _array(text, start)
+        return _array(text, start, is_whole=True)
     source = JsonSource(text, is_array=False)
     for value, begin, end in _values(text, start, ","):
         _add(source, value, begin, end)
@@ -212,27 +166,34 @@ def parse(text: str, *, is_lines: bool) -> JsonSource:
     return source
 
 
-def _array(text: str, start: int) -> JsonSource:
+def _array(text: str, start: int, *, is_whole: bool = False) -> JsonSource:
     source = JsonSource(text, is_array=True)
     for value, begin, end in _values(text, start + 1, "]"):
         _add(source, value, begin, end)
     if not source.starts:
         raise AuditError(f"the JSON array holds no object; {EXPECTED}.")
+    end = text.index("]", source.ends[-1]) + 1
+    if is_whole and after_blanks(text, end) != len(text):
+        raise json.JSONDecodeError("expected the end of the file after the array", text, end)
     return source
 
 
 def _values(text: str, position: int, closing: str) -> Iterator[tuple[Any, int, int]]:
     """Values one after another, with commas between them if they end with a bracket."""
-    position = _after_blanks(text, position)
+    position = after_blanks(text, position)
     while position < len(text) and text[position] != closing:
         value, end = DECODER.raw_decode(text, position)
         yield value, position, end
-        position = _after_blanks(text, end)
+        position = after_blanks(text, end)
         if closing == "]":
             if text[position : position + 1] == ",":
-                position = _after_blanks(text, position + 1)
+                position = after_blanks(text, position + 1)
             elif text[position : position + 1] != closing:
                 raise json.JSONDecodeError("expected a comma or the end of the array", text, end)
+    if closing == "]" and position == len(text):
+        raise json.JSONDecodeError("expected the end of the array", text, position)
+    if closing != "]" and position < len(text):
+        raise json.JSONDecodeError("expected another object", text, position)
 
 
 def _add(source: JsonSource, value: Any, start: int, end: int) -> None:
@@ -241,6 +202,7 @@ def _add(source: JsonSource, value: Any, start: int, end: int) -> None:
         raise AuditError(f"line {line:,} holds a value that is not an object; {EXPECTED}.")
     source.starts.append(start)
     source.ends.append(end)
+    source.columns.add(cells_of(value, source.text[start:end]))
 
 
 def _inner_array(source: JsonSource) -> JsonSource | None:
@@ -252,36 +214,17 @@ def _inner_array(source: JsonSource) -> JsonSource | None:
     if len(rows) == 1:
         start = next(start for name, start, _ in members(record) if name == rows[0])
         return _array(source.text, shift + start)
-    if values and all(isinstance(value, dict | list) for value in values.values()):
-        raise AuditError(f"the file is one JSON object of columns; {EXPECTED}.")
+    if len(values) > 1 and all(isinstance(value, dict | list) for value in values.values()):
+        raise AuditError(f"the file is one JSON object; {EXPECTED}.")
     return None
 
 
-def _read_columns(source: JsonSource) -> dict[str, Column]:
-    columns: dict[str, Column] = {}
-    n_before = 0
-    for rows in in_chunks(range(len(source.starts))):
-        records = [_cells(source.record(row)) for row in rows]
-        _note_strings(source, rows)
-        for name in dict.fromkeys(name for record in records for name in record):
-            if name not in columns:
-                columns[name] = Column.of("" for _ in range(n_before))
-        if len(columns) > MANY_NAMES:
-            raise AuditError(
-                f"the objects have more than {MANY_NAMES:,} different names; {EXPECTED}."
-            )
-        for name, column in columns.items():
-            column.extend([record.get(name, "") for record in records])
-        n_before += len(rows)
-    if not columns:
-        raise AuditError(f"the objects are empty; {EXPECTED}.")
-    return columns
-
-
-def _note_strings(source: JsonSource, rows: Sequence[int]) -> None:
-    """Remember which columns hold strings, from one record of each chunk."""
-    values = DECODER.decode(source.record(rows[0]))
-    source.strings.update(name for name, value in values.items() if type(value) is str)
+def _note_strings(source: JsonSource) -> None:
+    """Remember which columns hold strings, from some of the records."""
+    for row in range(0, len(source.starts), CHUNK):
+        record = source.record(row)
+        spans = members(record)
+        source.strings.update(name for name, start, _ in spans if record[start] == '"')
 
 
 FORMAT = Format("JSON", (".json", ".jsonl", ".ndjson"), read_json)

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from skinfluence._audit.formats.format import Given
-from skinfluence._audit.table import AuditError, Source, listed
+from skinfluence._audit.formats.format import PART, Given, told
+from skinfluence._audit.table import AuditError, Source, listed, shorten
 from skinfluence._extras import need
 
 MAX_UNPACKED = 8_000_000_000  # bytes; a small file may unpack to more than any memory holds
@@ -127,12 +127,14 @@ def zip_members(given: Given) -> list[zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(given.opened()) as archive:
             return [info for info in archive.infolist() if not _is_added(info)]
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError) as error:
         raise _damaged(given, "zip", error) from error
 
 
 def _is_added(info: zipfile.ZipInfo) -> bool:
     name = info.filename
+    if not name:  # of a damaged file
+        return True
     hidden = name.rpartition("/")[2] in (".DS_Store", "Thumbs.db") or name.startswith("__MACOSX/")
     return info.is_dir() or hidden
 
@@ -141,47 +143,60 @@ def _unpack_zip(given: Given) -> tuple[Given, Callable[[Source], Source]] | None
     members = zip_members(given)
     if any(info.filename in ("[Content_Types].xml", "mimetype") for info in members):
         return None  # an Office document
-    if len(members) != 1:
-        names = listed([info.filename for info in members]) or "nothing"
-        raise AuditError(
-            f"{given.shown} is a zip archive of {len(members)} files ({names}); unpack it and give "
-            "the file that holds the table."
-        )
-    info = members[0]
+    info = _choose_member(given, members)
     if info.file_size > MAX_UNPACKED:
         raise _too_large(given)
-    if info.flag_bits & 1:
+    if any(member.flag_bits & 1 for member in members):
         raise AuditError(f"{given.shown} is protected by a password; unpack it first.")
     try:
         with zipfile.ZipFile(given.opened()) as archive:
-            inner = Given(info.filename, data=archive.read(info), part=given.part)
+            inner = Given(info.filename, data=archive.read(info))
     except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError) as error:
         raise _damaged(given, "zip", error) from error
+    return inner, lambda source: PackedSource(source, ".zip", ZipPack(given, info.filename))
 
-    return inner, lambda source: PackedSource(source, ".zip", ZipPack(info))
+
+def _choose_member(given: Given, members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
+    chosen = [info for info in members if given.part in (None, info.filename)]
+    if len(chosen) == 1:
+        return chosen[0]
+    names = [info.filename for info in members]
+    raise AuditError(
+        f"{given.shown} is a zip archive of {len(members)} files ({listed(names) or 'nothing'}); "
+        f"name the one that holds the table, as in {given.name or 'file.zip'}{PART}"
+        f"{next(iter(names), 'table.csv')}."
+    )
 
 
 @dataclass(frozen=True)
 class ZipPack:
-    """Packs a file like a member of another zip file."""
+    """Packs a file in a copy of a zip file, in place of one of its members."""
 
-    info: zipfile.ZipInfo
+    given: Given
+    name: str
 
     def __call__(self, plain: Path, packed: Path) -> None:
-        """Write a zip file with one member."""
-        info = zipfile.ZipInfo(self.info.filename, self.info.date_time)
-        info.compress_type, info.external_attr = self.info.compress_type, self.info.external_attr
-        info.file_size = plain.stat().st_size  # decides whether the large form is needed
+        """Write the zip file."""
         with (
+            told(f"a changed copy of {self.given.shown} cannot be written"),
+            zipfile.ZipFile(self.given.opened()) as old,
             zipfile.ZipFile(packed, "w") as archive,
-            open(plain, "rb") as source,
-            archive.open(info, "w") as target,
         ):
-            shutil.copyfileobj(source, target)
+            for member in old.infolist():
+                info = zipfile.ZipInfo(member.filename, member.date_time)
+                info.compress_type = member.compress_type
+                info.external_attr = member.external_attr
+                is_table = member.filename == self.name
+                # The size decides whether the large form is needed.
+                info.file_size = plain.stat().st_size if is_table else member.file_size
+                opened = plain.open("rb") if is_table else old.open(member)
+                with opened as source, archive.open(info, "w") as target:
+                    shutil.copyfileobj(source, target)
 
 
 def _damaged(given: Given, name: str, error: Exception) -> AuditError:
-    return AuditError(f"{given.shown} is a damaged {name} file ({error}); copy or load it again.")
+    why = shorten(str(error))
+    return AuditError(f"{given.shown} is a damaged {name} file ({why}); copy or load it again.")
 
 
 def _too_large(given: Given) -> AuditError:

@@ -41,7 +41,7 @@ class QuotedLines:
         """Write the table; `changes` maps a row to its new cells, or to None to drop it."""
         with self.outer.open(path) as file:
             file.write(self.header)
-            for row, text in enumerate(self.rows):
+            for row, text in enumerate(self.rows.pieces()):
                 cells = changes.get(row, ())
                 if cells is not None:
                     file.write(self._line(cells) if cells else text)

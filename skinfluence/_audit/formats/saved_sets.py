@@ -13,8 +13,8 @@ from skinfluence._audit.formats.columnar import (
     arrow_shape,
     rewrite_arrow,
 )
-from skinfluence._audit.formats.format import Given
-from skinfluence._audit.table import AuditError, Table, listed
+from skinfluence._audit.formats.format import Format, Given
+from skinfluence._audit.table import AuditError, listed
 
 INFO, STATE = "dataset_info.json", "state.json"
 
@@ -70,6 +70,10 @@ def find_set(given: Given) -> Given | None:
 SAVED_SET = Container("a Hugging Face data set", _set_shape, _set_batches, _rewrite_set)
 
 
-def read_set(given: Given) -> Table:
-    """Read a folder that the package `datasets` saved."""
-    return SAVED_SET.read(given, "")
+FORMAT = Format(
+    "a saved Hugging Face data set",
+    (),
+    lambda given, options: SAVED_SET.read(given, ""),
+    has_parts=True,
+    is_foreign=True,
+)

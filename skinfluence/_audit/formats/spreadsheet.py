@@ -61,7 +61,9 @@ class WorkbookSource:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # told when the file was read
-            book = openpyxl.load_workbook(io.BytesIO(self.data), keep_vba=self.suffix == ".xlsm")
+            book = openpyxl.load_workbook(
+                io.BytesIO(self.data), keep_vba=self.suffix == ".xlsm", rich_text=True
+            )
         sheet, rows = book[self.sheet.name], self.sheet.rows[self.n_above :]
         numbers = self.sheet.numbers[self.n_above :]
         for row, cells in changes.items():
@@ -103,11 +105,10 @@ def read_xlsx(given: Given, options: Options) -> Table:
     data = given.read()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        try:
-            book = _openpyxl().load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-            sheets = {sheet.title: _rows_of(sheet) for sheet in book.worksheets}
-        except (KeyError, ValueError, OSError, SyntaxError) as error:  # of zip, XML and openpyxl
-            raise AuditError(f"{given.shown} cannot be read as Excel: {error}.") from error
+        book = _openpyxl().load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+        # Visible sheets first; the sort is stable.
+        found = sorted(book.worksheets, key=lambda sheet: sheet.sheet_state != "visible")
+        sheets = {sheet.title: _rows_of(sheet) for sheet in found}
     sheet, notes = _choose_sheet(given, sheets, options.sheet)
     notes += dict.fromkeys(f"openpyxl: {shorten(str(one.message))}" for one in caught)
     suffix = given.suffix if given.suffix == ".xlsm" else ".xlsx"
@@ -127,18 +128,16 @@ def read_old(given: Given, options: Options) -> Table:
         raise AuditError(
             str(need("files", f"reading {given.suffix or 'xls'} needs python-calamine"))
         ) from error
-    try:
-        book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
-        sheets = {
-            name: book.get_sheet_by_name(name).to_python(skip_empty_area=False)
-            for name in book.sheet_names
-        }
-    except Exception as error:  # its errors have no class in common
-        raise AuditError(f"{given.shown} cannot be read as a workbook: {error}.") from error
+    book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
+    sheets = {
+        name: book.get_sheet_by_name(name).to_python(skip_empty_area=False)
+        for name in book.sheet_names
+    }
     sheet, notes = _choose_sheet(given, sheets, options.sheet)
     names, rows, more = _layout(sheet, options)
     source = NewWorkbookSource(sheet, len(sheet.rows) - len(rows))
-    return _table(names, rows, source, [*notes, *more])
+    note = "the cleaned table is written as xlsx, with the values of this sheet only"
+    return _table(names, rows, source, [*notes, *more, note])
 
 
 def _table(names: list[str], rows: list[list[str]], source: Any, notes: list[str]) -> Table:
@@ -251,7 +250,12 @@ def find_in_zip(given: Given) -> Format | None:
     raise AuditError(f"{given.shown} is a document of {kind} program, not a workbook.")
 
 
-XLSX = Format("Excel", (".xlsx", ".xlsm", ".xltx"), read_xlsx, has_sheets=True)
+XLSX = Format("Excel", (".xlsx", ".xlsm", ".xltx"), read_xlsx, has_sheets=True, is_foreign=True)
 XLS = Format(
-    "a workbook", (".xls", ".xlsb", ".ods"), read_old, starts_with(OLE_MAGIC), has_sheets=True
+    "a workbook",
+    (".xls", ".xlsb", ".ods"),
+    read_old,
+    starts_with(OLE_MAGIC),
+    has_sheets=True,
+    is_foreign=True,
 )

@@ -19,7 +19,7 @@ def set_cell(cell: Any, text: str) -> None:
 def _value(text: str, before: Any) -> Any:
     if not text:
         return None
-    if isinstance(before, str):
+    if isinstance(before, str | list):  # a list: pieces of text in several fonts
         return text
     if isinstance(before, bool) and text in ("TRUE", "FALSE"):
         return text == "TRUE"

@@ -21,7 +21,7 @@ TEXTS = {
     "russian": ("имя,город\n" + "Иван,Москва\nОльга,Тверь\n" * 9, "cp1251", "cp1251"),
     "greek": ("όνομα,πόλη\n" + "Γιώργος,Αθήνα\nΕλένη,Πάτρα\n" * 9, "cp1253", "cp1253"),
     "japanese": ("名前,都市\n" + "山田太郎,東京\n鈴木花子,大阪\n" * 9, "shift_jis", "cp932"),
-    "chinese": ("姓名,城市\n" + "王小明,北京\n李小红,上海\n" * 9, "gbk", "gb18030"),
+    "chinese": ("评论,标签\n" + "这个手机很好用,好\n质量太差了我要退货,坏\n" * 9, "gbk", "gb18030"),
 }
 
 
@@ -106,6 +106,13 @@ def test_no_encoding_is_suggested_for_a_binary_file(tmp_path, content):
     with pytest.raises(AuditError, match="is not text, nor a format") as caught:
         read_table(given(tmp_path, content))
     assert "--encoding" not in str(caught.value)
+
+
+def test_other_files_may_hold_words_that_the_encoding_lacks(tmp_path):
+    table = read_table(given(tmp_path, TEXTS["german"][0].encode("cp1252")))
+    with table.form.open(tmp_path / "suspects.csv") as file:
+        file.write("ü ≥ 1")
+    assert (tmp_path / "suspects.csv").read_bytes() == "ü ? 1".encode("cp1252")
 
 
 def test_some_control_characters_are_text(tmp_path):

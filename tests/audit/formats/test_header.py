@@ -51,6 +51,15 @@ def test_a_separator_inside_labels_is_not_the_separator(tmp_path):
     assert (table.names, table.notes) == (["x", "z", "label"], [])
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\n\n \n"])
+def test_blank_lines_and_the_end_of_the_file_are_kept(tmp_path, end):
+    text = "\na,y\n\n1,u\n\n\n2,v\n3,w" + end
+    table = read_table(given(tmp_path, text))
+    assert rewritten(table, tmp_path, {}).read_text() == text
+    path = rewritten(table, tmp_path, {0: ["1", "v"], 1: None})
+    assert path.read_text() == "\na,y\n\n1,v\n3,w" + end
+
+
 def test_ragged_rows_are_not_a_title(tmp_path):
     with pytest.raises(AuditError, match="line 2 has 2 cells, but the header in line 1 has 1"):
         read_table(given(tmp_path, "name\nSmith, Ann\nDoe, Jo\nRoe, Al\n"), Options(sep=","))

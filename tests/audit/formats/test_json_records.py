@@ -67,6 +67,15 @@ def test_an_array_in_an_object_is_found(tmp_path):
     assert path.read_text() == '{"meta": {"n": 2}, "data": [{"a": 2, "y": "v"}]}'
 
 
+def test_an_object_of_columns_is_read_and_written_back(tmp_path):
+    text = '{"a":{"5":1.50,"7":null,"9":3},"y":{"5":"u","7":"\\u00e9","9":"u"}}'
+    table = read_table(given(tmp_path, text, "t.json"))
+    assert (table.names, table.cells) == (["a", "y"], [["1.50", "u"], ["", "é"], ["3", "u"]])
+    assert rewritten(table, tmp_path, {}).read_text() == text
+    path = rewritten(table, tmp_path, {0: ["1.50", "é"], 2: None})
+    assert path.read_text() == '{"a":{"5":1.50,"7":null},"y":{"5":"\\u00e9","7":"\\u00e9"}}'
+
+
 def test_lines_may_have_the_name_of_an_array_or_none(tmp_path):
     for name in ("t.json", "t"):
         table = read_table(given(tmp_path, LINES, name))
@@ -92,7 +101,12 @@ def test_the_encoding_is_written_back(tmp_path, encoding):
         ("[1, 2]", "line 1 holds a value that is not an object; expected one object per line"),
         ("[]", "holds no object"),
         ("{}\n{}\n", "the objects are empty"),
-        ('{"a": {"0": 1}, "b": {"0": 2}}', "one JSON object of columns"),
+        ('{"a": {"0": 1}, "b": {"c": 2}}', "the file is one JSON object; expected one object"),
+        ('{"0": {"a": 1}, "1": {"a": 2}}', "the file is one JSON object"),
+        ('{"x": {"a": 1}, "y": {"a": 2}}', "the file is one JSON object"),
+        ('{"a": 1},\n{"a": 2}\n', "expected another object"),
+        ('[{"a": 1}, ', "expected the end of the array"),
+        ('[{"a": 1}]\n[{"a": 2}]', "expected the end of the file after the array"),
         ('{"a":' + '{"a":' * 100_000, "too deep"),
     ],
 )
@@ -126,3 +140,13 @@ def test_any_records_are_the_same_after_they_are_written(records, is_array, data
 
 def test_the_option_for_csv_files_does_not_matter(tmp_path):
     assert len(read_table(given(tmp_path, LINES, "t.jsonl"), Options(sep=";")).cells) == 3
+
+
+def test_half_characters_are_kept_as_they_are_written(tmp_path):
+    text = '{"a": "é \\ud800", "y": "u"}\n{"a": "x", "y": "\\udc00"}\n'
+    table = read_table(given(tmp_path, text, "t.jsonl"))
+    assert rewritten(table, tmp_path, {}).read_bytes() == text.encode()
+    path = rewritten(table, tmp_path, {0: [table.cells[0][0], table.cells[1][1]]})
+    assert read_table(path).cells[0] == ["é \ud800", "\udc00"]
+    with table.form.open(tmp_path / "suspects.csv") as file:
+        file.write(table.form.line(table.cells[0]))

@@ -34,7 +34,7 @@ def unzst(content):
 
 def unzipped(content):
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        assert archive.namelist() == ["folder/t.csv"]
+        assert archive.namelist() == ["folder/t.csv", "__MACOSX/t"]
         return archive.read("folder/t.csv")
 
 
@@ -59,6 +59,17 @@ def test_a_compressed_file_is_read_and_written_back(tmp_path, suffix, is_named):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_a_member_of_a_zip_file_is_chosen_and_the_others_are_kept(tmp_path):
+    path = given(tmp_path, zipped({"d/": b"", "a.csv": CSV, "b.csv": b"x,y\n1,u\n2,v\n"}), "t.zip")
+    table = read_table(f"{path}::b.csv")
+    assert (table.names, table.cleaned_name) == (["x", "y"], "cleaned.csv.zip")
+    with zipfile.ZipFile(rewritten(table, tmp_path, {0: None})) as archive:
+        assert archive.read("a.csv") == CSV
+        assert archive.read("b.csv") == b"x,y\n2,v\n"
+    with pytest.raises(AuditError, match=r"name the one that holds the table, as in .*::a.csv"):
+        read_table(f"{path}::c.csv")
+
+
 def test_the_same_table_gives_the_same_bytes(tmp_path):
     table = read_table(given(tmp_path, gzip.compress(CSV), "t.csv.gz"))
     one, two = (rewritten(table, tmp_path, {}, name) for name in ("one", "two"))
@@ -78,6 +89,7 @@ def test_any_format_may_be_inside(tmp_path):
     [
         ("t.zip", zipped({"a.csv": CSV, "b.csv": CSV}), r"zip archive of 2 files \(a.csv, b.csv\)"),
         ("t.zip", zipped({}), "an empty zip archive"),
+        ("t.zip", zipped({"__MACOSX/t": b""}), "zip archive of 0 files"),
         ("t.zip", zipped({"a.csv": CSV})[:40], "a damaged zip file"),
         ("t.csv.gz", gzip.compress(CSV)[:20], "a damaged gzip file"),
         ("t.csv.gz", b"\x1f\x8b" + b"x" * 50, "a damaged gzip file"),

@@ -17,6 +17,7 @@ from written import expect_changes, rewritten
 from skinfluence._audit.formats import read_table
 from skinfluence._audit.options import Options
 from skinfluence._audit.stored_text import Form
+from skinfluence._audit.table import AuditError
 
 
 def csv_text(names, rows):
@@ -160,6 +161,42 @@ def test_unchanged_rows_of_text_are_the_same_bytes(name, names_and_rows, data):
         WRITERS[name](Path(folder) / "kept", names, kept)
         changed = rewritten(table, Path(folder), dict.fromkeys(dropped))
         assert changed.read_bytes() == (Path(folder) / "kept").read_bytes()
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_damaged_file_is_read_or_gets_one_line(name):
+    rows = [[f"x{i}", str(i % 7), "uv"[i % 2]] for i in range(30)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        WRITERS[name](path, ["first", "c0", "y"], rows)
+        content = path.read_bytes()
+
+        @drawn(st.integers(0, len(content) - 1), st.binary(min_size=1, max_size=4), st.booleans())
+        @settings(max_examples=4 if name == "t.duckdb" else 20, deadline=None)
+        def check(position, other, is_cut):
+            rest = b"" if is_cut else content[position + len(other) :]
+            path.write_bytes(content[:position] + other + rest)
+            message = ""
+            try:
+                rewritten(read_table(path), Path(folder), {0: None})
+            except AuditError as error:
+                message = str(error)
+            assert "\n" not in message
+            assert len(message) <= 1000
+
+        check()
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.sqlite"])
+def test_a_file_that_is_changed_meanwhile_is_not_written(tmp_path, name):
+    for n in (3, 9):
+        rows = [[f"x{i}", "uv"[i % 2]] for i in range(n)]
+        (tmp_path / name).unlink(missing_ok=True)
+        WRITERS[name](tmp_path / name, ["first", "y"], rows)
+        if n == 3:
+            table = read_table(tmp_path / name)
+    with pytest.raises(AuditError, match="was changed while it was audited"):
+        rewritten(table, tmp_path, {0: None})
 
 
 def test_a_table_of_many_rows_is_read_in_pieces_of_every_format(tmp_path):

@@ -126,6 +126,26 @@ def test_what_openpyxl_cannot_keep_is_said(book, monkeypatch):
     assert "openpyxl: Data Validation extension is not supported" in read_table(book).notes
 
 
+def test_hidden_sheets_come_last_and_pieces_of_text_keep_their_fonts(tmp_path):
+    from openpyxl.cell.rich_text import CellRichText, TextBlock
+    from openpyxl.cell.text import InlineFont
+
+    book = openpyxl.Workbook()
+    book.active.append(["secret", "y"])
+    book.active.sheet_state = "hidden"
+    sheet = book.create_sheet("Shown")
+    rich = CellRichText("a ", TextBlock(InlineFont(b=True), "bold"))
+    for row in (["text", "y"], [rich, "u"], [rich, "v"]):
+        sheet.append(row)
+    book.save(tmp_path / "t.xlsx")
+    table = read_table(tmp_path / "t.xlsx")
+    assert table.cells == [["a bold", "u"], ["a bold", "v"]]
+    path = rewritten(table, tmp_path, {0: ["7", "v"]})
+    sheet = openpyxl.load_workbook(path, rich_text=True)["Shown"]
+    assert [cell.value for cell in sheet[2]] == ["7", "v"]
+    assert sheet["A3"].value == rich
+
+
 def ods(rows):
     """An OpenDocument spreadsheet."""
     cell = '<table:table-cell office:value-type="string"><text:p>{}</text:p></table:table-cell>'
@@ -156,6 +176,9 @@ def test_other_workbooks_are_written_as_xlsx(tmp_path):
     table = read_table(given(tmp_path, content, "t.ods"))
     assert table.cells == [["x", "u"], ["007", "v"], ["z", "u"]]
     assert table.cleaned_name == "cleaned.xlsx"
+    assert table.notes == [
+        "the cleaned table is written as xlsx, with the values of this sheet only"
+    ]
     expect_changes(table, tmp_path, {0: ["x", "v"], 2: None})
 
 
