@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -212,6 +213,10 @@ def _mode(path: Path) -> int:
     try:
         return path.stat().st_mode
     except FileNotFoundError as error:
+        if re.match(r"(https?|s3|gs|hf|ftp):/", str(path)):
+            raise AuditError(
+                f"{str(path)!r} is an address; load the file and give its path."
+            ) from error
         raise AuditError(f"the file {str(path)!r} does not exist; check the path.") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         why = getattr(error, "strerror", None) or error

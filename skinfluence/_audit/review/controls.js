@@ -19,7 +19,8 @@ class Kept {
 
   read() {
     try {
-      return JSON.parse(localStorage.getItem(this.key)) ?? {};
+      const found = Object.entries(JSON.parse(localStorage.getItem(this.key)) ?? {});
+      return Object.fromEntries(found.filter(([, kept]) => DECISIONS.includes(kept?.decision)));
     } catch {
       this.works = false;
       return {};
@@ -36,7 +37,7 @@ class Kept {
 }
 
 // Buttons for a few classes; a list for many; a field for numbers.
-function otherLabels(review, newLabel, act) {
+function otherLabels(review, suspect, newLabel, act) {
   const { data } = review;
   if (data.task === "classification" && data.n_classes <= 2) return [];
   if (data.task === "classification" && data.n_classes <= MAX_KEYS) {
@@ -47,7 +48,7 @@ function otherLabels(review, newLabel, act) {
       return button;
     });
   }
-  const field = data.task === "regression" ? numberField(newLabel) : labelSelect(review, newLabel);
+  const field = data.task === "regression" ? numberField(newLabel) : labelSelect(review, suspect, newLabel);
   const button = el("button", { type: "button" }, "Set ", el("kbd", {}, "Enter"));
   button.addEventListener("click", () => act("other"));
   return [field, button];
@@ -57,11 +58,18 @@ function numberField(newLabel) {
   return el("input", { id: "other", type: "number", step: "any", "aria-label": "another value", value: newLabel ?? "" });
 }
 
-function labelSelect(review, newLabel) {
-  const names = review.data.labels.slice(0, review.data.n_classes).map((label, i) => [label, labelText(review, i)]);
-  names.sort((a, b) => compare(a[1], b[1]));
-  const options = names.map(([label, text]) => el("option", { value: label, selected: label === newLabel }, text));
-  return el("select", { id: "other", "aria-label": "another label" }, el("option", { value: "" }, "choose a label"), options);
+// The most probable labels first, then all labels by name.
+function labelSelect(review, suspect, newLabel) {
+  const { labels, n_classes } = review.data;
+  const option = (i, text) => el("option", { value: labels[i] }, text);
+  const likely = suspect.likely.map(([i, p]) => option(i, `${labelText(review, i)} (${percent(p)})`));
+  const named = labels.slice(0, n_classes).map((_, i) => [i, labelText(review, i)]);
+  named.sort((a, b) => compare(a[1], b[1]));
+  const groups = [["Most probable", likely], ["All labels", named.map(([i, text]) => option(i, text))]];
+  const select = el("select", { id: "other", "aria-label": "another label" }, el("option", { value: "" }, "choose a label"),
+    groups.filter(([, options]) => options.length).map(([label, options]) => el("optgroup", { label }, options)));
+  select.value = newLabel ?? "";
+  return select;
 }
 
 const about = (x) => (x < 0.5 ? "0" : Math.round(x).toLocaleString("en"));

@@ -21,17 +21,17 @@ function fitCurve(evidence, isWrong) {
   let covariance = null;
   for (let step = 0; step < N_STEPS; step++) {
     let [ga, gb] = [-PRIOR_PRECISION[0] * (a - PRIOR_MEAN[0]), -PRIOR_PRECISION[1] * (b - PRIOR_MEAN[1])];
-    let [haa, hab, hbb] = [PRIOR_PRECISION[0], 0, PRIOR_PRECISION[1]];
+    let [h00, h01, h11] = [PRIOR_PRECISION[0], 0, PRIOR_PRECISION[1]];
     evidence.forEach((z, i) => {
       const p = sigmoid(a + b * z);
       const [error, weight] = [(isWrong[i] ? 1 : 0) - p, p * (1 - p)];
       ga += error;
       gb += error * z;
-      haa += weight;
-      hab += weight * z;
-      hbb += weight * z * z;
+      h00 += weight;
+      h01 += weight * z;
+      h11 += weight * z * z;
     });
-    covariance = inverse([haa, hab, hbb]);
+    covariance = inverse([h00, h01, h11]);
     const [da, db] = [covariance[0] * ga + covariance[1] * gb, covariance[1] * ga + covariance[2] * gb];
     const factor = Math.min(1, MAX_STEP / Math.max(Math.hypot(da, db), 1e-12));
     a += da * factor;

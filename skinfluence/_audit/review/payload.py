@@ -21,7 +21,7 @@ MAX_ROWS, MAX_COLUMNS, MAX_CELL = 5000, 100, 3000
 
 MAX_CHARACTERS = 20_000_000  # of cells; a larger page opens slowly
 
-HASHED_ROWS, N_BINS = 1000, 40
+HASHED_ROWS, N_BINS, N_LIKELY, MAX_RARE = 1000, 40, 5, 200
 
 SIGNAL_NAMES = {
     "in_sample": "in-sample probability",
@@ -111,14 +111,18 @@ def evidence(findings: Findings) -> np.ndarray:
 
 
 class _Labels:
-    """The distinct labels, so that the page holds each of them once; the classes come first."""
+    """The distinct labels, so that the page holds each of them once.
+
+    The first `n_classes` are the labels to choose from: the judged classes, then rare labels.
+    """
 
     def __init__(self, findings: Findings) -> None:
         self.spelling = findings.problem.spelling
-        self.texts = list(self.spelling.values())
+        rare = [label for label in findings.problem.counts if label not in self.spelling]
+        self.texts = [*self.spelling.values(), *rare[:MAX_RARE]]
         self.n_classes = len(self.texts)
         self._position = {text: i for i, text in enumerate(self.texts)}
-        self._given = dict(zip(findings.rows.tolist(), findings.given, strict=True))
+        self._findings = findings
 
     def position(self, text: str) -> int:
         if text not in self._position:
@@ -127,7 +131,7 @@ class _Labels:
         return self._position[text]
 
     def of_row(self, row: int) -> int:
-        return self.position(self._given[row])
+        return self.position(self._findings.given[np.searchsorted(self._findings.rows, row)])
 
 
 def _suspect(
@@ -146,6 +150,7 @@ def _suspect(
         ],
         "votes": [[labels.position(labels.spelling[name]), n] for name, n in near.votes],
         "signals": _signals(findings, i),
+        "likely": _likely(findings, i, labels),
     }
 
 
@@ -168,6 +173,18 @@ def _signals(findings: Findings, i: int) -> list[dict[str, Any]]:
         if np.isfinite(value).all():
             found.append({"name": SIGNAL_NAMES.get(name, name), "value": value})
     return found
+
+
+def _likely(findings: Findings, i: int, labels: _Labels) -> list[list[float]]:
+    """The classes that nets trained without the row find most probable, with probabilities."""
+    if findings.probabilities is None:
+        return []
+    p = findings.probabilities[i]
+    best = np.argsort(-p, kind="stable")[:N_LIKELY]
+    return [
+        [labels.position(labels.spelling[str(findings.classes[c])]), round(float(p[c]), 3)]
+        for c in best
+    ]
 
 
 def _shown_columns(table: Table, findings: Findings, media: Media | None) -> list[int]:

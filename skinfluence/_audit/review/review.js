@@ -220,7 +220,7 @@ class Page {
     for (const [id, isPressed] of Object.entries(pressed)) byId(id).setAttribute("aria-pressed", String(isPressed));
     byId("accept-label").textContent = review.hasSuggestion(suspect) ? labelText(review, suspect.suggested) : "suggestion";
     byId("keep-label").textContent = labelText(review, suspect.given);
-    const others = otherLabels(review, decision === "relabel" ? newLabel : null, (action) => this.act(action));
+    const others = otherLabels(review, suspect, decision === "relabel" ? newLabel : null, (action) => this.act(action));
     byId("others").replaceChildren(...others);
     byId("others").parentElement.hidden = !others.length;
   }

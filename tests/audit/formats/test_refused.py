@@ -90,6 +90,11 @@ def test_a_name_that_contains_the_mark_of_a_part_is_a_name(tmp_path):
     assert file_of("x.db::t") == "x.db"
 
 
+def test_an_address_is_not_a_path():
+    with pytest.raises(AuditError, match="is an address; load the file and give its path"):
+        read_table("https://example.org/t.csv")
+
+
 @pytest.mark.parametrize("sep", ["::", '"', "\n", ""])
 def test_a_separator_is_one_character(tmp_path, sep):
     with pytest.raises(AuditError, match="must be one character"):

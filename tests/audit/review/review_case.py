@@ -67,7 +67,7 @@ def findings_of(table, n_suspects=12, *, task="auto", X=None):
         state=np.where(is_suspect, "wrong", "right").astype(object),
         is_suspect=is_suspect,
         trust=Trust("accuracy", 0.9, 0.05, 0.4, True, 0, []),
-        probabilities=None,
+        probabilities=np.tile(np.linspace(0, 1, len(problem.spelling)), (n, 1)) if pair else None,
         classes=np.array(sorted(problem.spelling), dtype=object),
         signals=signals,
         n_trained=n,

@@ -19,12 +19,12 @@ def export_of(folder, found):
     return path
 
 
-def annotated(task, *choices, cancelled=()):
+def annotated(task, *choices, canceled=()):
     """A task as Label Studio exports it, with one annotation per choice."""
     annotations = [
         {
             "id": number,
-            "was_cancelled": number in cancelled,
+            "was_cancelled": number in canceled,
             "result": []
             if choice is None
             else [{**task["predictions"][0]["result"][0], "value": {"choices": [choice]}}],
@@ -81,7 +81,7 @@ def test_annotations_become_decisions(case, tmp_path):
         [
             annotated(found[0], "class 1"),
             annotated(found[1], "class 1"),
-            annotated(found[2], "class 0", DROP, cancelled={0}),
+            annotated(found[2], "class 0", DROP, canceled={0}),
             annotated(found[3], None),
         ],
     )

@@ -84,6 +84,22 @@ def test_signals_are_those_of_the_given_and_of_the_suggested_label():
     ]
 
 
+def test_the_most_probable_labels_are_named():
+    table = small_table(120, n_classes=12)
+    data = build(table, findings_of(table, 1))
+    likely = [(data["labels"][i], p) for i, p in data["suspects"][0]["likely"]]
+    assert likely[0] == ("class 9", 1.0)  # the last in the order of the alphabet
+    assert [label for label, _ in likely[1:]] == ["class 8", "class 7", "class 6", "class 5"]
+
+
+def test_a_label_of_few_rows_can_be_chosen_too():
+    table = small_table(30)
+    labels = [*(["a", "b"] * 14), "rare", ""]
+    table = table_from_columns(table.names, [*table.columns[:-1], labels])
+    data = build(table, findings_of(table, 3))
+    assert data["labels"][: data["n_classes"]] == ["a", "b", "rare"]
+
+
 def test_unclear_rows_follow_the_suspects():
     table = small_table(30)
     findings = findings_of(table, 3)
