@@ -10,7 +10,7 @@ from xml.sax.saxutils import quoteattr
 from skinfluence._audit.findings import Findings
 from skinfluence._audit.review.decisions import Decision
 from skinfluence._audit.review.estimate import chance, fit
-from skinfluence._audit.review.media import Media, find_media, folder_of
+from skinfluence._audit.review.media import Media, find_media
 from skinfluence._audit.review.payload import evidence
 from skinfluence._audit.table import AuditError, Table, display_name
 from skinfluence._version import __version__
@@ -27,8 +27,7 @@ def write(folder: Path, table: Table, findings: Findings, source: str | None) ->
 
     Paths of images are relative to the folder of `source`, the path of the table.
     """
-    rows = findings.rows[findings.suspects].tolist()
-    media = find_media(table, findings.problem.label, rows, folder_of(source))
+    media = find_media(table, findings, source)
     text = json.dumps(tasks(table, findings, media), indent=1)
     (folder / "tasks.json").write_text(text, encoding="utf-8")
     (folder / "label_config.xml").write_text(interface(findings, media), encoding="utf-8")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
 
+from skinfluence._audit.findings import Findings
 from skinfluence._audit.table import Table
 
 LONG_TEXT = 50  # characters, in the median; a column of longer cells is shown as text
@@ -42,20 +43,22 @@ class Media:
     source: Callable[[int], str | None] | None = None
 
 
-def find_media(table: Table, label: int, rows: Sequence[int], folder: Path) -> Media | None:
+def find_media(table: Table, findings: Findings, source: str | None) -> Media | None:
     """Find a column of images, or else the column of the longest texts; None if there is neither.
 
-    Paths of images are relative to `folder`.
+    A column is an image if the audit used it as one, or if its cells are ``data:`` URIs or names of
+    image files. Paths are relative to the folder of `source`, the path of the table, unless the
+    table knows their folder.
     """
-    shown = [table.cells[row] for row in rows[:N_TRIED]]
-    if not shown:
-        return None
+    shown = [table.cells[findings.rows[i]] for i in findings.order[:N_TRIED]]
+    kinds, folders = findings.prepared.kinds, getattr(table, "images", {})
     longest, text = float(LONG_TEXT), None
     for position in range(len(table.names)):
         cells = [row[position].strip() for row in shown if row[position].strip()]
-        if position == label or not cells:
+        if position == findings.problem.label or not cells:
             continue
-        if all(_IMAGE.match(cell) for cell in cells):
+        if kinds.get(str(position)) == "image" or all(map(_IMAGE.match, cells)):
+            folder = folders.get(position, folder_of(source))
             return Media(position, "image", partial(_uri, table, folder, position))
         if (length := median(map(len, cells))) >= longest:
             longest, text = length, position

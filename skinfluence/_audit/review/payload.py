@@ -12,7 +12,7 @@ import numpy as np
 from skinfluence._audit.evidence import UNCLEAR
 from skinfluence._audit.findings import Findings
 from skinfluence._audit.review.estimate import MAX_EVIDENCE
-from skinfluence._audit.review.media import Media, find_media, folder_of
+from skinfluence._audit.review.media import Media, find_media
 from skinfluence._audit.review.neighbors import Neighbors, find_neighbors, n_searched
 from skinfluence._audit.stored_text import to_utf8
 from skinfluence._audit.table import Table, display_name, shorten
@@ -57,8 +57,7 @@ def build(
     problem = findings.problem
     chosen = _rows_to_review(findings)[:MAX_ROWS]
     if media is None:
-        rows = findings.rows[chosen].tolist()
-        media = find_media(table, problem.label, rows, folder_of(source))
+        media = find_media(table, findings, source)
     columns = _shown_columns(table, findings, media)
     chosen, neighbors = _that_fit(table, findings, columns, chosen, _neighbors(findings, chosen))
     labels, z = _Labels(findings), evidence(findings)

@@ -180,11 +180,18 @@ def test_the_key_of_the_decisions_is_that_of_the_table_and_its_label():
     ],
 )
 def test_images_and_long_texts_are_found(tmp_path, cells, kind):
-    table = small_table(2, n_classes=2, columns={"note": cells})
-    found = find_media(table, 4, [0, 1], tmp_path)
+    table = small_table(20, n_classes=2, columns={"note": cells * 10})
+    found = find_media(table, findings_of(table), str(tmp_path / "t.csv"))
     assert (found and found.kind) == kind
     if kind == "image" and cells[1].startswith("b"):
         assert found.source(1) == (tmp_path / "b" / "c.JPG").as_uri()
+
+
+def test_a_column_that_the_audit_used_as_images_is_one():
+    table = small_table(20, n_classes=2, columns={"file": ["no_suffix"] * 20})
+    findings = findings_of(table)
+    findings.prepared.kinds["3"] = "image"
+    assert find_media(table, findings, None).column == 3
 
 
 def test_images_can_be_given_from_outside():
