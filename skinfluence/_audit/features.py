@@ -72,7 +72,9 @@ class Prepared:
             As `self.frame`. Cells that do not fit the kind of their column are missing.
         X : ndarray of shape (n_rows, n_inputs), float32
         """
-        read = _Columns({self.names[name]: functools.partial(iter, c) for name, c in columns.items()})
+        read = _Columns(
+            {self.names[name]: functools.partial(iter, c) for name, c in columns.items()}
+        )
         return _typed(self.encoder, read, self.names), self.encoder.transform(read)
 
 

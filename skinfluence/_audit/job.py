@@ -144,7 +144,7 @@ def _write(
 def _require_extra() -> None:
     missing = [
         name
-        for name in ("pandas", "matplotlib", "jinja2")
+        for name in ("pandas", "matplotlib", "jinja2", "skrub")
         if importlib.util.find_spec(name) is None
     ]
     if missing:

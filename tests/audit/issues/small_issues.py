@@ -7,12 +7,12 @@ import pytest
 for package in ("pandas", "matplotlib", "jinja2", "skrub"):
     pytest.importorskip(package)
 
-from skinfluence._audit.features import prepare
-from skinfluence._audit.findings import read_problem
-from skinfluence._audit.issues import Context
-from skinfluence._audit.options import Options
-from skinfluence._audit.stored_text import Column, Form
-from skinfluence._audit.table import Table
+from skinfluence._audit.features import prepare  # noqa: E402
+from skinfluence._audit.findings import read_problem  # noqa: E402
+from skinfluence._audit.issues import Context  # noqa: E402
+from skinfluence._audit.options import Options  # noqa: E402
+from skinfluence._audit.stored_text import Column, Form  # noqa: E402
+from skinfluence._audit.table import Table  # noqa: E402
 
 
 def table_of(columns):
