@@ -13,7 +13,7 @@ from sklearn.base import TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from skinfluence._base import Estimator
@@ -313,7 +313,13 @@ def _typed(name: str, reader: Reader, cells: Cells) -> dict[str, np.ndarray]:
 def _number_steps() -> Any:
     # Scale before imputing. Imputing adds an indicator of missing values; if such an indicator is
     # rare, scaling would make it far larger than every other input.
-    return make_pipeline(StandardScaler(), SimpleImputer(strategy="median", add_indicator=True))
+    imputer = SimpleImputer(strategy="median", add_indicator=True, copy=False)
+    single = FunctionTransformer(_as_float32, feature_names_out="one-to-one")
+    return make_pipeline(StandardScaler(copy=False), imputer, single)  # in place, on our own copy
+
+
+def _as_float32(X: np.ndarray) -> np.ndarray:
+    return X.astype(np.float32)
 
 
 def _category_steps(n_rows: int) -> Any:

@@ -87,19 +87,28 @@ class Cells:
 
 def cells_of(column: Any) -> Cells:
     """The cells of a Series; texts lose the blanks around them, and missing markers are missing."""
-    values = pd.Series(column).reset_index(drop=True)
+    codes, distinct = _factorized(pd.Series(column))
+    if is_numeric_dtype(distinct) or distinct.dtype.kind in "mM" or not len(distinct):
+        return Cells(distinct, codes)
+    texts = [v.strip() if isinstance(v, str) else str(v) for v in distinct]
+    position: dict[str, int] = {}  # of each text that is present
+    new = np.array(
+        [-1 if t in MISSING else position.setdefault(t, len(position)) for t in texts] + [-1]
+    )
+    return Cells(pd.Series(list(position), dtype=object), new[codes])
+
+
+def _factorized(values: pd.Series) -> tuple[np.ndarray, pd.Series]:
+    """Code of each row, and the distinct values in the order in which they occur."""
     if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(object)
+        codes = values.cat.codes.to_numpy().astype(np.intp)
+        used, first = np.unique(codes[codes >= 0], return_index=True)
+        order = used[np.argsort(first)]  # categories that do not occur are left out
+        new = np.full(len(values.cat.categories) + 1, -1)
+        new[order] = np.arange(len(order))
+        return new[codes], pd.Series(values.cat.categories[order])
     codes, distinct = pd.factorize(values)
-    uniques = pd.Series(distinct)
-    if is_numeric_dtype(uniques) or uniques.dtype.kind in "mM" or not len(uniques):
-        return Cells(uniques, codes)
-    stripped = uniques.map(lambda value: value.strip() if isinstance(value, str) else str(value))
-    again, texts = pd.factorize(stripped.to_numpy(dtype=object))
-    is_missing = np.array([text in MISSING for text in texts], dtype=bool)
-    position = np.where(is_missing, -1, np.cumsum(~is_missing) - 1)
-    kept = pd.Series(np.asarray(texts, dtype=object)[~is_missing], dtype=object)
-    return Cells(kept, np.where(codes >= 0, position[again[codes]], -1))
+    return codes, pd.Series(distinct)
 
 
 def raw_cells(column: Any) -> Cells:
