@@ -68,6 +68,8 @@ class Table:
         Sentences on how the file was read that the user should see.
     index : frozenset of int
         Positions of columns that number or name the rows, by what the file says about them.
+    images : dict of int to Path
+        Positions of columns of image files -> the folder that their paths start from.
     """
 
     names: list[str]
@@ -77,6 +79,7 @@ class Table:
     source: Source
     notes: list[str] = field(default_factory=list)
     index: frozenset[int] = frozenset()
+    images: dict[int, Path] = field(default_factory=dict)
 
     @property
     def cleaned_name(self) -> str:
