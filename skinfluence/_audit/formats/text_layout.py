@@ -52,8 +52,8 @@ class Layout:
 
 def find_layout(text: Text, options: Options) -> Layout:
     """Find the separator, the header and the first row."""
-    if options.skip_rows is None and (line := SEP_LINE.match(_start(text, len(text.mark)))):
-        options = replace(options, sep=options.sep or line["sep"], skip_rows=1)
+    if options.skip_rows is None and (named := SEP_LINE.match(_start(text, len(text.mark)))):
+        options = replace(options, sep=options.sep or named["sep"], skip_rows=1)
     start = _after_lines(text, options.skip_rows or 0)
     first = _start(text, start)
     if not first.strip():
