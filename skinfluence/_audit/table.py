@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -96,6 +97,16 @@ class Table:
         named = [i for i in last_first if not UNNAMED.fullmatch(self.names[i].strip())]
         others = [i for i in named if i not in self.index]
         return (others or named or last_first)[0]
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Add what was found out about the file to a message about its columns."""
+        try:
+            yield
+        except AuditError as error:
+            if not self.notes:
+                raise
+            raise AuditError(f"{error} Note: {'; '.join(self.notes)}.") from error
 
     def column(self, position: int) -> list[str]:
         """Cells of one column, one string per row; equal cells are one object."""

@@ -31,6 +31,7 @@ def tar():
         ("t.npy", b"\x93NUMPY\x01\0", "a NumPy array"),
         ("t.tar.gz", tar(), "a tar archive"),
         ("t.html", b"\n<!DOCTYPE html><html></html>", "a web page"),
+        ("t.xls", b"\xef\xbb\xbf<?xml version='1.0'?><Workbook/>", "an XML document"),
         ("t.orc", b"ORC\0\0\0", "an ORC file"),
     ],
     ids=lambda value: value if isinstance(value, str) else "content",  # archives hold times
