@@ -131,6 +131,7 @@ def _write(
                 command=options.command(),
                 n_changed=n_changed,
                 source=options.table,
+                page_folder=output,
                 apply_command=options.apply_command(table.source.suffix),
             )
             (folder / "report.html").write_text(page, encoding="utf-8")

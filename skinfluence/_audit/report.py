@@ -9,6 +9,7 @@ import platform
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -55,6 +56,7 @@ def render(
     command: str,
     n_changed: int,
     source: str | None = None,
+    page_folder: Path | None = None,
     apply_command: str | None = None,
     media: Media | None = None,
     issues: Sequence[Any] = (),
@@ -77,6 +79,8 @@ def render(
         Number of rows that the cleaned table drops or relabels.
     source : str or None
         Path of the table; paths of images are relative to its folder.
+    page_folder : Path or None
+        Folder of the page, so that it finds images if it is moved together with them.
     apply_command : str or None
         The command that applies the decisions of a review, to show.
     media : Media or None
@@ -90,7 +94,13 @@ def render(
         The page. It does not load other files.
     """
     payload = build(
-        table, findings, name=name, source=source, apply_command=apply_command, media=media
+        table,
+        findings,
+        name=name,
+        source=source,
+        page_folder=page_folder,
+        apply_command=apply_command,
+        media=media,
     )
     template = _environment().get_template("report.html.j2")
     return template.render(

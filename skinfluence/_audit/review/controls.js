@@ -55,7 +55,8 @@ function otherLabels(review, suspect, newLabel, act) {
 }
 
 function numberField(newLabel) {
-  return el("input", { id: "other", type: "number", step: "any", "aria-label": "another value", value: newLabel ?? "" });
+  // Text, because the table may write numbers with a comma or a unit.
+  return el("input", { id: "other", type: "text", inputmode: "decimal", "aria-label": "another value", value: newLabel ?? "" });
 }
 
 // The most probable labels first, then all labels by name.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
+from urllib.parse import quote
 
 from skinfluence._audit.findings import Findings
 from skinfluence._audit.table import Table
@@ -43,12 +45,15 @@ class Media:
     source: Callable[[int], str | None] | None = None
 
 
-def find_media(table: Table, findings: Findings, source: str | None) -> Media | None:
+def find_media(
+    table: Table, findings: Findings, source: str | None, page_folder: Path | None = None
+) -> Media | None:
     """Find a column of images, or else the column of the longest texts; None if there is neither.
 
     A column is an image if the audit used it as one, or if its cells are ``data:`` URIs or names of
     image files. Paths are relative to the folder of `source`, the path of the table, unless the
-    table knows their folder.
+    table knows their folder. Addresses of images are relative to `page_folder`, the folder of the
+    page, if it is given.
     """
     shown = [table.cells[findings.rows[i]] for i in findings.order[:N_TRIED]]
     kinds, folders = findings.prepared.kinds, getattr(table, "images", {})
@@ -59,7 +64,7 @@ def find_media(table: Table, findings: Findings, source: str | None) -> Media | 
             continue
         if kinds.get(str(position)) == "image" or all(map(_IMAGE.match, cells)):
             folder = folders.get(position, folder_of(source))
-            return Media(position, "image", partial(_uri, table, folder, position))
+            return Media(position, "image", partial(_address, table, folder, page_folder, position))
         if (length := median(map(len, cells))) >= longest:
             longest, text = length, position
     return None if text is None else Media(text, "text")
@@ -70,11 +75,16 @@ def folder_of(source: str | None) -> Path:
     return Path(source).parent if source else Path()
 
 
-def _uri(table: Table, folder: Path, position: int, row: int) -> str | None:
+def _address(
+    table: Table, folder: Path, page_folder: Path | None, position: int, row: int
+) -> str | None:
     cell = table.cells[row][position].strip()
-    if not cell:
-        return None
+    if not cell or cell.startswith("data:"):
+        return cell or None
+    path = (folder / cell).absolute()
     try:
-        return cell if cell.startswith("data:") else (folder / cell).absolute().as_uri()
-    except ValueError:  # a NUL in the path
-        return None
+        if page_folder is None:
+            return path.as_uri()
+        return quote(Path(os.path.relpath(path, page_folder)).as_posix())
+    except ValueError:  # a NUL in the path, or another drive of Windows
+        return None if "\0" in cell else path.as_uri()

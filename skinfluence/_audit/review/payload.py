@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ def build(
     *,
     name: str = "",
     source: str | None = None,
+    page_folder: Path | None = None,
     apply_command: str | None = None,
     media: Media | None = None,
 ) -> dict[str, Any]:
@@ -49,6 +51,8 @@ def build(
         Name of the table, to show.
     source : str or None
         Path of the table; paths of images are relative to its folder.
+    page_folder : Path or None
+        Folder of the page, so that it finds images if it is moved together with them.
     apply_command : str or None
         The command that writes the reviewed table, to show; None if there is no file.
     media : Media or None
@@ -57,7 +61,7 @@ def build(
     problem = findings.problem
     chosen = _rows_to_review(findings)[:MAX_ROWS]
     if media is None:
-        media = find_media(table, findings, source)
+        media = find_media(table, findings, source, page_folder)
     columns = _shown_columns(table, findings, media)
     chosen, neighbors = _that_fit(table, findings, columns, chosen, _neighbors(findings, chosen))
     labels, z = _Labels(findings), evidence(findings)

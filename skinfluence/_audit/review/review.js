@@ -255,7 +255,8 @@ class Page {
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
     this.isSaved = true;
     byId("apply").open = true;
-    this.say("decisions.csv was saved to your downloads. Now run the command below.");
+    byId("apply").scrollIntoView({ block: "nearest" });
+    this.say('decisions.csv was saved to your downloads. Now run the command under "Apply the decisions to the file".');
   }
 
   async load(input) {

@@ -1,6 +1,5 @@
 """A driver of Chromium without other packages: the DevTools protocol over a pipe."""
 
-import fcntl
 import json
 import os
 import select
@@ -11,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None) if os.name == "posix" else None
 
 OPTIONS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
@@ -109,6 +108,8 @@ class Browser:
 
 def _pipe():
     """Both ends of a pipe, whose numbers do not collide with those that the browser uses."""
+    import fcntl
+
     ends = os.pipe()
     moved = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in ends]
     for end in ends:

@@ -6,6 +6,7 @@ from review_case import findings_of, program, small_table
 
 from skinfluence.__main__ import main
 from skinfluence._audit import report
+from skinfluence._audit.formats.delimited import table_from_columns
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is not installed: the page is not tested in a browser"
@@ -181,3 +182,31 @@ def test_real_keys_at_400_pixels(run, browser):
     browser.press("Tab")
     outline = "return getComputedStyle(document.activeElement).outlineStyle"
     assert browser.run(outline) == "solid"
+
+
+def test_another_number_is_typed(run, browser):
+    columns = [["1.5", "2.5"] * 30, ["2", "3"] * 30, [f"{i}.5" for i in range(60)]]
+    table = table_from_columns(["a", "b", "price"], columns)
+    run(page_of(table, findings_of(table, 4)), "")
+    browser.press("l", "7", ",", "2", "Enter")
+    assert browser.run("return page.review.toCsv()") == (
+        'row,given_label,decision,new_label\r\n1,0.5,relabel,"7,2"\r\n'
+    )
+    assert "predict 1.5. Nets trained with it predict 0." in browser.run("""
+        page.open(1);
+        return byId('card').textContent;
+    """)
+
+
+def test_two_tabs_of_one_report_agree(run):
+    table = small_table(72)
+    found = run(
+        page_of(table, findings_of(table, 4)),
+        """
+        const other = { 2: { given: "class 1", decision: "drop", newLabel: "" }, 3: "nonsense" };
+        localStorage.setItem(page.storage.key, JSON.stringify(other));
+        dispatchEvent(new StorageEvent("storage", { key: page.storage.key }));
+        return [text("#counts"), page.review.state(2)];
+        """,
+    )
+    assert found == ["1 of 4 suspects decided: 1 dropped", "drop"]

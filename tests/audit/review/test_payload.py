@@ -185,6 +185,17 @@ def test_images_and_long_texts_are_found(tmp_path, cells, kind):
     assert (found and found.kind) == kind
     if kind == "image" and cells[1].startswith("b"):
         assert found.source(1) == (tmp_path / "b" / "c.JPG").as_uri()
+        page_folder = tmp_path / "audit of it"
+        moved = find_media(table, findings_of(table), str(tmp_path / "t.csv"), page_folder)
+        assert moved.source(1) == "../b/c.JPG"
+
+
+def test_characters_of_a_path_do_not_end_an_address(tmp_path):
+    cells = ["a b#1?.png", "%41\0.png"] * 10
+    table = small_table(20, n_classes=2, columns={"note": cells})
+    found = find_media(table, findings_of(table), str(tmp_path / "t.csv"), tmp_path)
+    assert found.source(0) == "a%20b%231%3F.png"
+    assert found.source(1) in (None, "%2541%00.png")
 
 
 def test_a_column_that_the_audit_used_as_images_is_one():
