@@ -20,7 +20,7 @@ ORDER = [
     {"_fitting", "curvature", "datasets", "diffusion", "metrics", "rules", "text"},
     {"attacks", "ensembles", "images", "methods", "plotting", "retraining", "stream"},
     {"columns"},
-    {"_label_noise"},
+    {"_label_noise", "_mixed"},
     {"_detector", "_scorer"},
     {"_selector", "active", "pairwise", "subsets"},
     {"_filtered"},
@@ -33,7 +33,8 @@ LINE = {room: line for line, rooms in enumerate(ORDER) for room in rooms}
 # The same inside each private package, file by file.
 INSIDE = {
     "_core": [
-        {"forward_mode", "random_state", "states", "switches", "tensors"},
+        {"forward_mode", "random_state", "sparse_rows", "states", "switches"},
+        {"tensors"},
         {"checked_rows", "factors", "gates", "memory", "shell"},
         {"layer_rules", "row_loss"},
         {"functional_module"},
@@ -52,6 +53,7 @@ INSIDE = {
     ],
     "_data": [
         {"arrays", "embedding_cache", "items", "params", "times"},
+        {"frames"},
         {"rows"},
         {"labels"},
         {"reference"},

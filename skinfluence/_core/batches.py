@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Subset
 from skinfluence._core.functional_module import FunctionalModule
 from skinfluence._core.memory import OutputWatch, is_out_of_memory
 from skinfluence._core.random_state import forked_random_state
+from skinfluence._core.sparse_rows import SparseRows
 from skinfluence._core.tensors import Rows, cast_floats, floats_of, is_sliceable, n_rows, slice_rows
 
 # Limits of a batch: number of rows, and bytes of the outputs of all layers. For MLPs with 0.1M to
@@ -139,6 +140,8 @@ class BatchedModule(FunctionalModule):
             return torch.zeros(0, device=self.device)
         if isinstance(data, Mapping):
             return {key: self._to_device(value) for key, value in data.items()}
+        if isinstance(data, SparseRows):
+            data = data.toarray()
         if isinstance(data, np.ndarray) and not data.flags.writeable:
             data = data.copy()  # torch warns about read-only memory (memmaps, joblib)
         if self.device.type == "mps":  # has no float64

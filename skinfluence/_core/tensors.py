@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from skinfluence._core.sparse_rows import SparseRows
+
 IGNORED = -100  # a label that adds nothing to the loss: ignore_index of torch's criteria
 
 Rows = Any  # any form of X that skorch accepts
@@ -77,7 +79,7 @@ def is_sliceable(X: Rows) -> bool:
     """Whether a slice or an index array selects rows of X."""
     if isinstance(X, Mapping):
         return all(isinstance(value, np.ndarray | Tensor) for value in X.values())
-    return isinstance(X, np.ndarray | Tensor) and not isinstance(X, Dataset)
+    return isinstance(X, np.ndarray | Tensor | SparseRows) and not isinstance(X, Dataset)
 
 
 def slice_rows(X: Rows, rows: Any) -> Rows:

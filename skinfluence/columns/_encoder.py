@@ -59,8 +59,8 @@ class ColumnEncoder(TransformerMixin, Estimator):
     number, category, date, text, image : sequence of str, default=()
         Names of columns whose kind is known. They are not left out. A column of images holds
         paths, see `image_encoder`.
-    ignore : sequence of str, default=()
-        Names of columns to leave out.
+    ignore : sequence of str or dict of str to str, default=()
+        Names of columns to leave out; a dict also says why, for `left_out_`.
     text_encoder : transformer or None, default=None
         Turns a column of strings into numbers, such as
         :class:`~skinfluence.text.TextEmbedder`; used for columns of sentences, of more than three
@@ -108,7 +108,7 @@ class ColumnEncoder(TransformerMixin, Estimator):
         date: Sequence[str] = (),
         text: Sequence[str] = (),
         image: Sequence[str] = (),
-        ignore: Sequence[str] = (),
+        ignore: Sequence[str] | Mapping[str, str] = (),
         text_encoder: Any = None,
         image_encoder: Any = None,
         n_text_components: int | None = None,
@@ -167,7 +167,8 @@ class ColumnEncoder(TransformerMixin, Estimator):
             cells = raw_cells(column) if kind == "image" else cells_of(column)
             reason = reason_to_leave_out(name, cells) if kind is None else None
             if kind == "ignore" or reason:
-                self.left_out_[name] = reason or "as asked"
+                why = self.ignore[name] if isinstance(self.ignore, Mapping) else "as asked"
+                self.left_out_[name] = reason or why
                 continue
             reader = self.readers_[name] = _reader(name, cells, kind)
             new = _typed(name, reader, cells)
@@ -286,6 +287,12 @@ def columns_of(X: Any) -> Mapping[str, Any]:
     if hasattr(X, "to_dict") and hasattr(X, "iloc"):
         return {name: X.iloc[:, i] for i, name in enumerate(names)}
     return {name: _as_series(X[given]) for name, given in zip(names, X.columns, strict=True)}
+
+
+def find_left_out(X: Any) -> dict[str, str]:
+    """Name of each column of a frame from which nothing can be learned -> the reason."""
+    reasons = {n: reason_to_leave_out(n, cells_of(column)) for n, column in columns_of(X).items()}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def _as_series(column: Any) -> pd.Series:
