@@ -67,11 +67,12 @@ class NoisyLabelDetector(Estimator):
         the mean of the ranks by :class:`~skinfluence.methods.Loss` and
         :class:`~skinfluence.methods.SelfInfluence`. If a method of :mod:`skinfluence.methods` is
         given, rows are ranked by that method alone, averaged over checkpoints. ``InnerProduct()``,
-        the plain score of the paper, needs trusted reference rows (``X_val, y_val``). If they are
+        the plain score of [1]_, needs trusted reference rows (``X_val, y_val``). If they are
         missing, a warning is issued.
     cv : int, default=5
-        Number of folds, and of nets to fit. If ``X_val`` is given, a single net is fitted on all
-        rows in three cases: the net is frozen, `method` is not None, or y is numeric.
+        Number of folds, and of nets to fit. If ``X_val`` is given and at least one of the following
+        holds, a single net is used for all rows instead: the net is frozen, `method` is not None,
+        or y is numeric.
     checkpoints : int, default=6
         Number of checkpoints to use per net. Their epochs are spaced geometrically; the last epoch
         is always one of them.
@@ -338,7 +339,7 @@ class NoisyLabelDetector(Estimator):
         check_int("checkpoints", self.checkpoints, 1)
 
     def _fits_one_net(self, table: TrainingData) -> bool:
-        """Whether a single net is fitted on all rows; reference rows are then given separately."""
+        """Whether one net is used for all rows; only possible if reference rows are given."""
         if table.reference is None:
             return False
         uses_out_of_sample = self.method is None and table.labels.is_classification

@@ -189,7 +189,7 @@ class PGD(Attack):
 def _input_gradient(
     fnet: FunctionalNet, X: Tensor, of_outputs: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Values of a function of each row's outputs, (n,), and its gradients by the rows."""
+    """Values of a function of each row's outputs, (n,), and gradients with respect to the rows."""
     with torch.enable_grad(), plain_kernels(fnet):
         x = X.detach().requires_grad_()
         value = of_outputs(fnet.outputs(fnet.params, x))
@@ -219,7 +219,7 @@ def _read_eps(attack: Any, eps: Any, X: Tensor) -> Tensor:
     size = torch.as_tensor(numbers).to(X)
     if not bool(torch.isfinite(size).all()) or bool((size < 0).any()):
         raise ValueError(
-            f"{type(attack).__name__}(eps={eps!r}): expected numbers, 0 or more and finite."
+            f"{type(attack).__name__}(eps={eps!r}): expected finite numbers, 0 or more."
         )
     if size.ndim and size.shape != X.shape[1:]:
         raise ValueError(
