@@ -258,8 +258,8 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
         kept = kept[_learnable_rows(selector.scorer, estimator, selector.labels_[kept])]
         if isinstance(X, Dataset):  # a net trains on the labels of the items, not on y
             X = RelabeledDataset(X, selector.labels_)
-        # Labels such as 1 and "1" are in an array of objects: keep it, since a list would become an
-        # array of strings, in which the two labels are equal.
+        # An array of strings would merge labels such as "a" and "a\0", so they are in an array of
+        # objects. Keep it: scikit-learn would turn a list into an array of strings.
         labels = selector.labels_
         labels = labels if labels.dtype.kind == "O" else labels_like(y, labels)
         return rows_of(X, kept), rows_of(labels, kept), kept
