@@ -174,7 +174,7 @@ def floor(t: Tensor, eps: float) -> float:
 
 @dataclass
 class Error:
-    """Largest difference between n scores and plain autograd, and the largest score possible."""
+    """Largest difference between n scores and plain autograd, and the largest possible score."""
 
     difference: float
     scale: float
@@ -184,7 +184,7 @@ class Error:
 
     @property
     def excess(self) -> float:
-        """Difference, less what rounding may cause."""
+        """Difference minus the largest difference that rounding may cause."""
         return self.difference - self.eps**0.5 * self.scale - self.floor
 
 

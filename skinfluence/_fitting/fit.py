@@ -24,7 +24,7 @@ from skinfluence._fitting.isolation import interruptible, seeded
 
 
 def _continue_from(start: NeuralNet, estimator: NeuralNet) -> NeuralNet:
-    """Return a copy of a fitted net, with the parameters that were set on `estimator` since.
+    """Return a copy of the fitted net `start`, with the parameters that `estimator` has by now.
 
     If the module or the criterion has changed, return a clone of `estimator` instead.
     """
@@ -203,7 +203,7 @@ def _explain(error: Exception, X: Any) -> Exception:
     whole = [dtype for dtype in dtypes if "int" in dtype]
     if whole and "for argument #1 'indices'" in str(error):
         return ValueError(
-            f"X is of dtype {whole[0]} and an embedding of the net's module wants int64 or int32 "
+            f"X is of dtype {whole[0]}, but an embedding of the net's module wants int64 or int32 "
             f"({error}). Convert X to int64."
         )
     floats = [dtype for dtype in dtypes if "float" in dtype]

@@ -111,7 +111,7 @@ def _select_rows(frame: Any) -> Any:
 def _from_openml(data_home: str | PathLike[str] | None) -> Any:
     """Return OpenML's table, with its one-hot columns turned back into categories."""
     pd = need_pandas()
-    # Selected by number: other versions with this name have other columns and fewer rows.
+    # Select by data_id, because other tables with this name have other columns and fewer rows.
     raw = download_from_openml("load_compas", data_id=42193, data_home=data_home)
     groups = {
         "race": {n: n for n in ("African-American", "Caucasian")},
