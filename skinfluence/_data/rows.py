@@ -129,8 +129,8 @@ def without_negative_strides(array: np.ndarray) -> np.ndarray:
 
 
 _ENCODER_OF_SCORER = (
-    " If the other estimators read X as it is, put the encoder into the selector only: its scorer "
-    "may be make_pipeline(encoder, InfluenceScorer())."
+    " If only the scorer needs encoded columns, put the encoder into the selector: its scorer may "
+    "be make_pipeline(encoder, InfluenceScorer())."
 )
 
 

@@ -161,8 +161,8 @@ def how_to_pass(estimator: Any) -> str:
         )
     if hasattr(estimator, "steps"):
         return (
-            "Put its preprocessing steps in front of this estimator, in a new Pipeline whose last "
-            "step is this estimator."
+            "Put its preprocessing steps into a new Pipeline that ends in the scorer "
+            "(InfluenceScorer or NoisyLabelDetector), and give the scorer only the net."
         )
     return (
         "For a model of another kind, use FilteredEstimator: it fits the model on the rows that a "

@@ -29,9 +29,9 @@ _DESCR = """COMPAS (recidivism within two years)
 
 Was a defendant charged with another crime within two years? The rows are people in Broward County,
 Florida, who were scored by the COMPAS software in 2013 and 2014, selected as in ProPublica's
-analysis. Left out are names, dates of birth and case numbers, everything that became known only
-afterwards, and COMPAS' own scores. The label says who was charged, not who offended, so it carries
-any bias of the police. {rows}
+analysis. Names, dates of birth, case numbers, COMPAS' own scores and everything that became known
+only afterwards are left out. The label says who was charged, not who offended, so it carries any
+bias of the police. {rows}
 
 Source: J. Angwin, J. Larson, S. Mattu, L. Kirchner, "Machine Bias", ProPublica, 2016; read from
 {source}.
