@@ -41,7 +41,7 @@ _OTHER_ROWS = (
 
 
 def check_gradients(fnet: FunctionalNet, X: Rows, y: Any) -> None:
-    """Check that influence can be computed for this net, on a few rows drawn over the whole table.
+    """Check that influence can be computed for this net, on a few rows from the whole table.
 
     Some of the batches that are scored afterwards are compared as well, see `recheck.py`.
 

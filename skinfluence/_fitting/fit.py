@@ -115,7 +115,7 @@ def _check_sampler(net: NeuralNet, n: int) -> None:
                 raise ValueError(
                     f"iterator_train__{name} holds a {type(sampler).__name__} made for "
                     f"{len(rows)} rows, but the net is trained on {n} rows here: folds and "
-                    "reference rows are held out of the given rows. The weights or positions would "
+                    "reference rows are held out of the given rows. Its weights or positions would "
                     "belong to other rows. Remove the sampler and weight the classes in the "
                     "criterion, or train the net first and pass FrozenEstimator(net). If only "
                     "reference rows are held out, it is enough to give X_val and y_val."

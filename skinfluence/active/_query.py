@@ -139,7 +139,8 @@ class InfluenceQuery(PoolQuery):
                 "InfluenceScorer(net)."
             )
         scorer = clone(scorer)
-        if scorer.estimator is None:  # else few labels of many classes may be taken for numbers
+        # The default net depends on y: a few labels of many classes could look like numbers.
+        if scorer.estimator is None:
             scorer.set_params(estimator=TabularClassifier())
         pass_seed(seed, scorer)
         X_val, y_val = reference
