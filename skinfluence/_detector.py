@@ -59,8 +59,8 @@ class NoisyLabelDetector(Estimator):
         :class:`~skinfluence.nets.TabularClassifier` or a
         :class:`~skinfluence.nets.TabularRegressor`, depending on y.
     contamination : "auto" or float, default="auto"
-        Share of the rows to flag as suspect, in (0, 0.5]. For classification, "auto" estimates this
-        share: it is the share of rows whose given label is not the most plausible one. For
+        Share of the rows to flag as suspect, in (0, 0.5]. For classification, "auto" means the
+        share of rows whose given label is not the most plausible one, but at most 0.5. For
         regression, "auto" means 0.1.
     method : Method, default=None
         For classification, None means the noise model described above. For regression, None means
@@ -212,8 +212,8 @@ class NoisyLabelDetector(Estimator):
         """Score training rows or new rows with all fitted nets; lower is more suspect.
 
         This method treats every row as a new row, even if it is a training row. New rows have no
-        in-sample probabilities, so out-of-sample probabilities are used in their place. The scores
-        of the training rows with both kinds of probabilities are in `scores_`.
+        in-sample probabilities, so out-of-sample probabilities are used in their place. In
+        contrast, `scores_` holds scores of the training rows that use both kinds of probabilities.
 
         Parameters
         ----------
@@ -271,7 +271,7 @@ class NoisyLabelDetector(Estimator):
             raise need(
                 "audit",
                 "issues_ is a pandas DataFrame and needs pandas (scores_, inlier_mask_ and "
-                "suggested_labels_ hold the same as arrays)",
+                "suggested_labels_ hold the same data as arrays)",
             ) from error
         columns = {
             "row": np.arange(len(self.scores_)),

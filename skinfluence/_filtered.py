@@ -236,8 +236,8 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
             return InfluenceSampleSelector(selector)
         raise TypeError(
             f"selector={self.selector!r}: expected an InfluenceSampleSelector, a scorer "
-            "(InfluenceScorer, NoisyLabelDetector) or a Pipeline that ends in one, or a resampler "
-            "with fit_resample and sample_indices_."
+            "(InfluenceScorer or NoisyLabelDetector), a Pipeline that ends in a scorer, or a "
+            "resampler with fit_resample and sample_indices_."
         )
 
     def _select(

@@ -221,8 +221,8 @@ class InfluenceScorer(TransformerMixin, Estimator):
             reference rows are split off X.
         sensitive_features : array-like of shape (n_samples,) or (n_samples, k), default=None
             Group of each row of X, for a target that compares groups. If there are several columns,
-            each combination of their values is a group. The same share of each group is split off
-            as reference rows.
+            each combination of their values is a group. If reference rows are split off X, they
+            contain the same share of each group.
         sensitive_features_val : like `sensitive_features`, default=None
             Group of each row of ``X_val``.
 

@@ -273,9 +273,9 @@ def is_scorer(scorer: Any) -> bool:
 def _check_scorer(scorer: Any) -> Any:
     if not is_scorer(scorer):
         raise TypeError(
-            f"scorer={scorer!r}: expected an InfluenceScorer, a NoisyLabelDetector, or an "
-            "estimator with fit(X, y, X_val=, y_val=) and scores_, or a Pipeline that ends in one. "
-            "To use a net, wrap it: InfluenceScorer(net)."
+            f"scorer={scorer!r}: expected an InfluenceScorer, a NoisyLabelDetector, another "
+            "estimator with fit(X, y, X_val=, y_val=) and scores_, or a Pipeline that ends in one "
+            "of these. To use a net, wrap it: InfluenceScorer(net)."
         )
     return scorer
 

@@ -58,10 +58,11 @@ class Ensemble(ABC, BaseEstimator):
       which differs only by a constant factor.
     - "ranks": mean of the row's ranks at the members. A rank is the share of training rows with a
       lower score. Members with large scores therefore do not dominate.
-    - "votes": for each pair of a member and a reference row, the training rows are ranked by their
-      influence on that reference row, lowest first. A row gets ``max(k - rank, 0)`` votes against
-      it, where k is a twentieth of the number of training rows. The score is minus the row's votes,
-      divided by the largest number of votes that a row can get. It lies between -1 and 0.
+    - "votes": each pair of a member and a reference row ranks the training rows by their influence
+      on that reference row. The lowest influence has rank 0. From each pair, a row gets ``max(k -
+      rank, 0)`` votes against it, where k is a twentieth of the number of training rows. The score
+      is minus the row's total votes, divided by the largest total that is possible. It lies between
+      -1 and 0.
     """
 
     aggregate: str

@@ -42,9 +42,9 @@ def flip_labels(
         - "symmetric": all rows are equally likely, and so are all other classes.
         - "pair": all rows are equally likely. The wrong label is the next class in sorted order, as
           when two similar classes are confused. The last class is followed by the first.
-        - "class_conditional": a random transition matrix decides. Rows of the most affected class
-          are about three times as likely to be drawn as rows of the least affected one, and each
-          class has its own most frequent wrong labels.
+        - "class_conditional": rows and their wrong labels are drawn from a random transition
+          matrix. Rows of the most affected class are about three times as likely to be drawn as
+          rows of the least affected class. Each class has its own most frequent wrong labels.
         - "instance": rows that are hard to classify are the most likely to be drawn. A logistic
           regression on the standardized `X` gives out-of-sample class probabilities. It is
           cross-fitted over five folds, or fewer if a class has fewer than five rows. A row is drawn
