@@ -46,7 +46,7 @@ def check_groups(
         )
     if reference is not None and of_rows is not None and of_val is None:
         raise ValueError(
-            "sensitive_features holds the groups of X, and the reference rows are X_val: give "
+            "sensitive_features holds the groups of X, but the reference rows are X_val: give "
             "the groups of X_val as sensitive_features_val."
         )
     if of_rows is not None:
