@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from skinfluence._audit import ApplyOptions, AuditError, Options, apply, audit
-from skinfluence._audit.options import add_options
+from skinfluence._audit.options import add_options, read_options
 from skinfluence._audit.streams import is_lost, printable, standard_streams
 from skinfluence._version import __version__
 
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(name: str, options: dict[str, Any]) -> int:
     command, prog = COMMANDS[name], f"skinfluence {name}"
     try:
-        command.run(command.options(**options))
+        command.run(read_options(command.options, options))
     except AuditError as error:
         print(f"{prog}: error: {printable(str(error))}", file=sys.stderr)
         return USER_ERROR

@@ -28,8 +28,10 @@ from skinfluence._fitting.training_data import (
 )
 from skinfluence._label_noise.fold_net import FoldNet
 from skinfluence._label_noise.label_scores import LabelScores, make_label_scores
+from skinfluence._mixed import make_encoder
 from skinfluence.methods import InnerProduct, Method
 from skinfluence.methods._base import check_method
+from skinfluence.nets import is_ready_made
 from skinfluence.targets import Utility
 
 
@@ -101,6 +103,9 @@ class NoisyLabelDetector(Estimator):
         in-sample prediction of this net is used instead.
     estimators_ : list of skorch nets
         One net per fold, fitted on the other folds; or the single net that is fitted on all rows.
+    encoders_ : list of ColumnEncoder or None
+        One encoder per net, fitted on the rows of the net; None for each net unless X is a
+        DataFrame of mixed columns.
     classes_ : ndarray of shape (n_classes,)
         Class labels; only for classifiers.
     n_features_in_ : int
@@ -170,7 +175,7 @@ class NoisyLabelDetector(Estimator):
         """
         self._forget_fit()
         self._check_parameters()
-        table = read_training_data(self, X, y, X_val, y_val)
+        table = read_training_data(self, X, y, X_val, y_val, make_encoder)
         table.labels.refuse_ignored(table.given, "y")
         table.labels.refuse_several(table.given)
         self._labels, self._dtype = table.labels, table.dtype
@@ -182,10 +187,11 @@ class NoisyLabelDetector(Estimator):
         self._single = self._fits_one_net(table)
         self._warn_of_weak_references(table)
         scores = make_label_scores(self.method, table.y, self._codes(table))
-        for train, fold_net in self._progress(self._fold_nets(table)):
-            scores.add(fold_net, table.X, train)
+        for part, train, fold_net in self._progress(self._fold_nets(table)):
+            scores.add(fold_net, part.X, train)
         scores.finish()
         self._label_scores, self.estimators_ = scores, [f.net for f in scores.fold_nets]
+        self.encoders_ = [fold_net.encoder for fold_net in scores.fold_nets]
         self.scores_ = scores.scores
         self.contamination_ = self._share_of_suspects(scores)
         self.offset_ = float(np.quantile(self.scores_, self.contamination_))
@@ -312,19 +318,22 @@ class NoisyLabelDetector(Estimator):
         }
         return pd.DataFrame(columns, index=self._index)
 
-    def _fold_nets(self, table: TrainingData) -> Iterator[tuple[np.ndarray, FoldNet]]:
-        """Yield the rows that each net is fitted on, and the net."""
+    def _fold_nets(self, table: TrainingData) -> Iterator[tuple[TrainingData, np.ndarray, FoldNet]]:
+        """Yield the data as numbers, the rows that each net is fitted on, and the net."""
         if self._single:
-            net = self._fold_net(table, table.X, table.y, table.reference, table.seed)
-            yield np.arange(len(table.y)), net
+            part = table.encoded()
+            net = self._fold_net(part, part.X, part.y, part.reference, table.seed)
+            yield part, np.arange(len(table.y)), net
             return
         rng = np.random.RandomState(table.seed)
         fold = folds(table.y, self.cv, rng, stratify=table.stratify)
         for k in range(self.cv):
-            X, y, held = table.split(np.flatnonzero(fold == k))
+            train = np.flatnonzero(fold != k)
+            part = table.encoded(train)
+            X, y, held = part.split(np.flatnonzero(fold == k))
             seed = int(rng.randint(np.iinfo(np.int32).max))
-            net = self._fold_net(table, X, y, table.reference or held, seed)
-            yield np.flatnonzero(fold != k), net
+            net = self._fold_net(part, X, y, part.reference or held, seed)
+            yield part, train, net
 
     def _fold_net(
         self, table: TrainingData, X: Any, y: np.ndarray, reference: Any, seed: int
@@ -333,7 +342,8 @@ class NoisyLabelDetector(Estimator):
         X_ref, y_ref = reference
         objective = Objective(Utility(), X_ref, y_ref, table.labels.is_classification)
         check_gradients(FunctionalNet(net, self.parameters), X, y)
-        return FoldNet(net, states, objective, self.parameters, self._codes(table), seed)
+        codes = self._codes(table)
+        return FoldNet(net, states, objective, self.parameters, codes, seed, table.encoder)
 
     @staticmethod
     def _codes(table: TrainingData) -> np.ndarray | None:
@@ -362,6 +372,11 @@ class NoisyLabelDetector(Estimator):
     def _progress(self, fold_nets: Iterator[Any]) -> Iterator[Any]:
         number = 1 if self._single else self.cv
         return tqdm(fold_nets, desc="folds", total=number, disable=not self.verbose)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = is_ready_made(self.estimator)
+        return tags
 
     def _check_parameters(self) -> None:
         if not is_auto(self.contamination):

@@ -9,6 +9,7 @@ import numpy as np
 import sklearn
 from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.pipeline import make_pipeline
 from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
@@ -20,6 +21,7 @@ from torch.utils.data import Dataset
 
 from skinfluence._base import Estimator
 from skinfluence._data.arrays import check_numbers
+from skinfluence._data.frames import FrameRows, is_mixed
 from skinfluence._data.labels import (
     RelabeledDataset,
     check_labels,
@@ -33,6 +35,7 @@ from skinfluence._data.rows import labels_like, rows_of
 from skinfluence._fitting.cross_scoring import final_step, labeled_rows
 from skinfluence._fitting.fit import how_to_pass
 from skinfluence._fitting.isolation import interruptible, turn_for
+from skinfluence._mixed import make_encoder
 from skinfluence._selector import InfluenceSampleSelector, check_rows_for, is_scorer
 
 
@@ -58,8 +61,10 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
     estimator : estimator, default=None
         Any classifier or regressor; a clone of it is fitted. None means
         :class:`~sklearn.ensemble.HistGradientBoostingClassifier` or
-        :class:`~sklearn.ensemble.HistGradientBoostingRegressor`, depending on y. With None, the
-        type is not known before `fit`, so cross-validation does not stratify its folds.
+        :class:`~sklearn.ensemble.HistGradientBoostingRegressor`, depending on y, with
+        a :class:`~skinfluence.columns.ColumnEncoder` in front if X is a DataFrame of mixed columns.
+        With None, the type is not known before `fit`, so cross-validation does not stratify its
+        folds.
     selector : InfluenceSampleSelector, default=None
         None means ``InfluenceSampleSelector()``. If a scorer is given, such as an
         :class:`InfluenceScorer` or a :class:`NoisyLabelDetector`, the selector is
@@ -144,7 +149,7 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
         n, weight = len(labels), for_estimator.get("sample_weight")
         if weight is not None:
             weight = check_numbers("sample_weight", weight, (n,), f"one for each of {n} rows")
-        estimator = self._make_estimator(labels)
+        estimator = self._make_estimator(X, labels)
         pass_seed(self.random_state, selector, estimator)
         X_kept, y_kept, kept = self._select(selector, estimator, X, y, for_selector)
         self.selector_ = selector
@@ -217,12 +222,13 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
             {k: v for k, v in params.items() if k not in own},
         )
 
-    def _make_estimator(self, y: np.ndarray) -> Any:
+    def _make_estimator(self, X: Any, y: np.ndarray) -> Any:
         if self.estimator is not None:
             return clone(self.estimator)
+        estimator: Any = HistGradientBoostingClassifier()
         if default_task(y) == "regression":
-            return HistGradientBoostingRegressor()
-        return HistGradientBoostingClassifier()
+            estimator = HistGradientBoostingRegressor()
+        return make_pipeline(make_encoder(FrameRows(X)), estimator) if is_mixed(X) else estimator
 
     def _make_selector(self) -> Any:
         """Make an unfitted selector: the default one, a clone of the given one, or a wrapper."""
@@ -270,6 +276,8 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
             tags.estimator_type = inner.estimator_type
             tags.classifier_tags = inner.classifier_tags
             tags.regressor_tags = inner.regressor_tags
+            selects_sparse = get_tags(self._make_selector()).input_tags.sparse
+            tags.input_tags.sparse = inner.input_tags.sparse and selects_sparse
         return tags
 
 

@@ -39,11 +39,13 @@ from skinfluence._fitting.training_data import (
     read_training_data,
     read_unlabeled,
 )
+from skinfluence._mixed import make_encoder
 from skinfluence.attacks import attack_rows
 from skinfluence.curvature import check_curvature
 from skinfluence.ensembles import Ensemble, Training, check_ensemble
 from skinfluence.methods._base import Case, Method
 from skinfluence.methods._choice import aggregate, check_votes, method_of
+from skinfluence.nets import is_ready_made
 from skinfluence.targets import check_target
 
 
@@ -118,6 +120,9 @@ class InfluenceScorer(TransformerMixin, Estimator):
     reference_indices_ : ndarray or None
         Positions of the rows that were split off as reference rows. None if ``X_val`` was given or
         the method needs no reference rows.
+    encoder_ : ColumnEncoder or None
+        Turns rows into numbers, fitted on the rows of the net; None unless X is a DataFrame of
+        mixed columns.
     classes_ : ndarray of shape (n_classes,)
         Class labels; only for classifiers.
     n_features_in_ : int
@@ -233,14 +238,16 @@ class InfluenceScorer(TransformerMixin, Estimator):
         self._forget_fit()
         method, ensemble = self._check_parameters()
         curvature = check_curvature(self.curvature)
-        table = read_training_data(self, X, y, X_val, y_val)
+        self.encoder_ = None  # rows are read without the encoder of an earlier fit
+        table = read_training_data(self, X, y, X_val, y_val, make_encoder)
         self._labels, self._dtype, self._y_dtype = table.labels, table.dtype, table.y.dtype
         if table.labels.is_classification:
             self.classes_ = table.labels.classes_
         of_rows, of_val = check_groups(
             sensitive_features, sensitive_features_val, len(table.y), table.reference
         )
-        X_fit, y_fit, (X_ref, y_ref) = self._part(table, of_rows)
+        table, X_fit, y_fit, (X_ref, y_ref) = self._part(table, of_rows)
+        self.encoder_ = table.encoder
         if of_rows is not None and of_val is None:
             of_val = None if self.reference_indices_ is None else of_rows[self.reference_indices_]
         if of_rows is not None and of_val is not None:
@@ -373,25 +380,25 @@ class InfluenceScorer(TransformerMixin, Estimator):
 
     def _part(
         self, table: TrainingData, groups: np.ndarray | None
-    ) -> tuple[Any, Any, tuple[Any, Any]]:
-        """Return training rows, their labels, and reference rows.
+    ) -> tuple[TrainingData, Any, Any, tuple[Any, Any]]:
+        """Return the data as numbers, training rows, their labels, and reference rows.
 
         If no reference rows are needed, the training rows are returned in their place.
         """
         self.reference_indices_ = None
-        if table.reference is not None:
-            return table.X, table.y, table.reference
-        if not self._needs_reference:
-            return table.X, table.y, (table.X, table.y)
+        if table.reference is not None or not self._needs_reference:
+            table = table.encoded()
+            return table, table.X, table.y, table.reference or (table.X, table.y)
         rng = np.random.RandomState(table.seed)
         held = hold_out(
             table.y, self.validation_fraction, rng, stratify=table.stratify, groups=groups
         )
         held = held[~table.labels.is_ignored(table.y[held])]
+        table = table.encoded(np.setdiff1d(np.arange(len(table.y)), held))
         X, y, reference = table.split(held)
         check_reference_size(reference[1], table.labels.classes_)
         self.reference_indices_ = held
-        return X, y, reference
+        return table, X, y, reference
 
     def _train(
         self, table: TrainingData, ensemble: Ensemble, X: Any, y: Any, reference: tuple[Any, Any]
@@ -491,6 +498,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []
+        tags.input_tags.sparse = is_ready_made(self.estimator)
         return tags
 
 

@@ -19,7 +19,7 @@ from skinfluence._data.reference import (
     check_groups,
     check_reference,
 )
-from skinfluence._data.rows import check_rows, check_size, labels_like, rows_of
+from skinfluence._data.rows import Forms, check_rows, check_size, labels_like, rows_of
 from skinfluence._detector import NoisyLabelDetector
 from skinfluence._fitting.cross_scoring import (
     Scoring,
@@ -30,6 +30,7 @@ from skinfluence._fitting.cross_scoring import (
     score_rows,
 )
 from skinfluence._scorer import InfluenceScorer
+from skinfluence.nets import is_ready_made
 from skinfluence.rules import Decision, check_rule
 
 
@@ -236,6 +237,11 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
             return Decision(~suspect)
         return rule.decide(self.scores_, task.y, self.suggested_labels_)
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = _forms_for(self.scorer).sparse
+        return tags
+
     def _check_decision(self, decision: Decision, y: np.ndarray) -> None:
         if not decision.keep.any():
             raise ValueError(f"rule={self.rule!r} keeps no row; loosen it.")
@@ -261,8 +267,16 @@ def check_rows_for(selector: Any, estimator: Any, X: Any, *, reset: bool) -> int
     """
     scorer = selector.scorer if isinstance(selector, InfluenceSampleSelector) else selector
     if scorer is None or isinstance(scorer, InfluenceScorer | NoisyLabelDetector):
-        return n_rows(check_rows(estimator, X, reset=reset))
+        return n_rows(check_rows(estimator, X, reset=reset, forms=_forms_for(scorer)))
     return check_size(estimator, X, reset=reset)
+
+
+def _forms_for(scorer: Any) -> Forms:
+    """Forms of a table that a scorer of this library accepts, because its net is ready-made."""
+    if not (scorer is None or isinstance(scorer, InfluenceScorer | NoisyLabelDetector)):
+        return Forms()
+    net = None if scorer is None else scorer.estimator
+    return Forms(frames=net is None, sparse=is_ready_made(net))
 
 
 def is_scorer(scorer: Any) -> bool:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skinfluence._audit.features import KEYS
 from skinfluence._audit.table import Table, display_name
 
 if TYPE_CHECKING:
     from skinfluence._audit.findings import Findings
 
 ADDED = ("row", "given_label", "suggested_label", "score")
-
-ID_REASONS = ("a row number", "a different text in every row")
 
 SCORES = ("given_label", "suggested_label", "score", "state", "reason")
 
@@ -59,7 +58,7 @@ def write_scores(path: Path, table: Table, findings: Findings) -> None:
 def id_columns(table: Table, findings: Findings) -> list[int]:
     """Positions of the columns that number or name the rows."""
     left_out = findings.prepared.left_out
-    names = {name for reason in ID_REASONS for name in left_out.get(reason, [])}
+    names = {name for reason in KEYS for name in left_out.get(reason, [])}
     every = range(len(table.names))
     return [i for i in every if i in table.index or display_name(table, i) in names]
 

@@ -93,7 +93,7 @@ class Findings:
 def find_suspects(table: Table, problem: Problem, detector: Any, options: Options) -> Findings:
     """Preprocess the table, fit the detector to it, and collect the results."""
     start = time.perf_counter()
-    prepared = prepare(table, problem.label, problem.rows)
+    prepared = prepare(table, problem.label, problem.rows, options)
     judge = _judge_classes if problem.task == "classification" else _judge_numbers
     judged = judge(problem, prepared, detector, options)
     scores = judged["scores"]

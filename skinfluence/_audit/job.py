@@ -42,7 +42,8 @@ def audit(options: Options) -> Findings:
     from skinfluence._core.memory import is_out_of_memory
 
     name, table, label, is_planted = _read_input(options)
-    problem = read_problem(table, label, task=options.task, cv=options.cv)
+    with table.explained():
+        problem = read_problem(table, label, task=options.task, cv=options.cv)
     output = Path(options.output)
     names = ["suspects.csv", "scores.csv", table.cleaned_name, "report.html"]
     names += ["tasks.json", "label_config.xml"] if options.label_studio else []
@@ -95,7 +96,8 @@ def _read_input(options: Options) -> tuple[str, Table, int, Any]:
         table, is_planted = demo.planted_table(options.seed)
         return demo.NAME, table, table.find_column(demo.LABEL), is_planted
     table = read_table(options.table, options)
-    label = table.default_label if options.label is None else table.find_column(options.label)
+    with table.explained():
+        label = table.default_label if options.label is None else table.find_column(options.label)
     name = "standard input" if file_of(options.table) is None else Path(options.table).name
     return name, table, label, None
 
@@ -145,7 +147,7 @@ def _write(
 def _require_extra() -> None:
     missing = [
         name
-        for name in ("pandas", "matplotlib", "jinja2")
+        for name in ("pandas", "matplotlib", "jinja2", "skrub")
         if importlib.util.find_spec(name) is None
     ]
     if missing:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from skinfluence._audit.features import is_missing_label, parse_numbers
+from skinfluence._audit.features import is_missing_label
 from skinfluence._audit.table import AuditError, Table, display_name, shorten
+from skinfluence.columns._numbers import find_style
 
 MAX_NUMERIC_CLASSES = 20  # a label with more distinct numbers than this is a regression target
 
@@ -121,10 +122,10 @@ def _numbers(cells: _Cells, is_missing: np.ndarray) -> np.ndarray:
     """The number in each row; NaN where the text is not a finite number."""
     text = pd.Series(cells.texts, dtype=object)
     is_like_number = text.str.fullmatch(r"[+-]?[\d.,]*\d[\d.,]*(?:[eE][+-]?\d+)?")
-    values = parse_numbers(text[is_like_number])
-    if values is None or values.empty:
+    texts = text[is_like_number]
+    if texts.empty or (style := find_style(texts, np.ones(len(texts), dtype=int))) is None:
         return np.full(len(cells.codes), np.nan)
-    of_text = values.reindex(text.index).to_numpy(np.float64)
+    of_text = style.read(texts).reindex(text.index).to_numpy(np.float64)
     return np.where(is_missing, np.nan, of_text[cells.codes])
 
 

@@ -85,6 +85,26 @@ class Options:
         "name or number of the sheet of a workbook (default: the first that holds cells)",
         reads=True,
     )
+    numeric: tuple[str, ...] = option(
+        (), "column of numbers; may be given several times, like the next six", metavar="COLUMN"
+    )
+    category: tuple[str, ...] = option((), "column of categories", metavar="COLUMN")
+    date: tuple[str, ...] = option((), "column of dates", metavar="COLUMN")
+    text: tuple[str, ...] = option((), "column of free text", metavar="COLUMN")
+    image: tuple[str, ...] = option(
+        (), "column of paths of images, which start at the folder of the table", metavar="COLUMN"
+    )
+    ignore: tuple[str, ...] = option((), "column to leave out", metavar="COLUMN")
+    id: tuple[str, ...] = option(
+        (), "column that names the rows: left out, and first in scores.csv", metavar="COLUMN"
+    )
+    embed: str = option(
+        "auto",
+        "encoder of texts: minilm, a directory or a name on the Hugging Face hub; none uses the "
+        "frequent sequences of characters; auto is minilm if it is installed, otherwise none "
+        "(default: %(default)s)",
+        metavar="MODEL",
+    )
     task: str = option(
         "auto",
         "whether labels are classes or numbers; auto: regression if the label has more than 20 "
@@ -181,7 +201,8 @@ class Options:
         for field in fields:
             value = getattr(self, field.name)
             if field.metadata["repeats"] and value != field.default:
-                words += [_flag(field.name), *([] if value is True else [str(value)])]
+                for one in value if isinstance(value, tuple) else [value]:
+                    words += [_flag(field.name), *([] if one is True else [str(one)])]
         return words
 
 
@@ -189,14 +210,23 @@ def add_options(parser: argparse.ArgumentParser, options: Any = Options) -> None
     """Add an argument to the parser for each field of a class of options."""
     for field in dataclasses.fields(options):
         asked = {key: value for key, value in field.metadata["parser"].items() if value is not None}
+        asked["help"] = asked["help"].replace("%(default)s", str(field.default))
         if field.metadata["is_positional"]:
             is_optional: dict[str, Any] = {"nargs": "?"} if field.default is None else {}
             parser.add_argument(field.name, **is_optional, **asked)
             continue
         if field.default is False:
             asked["action"] = "store_true"
+        elif field.default == ():
+            asked["action"] = "append"
         names = [name for name in (field.metadata["short"], _flag(field.name)) if name]
-        parser.add_argument(*names, default=field.default, **asked)
+        # Without defaults, the parsed options are those that the user gave.
+        parser.add_argument(*names, default=argparse.SUPPRESS, **asked)
+
+
+def read_options(options: Any, parsed: dict[str, Any]) -> Any:
+    """Make an object of a class of options from what a parser with `add_options` found."""
+    return options(**{k: tuple(v) if isinstance(v, list) else v for k, v in parsed.items()})
 
 
 def _flag(name: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -68,6 +69,8 @@ class Table:
         Sentences on how the file was read that the user should see.
     index : frozenset of int
         Positions of columns that number or name the rows, by what the file says about them.
+    images : dict of int to Path
+        Positions of columns of image files -> the folder that their paths start from.
     """
 
     names: list[str]
@@ -77,6 +80,7 @@ class Table:
     source: Source
     notes: list[str] = field(default_factory=list)
     index: frozenset[int] = frozenset()
+    images: dict[int, Path] = field(default_factory=dict)
 
     @property
     def cleaned_name(self) -> str:
@@ -93,6 +97,16 @@ class Table:
         named = [i for i in last_first if not UNNAMED.fullmatch(self.names[i].strip())]
         others = [i for i in named if i not in self.index]
         return (others or named or last_first)[0]
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Add what was found out about the file to a message about its columns."""
+        try:
+            yield
+        except AuditError as error:
+            if not self.notes:
+                raise
+            raise AuditError(f"{error} Note: {'; '.join(self.notes)}.") from error
 
     def column(self, position: int) -> list[str]:
         """Cells of one column, one string per row; equal cells are one object."""

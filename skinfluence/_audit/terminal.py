@@ -67,6 +67,8 @@ def describe_result(
         say(f"left out  {one_line(shown, 80)} ({reason})")
     if findings.n_trained < len(findings.rows):
         say(f"sample    {summary.sample_sentence(findings)}")
+    for note in prepared.notes:
+        say(f"note      {one_line(note, 160)}")
     say(f"trust     {summary.trust_sentence(findings)}")
     say()
     n_suspects, n = len(findings.suspects), len(findings.rows)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skinfluence._core.tensors import Rows, is_sliceable, n_rows
 
-# Numbers that are read to find extreme rows; of a larger table, evenly spaced rows are read.
+# Numbers that are read to find extreme rows. In a larger table, only evenly spaced rows are read.
 _MAX_NUMBERS = 2**24
 
 # Columns whose lowest and highest rows are taken.
@@ -21,8 +21,9 @@ _MAX_COLUMNS = 2
 def rows_to_check(X: Rows, y: Any, number: int) -> np.ndarray:
     """Return the positions of `number` rows, or of all rows if there are fewer.
 
-    They are the first and the last row, the rows with the largest deviation in any column, the rows
-    with the lowest and the highest values of some columns and of the labels, and random rows.
+    These are the first and the last row, the rows with the largest deviation from the mean of a
+    column (in standard deviations), the rows with the lowest and the highest values of some columns
+    and of the labels, and random rows.
     """
     n = n_rows(X)
     rows = [0, n - 1, *_extremes(X, y, n)]
@@ -32,7 +33,7 @@ def rows_to_check(X: Rows, y: Any, number: int) -> np.ndarray:
 
 
 def rarest_row(X: Rows) -> int:
-    """Return the position of the row with the largest deviation in any column, 0 if unknown."""
+    """Return the position of the row that is farthest from the mean of a column, 0 if unknown."""
     return next(_extremes(X, None, n_rows(X)), 0)
 
 
@@ -56,7 +57,7 @@ def _extremes(X: Rows, y: Any, n: int) -> Iterator[int]:
 
 
 def _columns(entry: Any, n: int) -> tuple[np.ndarray, int]:
-    """The numbers of every `step`-th row as a table, empty if they are not numbers; and `step`."""
+    """Return every `step`-th row as a table of floats (empty if not numbers), and `step`."""
     if not isinstance(entry, np.ndarray | Tensor):
         return np.empty((0, 0)), 1
     width = int(np.prod(entry.shape[1:], dtype=np.int64))

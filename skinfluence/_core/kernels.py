@@ -16,7 +16,7 @@ from skinfluence._core.switches import VMAP_WARNINGS, Switch
 
 
 class _PlainOperations(TorchFunctionMode):
-    """Replaces operations whose backward has no derivative by several that have one."""
+    """Replaces operations that have no second derivative by operations that have one."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -1,7 +1,7 @@
 """A fitted skorch net as pure functions of its parameters: losses, probabilities, drawn labels.
 
-Outputs are in `functional_module`, and batches in `batches`. No file of the core uses skorch's
-internals, except this file and `batches`.
+Outputs are in `functional_module`, and batches in `batches`. Only this file and `batches` import
+skorch in the core.
 """
 
 from __future__ import annotations
@@ -167,9 +167,9 @@ class FunctionalNet(BatchedModule):
 
 
 def _are_distributions(p: Tensor) -> bool:
-    """Whether each row is not negative and sums to 1, up to rounding; also if it is not finite."""
+    """Whether each row is nonnegative and sums to 1, up to rounding; True if p is not finite."""
     if not torch.isfinite(p).all():
-        return True  # another check says that the outputs are not finite
+        return True  # another check reports outputs that are not finite
     sums = wide(p).reshape(len(p), -1).sum(1)
     tolerance = max(1e-3, torch.finfo(p.dtype).eps ** 0.5)
     return bool((p >= 0).all() and ((sums - 1).abs() <= tolerance).all())

@@ -1,8 +1,9 @@
-"""Compares scores with plain autograd again, after they were computed.
+"""Compares a few scores with plain autograd, after they were computed.
 
-The recheck finds nets that treat a large batch, or rows that the self-check did not draw, in
-another way. In each of a few batches, four rows are compared: those with the lowest and the highest
-score, the one that is most unlike the others, and a random one.
+The self-check, before scoring, sees only a few rows in a small batch. A net may treat a large
+batch, or other rows, differently; the recheck finds such nets. In each of a few batches, it
+compares four rows: those with the lowest and the highest score, the one that is most unlike the
+others, and a random one.
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ def recheck(
     *,
     normalize: bool = False,
 ) -> None:
-    """Compare ``found = scores(X, y)``, lowest products <g_i, u> over the directions.
+    """Compare the scores ``found = scores(X, y)``.
 
-    If `normalize`, they are divided by ‖g_i‖.
+    The score of row i is the lowest product <g_i, u> over the directions u. If `normalize` is true,
+    it is divided by ‖g_i‖.
     """
     if fnet.take_recheck():
         _compare_products(fnet, U, scores, found, X, y, normalize)
@@ -60,7 +62,7 @@ def recheck_labels(
     *,
     normalize: bool = False,
 ) -> None:
-    """Compare lowest products under each label, (n, n_labels): of each row, the largest one."""
+    """Compare scores under each label, (n, n_labels): for each row, only the largest one."""
     if fnet.take_recheck():
         at = found.abs().argmax(1)
         _compare_products(
@@ -84,9 +86,10 @@ def recheck_pairs(
     *,
     normalize: bool = False,
 ) -> None:
-    """Compare products <g_i, v_j>, (n, m), for the j of the largest one and for a random j.
+    """Compare products <g_i, v_j>, (n, m), for two j: that of the largest product, and a random j.
 
-    ``direction(j)`` is v_j from plain autograd.
+    ``direction(j)`` returns v_j from plain autograd. If the products are <g_i, P v_j> with an
+    inverse curvature P, it returns P v_j as it was computed.
     """
     if not fnet.take_recheck():
         return
@@ -149,7 +152,7 @@ def recheck_label_losses(
     X: Rows,
     labels: Tensor,
 ) -> None:
-    """Compare losses under each label, (n, n_labels): of each row, the largest one."""
+    """Compare losses under each label, (n, n_labels): for each row, only the largest one."""
     if fnet.take_recheck():
         at = found.abs().argmax(1)
         largest = _one_per_row(found, at)

@@ -28,7 +28,8 @@ from skinfluence._core.kernels import plain_kernels
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.tensors import Rows, as_real, map_tensors, slice_rows, wide
 
-# Rows that are checked: in one batch, in batches of this size, and the first few of them alone.
+# `_ROWS` rows are checked in one batch, again in batches of `_SMALL_BATCH` rows, and the first
+# `_ROWS_ALONE` of them also alone.
 _ROWS, _SMALL_BATCH, _ROWS_ALONE = 12, 5, 3
 
 _OTHER_ROWS = (
@@ -119,24 +120,24 @@ def _check_losses(fnet: FunctionalNet, X: Rows, y: Tensor, f: Tensor, eps: float
     with torch.enable_grad():
         leaf = f.detach().requires_grad_()
         loss = fnet.row_loss.of_batch(leaf, X, y)
-        # Derivatives, because a penalty on the weights may be added to a sum as well.
+        # Compare derivatives with respect to f, which a penalty on the weights does not change.
         whole = gradient(loss, [leaf])[0]
-    n, size = len(f), max(float(G.abs().max()), eps**0.4)  # in a perfect fit, G is rounding
+    n, size = len(f), max(float(G.abs().max()), eps**0.4)  # in a perfect fit, G is only rounding
     if min(float((k * whole - G).abs().max()) for k in (1, n)) > eps**0.6 * size:
         raise ValueError(
             "the net's loss is not a function of single rows: the loss of a batch is neither the "
             "sum nor the mean of its rows' losses. Likely causes: a contrastive or ranking loss, a "
             "statistic over the batch, or a weighted mean computed in the criterion, such as one "
-            "over all tokens of a batch. Use a criterion that gives each row a loss, whatever the "
-            "other rows are, and adds up these losses or takes their mean."
+            "over all tokens of a batch. Use a criterion that computes the loss of each row "
+            "without the other rows, and returns the sum or the mean of these losses."
         )
 
 
 def _score_error(fnet: FunctionalNet, X: Rows, y: Tensor, eps: float) -> Error:
     """Error of the scores of single rows, and of the sum of all rows' scores."""
     g, of_penalty = plain_gradients(fnet, X, y)
-    # The direction is the gradient of these rows' summed loss: a random direction may be
-    # orthogonal to the row gradients, and errors would be missed.
+    # The direction is the gradient of these rows' summed loss. A random direction may be almost
+    # orthogonal to the row gradients, so that errors would be missed.
     named = zip(fnet.params.items(), g, strict=True)
     U = {name: value.unsqueeze(0).to(p) for (name, p), value in named}
     f, t = pushforward(fnet, X, U)
@@ -164,7 +165,7 @@ def _score_error(fnet: FunctionalNet, X: Rows, y: Tensor, eps: float) -> Error:
 
 
 def floor(t: Tensor, eps: float) -> float:
-    """Error of scores that is always rounding: cotangents below eps carry no information.
+    """Largest error of a score from cotangents below eps, which carry no information.
 
     In a perfect fit, all cotangents are that small, and scores have no correct digit.
     """
@@ -173,7 +174,7 @@ def floor(t: Tensor, eps: float) -> float:
 
 @dataclass
 class Error:
-    """Difference of scores of n rows from plain autograd, and the largest score possible."""
+    """Largest difference between n scores and plain autograd, and the largest score possible."""
 
     difference: float
     scale: float
@@ -234,7 +235,7 @@ def products_alone(
 
 
 def plain_gradients(fnet: FunctionalNet, X: Rows, y: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """Gradient of the rows' summed losses through the outputs, and of what bypasses the outputs."""
+    """Gradient of the rows' summed loss: its part through the outputs, and the rest."""
     with torch.enable_grad(), plain_kernels(fnet):
         outputs, parameters = fnet.plain_outputs(X)
         _refuse_reentrant_checkpoints(outputs)
@@ -246,7 +247,7 @@ def plain_gradients(fnet: FunctionalNet, X: Rows, y: Tensor) -> tuple[list[Tenso
 
 
 def _refuse_reentrant_checkpoints(outputs: Tensor) -> None:
-    """Raise if some operation behind the outputs gives gradients to `.grad` of leaves only."""
+    """Raise if an operation can only add gradients to `.grad` of the parameters."""
     nodes, seen = [outputs.grad_fn], set()
     while nodes:
         node = nodes.pop()

@@ -52,7 +52,7 @@ def fit_net(
     checkpoints: int | Snapshots = 1,
     start: NeuralNet | None = None,
 ) -> tuple[NeuralNet, list[State]]:
-    """Fit a clone of `estimator`; return it and its checkpoints; the last one is the final state.
+    """Fit a clone of `estimator`; return the clone and its checkpoints, of which the last is final.
 
     If the net has a ``train_split``, the reference rows replace the validation rows that
     ``train_split`` would split off. The net is then trained on every given row, and early stopping
@@ -77,9 +77,9 @@ def fit_net(
     split, callbacks = net.train_split, net.callbacks
     watches = split is not None or getattr(
         net, "early_stopping", False
-    )  # the ready-made nets have it
+    )  # a parameter of the ready-made nets
     recorder = checkpoints if isinstance(checkpoints, Snapshots) else Snapshots(checkpoints)
-    # not by set_params, which cannot replace "disable"
+    # Not by set_params, which cannot replace callbacks="disable".
     net.callbacks = [*_as_list(callbacks), ("influence_checkpoints", recorder)]
     default = [name for name, _ in net.get_default_callbacks()] if callbacks == "disable" else []
     for name in default:
@@ -116,9 +116,9 @@ def _check_sampler(net: NeuralNet, n: int) -> None:
                     f"iterator_train__{name} holds a {type(sampler).__name__} made for "
                     f"{len(rows)} rows, but the net is trained on {n} rows here: folds and "
                     "reference rows are held out of the given rows. The weights or positions would "
-                    "belong to other rows. Remove it and weight the classes in the criterion, or "
-                    "train the net first and pass FrozenEstimator(net). If only reference rows are "
-                    "held out, it is enough to give X_val and y_val."
+                    "belong to other rows. Remove the sampler and weight the classes in the "
+                    "criterion, or train the net first and pass FrozenEstimator(net). If only "
+                    "reference rows are held out, it is enough to give X_val and y_val."
                 )
 
 
@@ -136,9 +136,9 @@ def check_net(estimator: Any) -> None:
     elif isinstance(net.module, torch.nn.Module) and getattr(net, "initialized_", False):
         warnings.warn(
             "the net's module is an instance that has been trained already. A clone of the net "
-            "continues from its weights, which leaks the rows that it was trained on. Pass the "
-            "module's class (with module__... parameters), or FrozenEstimator(net) to score the "
-            "net as it is.",
+            "continues from the trained weights, which leaks the rows that the module was trained "
+            "on. Pass the module's class (with module__... parameters), or FrozenEstimator(net) to "
+            "score the net as it is.",
             UserWarning,
             stacklevel=4,
         )
@@ -171,10 +171,10 @@ def how_to_pass(estimator: Any) -> str:
 
 
 def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype | None, torch.Tensor | None]:
-    """Return the dtype in which the net takes the floats of X, and its outputs.
+    """Return the dtype in which the net takes the floats of X, and the net's outputs for X.
 
     A dtype of None means that X is not cast. The net is not trained, and X holds only a few rows.
-    If the net learns its width in `fit`, the outputs are None.
+    If the net cannot run before `fit`, which may set its width, the outputs are None.
     """
     net = estimator.estimator if isinstance(estimator, FrozenEstimator) else clone(estimator)
     with seeded(seed, net.device):

@@ -12,6 +12,7 @@ from skinfluence.nets._batches import table_batches
 from skinfluence.nets._mlp import MLP
 from skinfluence.nets._split_head import split_head
 from skinfluence.nets._tabular import TabularClassifier, TabularRegressor
+from skinfluence.nets._tabular import is_ready_made as is_ready_made
 from skinfluence.nets._tabular import is_small as is_small
 
 __all__ = ["MLP", "TabularClassifier", "TabularRegressor", "split_head", "table_batches"]

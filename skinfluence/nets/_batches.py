@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
+
+from skinfluence._core.sparse_rows import SparseRows
 
 
 class _Batches:
     """Batches of the rows of two tensors."""
 
-    def __init__(self, X: Tensor, y: Tensor, batch_size: int, shuffle: bool) -> None:
+    def __init__(self, X: Tensor | SparseRows, y: Tensor, batch_size: int, shuffle: bool) -> None:
         self.X, self.y, self.batch_size, self.shuffle = X, y, batch_size, shuffle
 
     def __len__(self) -> int:
@@ -24,7 +27,12 @@ class _Batches:
         n = len(self.X)
         order = torch.randperm(n) if self.shuffle else torch.arange(n)
         for index in order.split(self.batch_size):
-            yield self.X[index], self.y[index]
+            yield self._rows(index), self.y[index]
+
+    def _rows(self, index: Tensor) -> Tensor:
+        if isinstance(self.X, SparseRows):
+            return torch.from_numpy(self.X[index.numpy()].toarray())
+        return self.X[index]
 
 
 def table_batches(
@@ -80,11 +88,13 @@ def table_batches(
     rows: Any = slice(None)
     if isinstance(dataset, Subset):
         base, rows = dataset.dataset, np.asarray(dataset.indices)
-    has_arrays = isinstance(getattr(base, "X", None), np.ndarray | Tensor) and base.y is not None
+    X: Any = getattr(base, "X", None)
+    X = SparseRows(X.tocsr()) if issparse(X) else X
+    has_arrays = isinstance(X, np.ndarray | Tensor | SparseRows) and base.y is not None
     if not has_arrays or kwargs:
         return DataLoader(dataset, batch_size=size, shuffle=shuffle, **kwargs)
-    X, y = (_as_tensor(values[rows]) for values in (base.X, base.y))
-    return _Batches(X, y, size, shuffle)
+    y = _as_tensor(base.y[rows])
+    return _Batches(X[rows] if isinstance(X, SparseRows) else _as_tensor(X[rows]), y, size, shuffle)
 
 
 def _as_tensor(values: Any) -> Tensor:

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import cross_val_predict
 
 # Tests that import this file are skipped without the extra `audit`.
-for package in ("pandas", "matplotlib", "jinja2"):
+for package in ("pandas", "matplotlib", "jinja2", "skrub"):
     pytest.importorskip(package)
 
 

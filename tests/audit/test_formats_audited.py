@@ -110,6 +110,16 @@ def test_what_was_found_out_about_the_file_is_printed(quick_audit, tmp_path, cap
     assert cleaned.startswith("Übersicht\nid,zip")
 
 
+@pytest.mark.parametrize("label", [[], ["--label", "kind"]])
+def test_a_message_about_the_label_says_how_the_file_was_read(tmp_path, capsys, label):
+    path = tmp_path / "t.csv"
+    path.write_text("".join(f"{i},1.5,same\n" for i in range(40)), encoding="utf-8")
+    assert run(path, "--output", tmp_path / "out", *label) == 2
+    err = capsys.readouterr().err
+    assert "Note: the first line is read as the header, but it looks like the rows" in err
+    assert err.count("\n") == 1
+
+
 def test_the_label_is_never_a_column_without_a_name(quick_audit, tmp_path, capsys):
     path = tmp_path / "t.csv"
     path.write_text(mixed_csv().replace("\n", ",\n"), encoding="utf-8")

@@ -63,7 +63,7 @@ def test_a_missing_extra_says_what_to_install(audit_table, monkeypatch, capsys):
     assert run(audit_table) == 2
     assert capsys.readouterr().err == (
         "skinfluence audit: error: the audit needs packages that are not installed (pandas, "
-        'matplotlib, jinja2): pip install "skinfluence[audit]", or in a clone '
+        'matplotlib, jinja2, skrub): pip install "skinfluence[audit]", or in a clone '
         'pip install -e ".[audit]".\n'
     )
 

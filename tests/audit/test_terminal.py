@@ -15,7 +15,7 @@ def test_output_names_the_label_the_columns_left_out_and_the_files(
     run(audit_table, "--output", tmp_path / "out", "--top", 2, "--action", "drop")
     out = capsys.readouterr().out
     assert "label     kind (the last column; --label chooses another)" in out
-    assert "left out  id (a different text in every row)" in out
+    assert "left out  id (a key)" in out
     assert "left out  empty (empty)" in out
     assert "left out  same (the same value in every row)" in out
     assert "2 suspects in 80 rows" in out

@@ -9,6 +9,7 @@ from skinfluence._audit.formats import (
     columnar,
     databases,
     delimited,
+    image_folder,
     json_records,
     packed,
     refused,
@@ -67,19 +68,24 @@ def _checked(options: Options) -> Options:
 
 def _read(given: Given, options: Options) -> Table:
     if given.path is not None and given.path.is_dir():
-        found = saved_sets.find_set(given)
-        if found is None:
-            raise AuditError(
-                f"{given.shown} is a folder; expected a file that holds a table, or a folder of a "
-                "saved Hugging Face data set."
-            )
-        return saved_sets.FORMAT.read_checked(found, options)
+        return _read_folder(given, options)
     if (unpacked := packed.unpack(given)) is not None:
         inner, pack = unpacked
         table = _read(inner, options)
         return replace(table, source=pack(table.source))
     form = spreadsheet.find_in_zip(given) or _find_format(given)
     return form.read_checked(given, options)
+
+
+def _read_folder(given: Given, options: Options) -> Table:
+    if (found := saved_sets.find_set(given)) is not None:
+        return saved_sets.FORMAT.read_checked(found, options)
+    if (table := image_folder.read_images(given)) is not None:
+        return table
+    raise AuditError(
+        f"{given.shown} is a folder; expected a file that holds a table, a folder with one folder "
+        "of images per class, or a folder of a saved Hugging Face data set."
+    )
 
 
 def _find_format(given: Given) -> Format:

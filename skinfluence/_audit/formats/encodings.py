@@ -23,7 +23,7 @@ MARKS = {
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
 
-MARKED = {"utf-16": codecs.BOM_UTF16, "utf-32": codecs.BOM_UTF32, "utf-8-sig": codecs.BOM_UTF8}
+MARKED = {"utf-16", "utf-32", "utf-8-sig"}  # their codecs drop the mark
 
 # They read text, but escape sequences or names of hosts, not files that people have.
 NOT_FOR_FILES = {"unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined"}
@@ -127,7 +127,9 @@ def _decode_as(data: bytes, encoding: str, shown: str) -> Text:
         if not found._is_text_encoding or name in NOT_FOR_FILES:
             raise AuditError(f"--encoding {encoding!r} is not an encoding of text; try utf-8.")
         codec = _without_mark(found.name, data)
-        return Text(_recode(data, codec), codec)
+        text = _recode(data, codec)
+        note = f"some rows are written back in other bytes, which mean the same in {encoding}"
+        return Text(text, codec, notes=[] if _returns(data, codec) else [note])
     except UnicodeDecodeError as error:
         raise AuditError(
             f"{shown} is not {encoding} text ({error.reason}); leave --encoding out, and the "

@@ -32,7 +32,9 @@ KNOWN = {
     b"{\\rtf": ("a Rich Text document", "save its table as CSV"),
 }
 
-TAR, WEB_PAGE = slice(257, 262), ("<!doctype html", "<html")
+TAR, WEB_PAGE = slice(257, 262), (b"<!doctype html", b"<html")
+
+BLANKS = b"\xef\xbb\xbf \t\r\n"
 
 
 def refuse_known(given: Given, head: bytes) -> None:
@@ -47,8 +49,10 @@ def refuse_known(given: Given, head: bytes) -> None:
             "a Python pickle, which is not opened because it may run code",
             "save the table as Parquet or CSV",
         )
-    elif head.lstrip().lower().startswith(tuple(mark.encode() for mark in WEB_PAGE)):
+    elif head.lstrip(BLANKS).lower().startswith(WEB_PAGE):
         found = ("a web page", "load the file itself, or save its table as CSV")
+    elif head.lstrip(BLANKS).startswith(b"<?xml"):
+        found = ("an XML document", "save its table as CSV or xlsx")
     if found is not None:
         what, advice = found
         raise AuditError(f"{given.shown} is {what}; {advice}.")

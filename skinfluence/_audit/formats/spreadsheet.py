@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from skinfluence._audit.formats.workbook_edit import remove_rows, set_cell
 from skinfluence._audit.options import Options
 from skinfluence._audit.table import AuditError, Table, listed, shorten
 from skinfluence._extras import need
+
+FIRST = 100  # rows by which a sheet is known to be filled
 
 OLE_MAGIC = b"\xd0\xcf\x11\xe0"
 
@@ -108,8 +111,8 @@ def read_xlsx(given: Given, options: Options) -> Table:
         book = _openpyxl().load_workbook(io.BytesIO(data), read_only=True, data_only=True)
         # Visible sheets first; the sort is stable.
         found = sorted(book.worksheets, key=lambda sheet: sheet.sheet_state != "visible")
-        sheets = {sheet.title: _rows_of(sheet) for sheet in found}
-    sheet, notes = _choose_sheet(given, sheets, options.sheet)
+        sheets = {sheet.title: partial(_rows_of, sheet) for sheet in found}
+        sheet, notes = _choose_sheet(given, sheets, options.sheet)
     notes += dict.fromkeys(f"openpyxl: {shorten(str(one.message))}" for one in caught)
     suffix = given.suffix if given.suffix == ".xlsm" else ".xlsx"
     names, rows, more = _layout(sheet, options)
@@ -129,10 +132,11 @@ def read_old(given: Given, options: Options) -> Table:
             str(need("files", f"reading {given.suffix or 'xls'} needs python-calamine"))
         ) from error
     book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
-    sheets = {
-        name: book.get_sheet_by_name(name).to_python(skip_empty_area=False)
-        for name in book.sheet_names
-    }
+
+    def rows_of(name: str, end: int | None = None) -> list[list[Any]]:
+        return book.get_sheet_by_name(name).to_python(skip_empty_area=False, nrows=end)
+
+    sheets = {name: partial(rows_of, name) for name in book.sheet_names}
     sheet, notes = _choose_sheet(given, sheets, options.sheet)
     names, rows, more = _layout(sheet, options)
     source = NewWorkbookSource(sheet, len(sheet.rows) - len(rows))
@@ -165,22 +169,22 @@ def _refuse_other_ole(data: bytes, given: Given) -> None:
         raise AuditError(f"{given.shown} is an Office document without a workbook.")
 
 
-def _rows_of(sheet: Any) -> list[list[Any]]:
+def _rows_of(sheet: Any, end: int | None = None) -> list[list[Any]]:
     sheet.reset_dimensions()  # some programs write wrong ones
-    return [list(row) for row in sheet.iter_rows(values_only=True)]
+    return [list(row) for row in sheet.iter_rows(values_only=True, max_row=end)]
 
 
 def _choose_sheet(
-    given: Given, sheets: Mapping[str, list[list[Any]]], wanted: str | None
+    given: Given, sheets: Mapping[str, Callable[..., list[list[Any]]]], wanted: str | None
 ) -> tuple[Sheet, list[str]]:
     names = list(sheets)
-    filled = [name for name in names if any(any(map(_text, row)) for row in sheets[name])]
+    filled = [name for name in names if any(any(map(_text, row)) for row in sheets[name](FIRST))]
     if wanted is None:
         if not filled:
             raise AuditError(f"{given.shown} has no cells in any sheet.")
         others = [name for name in filled if name != filled[0]]
         note = f"sheet {filled[0]!r} is read; --sheet chooses another of {listed(others)}"
-        return _sheet(filled[0], sheets[filled[0]]), [note] if others else []
+        return _sheet(filled[0], sheets[filled[0]]()), [note] if others else []
     if wanted not in names and wanted.isdecimal() and 1 <= int(wanted) <= len(names):
         wanted = names[int(wanted) - 1]
     if wanted not in names:
@@ -189,7 +193,7 @@ def _choose_sheet(
         )
     if wanted not in filled:
         raise AuditError(f"sheet {wanted!r} of {given.shown} has no cells.")
-    return _sheet(wanted, sheets[wanted]), []
+    return _sheet(wanted, sheets[wanted]()), []
 
 
 def _sheet(name: str, values: list[list[Any]]) -> Sheet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -33,6 +34,8 @@ SEPARATORS = (",", ";", "\t", "|")
 
 SNIFFED_RECORDS, SNIFFED_CHARACTERS = 100, 1_000_000
 
+SEP_LINE = re.compile(r'"?sep=(?P<sep>[^"\r\n])"?[\r\n]')  # the first line of some files of Excel
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -49,8 +52,10 @@ class Layout:
 
 def find_layout(text: Text, options: Options) -> Layout:
     """Find the separator, the header and the first row."""
+    if options.skip_rows is None and (named := SEP_LINE.match(_start(text, len(text.mark)))):
+        options = replace(options, sep=options.sep or named["sep"], skip_rows=1)
     start = _after_lines(text, options.skip_rows or 0)
-    first = text_lines(text.data, start).read(SNIFFED_CHARACTERS)
+    first = _start(text, start)
     if not first.strip():
         raise AuditError(f"--skip-rows {options.skip_rows} leaves no line of the file.")
     is_cut = start + len(to_utf8(first)) < len(text.data)
@@ -74,6 +79,10 @@ def find_layout(text: Text, options: Options) -> Layout:
         notes.insert(0, title_note(title, line))
     notes += header_notes(names, rows[n_above + 1 :], skipped=options.skip_rows or n_above)
     return Layout(form, names, header_start, header_end, notes, index, is_one_cell)
+
+
+def _start(text: Text, position: int) -> str:
+    return text_lines(text.data, position).read(SNIFFED_CHARACTERS)
 
 
 def _first_records(records: Iterator[Record]) -> list[Record]:

@@ -66,12 +66,17 @@ def remove_rows(sheet: Any, numbers: Sequence[int]) -> None:
 
 def _move(cell: Any, row: int) -> None:
     from openpyxl.formula.translate import Translator
+    from openpyxl.worksheet.formula import ArrayFormula
 
     if cell.row == row:
         return
-    if getattr(cell, "data_type", None) == "f" and isinstance(cell.value, str):
-        origin, target = cell.coordinate, f"{cell.column_letter}{row}"
-        cell.value = Translator(cell.value, origin=origin).translate_formula(target)
+    value: Any = getattr(cell, "value", None)  # a merged cell has none
+    is_array = isinstance(value, ArrayFormula)
+    if is_array or (isinstance(value, str) and cell.data_type == "f"):
+        target = f"{cell.column_letter}{row}"
+        formula = Translator(value.text if is_array else value, origin=cell.coordinate)
+        moved = formula.translate_formula(target)
+        cell.value = ArrayFormula(target, moved) if is_array else moved
     link = getattr(cell, "hyperlink", None)
     cell.row = row
     if link is not None:

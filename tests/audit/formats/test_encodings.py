@@ -81,6 +81,15 @@ def test_an_encoding_that_is_given_decides(tmp_path):
     assert rewritten(table, tmp_path, {}).read_bytes() == path.read_bytes()
 
 
+def test_an_encoding_with_several_bytes_for_a_letter_is_said(tmp_path):
+    path = given(tmp_path, b"a,b\nx,+AOk-\n+AHg-,y\n")
+    table = read_table(path, Options(encoding="utf-7"))
+    assert table.cells == [["x", "é"], ["x", "y"]]
+    assert table.notes == [
+        "some rows are written back in other bytes, which mean the same in utf-7"
+    ]
+
+
 @pytest.mark.parametrize(
     ("encoding", "message"),
     [

@@ -77,6 +77,14 @@ def test_skip_rows_decides(tmp_path):
         read_table(path, Options(skip_rows=99))
 
 
+@pytest.mark.parametrize("line", ["sep=|\n", '"sep=|"\r\n'])
+def test_a_first_line_that_names_the_separator_is_followed_and_kept(tmp_path, line):
+    text = line + "a,b|y\n1,5|u\n2,5|v\n"
+    table = read_table(given(tmp_path, text))
+    assert (table.names, table.cells) == (["a,b", "y"], [["1,5", "u"], ["2,5", "v"]])
+    assert rewritten(table, tmp_path, {}).read_bytes() == text.encode()
+
+
 def test_a_file_without_header_keeps_its_first_row(tmp_path):
     path = given(tmp_path, ROWS)
     assert (

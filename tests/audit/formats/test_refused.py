@@ -31,8 +31,10 @@ def tar():
         ("t.npy", b"\x93NUMPY\x01\0", "a NumPy array"),
         ("t.tar.gz", tar(), "a tar archive"),
         ("t.html", b"\n<!DOCTYPE html><html></html>", "a web page"),
+        ("t.xls", b"\xef\xbb\xbf<?xml version='1.0'?><Workbook/>", "an XML document"),
         ("t.orc", b"ORC\0\0\0", "an ORC file"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "content",  # archives hold times
 )
 def test_a_file_that_is_no_table_is_named(tmp_path, name, content, message):
     with pytest.raises(AuditError, match=message) as caught:

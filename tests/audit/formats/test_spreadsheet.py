@@ -29,6 +29,8 @@ def book(tmp_path):
     for i, row in enumerate(rows):
         for j, value in enumerate(row):
             sheet.cell(4 + i, 2 + j, value)
+    sheet["J9"] = openpyxl.worksheet.formula.ArrayFormula("J9", "=SUM(C9*C9)")
+    sheet["J9"].hyperlink = "https://example.org"
     sheet["E9"].font = openpyxl.styles.Font(bold=True)
     sheet.row_dimensions[9].height = 44
     sheet.merge_cells("G8:H9")
@@ -59,6 +61,8 @@ def test_formats_formulas_and_other_sheets_are_kept(book, tmp_path):
     assert sheet["B2"].value == "Report of all sales"
     assert [cell.value for cell in sheet["E"][4:]] == ["v", "v", "u", "v"]
     assert [cell.value for cell in sheet["D"][4:]] == ["=C5*2", "=C6*2", "=C7*2", "=C8*2"]
+    assert (sheet["J7"].value.ref, sheet["J7"].value.text) == ("J7", "=SUM(C7*C7)")
+    assert sheet["J7"].hyperlink.ref == "J7"
     assert sheet["B7"].value == datetime.datetime(2024, 1, 5)
     assert sheet["E7"].font.bold
     assert sheet.row_dimensions[7].height == 44
