@@ -39,7 +39,9 @@ if TYPE_CHECKING:
         targets,
         text,
     )
-    from skinfluence._audit import audit_table as audit  # noqa: F401
+
+    def audit(table: Any, label: str | None = None, **options: Any) -> Any: ...
+
 
 __all__ = [
     "FilteredEstimator",

@@ -32,4 +32,8 @@ def table_of(frame: Any) -> tuple[Table, list[Any] | None]:
 
 def _texts(column: Any) -> Iterator[str]:
     for value in column.to_list():
-        yield "" if value is None or value is pd.NaT or value != value else str(value)
+        yield (
+            ""
+            if value is None or value is pd.NA or value is pd.NaT or value != value
+            else str(value)
+        )
