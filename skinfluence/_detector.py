@@ -28,8 +28,10 @@ from skinfluence._fitting.training_data import (
 )
 from skinfluence._label_noise.fold_net import FoldNet
 from skinfluence._label_noise.label_scores import LabelScores, make_label_scores
+from skinfluence._mixed import make_encoder
 from skinfluence.methods import InnerProduct, Method
 from skinfluence.methods._base import check_method
+from skinfluence.nets import is_ready_made
 from skinfluence.targets import Utility
 
 
@@ -59,19 +61,20 @@ class NoisyLabelDetector(Estimator):
         :class:`~skinfluence.nets.TabularClassifier` or a
         :class:`~skinfluence.nets.TabularRegressor`, depending on y.
     contamination : "auto" or float, default="auto"
-        Share of the rows to flag as suspect, in (0, 0.5]. For classification, "auto" estimates this
-        share: it is the share of rows whose given label is not the most plausible one. For
+        Share of the rows to flag as suspect, in (0, 0.5]. For classification, "auto" means the
+        share of rows whose given label is not the most plausible one, but at most 0.5. For
         regression, "auto" means 0.1.
     method : Method, default=None
         For classification, None means the noise model described above. For regression, None means
         the mean of the ranks by :class:`~skinfluence.methods.Loss` and
         :class:`~skinfluence.methods.SelfInfluence`. If a method of :mod:`skinfluence.methods` is
         given, rows are ranked by that method alone, averaged over checkpoints. ``InnerProduct()``,
-        the plain score of the paper, needs trusted reference rows (``X_val, y_val``). If they are
+        the plain score of [1]_, needs trusted reference rows (``X_val, y_val``). If they are
         missing, a warning is issued.
     cv : int, default=5
-        Number of folds, and of nets to fit. If ``X_val`` is given, a single net is fitted on all
-        rows in three cases: the net is frozen, `method` is not None, or y is numeric.
+        Number of folds, and of nets to fit. If ``X_val`` is given and at least one of the following
+        holds, a single net is used for all rows instead: the net is frozen, `method` is not None,
+        or y is numeric.
     checkpoints : int, default=6
         Number of checkpoints to use per net. Their epochs are spaced geometrically; the last epoch
         is always one of them.
@@ -101,6 +104,9 @@ class NoisyLabelDetector(Estimator):
         in-sample prediction of this net is used instead.
     estimators_ : list of skorch nets
         One net per fold, fitted on the other folds; or the single net that is fitted on all rows.
+    encoders_ : list of ColumnEncoder or None
+        One encoder per net, fitted on the rows of the net; None for each net unless X is a
+        DataFrame of mixed columns.
     classes_ : ndarray of shape (n_classes,)
         Class labels; only for classifiers.
     n_features_in_ : int
@@ -170,7 +176,7 @@ class NoisyLabelDetector(Estimator):
         """
         self._forget_fit()
         self._check_parameters()
-        table = read_training_data(self, X, y, X_val, y_val)
+        table = read_training_data(self, X, y, X_val, y_val, make_encoder)
         table.labels.refuse_ignored(table.given, "y")
         table.labels.refuse_several(table.given)
         self._labels, self._dtype = table.labels, table.dtype
@@ -182,10 +188,11 @@ class NoisyLabelDetector(Estimator):
         self._single = self._fits_one_net(table)
         self._warn_of_weak_references(table)
         scores = make_label_scores(self.method, table.y, self._codes(table))
-        for train, fold_net in self._progress(self._fold_nets(table)):
-            scores.add(fold_net, table.X, train)
+        for part, train, fold_net in self._progress(self._fold_nets(table)):
+            scores.add(fold_net, part.X, train)
         scores.finish()
         self._label_scores, self.estimators_ = scores, [f.net for f in scores.fold_nets]
+        self.encoders_ = [fold_net.encoder for fold_net in scores.fold_nets]
         self.scores_ = scores.scores
         self.contamination_ = self._share_of_suspects(scores)
         self.offset_ = float(np.quantile(self.scores_, self.contamination_))
@@ -211,8 +218,8 @@ class NoisyLabelDetector(Estimator):
         """Score training rows or new rows with all fitted nets; lower is more suspect.
 
         This method treats every row as a new row, even if it is a training row. New rows have no
-        in-sample probabilities, so out-of-sample probabilities are used in their place. The scores
-        of the training rows with both kinds of probabilities are in `scores_`.
+        in-sample probabilities, so out-of-sample probabilities are used in their place. In
+        contrast, `scores_` holds scores of the training rows that use both kinds of probabilities.
 
         Parameters
         ----------
@@ -252,9 +259,40 @@ class NoisyLabelDetector(Estimator):
         X = read_unlabeled(self, X, self._labels, self._dtype)
         return self._label_scores.score_labels(X)
 
+    @in_one_thread
+    def predict_out_of_sample(self, X: Any) -> np.ndarray:
+        """Predict the labels of new rows: the mean prediction of all fitted nets.
+
+        Parameters
+        ----------
+        X : like X in `fit`
+            Rows that are not in the training set; for training rows, see ``signals_``.
+
+        Returns
+        -------
+        predicted : ndarray of shape (n_samples, n_classes) or (n_samples, ...), float64
+            Probabilities of ``classes_``, or predicted numbers, in the shape of y.
+        """
+        check_is_fitted(self)
+        X, _ = read_rows(self, X, None, self._labels, self._dtype)
+        return self._as_numbers(self._label_scores.predict(X))
+
     def decision_function(self, X: Any, y: Any = None) -> np.ndarray:
         """Return ``score_samples(X, y) - offset_``: negative is suspect."""
         return self.score_samples(X, y) - self.offset_
+
+    @property
+    def signals_(self) -> dict[str, np.ndarray]:
+        """The signals about each training row, by name, before they are combined into a score.
+
+        ``"in_sample"`` and ``"out_of_sample"`` are probabilities of ``classes_``, of shape
+        (n_samples, n_classes), or predicted numbers, in the shape of y. They are equal if a single
+        net is fitted on all rows. The default method for classes also has ``"influence"``, the
+        class-wise influence as probabilities.
+        """
+        check_is_fitted(self)
+        signals = self._label_scores.signals()
+        return {name: self._as_numbers(signal) for name, signal in signals.items()}
 
     @property
     def issues_(self) -> Any:
@@ -270,7 +308,7 @@ class NoisyLabelDetector(Estimator):
             raise need(
                 "audit",
                 "issues_ is a pandas DataFrame and needs pandas (scores_, inlier_mask_ and "
-                "suggested_labels_ hold the same as arrays)",
+                "suggested_labels_ hold the same data as arrays)",
             ) from error
         columns = {
             "row": np.arange(len(self.scores_)),
@@ -281,19 +319,22 @@ class NoisyLabelDetector(Estimator):
         }
         return pd.DataFrame(columns, index=self._index)
 
-    def _fold_nets(self, table: TrainingData) -> Iterator[tuple[np.ndarray, FoldNet]]:
-        """Yield the rows that each net is fitted on, and the net."""
+    def _fold_nets(self, table: TrainingData) -> Iterator[tuple[TrainingData, np.ndarray, FoldNet]]:
+        """Yield the data as numbers, the rows that each net is fitted on, and the net."""
         if self._single:
-            net = self._fold_net(table, table.X, table.y, table.reference, table.seed)
-            yield np.arange(len(table.y)), net
+            part = table.encoded()
+            net = self._fold_net(part, part.X, part.y, part.reference, table.seed)
+            yield part, np.arange(len(table.y)), net
             return
         rng = np.random.RandomState(table.seed)
         fold = folds(table.y, self.cv, rng, stratify=table.stratify)
         for k in range(self.cv):
-            X, y, held = table.split(np.flatnonzero(fold == k))
+            train = np.flatnonzero(fold != k)
+            part = table.encoded(train)
+            X, y, held = part.split(np.flatnonzero(fold == k))
             seed = int(rng.randint(np.iinfo(np.int32).max))
-            net = self._fold_net(table, X, y, table.reference or held, seed)
-            yield np.flatnonzero(fold != k), net
+            net = self._fold_net(part, X, y, part.reference or held, seed)
+            yield part, train, net
 
     def _fold_net(
         self, table: TrainingData, X: Any, y: np.ndarray, reference: Any, seed: int
@@ -302,7 +343,8 @@ class NoisyLabelDetector(Estimator):
         X_ref, y_ref = reference
         objective = Objective(Utility(), X_ref, y_ref, table.labels.is_classification)
         check_gradients(FunctionalNet(net, self.parameters), X, y)
-        return FoldNet(net, states, objective, self.parameters, self._codes(table), seed)
+        codes = self._codes(table)
+        return FoldNet(net, states, objective, self.parameters, codes, seed, table.encoder)
 
     @staticmethod
     def _codes(table: TrainingData) -> np.ndarray | None:
@@ -320,11 +362,22 @@ class NoisyLabelDetector(Estimator):
         """Return the user's label for each row of probabilities, or the predicted numbers."""
         if self._labels.is_classification:
             return self._labels.decode(predicted.argmax(1))
+        return self._as_numbers(predicted)
+
+    def _as_numbers(self, predicted: np.ndarray) -> np.ndarray:
+        """Return probabilities unchanged, and predicted numbers in the shape of y."""
+        if self._labels.is_classification:
+            return predicted
         return predicted.reshape(len(predicted), *self._given.shape[1:])
 
     def _progress(self, fold_nets: Iterator[Any]) -> Iterator[Any]:
         number = 1 if self._single else self.cv
         return tqdm(fold_nets, desc="folds", total=number, disable=not self.verbose)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = is_ready_made(self.estimator)
+        return tags
 
     def _check_parameters(self) -> None:
         if not is_auto(self.contamination):
@@ -338,7 +391,7 @@ class NoisyLabelDetector(Estimator):
         check_int("checkpoints", self.checkpoints, 1)
 
     def _fits_one_net(self, table: TrainingData) -> bool:
-        """Whether a single net is fitted on all rows; reference rows are then given separately."""
+        """Whether one net is used for all rows; only possible if reference rows are given."""
         if table.reference is None:
             return False
         uses_out_of_sample = self.method is None and table.labels.is_classification

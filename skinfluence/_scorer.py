@@ -39,11 +39,13 @@ from skinfluence._fitting.training_data import (
     read_training_data,
     read_unlabeled,
 )
+from skinfluence._mixed import make_encoder
 from skinfluence.attacks import attack_rows
 from skinfluence.curvature import check_curvature
 from skinfluence.ensembles import Ensemble, Training, check_ensemble
 from skinfluence.methods._base import Case, Method
 from skinfluence.methods._choice import aggregate, check_votes, method_of
+from skinfluence.nets import is_ready_made
 from skinfluence.targets import check_target
 
 
@@ -52,11 +54,11 @@ class InfluenceScorer(TransformerMixin, Estimator):
 
     The *target* is a number that says how bad the net is. By default, it is the mean loss over the
     reference rows. The score of a row is the inner product of two gradients: the gradient of the
-    row's loss and the gradient of the target. It is the influence function with the inverse Hessian
-    replaced by the identity [1]_, and also TracIn with one checkpoint [2]_. To first order, the
-    score measures how much the target would rise if the row were left out. A row with a negative
-    score is therefore detrimental. Scoring takes one forward-mode pass and forms no per-row
-    gradient.
+    row's loss and the gradient of the target. This score is the influence function with the inverse
+    Hessian replaced by the identity [1]_. It also equals TracIn with one checkpoint [2]_. To first
+    order, the score measures how much the target would rise if the row were left out. A row with a
+    negative score is therefore detrimental. Scoring takes one forward-mode pass and forms no
+    per-row gradient.
 
     Parameters
     ----------
@@ -73,7 +75,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         ``target(outputs, y)``, and returns a scalar tensor. If sensitive features were given to
         `fit`, the callable also gets ``sensitive_features=``.
     ensemble : Ensemble, default=None
-        Several nets at which gradients are taken; their scores are aggregated. See
+        Rows are scored with the gradients of several nets, and the scores are aggregated. See
         :mod:`skinfluence.ensembles`. None uses the fitted net alone.
     method : Method, default=None
         Score to use instead of the inner product, such as self-influence, the outlier score of the
@@ -86,8 +88,8 @@ class InfluenceScorer(TransformerMixin, Estimator):
     normalize : {None, "rows", "reference", "both"}, default=None
         Which gradients are divided by their norm. "rows": the gradient of the scored row.
         "reference": the gradient of each reference row, before these gradients are added. "both":
-        all of them, so that the score is a mean cosine. None: no gradient, as in the paper; rows
-        with large gradients then dominate.
+        all of them, so that the score is a mean cosine. None: none of them, as in [1]_; rows with
+        large gradients then dominate.
     classwise : bool, default=False
         If True, the gradient of the target is computed for the reference rows of each class
         separately. A row then gets one score per class, and the lowest of them is its score.
@@ -118,6 +120,9 @@ class InfluenceScorer(TransformerMixin, Estimator):
     reference_indices_ : ndarray or None
         Positions of the rows that were split off as reference rows. None if ``X_val`` was given or
         the method needs no reference rows.
+    encoder_ : ColumnEncoder or None
+        Turns rows into numbers, fitted on the rows of the net; None unless X is a DataFrame of
+        mixed columns.
     classes_ : ndarray of shape (n_classes,)
         Class labels; only for classifiers.
     n_features_in_ : int
@@ -221,8 +226,8 @@ class InfluenceScorer(TransformerMixin, Estimator):
             reference rows are split off X.
         sensitive_features : array-like of shape (n_samples,) or (n_samples, k), default=None
             Group of each row of X, for a target that compares groups. If there are several columns,
-            each combination of their values is a group. The same share of each group is split off
-            as reference rows.
+            each combination of their values is a group. If reference rows are split off X, they
+            contain the same share of each group.
         sensitive_features_val : like `sensitive_features`, default=None
             Group of each row of ``X_val``.
 
@@ -233,14 +238,16 @@ class InfluenceScorer(TransformerMixin, Estimator):
         self._forget_fit()
         method, ensemble = self._check_parameters()
         curvature = check_curvature(self.curvature)
-        table = read_training_data(self, X, y, X_val, y_val)
+        self.encoder_ = None  # rows are read without the encoder of an earlier fit
+        table = read_training_data(self, X, y, X_val, y_val, make_encoder)
         self._labels, self._dtype, self._y_dtype = table.labels, table.dtype, table.y.dtype
         if table.labels.is_classification:
             self.classes_ = table.labels.classes_
         of_rows, of_val = check_groups(
             sensitive_features, sensitive_features_val, len(table.y), table.reference
         )
-        X_fit, y_fit, (X_ref, y_ref) = self._part(table, of_rows)
+        table, X_fit, y_fit, (X_ref, y_ref) = self._part(table, of_rows)
+        self.encoder_ = table.encoder
         if of_rows is not None and of_val is None:
             of_val = None if self.reference_indices_ is None else of_rows[self.reference_indices_]
         if of_rows is not None and of_val is not None:
@@ -339,8 +346,8 @@ class InfluenceScorer(TransformerMixin, Estimator):
         if y is None:
             if not self._labels.is_classification:
                 raise ValueError(
-                    "score_samples needs y for a regressor. The predicted value cannot replace y: "
-                    "the loss of a perfect prediction has no gradient."
+                    "score_samples needs y for a regressor. The predicted value cannot replace y, "
+                    "because the gradient of the loss is zero at a perfect prediction."
                 )
             y = predictions(fnet, X).astype(self._y_dtype)
         return self._aggregation.scores(fnet, X, y, self._progress(fnet, X))
@@ -373,25 +380,25 @@ class InfluenceScorer(TransformerMixin, Estimator):
 
     def _part(
         self, table: TrainingData, groups: np.ndarray | None
-    ) -> tuple[Any, Any, tuple[Any, Any]]:
-        """Return training rows, their labels, and reference rows.
+    ) -> tuple[TrainingData, Any, Any, tuple[Any, Any]]:
+        """Return the data as numbers, training rows, their labels, and reference rows.
 
         If no reference rows are needed, the training rows are returned in their place.
         """
         self.reference_indices_ = None
-        if table.reference is not None:
-            return table.X, table.y, table.reference
-        if not self._needs_reference:
-            return table.X, table.y, (table.X, table.y)
+        if table.reference is not None or not self._needs_reference:
+            table = table.encoded()
+            return table, table.X, table.y, table.reference or (table.X, table.y)
         rng = np.random.RandomState(table.seed)
         held = hold_out(
             table.y, self.validation_fraction, rng, stratify=table.stratify, groups=groups
         )
         held = held[~table.labels.is_ignored(table.y[held])]
+        table = table.encoded(np.setdiff1d(np.arange(len(table.y)), held))
         X, y, reference = table.split(held)
         check_reference_size(reference[1], table.labels.classes_)
         self.reference_indices_ = held
-        return X, y, reference
+        return table, X, y, reference
 
     def _train(
         self, table: TrainingData, ensemble: Ensemble, X: Any, y: Any, reference: tuple[Any, Any]
@@ -466,8 +473,8 @@ class InfluenceScorer(TransformerMixin, Estimator):
 
     def _functional_net(self) -> FunctionalNet:
         fnet = FunctionalNet(self.estimator_, self.parameters)
-        # A net without branches treats all rows as it treated those that `fit` compared.
-        if self.check_gradients and not fnet.is_known:
+        # `fit` compared a few rows only; a net with branches may treat the rows here differently.
+        if self.check_gradients:
             fnet.expect_recheck(2)  # fewer than in fit, for calls with a few rows
         return fnet
 
@@ -491,6 +498,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []
+        tags.input_tags.sparse = is_ready_made(self.estimator)
         return tags
 
 

@@ -5,10 +5,11 @@ curvature or, without a curvature, the identity. Entry (i, j) of the influence m
 
     <g_i, P g_j>
 
-Divided by n, the entry estimates, to first order, how much the loss of reference row j would rise
-if row i were left out. If the target is not the mean loss, the loss of row j is replaced by the
-term of row j in the target. The score of training row i is the mean of the entries (i, j)
-over all reference rows j.
+With a curvature, the entry divided by n estimates, to first order, how much the loss of reference
+row j would rise if row i were left out. Without a curvature, the entry is a rise per unit of
+learning rate, so use it only to rank rows. If the target is not the mean loss, the loss of row j is
+replaced by the term of row j in the target. The score of training row i is the mean of the entries
+(i, j) over all reference rows j.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TopRows", "gradient_features", "influence_matrix", "top_rows"]
 
-_SHOWN_LINES = 20  # of a TopRows that is printed
+_SHOWN_LINES = 20  # when a TopRows is printed
 
 
 def influence_matrix(
@@ -50,7 +51,7 @@ def influence_matrix(
     """Compute the influence of each row on each reference row.
 
     The matrix uses the scorer's target, curvature, parameters and normalization. With an ensemble,
-    it is the weighted mean over the members. The inner products are exact. For linear,
+    the matrix is the weighted mean over the members. The inner products are exact. For linear,
     convolutional, embedding and normalization layers, they are computed from layer inputs and
     output gradients, without forming per-row gradients. With a curvature, the gradients of a few
     reference rows are formed at a time.
@@ -230,20 +231,21 @@ def gradient_features(
     """Project per-row gradients to a few features whose inner products approximate influence.
 
     Use this function if the exact matrix takes too much memory or time. The gradient g_i of each
-    row is multiplied once by a sparse random matrix [1]_. ``features @ features_val.T`` then
+    row is multiplied by a sparse random matrix [1]_. ``features @ features_val.T`` then
     approximates the matrix of plain inner products <g_i, g_j>. The error of an entry is of the
     order of ``‖g_i‖ ‖g_j‖ / sqrt(n_components)``.
 
     Parameters
     ----------
     scorer : InfluenceScorer
-        Fitted scorer. Gradients are taken at its first net, without curvature.
+        Fitted scorer. Gradients are taken at the first net of its ensemble; its curvature is not
+        used.
     X, y : see :meth:`InfluenceScorer.fit`
     n_components : int, default=1000
         Number of features. If gradients have at most this many entries, they are returned
         unchanged.
     random_state : int, RandomState instance or None, default=None
-        Seeds the random matrix. Use the same seed for rows that you compare.
+        Seeds the random matrix. Features from two calls are comparable only with the same seed.
 
     Returns
     -------
@@ -288,7 +290,7 @@ class _Pairs:
         self.shape = (n_rows(self.X), n_rows(self.objective.X))
 
     def blocks(self) -> Iterator[Block]:
-        """Blocks of the weighted mean over the members."""
+        """Yield the blocks of the matrix, as weighted means over the members."""
         members = self.parts.members
         weights = np.array([member.weight for member in members])
         # The target is a mean over the m reference rows; a column is m times that row's term.
@@ -315,7 +317,7 @@ class _Pairs:
 
 
 class _Top:
-    """The k least values so far, and their positions; among equal values, the first ones."""
+    """The k lowest values so far, and their positions; among equal values, the first are kept."""
 
     def __init__(self, k: int) -> None:
         self.k = k

@@ -1,10 +1,10 @@
 """Rules that turn scores into a decision: which rows to drop, relabel or reweight.
 
-A rule is an object with ``decide(scores, y, suggested) -> Decision``. A grid search can set its
-parameters. Most rules pick the rows with the lowest scores; their parameter ``action`` says what
-happens to the picked rows. If a rule has ``rescores = True``, it decides step by step: `decide`
-gets a fourth argument, a function that scores the remaining rows again. Rules use NumPy only and do
-not depend on nets.
+A rule is an object with ``decide(scores, y, suggested) -> Decision``, where ``suggested`` holds the
+labels to relabel rows with. A grid search can set the rule's parameters. Most rules pick the rows
+with the lowest scores; their parameter ``action`` says what happens to the picked rows. If a rule
+has ``rescores = True``, it decides step by step: `decide` gets a fourth argument, a function that
+scores the remaining rows again. Rules do not depend on nets.
 """
 
 from __future__ import annotations
@@ -95,13 +95,13 @@ class _Picking(Rule):
 
 
 class Budget(_Picking):
-    """Pick the rows with the lowest scores, a fixed number of them.
+    """Pick a fixed number of rows: those with the lowest scores.
 
     Parameters
     ----------
     fraction : float, default=0.05
-        Share of the rows to pick, in [0, 1). A grid search can include 0 to compare with no
-        filtering.
+        Share of the rows to pick, in [0, 1). Include 0 in a grid search to compare with keeping
+        all rows.
     count : int, default=None
         Number of rows to pick; overrides `fraction`.
     per_class : bool, default=False
@@ -155,7 +155,8 @@ class Threshold(_Picking):
     """Pick the rows whose score is below a threshold.
 
     To first order, a negative score argues for dropping that one row. Dropping all rows with
-    negative scores at once can do more harm than good. Choose the threshold by a search.
+    negative scores at once can do more harm than good. Choose the threshold by a search on held-out
+    rows.
 
     Parameters
     ----------
@@ -187,12 +188,11 @@ class Threshold(_Picking):
 class AdaptiveGreedy(Rule):
     """Drop the lowest-scored rows a few at a time; fit and score again after each step [1]_.
 
-    The k rows with the lowest scores need not be the worst set of k rows, for two reasons. Two
-    copies of a bad row mask one another: neither copy looks bad while the other copy is present.
-    And once one row of a bad cluster has been dropped, the remaining rows of the cluster may do no
-    more harm. Scoring again after each step accounts for both effects, at the cost of one fit per
-    step. A net with ``warm_start=True`` continues from its weights of the previous step, so give it
-    few epochs.
+    The k rows with the lowest scores need not be the worst set of k rows, for two reasons. First,
+    two copies of a bad row mask one another: neither copy looks bad while the other is present.
+    Second, once one row of a bad cluster has been dropped, the rest may no longer do harm. Scoring
+    again after each step accounts for both effects, at the cost of one fit per step. A net with
+    ``warm_start=True`` continues from its weights of the previous step, so give it few epochs.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ class AdaptiveGreedy(Rule):
     step : int, default=5
         Number of rows to drop between two fits; 1 is the most careful.
     per_class : bool, default=False
-        Drop the same share of each class in each step; see :class:`Budget`.
+        If True, drop the same share of each class in each step; see :class:`Budget`.
 
     References
     ----------
@@ -281,8 +281,8 @@ class Reweight(Rule):
     ----------
     strength : float, default=1.0
         Factor on the standardized scores. From 0 to about 0.3, all rows have the same weight, since
-        the weights are clipped. 1 is a strong reweighting. Choose the factor by a search on
-        held-out rows.
+        all weights are clipped to 2. A factor of 1 is a strong reweighting. Choose the factor by a
+        search on held-out rows.
 
     References
     ----------

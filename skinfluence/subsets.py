@@ -37,7 +37,7 @@ def group_influence(
     without the group [2]_. If `of_rest` is True, the curvature is computed over the rows outside
     the group. The estimate is then a Newton step from the fitted net to the net without the group.
     For least squares, the Newton step is exact; for a single row, it is the leave-one-out formula
-    with leverage. `of_rest` costs one preparation of the curvature per group.
+    with leverage. With `of_rest`, the curvature is prepared again for each group.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def group_influence(
     of_rest : bool, default=False
         Whether to compute the curvature over the rows outside the group only.
     random_state : int, RandomState instance or None, default=None
-        Seeds the curvature, if it draws labels or batches. Only used if `of_rest` is True.
+        Seeds the curvature if it draws labels or batches. Used only if `of_rest` is True.
 
     Returns
     -------
@@ -85,9 +85,9 @@ def group_influence(
         )
     if scorer.normalize is not None or scorer.classwise or not isinstance(parts.aggregation, Mean):
         raise ValueError(
-            f"normalize={scorer.normalize!r}, classwise={scorer.classwise!r}: scores add up over a "
-            "group only if they are plain means. Fit a scorer with normalize=None, classwise=False "
-            "and an ensemble with aggregate='mean'."
+            f"normalize={scorer.normalize!r}, classwise={scorer.classwise!r}: scores can be added "
+            "over a group only if they are plain means. Fit a scorer with normalize=None, "
+            "classwise=False and an ensemble with aggregate='mean'."
         )
     check_bool("of_rest", of_rest)
     X, y = parts.read(X, y)
@@ -110,7 +110,7 @@ def group_influence(
 def _newton(
     parts: FittedParts, curvature: Curvature, X: Any, y: np.ndarray, mask: np.ndarray, seed: int
 ) -> float:
-    """Σ over the group of <g_i, (M_rest + λI)^-1 v>, divided by the number of rows that stay."""
+    """Return Σ over the group of <g_i, (M_rest + λI)^-1 v>, divided by the number of other rows."""
     rest, rng = np.flatnonzero(~mask), np.random.RandomState(seed)
     objective = parts.objective()
     total, weights = 0.0, sum(member.weight for member in parts.members)

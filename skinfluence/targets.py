@@ -1,13 +1,13 @@
 """Targets: scalar functions of a net on the reference rows; larger is worse.
 
-A *target* T is a differentiable function of the net's outputs on the reference rows. The score of
-a training row is how much T would rise, to first order, if that row were left out. A row that
-keeps T low therefore has a high score, whatever T is: the mean loss, the loss on rows that an
+A *target* T is a differentiable function of the net's outputs on the reference rows. To first
+order, the score of a training row is proportional to the rise of T if that row were left out. A row
+that keeps T low therefore has a high score, whatever T is: the mean loss, the loss on rows that an
 attacker has changed, a gap between groups, or a function of your own.
 
-A *gap* is the difference of a rate between groups of rows. The target is its absolute value. If the
-target were the signed gap and the gap were negative, dropping the rows with the lowest scores would
-widen the gap.
+A *gap* is the difference of a rate between groups of rows. The target is the absolute value of the
+gap. If the target were the signed gap and the gap were negative, dropping the rows with the lowest
+scores would widen the gap.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from torch import Tensor
 
 @dataclass
 class Reference:
-    """The data that a target may use; the rows of all arrays are the reference rows.
+    """The data that a target may use; m is the number of reference rows.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Reference:
         Turns outputs into class probabilities, like the net's ``predict_proba``.
     is_classification : bool
     metadata : dict
-        Other data about these rows, such as ``sensitive_features``, an ndarray of m labels.
+        Other data about the reference rows, such as ``sensitive_features``, an ndarray of m labels.
     classes : ndarray of shape (n_classes,) or None
         The user's labels, in the order of the probabilities' columns.
     """
@@ -92,8 +92,8 @@ class Utility(Target):
     ----------
     rows : {"all", "correct"}, default="all"
         Reference rows over which the mean is taken. "correct" uses only the correctly predicted
-        rows. This is more stable if a few wrong predictions dominate the gradient, or if reference
-        labels are noisy.
+        rows. The scores are then more stable if a few wrong predictions dominate the gradient, or
+        if reference labels are noisy.
 
     References
     ----------
@@ -326,9 +326,10 @@ class EqualOpportunity(_Gap):
 class EqualizedOdds(_Gap):
     """Larger of two gaps between groups: in the true-positive and the false-positive rate [1]_.
 
-    Both rates are smooth. The true-positive rate is the mean predicted probability of the positive
-    class over the rows of that class; the false-positive rate is the mean over all other rows. As
-    in :func:`fairlearn.metrics.equalized_odds_difference`, the larger of the two gaps is used.
+    Both rates are smooth: they are means of the predicted probability of the positive class. The
+    true-positive rate is the mean over the rows of that class, and the false-positive rate is the
+    mean over all other rows. As in :func:`fairlearn.metrics.equalized_odds_difference`, the larger
+    of the two gaps is used.
 
     Parameters
     ----------
@@ -377,8 +378,8 @@ def evaluate(target: Target | Callable[..., Tensor], reference: Reference) -> Te
         )
     if not value.requires_grad:
         raise ValueError(
-            f"target {target!r} returned a value that is not differentiable by the net's outputs; "
-            "compute it from the outputs with differentiable torch operations."
+            f"target {target!r} returned a value that is not differentiable with respect to the "
+            "net's outputs; compute it from the outputs with differentiable torch operations."
         )
     if not torch.isfinite(value):
         raise not_finite(target, value.item())
@@ -460,7 +461,7 @@ def _of_class(
 
 
 def _is_one_of(value: Any, choices: tuple[str, ...]) -> bool:
-    """Whether a parameter is one of a few strings; an array cannot be compared with them."""
+    """Whether a parameter is one of a few strings; arrays must not be compared with strings."""
     return isinstance(value, str) and value in choices
 
 

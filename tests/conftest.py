@@ -38,9 +38,11 @@ def quick_audit(monkeypatch):
 
     from skinfluence._audit import job
 
-    monkeypatch.setattr(
-        job, "make_detector", lambda options, _: QuickDetector(options.contamination)
-    )
+    def make_detector(options, problem):
+        is_share = not isinstance(options.contamination, str)
+        return QuickDetector(options.contamination if is_share else "auto")
+
+    monkeypatch.setattr(job, "make_detector", make_detector)
 
 
 @pytest.fixture

@@ -196,6 +196,32 @@ def test_classes_are_the_users_labels():
     assert detector().fit(X, NAMES[Y]).classes_.tolist() == ["ash", "beech", "cedar"]
 
 
+def test_signals_of_a_classifier_are_distributions_over_the_classes(fitted):
+    signals = fitted.signals_
+    assert list(signals) == ["in_sample", "out_of_sample", "influence"]
+    for signal in signals.values():
+        assert signal.shape == (90, 3)
+        assert_allclose(signal.sum(1), 1, rtol=1e-6)
+    best = fitted.classes_[signals["out_of_sample"].argmax(1)]
+    assert_array_equal(best, fitted.suggested_labels_)
+
+
+def test_signals_of_a_regressor_are_predictions_in_the_shape_of_y():
+    rows, y = line()
+    found = detector(estimator=quick_regressor()).fit(rows, y)
+    assert list(found.signals_) == ["in_sample", "out_of_sample"]
+    assert_array_equal(found.signals_["out_of_sample"], found.suggested_labels_)
+    assert found.signals_["in_sample"].shape == found.predict_out_of_sample(rows).shape == y.shape
+
+
+def test_new_rows_are_predicted_by_the_mean_of_the_nets(fitted):
+    predicted = fitted.predict_out_of_sample(X)
+    assert predicted.shape == (90, 3)
+    # In two folds, each row is out of sample for one net and in sample for the other.
+    signals = fitted.signals_
+    assert_allclose(predicted, (signals["in_sample"] + signals["out_of_sample"]) / 2)
+
+
 def test_string_labels_are_scored_like_numbers(fitted):
     assert_array_equal(detector(contamination=0.2).fit(X, NAMES[Y]).scores_, fitted.scores_)
 

@@ -549,7 +549,7 @@ BAD = {
     ),
     "groups of the wrong rows": (
         {"X_val": X_VAL, "y_val": Y_VAL, "sensitive_features": GROUP},
-        "give their groups as sensitive_features_val",
+        "give the groups of X_val as sensitive_features_val",
     ),
     "groups of absent rows": (
         {"sensitive_features": GROUP, "sensitive_features_val": GROUP_VAL},

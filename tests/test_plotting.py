@@ -137,6 +137,12 @@ def test_suspect_share_keeps_the_classes_with_the_largest_shares(ax):
     assert [label.get_text() for label in ax.get_yticklabels()] == ["c7", "c33"]
 
 
+@pytest.mark.parametrize(("n_suspects", "end"), [(1, 0.35), (4, 1.0)])
+def test_shares_end_at_the_latest_at_one(ax, n_suspects, end):
+    SuspectShareDisplay(["a", "b"], [4, 4], [0, n_suspects]).plot(ax)
+    assert ax.get_xlim() == pytest.approx((0, end))
+
+
 def test_names_that_are_equal_once_shortened_keep_separate_bars(ax):
     names = ["x" * 60 + end for end in "ab"]
     assert len(SuspectShareDisplay(names, [2, 2], [1, 0]).plot(ax).bars_) == 2

@@ -373,7 +373,7 @@ def test_the_plan_identifies_the_rows(fitted, tmp_path):
             "its chunk 0 is of type ndarray; expected a pair",
         ),
         ({"X": iter([(X32, Y)])}, ValueError, "hold the labels: omit y"),
-        ({"X": iter([(X32, Y)]), "y": None, "out": np.zeros(90)}, ValueError, "leave it out"),
+        ({"X": iter([(X32, Y)]), "y": None, "out": np.zeros(90)}, ValueError, "omit out"),
         ({"X": 3}, TypeError, "X is a int"),
     ],
 )

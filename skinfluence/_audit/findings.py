@@ -4,80 +4,65 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from skinfluence._audit.features import (
-    Prepared,
-    is_missing_label,
-    parse_numbers,
-    prepare,
-)
+from skinfluence._audit import evidence, sampling
+from skinfluence._audit.evidence import STATES, Trust
+from skinfluence._audit.features import Prepared, prepare
+from skinfluence._audit.labels import Problem, read_problem
+from skinfluence._audit.options import Options
 from skinfluence._audit.streams import printable
-from skinfluence._audit.table import AuditError, Table, display_name, shorten
+from skinfluence._audit.table import Table, shorten
 
-MAX_NUMERIC_CLASSES = 20  # a label with more distinct numbers than this is a regression target
-
-
-@dataclass(frozen=True)
-class Problem:
-    """The labels of a table, and whether they are classes or numbers.
-
-    Attributes
-    ----------
-    label, label_name : int, str
-        Position and name of the label column.
-    task : {"classification", "regression"}
-        Whether labels are classes or numbers.
-    rows : ndarray of int of shape (n_labeled,)
-        Positions of the rows that have a label.
-    given : ndarray of shape (n_labeled,)
-        Labels of these rows, without blanks around them: str, or float64 for regression.
-    spelling : dict of str to str
-        Class -> how the table writes the class; empty for regression.
-    n_missing : int
-        Number of rows without a label.
-    """
-
-    label: int
-    label_name: str
-    task: str
-    rows: np.ndarray
-    given: np.ndarray
-    spelling: dict[str, str]
-    n_missing: int
+__all__ = ["Findings", "Problem", "find_suspects", "label_changes", "read_problem", "value_groups"]
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Scores and suggested labels of the labeled rows, in the order of the table.
+    """Scores, states and suggested labels of the judged rows, in the order of the table.
 
     Attributes
     ----------
     problem : Problem
-        The labels that were checked.
-    rows : ndarray of int of shape (n_labeled,)
-        Positions of the labeled rows in the table.
-    given, suggested : ndarray of str of shape (n_labeled,)
+        The labels that were checked, and the rows that could not be judged.
+    rows : ndarray of int of shape (n_judged,)
+        Positions of the judged rows in the table.
+    given, suggested : ndarray of str of shape (n_judged,)
         Given and suggested labels, in the spelling of the table.
-    scores : ndarray of shape (n_labeled,)
-        Lower = more suspect.
-    is_suspect : ndarray of bool of shape (n_labeled,)
-        Rows whose score is below `threshold`.
+    scores : ndarray of shape (n_judged,)
+        Lower = more suspect: log-odds that the given class is right, or minus the distance of the
+        given number from its prediction, in standard deviations.
+    state : ndarray of str of shape (n_judged,)
+        "wrong", "unclear" or "right", by the evidence about the row.
+    is_suspect : ndarray of bool of shape (n_judged,)
+        The rows called wrong; or, if a share of suspects is asked for, the rows with the lowest
+        scores.
     threshold : float
-        A row is a suspect if its score is below this number.
-    order : ndarray of int of shape (n_labeled,)
-        Positions among the labeled rows, most suspect first.
+        The highest score of a suspect; without suspects, the lowest of all scores.
+    order : ndarray of int of shape (n_judged,)
+        Positions among the judged rows, most suspect first.
     prepared : Prepared
         The columns that were used and those that were left out.
+    trust : Trust
+        How well labels of held-out rows are predicted.
+    probabilities : ndarray of shape (n_judged, n_classes) or None
+        Out-of-sample probabilities of the classes; None for regression.
+    classes : ndarray of str of shape (n_classes,)
+        The classes, without blanks around them; empty for regression.
+    signals : dict of str to ndarray of shape (n_judged, 2) or (n_judged,)
+        For each signal ("in_sample", "out_of_sample", "influence"), the probabilities of the given
+        and of the suggested class; for regression, the predicted number. NaN for the in-sample
+        signals of rows outside of the sample that nets were trained on.
+    n_trained : int
+        Number of rows that the nets were trained on, in turn: all judged rows, or a sample.
     seconds : float
         Time taken.
-    is_planted : ndarray of bool of shape (n_labeled,) or None
+    is_planted : ndarray of bool of shape (n_judged,) or None
         Which labels were planted, and are therefore wrong; None if no labels were planted.
     """
 
@@ -86,76 +71,120 @@ class Findings:
     given: np.ndarray
     suggested: np.ndarray
     scores: np.ndarray
+    state: np.ndarray
     is_suspect: np.ndarray
     threshold: float
     order: np.ndarray
     prepared: Prepared
+    trust: Trust
+    probabilities: np.ndarray | None
+    classes: np.ndarray
+    signals: dict[str, np.ndarray]
+    n_trained: int
     seconds: float
     is_planted: np.ndarray | None = None
 
     @property
     def suspects(self) -> np.ndarray:
-        """Positions of the suspects among the labeled rows, most suspect first."""
+        """Positions of the suspects among the judged rows, most suspect first."""
         return self.order[self.is_suspect[self.order]]
 
 
-def read_problem(table: Table, label: int, *, task: str = "auto", cv: int = 5) -> Problem:
-    """Read the label column; raise AuditError if a detector cannot be fitted to it."""
-    name = display_name(table, label)
-    cells = table.column(label)
-    rows = np.array([i for i, cell in enumerate(cells) if not is_missing_label(cell)], dtype=int)
-    if not len(rows):
-        raise AuditError(
-            f"no row has a label in column {name!r}; choose the label column with --label."
-        )
-    stripped = [cells[row].strip() for row in rows]
-    values = parse_numbers(pd.Series(stripped, dtype=object))
-    if values is not None and values.isna().any():
-        values = None  # an infinite number
-    if task == "auto":
-        is_quantity = values is not None and values.nunique() > MAX_NUMERIC_CLASSES
-        task = "regression" if is_quantity else "classification"
-    spelling: dict[str, str] = {}
-    if task == "regression":
-        if values is None:
-            text = shorten(_first_non_number(stripped))
-            raise AuditError(
-                f"label {name!r} contains {text!r}, but regression needs finite numbers."
-            )
-        _refuse_few_numbers(values, name, cv)
-        given = values.to_numpy()
-    else:
-        _refuse_few_classes(Counter(stripped), name, cv)
-        given = np.array(stripped, dtype=object)
-        spelling = _spelling(cells[row] for row in rows)
-    return Problem(label, name, task, rows, given, spelling, len(cells) - len(rows))
-
-
-def find_suspects(table: Table, problem: Problem, detector: Any) -> Findings:
+def find_suspects(table: Table, problem: Problem, detector: Any, options: Options) -> Findings:
     """Preprocess the table, fit the detector to it, and collect the results."""
     start = time.perf_counter()
-    prepared = prepare(table, problem.label, problem.rows)
-    y = problem.given
-    classes = None
-    if problem.task == "classification":
-        # Numbers, because fixed-width strings, which the detector makes, merge "a" and "a\0".
-        classes, y = np.unique(y, return_inverse=True)
-    detector.fit_predict(prepared.X, y)
-    suggested = detector.suggested_labels_
-    scores = np.asarray(detector.scores_, dtype=float)
-    labels = table.column(problem.label)
+    prepared = prepare(table, problem.label, problem.rows, options)
+    judge = _judge_classes if problem.task == "classification" else _judge_numbers
+    judged = judge(problem, prepared, detector, options)
+    scores = judged["scores"]
+    is_suspect = judged["state"] == evidence.WRONG
+    if options.contamination != "evidence":
+        is_suspect = scores < np.quantile(scores, detector.contamination_)
+        if options.contamination == "auto" and not judged["trust"].has_learned:
+            is_suspect = np.zeros(len(scores), dtype=bool)
     return Findings(
         problem=problem,
         rows=problem.rows,
-        given=np.array([labels[row] for row in problem.rows], dtype=object),
-        suggested=_as_text(suggested if classes is None else classes[suggested], problem),
-        scores=scores,
-        is_suspect=~np.asarray(detector.inlier_mask_, dtype=bool),
-        threshold=float(detector.offset_),
+        given=_given_cells(table, problem),
+        is_suspect=is_suspect,
+        threshold=float(scores[is_suspect].max()) if is_suspect.any() else float(scores.min()),
         order=np.argsort(scores, kind="stable"),
         prepared=prepared,
         seconds=time.perf_counter() - start,
+        **judged,
     )
+
+
+def _judge_classes(
+    problem: Problem, prepared: Prepared, detector: Any, options: Options
+) -> dict[str, Any]:
+    # Numbers, because fixed-width strings, which the detector makes, merge "a" and "a\0".
+    given, classes = pd.factorize(problem.given, sort=True)
+    fitted = sampling.fit(prepared, problem, given, detector, options)
+    scores, signals = fitted.scores, fitted.signals
+    probabilities = signals["out_of_sample"]
+    trust = evidence.class_trust(scores, given, probabilities, prepared.frame)
+    state = evidence.class_states(scores, given, probabilities)
+    spelling = np.array([problem.spelling[str(label)] for label in classes], dtype=object)
+    suggested = probabilities.argmax(1)
+    pairs = np.column_stack([given, suggested])
+    return {
+        "suggested": spelling[suggested],
+        "scores": scores,
+        "state": _unless_blind(state, trust),
+        "trust": trust,
+        "probabilities": probabilities,
+        "classes": np.array(classes, dtype=object),
+        "signals": {
+            name: np.take_along_axis(signal, pairs, axis=1) for name, signal in signals.items()
+        },
+        "n_trained": fitted.n_trained,
+    }
+
+
+def _judge_numbers(
+    problem: Problem, prepared: Prepared, detector: Any, options: Options
+) -> dict[str, Any]:
+    fitted = sampling.fit(prepared, problem, problem.given, detector, options)
+    signals = fitted.signals
+    predicted = np.asarray(signals["out_of_sample"], dtype=float)
+    # Not detector.scores_, which are ranks: they find fewer planted errors.
+    scores = evidence.number_scores(problem.given, predicted)
+    trust = evidence.number_trust(scores, problem.given, predicted)
+    return {
+        "suggested": np.array([f"{value:.6g}" for value in predicted], dtype=object),
+        "scores": scores,
+        "state": _unless_blind(evidence.number_states(scores), trust),
+        "trust": trust,
+        "probabilities": None,
+        "classes": np.array([], dtype=object),
+        "signals": dict(signals),
+        "n_trained": fitted.n_trained,
+    }
+
+
+def _unless_blind(state: np.ndarray, trust: Trust) -> np.ndarray:
+    """The states; all unclear if the nets have learned nothing."""
+    return state if trust.has_learned else np.full(len(state), evidence.UNCLEAR, dtype=object)
+
+
+def _given_cells(table: Table, problem: Problem) -> np.ndarray:
+    labels = table.column(problem.label)
+    return np.array([labels[row] for row in problem.rows], dtype=object)
+
+
+def state_counts(findings: Findings) -> pd.DataFrame:
+    """Number of rows and suspects, and of rows in each state, for each class or range of numbers.
+
+    The columns are "rows", "suspects" and the states; groups with many suspects come first.
+    """
+    groups = pd.Series(value_groups(findings))
+    counts = pd.crosstab(groups, findings.state).reindex(columns=list(STATES), fill_value=0)
+    counts.insert(0, "rows", groups.value_counts().reindex(counts.index))
+    suspects = pd.Series(findings.is_suspect).groupby(groups).sum()
+    counts.insert(1, "suspects", suspects.reindex(counts.index))
+    by_size = counts.sort_values("rows", ascending=False, kind="stable")
+    return by_size.sort_values("suspects", ascending=False, kind="stable")
 
 
 def value_groups(findings: Findings, n_groups: int = 5) -> np.ndarray:
@@ -194,51 +223,3 @@ def label_changes(findings: Findings) -> list[tuple[tuple[str, str], int]]:
     ).apply(lambda column: column.str.strip())
     counts = pairs.value_counts(sort=True)
     return [((str(given), str(new)), int(n)) for (given, new), n in counts.items()]
-
-
-def _refuse_few_classes(counts: Counter[str], name: str, cv: int) -> None:
-    if len(counts) < 2:
-        only = next(iter(counts))
-        raise AuditError(
-            f"label {name!r} has only one class, {shorten(only)!r}; at least two are needed."
-        )
-    few = {label: count for label, count in counts.items() if count < 2 * cv}
-    if few:
-        shown = ", ".join(f"{shorten(label)!r} ({count})" for label, count in list(few.items())[:5])
-        more = f" and {len(few) - 5} more" if len(few) > 5 else ""
-        hint = "" if len(few) < MAX_NUMERIC_CLASSES else " Is this the right column for --label?"
-        raise AuditError(
-            f"label {name!r} has classes with fewer than {2 * cv} rows (twice --cv): {shown}{more};"
-            f" remove these rows, merge the classes, or lower --cv.{hint}"
-        )
-
-
-def _first_non_number(texts: Sequence[str]) -> str:
-    values = [parse_numbers(pd.Series([text], dtype=object)) for text in texts]
-    return next(t for t, v in zip(texts, values, strict=True) if v is None or v.isna().any())
-
-
-def _refuse_few_numbers(values: pd.Series, name: str, cv: int) -> None:
-    if len(values) < 2 * cv:
-        raise AuditError(
-            f"only {len(values)} rows have a label in column {name!r}; at least {2 * cv} "
-            "(twice --cv) are needed."
-        )
-    if values.nunique() < 2:
-        raise AuditError(
-            f"label {name!r} is the same number in every row; there is nothing to predict."
-        )
-
-
-def _spelling(cells: Iterable[str]) -> dict[str, str]:
-    """Class -> its most frequent spelling in the table, including spaces."""
-    spelling: dict[str, str] = {}
-    for cell, _ in Counter(cells).most_common():
-        spelling.setdefault(cell.strip(), cell)
-    return spelling
-
-
-def _as_text(labels: np.ndarray, problem: Problem) -> np.ndarray:
-    if problem.task == "regression":
-        return np.array([f"{value:.6g}" for value in labels], dtype=object)
-    return np.array([problem.spelling[str(label)] for label in labels], dtype=object)

@@ -1,4 +1,4 @@
-"""The steps of the audit, from a table to three files. Each step is in a separate module."""
+"""The steps of the audit, from a table to the written files. Each step is in a separate module."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def audit(options: Options) -> Findings:
-    """Check the labels of a table and write suspects.csv, cleaned.csv and report.html.
+    """Check the labels of a table and write report.html, suspects.csv and scores.csv.
 
     Parameters
     ----------
@@ -45,13 +45,14 @@ def audit(options: Options) -> Findings:
     with table.explained():
         problem = read_problem(table, label, task=options.task, cv=options.cv)
     output = Path(options.output)
-    names = ("suspects.csv", table.cleaned_name, "report.html")
+    names = ["suspects.csv", "scores.csv", table.cleaned_name, "report.html"]
+    names += ["tasks.json", "label_config.xml"] if options.label_studio else []
     with output_folder.reserved(output, options.table and file_of(options.table), names):
         if not options.quiet:
             is_default = options.table is not None and options.label is None
             terminal.describe_input(name, table, problem, is_default_label=is_default)
         try:
-            findings = find_suspects(table, problem, make_detector(options, problem))
+            findings = find_suspects(table, problem, make_detector(options, problem), options)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -59,7 +60,8 @@ def audit(options: Options) -> Findings:
                 "the memory is full, and nothing was written; audit a sample of the rows, or fewer "
                 "columns."
             ) from error
-        findings = replace(findings, is_planted=is_planted)
+        if is_planted is not None:
+            findings = replace(findings, is_planted=is_planted[findings.rows])
         n_changed = _write(options, output, names, name, table, findings)
     if not options.quiet:
         terminal.describe_result(
@@ -78,7 +80,7 @@ def make_detector(options: Options, problem: Problem) -> Any:
     from skinfluence._detector import NoisyLabelDetector
 
     return NoisyLabelDetector(
-        contamination=options.contamination,
+        contamination="auto" if options.contamination == "evidence" else options.contamination,
         cv=options.cv,
         random_state=options.seed,
         verbose=0 if options.quiet else 1,
@@ -103,20 +105,24 @@ def _read_input(options: Options) -> tuple[str, Table, int, Any]:
 def _write(
     options: Options,
     output: Path,
-    names: tuple[str, ...],
+    names: list[str],
     name: str,
     table: Table,
     findings: Findings,
 ) -> int:
-    """Write the three files; return how many rows of the cleaned table changed."""
+    """Write the files; return how many rows of the cleaned table changed."""
     from skinfluence._audit import files, report
     from skinfluence._audit.output_folder import written_together
+    from skinfluence._audit.review import label_studio
 
     try:
         with written_together(output, names) as folder:
             files.write_suspects(folder / "suspects.csv", table, findings)
-            cleaned = folder / table.cleaned_name
-            n_changed = files.write_cleaned(cleaned, table, findings, options.action)
+            files.write_scores(folder / "scores.csv", table, findings)
+            n_changed = 0
+            if options.action != "none":
+                cleaned = folder / table.cleaned_name
+                n_changed = files.write_cleaned(cleaned, table, findings, options.action)
             page = report.render(
                 name,
                 table,
@@ -124,8 +130,13 @@ def _write(
                 action=options.action,
                 command=options.command(),
                 n_changed=n_changed,
+                source=options.table,
+                page_folder=output,
+                apply_command=options.apply_command(table.source.suffix),
             )
             (folder / "report.html").write_text(page, encoding="utf-8")
+            if options.label_studio:
+                label_studio.write(folder, table, findings, options.table)
     except OSError as error:
         raise AuditError(
             f"{str(output)!r} cannot be written to: {error.strerror or error}; nothing was written."
@@ -136,7 +147,7 @@ def _write(
 def _require_extra() -> None:
     missing = [
         name
-        for name in ("pandas", "matplotlib", "jinja2")
+        for name in ("pandas", "matplotlib", "jinja2", "skrub")
         if importlib.util.find_spec(name) is None
     ]
     if missing:

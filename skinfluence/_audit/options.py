@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from skinfluence._audit.table import AuditError
 
+PROGRAM = ("python", "-m", "skinfluence")
 
-def _option(
+
+def option(
     default: Any,
     help: str,
     *,
@@ -20,18 +22,25 @@ def _option(
     metavar: str | None = None,
     choices: tuple[str, ...] | None = None,
     repeats: bool = True,
+    reads: bool = False,
+    short: str | None = None,
+    is_positional: bool = False,
 ) -> Any:
     """A field with what the command line needs to know about it.
 
-    `repeats` says whether the command that repeats an audit contains this option.
+    `repeats` says whether the command that repeats an audit contains this option, and `reads`
+    whether it says how the table is read, so that `apply` needs it as well. `short` is a second
+    name of the option, such as "-o".
     """
     parser = {"help": help, "type": type, "metavar": metavar, "choices": choices}
-    return dataclasses.field(default=default, metadata={"parser": parser, "repeats": repeats})
+    names = {"short": short, "is_positional": is_positional}
+    metadata = {"parser": parser, "repeats": repeats, "reads": reads, **names}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def _share(text: str) -> float | str:
-    """Convert the text to a number; return "auto" unchanged."""
-    return text if text == "auto" else float(text)
+    """Convert the text to a number; return "auto" and "evidence" unchanged."""
+    return text if text in ("auto", "evidence") else float(text)
 
 
 @dataclass(frozen=True)
@@ -42,73 +51,110 @@ class Options:
     wrong values.
     """
 
-    table: str | None = dataclasses.field(
-        default=None,
-        metadata={
-            "help": "file that holds the table: CSV, also compressed, JSON, Excel, Parquet, Arrow, "
-            "SQLite or DuckDB (db.sqlite::table); - is standard input; if none is given, the "
-            "example runs"
-        },
+    table: str | None = option(
+        None,
+        "file that holds the table: CSV, also compressed, JSON, Excel, Parquet, Arrow, SQLite or "
+        "DuckDB (db.sqlite::table); - is standard input; if none is given, the example runs",
+        repeats=False,
+        is_positional=True,
     )
-    label: str | None = _option(
-        None, "column that holds the labels (default: the last column)", metavar="COLUMN"
+    label: str | None = option(
+        None,
+        "column that holds the labels (default: the last column)",
+        metavar="COLUMN",
+        reads=True,
     )
-    sep: str | None = _option(None, "separator of the CSV file (default: detected)")
-    encoding: str = _option(
-        "auto", "encoding of the text file; auto finds it out (default: %(default)s)"
+    sep: str | None = option(None, "separator of the CSV file (default: detected)", reads=True)
+    encoding: str = option(
+        "auto", "encoding of the text file; auto finds it out (default: %(default)s)", reads=True
     )
-    no_header: bool = _option(
-        False, "the first line is a row; the columns are called column_1, column_2, ..."
+    no_header: bool = option(
+        False,
+        "the first line is a row; the columns are called column_1, column_2, ...",
+        reads=True,
     )
-    skip_rows: int | None = _option(
+    skip_rows: int | None = option(
         None,
         "number of lines above the header, which stay as they are (default: detected)",
         type=int,
         metavar="LINES",
+        reads=True,
     )
-    sheet: str | None = _option(
-        None, "name or number of the sheet of a workbook (default: the first that holds cells)"
+    sheet: str | None = option(
+        None,
+        "name or number of the sheet of a workbook (default: the first that holds cells)",
+        reads=True,
     )
-    task: str = _option(
+    numeric: tuple[str, ...] = option(
+        (), "column of numbers; may be given several times, like the next six", metavar="COLUMN"
+    )
+    category: tuple[str, ...] = option((), "column of categories", metavar="COLUMN")
+    date: tuple[str, ...] = option((), "column of dates", metavar="COLUMN")
+    text: tuple[str, ...] = option((), "column of free text", metavar="COLUMN")
+    image: tuple[str, ...] = option(
+        (), "column of paths of images, which start at the folder of the table", metavar="COLUMN"
+    )
+    ignore: tuple[str, ...] = option((), "column to leave out", metavar="COLUMN")
+    id: tuple[str, ...] = option(
+        (), "column that names the rows: left out, and first in scores.csv", metavar="COLUMN"
+    )
+    embed: str = option(
+        "auto",
+        "encoder of texts: minilm, a directory or a name on the Hugging Face hub; none uses the "
+        "frequent sequences of characters; auto is minilm if it is installed, otherwise none "
+        "(default: %(default)s)",
+        metavar="MODEL",
+    )
+    task: str = option(
         "auto",
         "whether labels are classes or numbers; auto: regression if the label has more than 20 "
         "distinct numbers, otherwise classification (default: %(default)s)",
         choices=("auto", "classification", "regression"),
     )
-    contamination: float | str = _option(
-        0.1,
-        "share of the rows to flag as suspects, above 0 and at most 0.5; auto estimates the share "
-        "(default: %(default)s)",
+    contamination: float | str = option(
+        "evidence",
+        "which rows are suspects; evidence: those with clear evidence against their label and for "
+        "another one; a number above 0 and at most 0.5: this share of the rows; auto: an estimated "
+        "share (default: %(default)s)",
         type=_share,
         metavar="SHARE",
     )
-    action: str = _option(
-        "drop",
-        "what to do with the suspects in cleaned.csv (default: %(default)s)",
-        choices=("drop", "relabel"),
+    action: str = option(
+        "none",
+        "what to do with the suspects in a cleaned copy of the table; none writes no copy "
+        "(default: %(default)s)",
+        choices=("none", "drop", "relabel"),
     )
-    output: str = _option(
-        "audit", "folder for the three files (default: %(default)s)", metavar="DIR"
-    )
-    cv: int = _option(
+    output: str = option("audit", "folder for the files (default: %(default)s)", metavar="DIR")
+    cv: int = option(
         5,
         "number of cross-validation folds; one net is trained per fold (default: %(default)s)",
         type=int,
         metavar="FOLDS",
     )
-    seed: int = _option(
+    seed: int = option(
         0,
         "random seed; the same seed gives the same result (default: %(default)s)",
         type=int,
     )
-    top: int = _option(
+    train_rows: int | None = option(
+        None,
+        "train the nets on a sample of this number of rows; all rows are scored (default: all "
+        "rows, or a sample if training would take more than about ten minutes)",
+        type=int,
+        metavar="ROWS",
+    )
+    top: int = option(
         10,
         "number of suspects to print (default: %(default)s)",
         type=int,
         metavar="ROWS",
         repeats=False,
     )
-    quiet: bool = _option(False, "print nothing but errors", repeats=False)
+    label_studio: bool = option(
+        False, "also write the suspects as tasks for Label Studio (tasks.json, label_config.xml)"
+    )
+    quiet: bool = option(False, "print nothing but errors", repeats=False)
 
     def check(self) -> None:
         """Raise AuditError if a value cannot be used."""
@@ -116,10 +162,12 @@ class Options:
         if not isinstance(contamination, str) and not 0 < contamination <= 0.5:
             raise AuditError(
                 f"--contamination {contamination:g} must be above 0 and at most 0.5 (the share of "
-                "the rows to flag), or auto."
+                "the rows to flag), evidence or auto."
             )
         if self.cv < 2:
             raise AuditError(f"--cv {self.cv} must be at least 2.")
+        if self.train_rows is not None and self.train_rows < 1:
+            raise AuditError(f"--train-rows {self.train_rows} must be at least 1.")
         if self.top < 0:
             raise AuditError(f"--top {self.top} must be 0 or more.")
         if not 0 <= self.seed < 2**32:
@@ -133,29 +181,52 @@ class Options:
 
     def command(self) -> str:
         """The command that repeats this audit."""
-        words = ["python", "-m", "skinfluence", "audit"]
-        if self.table is not None:
-            words.append(self.table)
-        for field in _fields():
+        table = [] if self.table is None else [self.table]
+        return shlex.join([*PROGRAM, "audit", *table, *self._changed(dataclasses.fields(self))])
+
+    def apply_command(self, suffix: str) -> str | None:
+        """The command that applies the decisions of a review; None if the table is not a file.
+
+        `suffix` is that of files in the format of the table.
+        """
+        if self.table is None or self.table == "-":
+            return None
+        reading = self._changed(f for f in dataclasses.fields(self) if f.metadata["reads"])
+        files = [self.table, "decisions.csv"]
+        return shlex.join([*PROGRAM, "apply", *files, *reading, "--output", f"reviewed{suffix}"])
+
+    def _changed(self, fields: Iterable[dataclasses.Field[Any]]) -> list[str]:
+        """Words of the command line for the fields that are not at their default."""
+        words = []
+        for field in fields:
             value = getattr(self, field.name)
             if field.metadata["repeats"] and value != field.default:
-                words += [_flag(field.name), *([] if value is True else [str(value)])]
-        return shlex.join(words)
+                for one in value if isinstance(value, tuple) else [value]:
+                    words += [_flag(field.name), *([] if one is True else [str(one)])]
+        return words
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add an argument to the parser for each option."""
-    table = next(field for field in dataclasses.fields(Options) if field.name == "table")
-    parser.add_argument("table", nargs="?", **table.metadata)
-    for field in _fields():
+def add_options(parser: argparse.ArgumentParser, options: Any = Options) -> None:
+    """Add an argument to the parser for each field of a class of options."""
+    for field in dataclasses.fields(options):
         asked = {key: value for key, value in field.metadata["parser"].items() if value is not None}
+        asked["help"] = asked["help"].replace("%(default)s", str(field.default))
+        if field.metadata["is_positional"]:
+            is_optional: dict[str, Any] = {"nargs": "?"} if field.default is None else {}
+            parser.add_argument(field.name, **is_optional, **asked)
+            continue
         if field.default is False:
             asked["action"] = "store_true"
-        parser.add_argument(_flag(field.name), default=field.default, **asked)
+        elif field.default == ():
+            asked["action"] = "append"
+        names = [name for name in (field.metadata["short"], _flag(field.name)) if name]
+        # Without defaults, the parsed options are those that the user gave.
+        parser.add_argument(*names, default=argparse.SUPPRESS, **asked)
 
 
-def _fields() -> list[dataclasses.Field[Any]]:
-    return [field for field in dataclasses.fields(Options) if "parser" in field.metadata]
+def read_options(options: Any, parsed: dict[str, Any]) -> Any:
+    """Make an object of a class of options from what a parser with `add_options` found."""
+    return options(**{k: tuple(v) if isinstance(v, list) else v for k, v in parsed.items()})
 
 
 def _flag(name: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from skinfluence._audit.table import AuditError
 
-NAMES = ("suspects.csv", "cleaned.csv", "report.html")
+NAMES = ("suspects.csv", "scores.csv", "cleaned.csv", "report.html")
 
 LOCK = ".skinfluence-audit.lock"
 
@@ -52,17 +52,19 @@ def reserved(folder: Path, source: str | None, names: Sequence[str] = NAMES) -> 
 def written_together(folder: Path, names: Sequence[str] = NAMES) -> Iterator[Path]:
     """Yield a temporary folder for the files, and move those called `names` to `folder` at the end.
 
-    A name may also be that of a folder, as of a data set. If an exception is raised, none of them
-    is moved, and the files of an earlier audit stay.
+    A name may also be that of a folder, as of a data set. Of names that are not written, files of
+    an earlier audit are removed, so that old and new files are not mixed. If an exception is
+    raised, nothing is moved, and the files of an earlier audit stay.
     """
     # Inside the output folder: renaming is only possible on one file system.
     staging = Path(tempfile.mkdtemp(prefix=".skinfluence-audit-", dir=folder))
     try:
         yield staging
-        for path in [path for name in names for path in _files(staging / name)]:
+        written = [name for name in names if (staging / name).exists()]
+        for path in [path for name in written for path in _files(staging / name)]:
             with open(path, "r+b") as file:
                 os.fsync(file.fileno())  # some file systems notice only now that a disk is full
-        _move_together(staging, folder, names)
+        _move_together(staging, folder, names, written)
     finally:
         for name in names:
             _remove(staging / name)
@@ -159,12 +161,14 @@ def _acquire(path: Path) -> int:
         os.close(descriptor)
 
 
-def _move_together(staging: Path, folder: Path, names: Sequence[str]) -> None:
-    """Move the new files to the folder; if one step fails, bring back the earlier files."""
+def _move_together(
+    staging: Path, folder: Path, names: Sequence[str], written: Sequence[str]
+) -> None:
+    """Replace the files called `names` by the written ones; if one step fails, bring them back."""
     earlier = [name for name in names if os.path.lexists(folder / name)]
     # The earlier files leave first. If the process is killed, old and new files are not mixed.
     moves = [(folder / name, staging / (EARLIER + name)) for name in earlier]
-    moves += [(staging / name, folder / name) for name in names]
+    moves += [(staging / name, folder / name) for name in written]
     started = []
     try:
         for source, target in moves:

@@ -6,21 +6,27 @@ import base64
 import datetime
 import io
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
+from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from skinfluence._audit import summary
+from skinfluence._audit.evidence import UNCLEAR
 from skinfluence._audit.findings import Findings, label_changes, value_groups
+from skinfluence._audit.review import page
+from skinfluence._audit.review.media import Media
+from skinfluence._audit.review.payload import build
 from skinfluence._audit.streams import printable
 from skinfluence._audit.table import Table, display_name, shorten
-from skinfluence._audit.terminal import planted_sentence
 from skinfluence._version import __version__
 from skinfluence.metrics import detection_report
 from skinfluence.plotting import (
@@ -49,6 +55,11 @@ def render(
     action: str,
     command: str,
     n_changed: int,
+    source: str | None = None,
+    page_folder: Path | None = None,
+    apply_command: str | None = None,
+    media: Media | None = None,
+    issues: Sequence[Any] = (),
 ) -> str:
     """The report as one HTML page.
 
@@ -60,51 +71,98 @@ def render(
         The table that was checked.
     findings : Findings
         The results.
-    action : {"drop", "relabel"}
-        Whether cleaned.csv drops or relabels the suspects.
+    action : {"none", "drop", "relabel"}
+        Whether the cleaned table drops or relabels the suspects; "none": no such table is written.
     command : str
         The command that repeats the audit.
     n_changed : int
-        Number of rows that cleaned.csv drops or relabels.
+        Number of rows that the cleaned table drops or relabels.
+    source : str or None
+        Path of the table; paths of images are relative to its folder.
+    page_folder : Path or None
+        Folder of the page, so that it finds images if it is moved together with them.
+    apply_command : str or None
+        The command that applies the decisions of a review, to show.
+    media : Media or None
+        The column that the review shows large; None: it is found out.
+    issues : sequence
+        What issues.html.j2 shows; the tab is left out if there are none.
 
     Returns
     -------
     page : str
         The page. It does not load other files.
     """
+    payload = build(
+        table,
+        findings,
+        name=name,
+        source=source,
+        page_folder=page_folder,
+        apply_command=apply_command,
+        media=media,
+    )
+    template = _environment().get_template("report.html.j2")
+    return template.render(
+        **_facts(table, findings, action=action, n_changed=n_changed),
+        style=Markup(page.style()),
+        script=Markup(page.script()),
+        payload=payload,
+        payload_json=Markup(page.as_json(payload)),
+        issues=issues,
+        name=name,
+        action=action,
+        n_changed=n_changed,
+        command=command,
+        versions=_versions(),
+        date=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+    )
+
+
+def _facts(table: Table, findings: Findings, *, action: str, n_changed: int) -> dict[str, Any]:
+    """What the overview shows."""
+    n, n_suspects = len(findings.rows), len(findings.suspects)
+    is_planted = findings.is_planted
+    return {
+        "label": findings.problem.label_name,
+        "task": findings.problem.task,
+        "n_rows": n,
+        "n_suspects": n_suspects,
+        "share": n_suspects / n,
+        "n_classes": len(findings.problem.spelling),
+        "n_set_aside": findings.problem.n_set_aside,
+        "n_unclear": int((findings.state == UNCLEAR).sum()),
+        "trust": summary.trust_sentence(findings),
+        "cautions": summary.cautions(table, findings),
+        "sample": summary.sample_sentence(findings) if findings.n_trained < n else None,
+        "rows": summary.rows_sentence(table, findings, action, n_changed),
+        "set_aside": summary.set_aside_sentences(findings.problem),
+        "cleaned_name": table.cleaned_name,
+        "left_out": findings.prepared.left_out,
+        "planted": None if is_planted is None else _planted(findings, is_planted),
+        "figures": _figures(findings),
+        "label_changes": _label_change_rows(findings),
+        "suspects": _suspect_rows(table, findings),
+        "seconds": findings.seconds,
+    }
+
+
+def _environment() -> jinja2.Environment:
     # A name or a cell may contain HTML or control characters, which must be shown as text.
-    environment = jinja2.Environment(
+    return jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template),
         autoescape=True,
-        finalize=lambda value: printable(value) if isinstance(value, str) else value,
+        finalize=lambda value: printable(value) if type(value) is str else value,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    source = files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
-    n, n_suspects = len(findings.rows), len(findings.suspects)
-    is_planted = findings.is_planted
-    return environment.from_string(source).render(
-        name=name,
-        label=findings.problem.label_name,
-        task=findings.problem.task,
-        action=action,
-        n_changed=n_changed,
-        n_rows=n,
-        n_suspects=n_suspects,
-        share=n_suspects / n,
-        n_classes=len(findings.problem.spelling),
-        n_unlabeled=findings.problem.n_missing,
-        cleaned_name=table.cleaned_name,
-        left_out=findings.prepared.left_out,
-        planted=None if is_planted is None else _planted(findings, is_planted),
-        figures=_figures(findings),
-        label_changes=_label_change_rows(findings),
-        suspects=_suspect_rows(table, findings),
-        command=command,
-        versions=_versions(),
-        date=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
-        seconds=findings.seconds,
-    )
+
+
+def _template(name: str) -> str:
+    if name == "review.html.j2":
+        return page.template()
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _planted(findings: Findings, is_planted: np.ndarray) -> dict[str, Any]:
@@ -112,7 +170,7 @@ def _planted(findings: Findings, is_planted: np.ndarray) -> dict[str, Any]:
     return {
         "found": int(is_planted[findings.suspects].sum()),
         "planted": int(is_planted.sum()),
-        "sentence": planted_sentence(findings, is_planted),
+        "sentence": summary.planted_sentence(findings, is_planted),
         "auc": report["roc_auc"],
     }
 
@@ -131,8 +189,8 @@ def _scores_figure(findings: Findings) -> dict[str, str]:
     )
     return {
         "title": "Scores of all rows",
-        "caption": "The dashed line is the threshold. Rows to the left of the line are the "
-        "suspects. Rows just to the right of the line are worth a look as well.",
+        "caption": "The dashed line is the highest score of a suspect. Rows just to the right "
+        "of the line are worth a look as well.",
         "src": _picture(scores.plot),
     }
 
@@ -202,7 +260,7 @@ def _suspect_rows(table: Table, findings: Findings) -> dict[str, Any]:
     shown = others[:SHOWN_COLUMNS]
     chosen = findings.suspects[:SHOWN_ROWS]
     depth = findings.threshold - findings.scores[chosen]
-    bars = 100 * depth / max(depth.max(initial=0.0), np.finfo(float).tiny)
+    bars = 100 * np.maximum(depth, 0) / max(depth.max(initial=0.0), np.finfo(float).tiny)
     rows = [
         {
             "row": int(findings.rows[i]) + 1,

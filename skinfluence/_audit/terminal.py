@@ -8,14 +8,15 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from skinfluence._audit.findings import Findings, Problem
+from skinfluence._audit import summary
+from skinfluence._audit.evidence import STATES
+from skinfluence._audit.findings import Findings, state_counts
+from skinfluence._audit.labels import Problem
 from skinfluence._audit.streams import printable
-from skinfluence._audit.table import Table, display_name, shorten
-from skinfluence.metrics import detection_report
+from skinfluence._audit.summary import count, one_line
+from skinfluence._audit.table import Table, display_name
 
-MAX_CELL = 24
+MAX_GROUPS = 8  # classes or ranges in the table of states
 
 
 def say(text: str = "") -> None:
@@ -38,9 +39,10 @@ def describe_input(name: str, table: Table, problem: Problem, *, is_default_labe
         )
     else:
         say(f"task      classification, {_class_counts(problem)}")
-    if problem.n_missing:
-        rows = count(problem.n_missing, "row")
-        say(f"skipped   {rows} without a label, kept unchanged in {table.cleaned_name}")
+    for sentence in summary.set_aside_sentences(problem):
+        say(f"set aside {sentence}")
+    for sentence in summary.label_advice(problem):
+        say(f"advice    {sentence}")
     for note in table.notes:
         say(f"note      {note}")
 
@@ -63,13 +65,22 @@ def describe_result(
     for reason, names in findings.prepared.left_out.items():
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         say(f"left out  {one_line(shown, 80)} ({reason})")
-    n_suspects, n = len(findings.suspects), len(findings.rows)
+    if findings.n_trained < len(findings.rows):
+        say(f"sample    {summary.sample_sentence(findings)}")
+    for note in prepared.notes:
+        say(f"note      {one_line(note, 160)}")
+    say(f"trust     {summary.trust_sentence(findings)}")
     say()
-    share = f"{n_suspects / n:.1%}"
-    suspects = count(n_suspects, "suspect")
-    say(f"{suspects} in {count(n, 'row')} ({share}), found in {findings.seconds:.0f} s")
+    n_suspects, n = len(findings.suspects), len(findings.rows)
+    suspects = f"{count(n_suspects, 'suspect')} in {count(n, 'row')} ({n_suspects / n:.1%})"
+    say(f"{suspects}, found in {findings.seconds:.0f} s")
     if findings.is_planted is not None:
-        say(planted_sentence(findings, findings.is_planted))
+        say(summary.planted_sentence(findings, findings.is_planted))
+    say()
+    for line in states_table(findings):
+        say(line)
+    for sentence in summary.cautions(table, findings):
+        say(f"caution   {sentence}")
     if top and n_suspects:
         say()
         for line in suspects_table(
@@ -77,25 +88,43 @@ def describe_result(
         ):
             say(line)
     say()
+    say(f"rows      {summary.rows_sentence(table, findings, action, n_changed)}")
+    _say_files(table, findings, output, action, n_changed)
+
+
+def _say_files(table: Table, findings: Findings, output: Path, action: str, n_changed: int) -> None:
+    say(f"written   {output / 'report.html'}")
+    say(f"          {output / 'suspects.csv'}  (the suspects, most suspect first)")
+    say(f"          {output / 'scores.csv'}  (the score and the state of every row)")
+    if action == "none":
+        say("          (--action drop or relabel also writes a cleaned table)")
+        return
     done = "dropped" if action == "drop" else "relabeled"
+    n_suspects = len(findings.suspects)
     if n_changed < n_suspects:  # the suggested label, predicted out of sample, may be the given one
         n_same = n_suspects - n_changed
         done += f"; for {count(n_same, 'suspect')} the suggested label is the given label"
-    say(f"written   {output / 'report.html'}")
-    say(f"          {output / 'suspects.csv'}  (the suspects, most suspect first)")
     say(f"          {output / table.cleaned_name}  ({count(n_changed, 'row')} {done})")
 
 
-def planted_sentence(findings: Findings, is_planted: np.ndarray) -> str:
-    """How many planted labels were found, compared with chance."""
-    found = int(is_planted[findings.suspects].sum())
-    planted = int(is_planted.sum())
-    by_chance = len(findings.suspects) * planted / len(findings.rows)
-    report = detection_report(is_planted, findings.scores)
-    return (
-        f"found {found} of {planted} planted wrong labels (chance would find {by_chance:.0f}); "
-        f"AUC {report['roc_auc']:.3f}, average precision {report['average_precision']:.3f}"
-    )
+def states_table(findings: Findings) -> list[str]:
+    """Lines with the number of rows in each state, for each class or range of numbers."""
+    counts = state_counts(findings)
+    shown = counts.head(MAX_GROUPS)
+    share = [f"{part / of:.0%}" for part, of in zip(shown["suspects"], shown["rows"], strict=True)]
+    columns = [
+        ("class" if len(findings.classes) else "range", list(shown.index)),
+        ("rows", [f"{number:,}" for number in shown["rows"]]),
+        ("suspects", [f"{number:,}" for number in shown["suspects"]]),
+        ("share", share),
+    ]
+    # If the suspects are the rows called wrong, one column shows both.
+    states = STATES[1:] if (counts["wrong"] == counts["suspects"]).all() else STATES
+    columns += [(state, [f"{number:,}" for number in shown[state]]) for state in states]
+    blocks = [_block(name, cells) for name, cells in columns]
+    lines = ["  ".join(parts).rstrip() for parts in zip(*blocks, strict=True)]
+    n_hidden = len(counts) - len(shown)
+    return [*lines, f"and {n_hidden} more"] if n_hidden else lines
 
 
 def suspects_table(table: Table, findings: Findings, top: int, width: int) -> list[str]:
@@ -126,22 +155,16 @@ def suspects_table(table: Table, findings: Findings, top: int, width: int) -> li
     return ["  ".join(parts).rstrip() for parts in zip(*blocks, strict=True)]
 
 
-def count(number: int, noun: str) -> str:
-    """A number with its noun: "1 row", "2 rows"."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def one_line(text: str, width: int = MAX_CELL) -> str:
-    """Text that is safe to print: no control characters, no line ends, at most `width` long."""
-    return shorten(printable(text.strip()), width)
-
-
 def _block(name: str, cells: Sequence[str]) -> list[str]:
     """Lines of one column, all of the same width; numbers are aligned to the right."""
     name, cells = one_line(name), [one_line(cell) for cell in cells]
     width = max(map(len, [name, *cells]))
-    is_right = all(cell.lstrip("+-").replace(".", "", 1).isdigit() for cell in cells if cell)
+    is_right = all(map(_is_number, filter(None, cells)))
     return [text.rjust(width) if is_right else text.ljust(width) for text in [name, *cells]]
+
+
+def _is_number(cell: str) -> bool:
+    return cell.strip("+-%").replace(",", "").replace(".", "", 1).isdigit()
 
 
 def _class_counts(problem: Problem) -> str:

@@ -3,8 +3,8 @@
 Without an ensemble there is one member, and the mean is the score of this member.
 
 The score of a row may differ by a rounding error from one batch to another. Ranks and votes compare
-scores with the scores of the training rows. Scores that differ by no more than rounding are treated
-as equal. The rank of a row therefore does not depend on the other rows of its batch.
+the score of a row with the scores of the training rows. They treat scores that differ only by
+rounding as equal, so the rank of a row does not depend on the other rows of its batch.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from skinfluence._core.net import FunctionalNet
 from skinfluence._core.pairs import Block, Pairs, pair_blocks
 from skinfluence._core.tensors import Rows, map_tensors, n_rows
 
-# Two scores are equal if they differ by at most this many roundings of the largest score, but never
-# by more than a hundredth of it (half precision).
+# Two scores are treated as equal if they differ by at most _ROUNDINGS machine epsilons of the
+# largest score. In half precision, this would be too much: the limit is _MOST × the largest score.
 _ROUNDINGS, _MOST = 32, 0.01
 
 
@@ -66,7 +66,7 @@ class Mean(Aggregation):
 
 
 class Ranks(Aggregation):
-    """Weighted mean of ranks. A member's rank of a row is the share of training rows below it."""
+    """Weighted mean of ranks: at each member, the share of training rows with a lower score."""
 
     def __init__(self, members: MemberScores) -> None:
         self.members = members
@@ -96,10 +96,11 @@ class Ranks(Aggregation):
 class Votes(Aggregation):
     """Votes against the rows that score lowest.
 
-    Each pair of a member and a reference row is a voter, which ranks the rows by its scores,
-    starting at 0 for the lowest score. Let k be a twentieth of the number of training rows. A row
-    gets max(k - rank, 0) votes from each voter. The score of the row is minus its number of votes,
-    divided by the largest possible number of votes: a number in [-1, 0].
+    Each pair of a member and a reference row is a voter. A voter ranks the rows by the scores that
+    this member and this reference row give them. The lowest score has rank 0. Let k be a twentieth
+    of the number of training rows. A row gets max(k - rank, 0) votes from each voter. The score of
+    the row is minus its number of votes, divided by the largest possible number of votes. It is
+    therefore a number in [-1, 0].
     """
 
     def __init__(
@@ -131,7 +132,7 @@ class Votes(Aggregation):
         return np.stack([self.scores(fnet, X, np.full(n, label)) for label in labels], 1)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Reference rows of unsigned integers as arrays: torch cannot pickle such tensors."""
+        """Convert tensors of unsigned integers to arrays, because torch cannot pickle them."""
         memo: dict[int, Rows] = {}  # all members share one copy of the rows
         reference = [
             [(memo.setdefault(id(X), map_tensors(_as_pickled, X)), G) for X, G in pairs]

@@ -17,11 +17,12 @@ from torch.utils.data import DataLoader, Subset
 from skinfluence._core.functional_module import FunctionalModule
 from skinfluence._core.memory import OutputWatch, is_out_of_memory
 from skinfluence._core.random_state import forked_random_state
+from skinfluence._core.sparse_rows import SparseRows
 from skinfluence._core.tensors import Rows, cast_floats, floats_of, is_sliceable, n_rows, slice_rows
 
 # Limits of a batch: number of rows, and bytes of the outputs of all layers. For MLPs with 0.1M to
-# 1M parameters on a CPU, batches of 512 rows took .6 to .7 times as long as batches of 128 rows;
-# larger batches were not faster. The limits for a GPU are a guess.
+# 1M parameters on a CPU, the same rows took .6 to .7 times as long in batches of 512 as in batches
+# of 128. Larger batches were not faster. The limits for a GPU are a guess.
 _BATCH_LIMITS = {"cpu": (512, 2**27), "cuda": (8192, 2**31)}
 
 # Parameters of the validation iterator that do not change the content of a batch, or that this
@@ -43,7 +44,7 @@ class BatchedModule(FunctionalModule):
             size = n if size == -1 else size
             for start in range(0, n, size):
                 rows = slice(start, start + size)
-                # Accepted here, before a caller registers hooks.
+                # `accepted` may run the module, so call it before a caller registers hooks.
                 Xb = self.accepted(self._to_device(slice_rows(X, rows)))
                 yield Xb, self._to_device(None if y is None else y[rows])
         else:
@@ -85,10 +86,10 @@ class BatchedModule(FunctionalModule):
         return 1 if size < 1 else -(-n_rows(X) // size)
 
     def batch_size(self, X: Rows) -> int:
-        """Rows per batch: the batch size of the net's validation iterator, or as memory allows.
+        """Rows per batch: the net's ``iterator_valid__batch_size``, or as memory allows if not set.
 
-        The batch size of training is not used, because it is often small, so that training takes
-        more steps. If the data cannot be sliced, the batches are those of the net's DataLoader.
+        The batch size of training is not used: it is often small, to give training more steps. If
+        the data cannot be sliced, the batches are those of the net's DataLoader.
         """
         valid = self._net.get_params_for("iterator_valid")
         if "batch_size" in valid or not self._can_be_sliced(X):
@@ -139,6 +140,8 @@ class BatchedModule(FunctionalModule):
             return torch.zeros(0, device=self.device)
         if isinstance(data, Mapping):
             return {key: self._to_device(value) for key, value in data.items()}
+        if isinstance(data, SparseRows):
+            data = data.toarray()
         if isinstance(data, np.ndarray) and not data.flags.writeable:
             data = data.copy()  # torch warns about read-only memory (memmaps, joblib)
         if self.device.type == "mps":  # has no float64

@@ -11,18 +11,19 @@ from torch import Tensor
 
 from skinfluence._core.tensors import Rows, is_sliceable, n_rows
 
-# Numbers that are read to find extreme rows; of a larger table, evenly spaced rows are read.
+# Most numbers to read for finding extreme rows. In a larger table, evenly spaced rows are read.
 _MAX_NUMBERS = 2**24
 
-# Columns whose lowest and highest rows are taken.
+# Number of columns for which the rows with the lowest and the highest value are taken.
 _MAX_COLUMNS = 2
 
 
 def rows_to_check(X: Rows, y: Any, number: int) -> np.ndarray:
     """Return the positions of `number` rows, or of all rows if there are fewer.
 
-    They are the first and the last row, the rows with the largest deviation in any column, the rows
-    with the lowest and the highest values of some columns and of the labels, and random rows.
+    These are the first and the last row, the rows with the largest deviation from the mean of a
+    column (in standard deviations), the rows with the lowest and the highest values of some columns
+    and of the labels, and random rows.
     """
     n = n_rows(X)
     rows = [0, n - 1, *_extremes(X, y, n)]
@@ -32,7 +33,7 @@ def rows_to_check(X: Rows, y: Any, number: int) -> np.ndarray:
 
 
 def rarest_row(X: Rows) -> int:
-    """Return the position of the row with the largest deviation in any column, 0 if unknown."""
+    """Return the position of the row that is farthest from the mean of a column, 0 if unknown."""
     return next(_extremes(X, None, n_rows(X)), 0)
 
 
@@ -44,16 +45,19 @@ def _extremes(X: Rows, y: Any, n: int) -> Iterator[int]:
         table, step = _columns(entry, n)
         if not table.size:
             continue
-        deviation = np.abs(table - table.mean(0)) / np.maximum(table.std(0), 1e-30)
-        yield int(deviation.max(1).argmax()) * step
-        spaced = np.linspace(0, table.shape[1] - 1, _MAX_COLUMNS).astype(int)
-        for column in dict.fromkeys(spaced.tolist()):
-            yield int(table[:, column].argmax()) * step
-            yield int(table[:, column].argmin()) * step
+        # In place: for a small net, passes over the table take as long as scoring.
+        with np.errstate(over="ignore", invalid="ignore"):  # of huge numbers
+            table -= table.mean(0)
+            spaced = np.linspace(0, table.shape[1] - 1, _MAX_COLUMNS).astype(int)
+            columns = [table[:, column] for column in dict.fromkeys(spaced.tolist())]
+            ends = [end for column in columns for end in (column.argmax(), column.argmin())]
+            table *= table
+            table /= np.maximum(table.mean(0), 1e-60)
+        yield from (int(row) * step for row in (table.max(1).argmax(), *ends))
 
 
 def _columns(entry: Any, n: int) -> tuple[np.ndarray, int]:
-    """The numbers of every `step`-th row as a table, empty if they are not numbers; and `step`."""
+    """Return every `step`-th row as a table of floats (empty if not numbers), and `step`."""
     if not isinstance(entry, np.ndarray | Tensor):
         return np.empty((0, 0)), 1
     width = int(np.prod(entry.shape[1:], dtype=np.int64))
@@ -63,4 +67,7 @@ def _columns(entry: Any, n: int) -> tuple[np.ndarray, int]:
         some = some.detach().to("cpu", torch.float64).numpy()
     if some.dtype.kind not in "fiub":
         return np.empty((0, 0)), 1
-    return np.nan_to_num(some.reshape(len(some), width).astype(np.float64)), step
+    table = np.array(some.reshape(len(some), width), dtype=np.float64)
+    if not np.isfinite(table).all():
+        np.nan_to_num(table, copy=False, posinf=0.0, neginf=0.0)
+    return table, step

@@ -67,8 +67,9 @@ def directions(
 ) -> Directions:
     """Gradient of the target in parameter space, one direction per group: entries (d, *shape).
 
-    The computation takes two passes over the reference rows, with one batch in memory at a time. It
-    is exact for every target, also for a target that is not a sum over rows.
+    The computation takes two passes over the reference rows, one batch at a time. It is exact for
+    every target, also for a target that is not a sum over rows. Unless the target is the mean loss,
+    the outputs of all reference rows are in memory.
 
     Parameters
     ----------
@@ -84,14 +85,14 @@ def directions(
     """
     m = n_rows(objective.X)
     groups = np.zeros(m, dtype=int) if groups is None else groups
-    # In a mean over m rows, the term of one row underflows in float16. Scale it up by a power of
-    # two, which is exact.
+    # In a mean over m rows, the term of one row may underflow in float16. Scale it up by a power of
+    # two, which causes no rounding.
     loss_scale = 2.0 ** m.bit_length()
     batches = _scaled_cotangents(fnet, objective, None if normalize else loss_scale)
     sums, counts = _group_sums(fnet, batches, groups)
     if normalize:
         scales = 1 / np.maximum(counts, 1)
-    else:  # m / group size: each group counts as if it were all reference rows
+    else:  # m / group size gives each group the weight of all m reference rows
         scales = m / np.unique(groups, return_counts=True)[1] / loss_scale
     return {
         name: torch.stack([s[name] * float(c) for s, c in zip(sums, scales, strict=True)]).to(p)
@@ -124,7 +125,7 @@ def _group_sums(
 def _scaled_cotangents(
     fnet: FunctionalNet, objective: Objective, scale: float | None
 ) -> Iterator[tuple[Rows, Tensor]]:
-    """Batches of reference rows with ∂T/∂f_j times `scale`, or divided by ‖v_j‖ if it is None."""
+    """Batches of reference rows with ∂T/∂f_j times `scale`; without `scale`, divided by ‖v_j‖."""
     cotangents = reference_cotangents(fnet, objective)
     ghost = None
     for (Xb, _), G in zip(fnet.batches(objective.X, objective.y), cotangents, strict=True):
@@ -143,7 +144,7 @@ def reference_cotangents(fnet: FunctionalNet, objective: Objective) -> Iterator[
 
 
 def _mean_loss_cotangents(fnet: FunctionalNet, objective: Objective) -> Iterator[Tensor]:
-    """∂T/∂f_j if the target is the mean loss: one batch in memory, since outputs may be large."""
+    """∂T/∂f_j of the mean loss, with one batch in memory at a time, since outputs may be large."""
     n = n_rows(objective.X)
     for Xb, yb in fnet.batches(objective.X, objective.y):
         G = wide(fnet.cotangents(forward(fnet, Xb), Xb, yb)) / n

@@ -1,16 +1,16 @@
 """Gradients of single rows with respect to the parameters of one layer, in compact form.
 
-Let a be the input of a layer and d the gradient of a row's loss with respect to the output of the
-layer. Let g_i be the gradient of the loss of row i with respect to a parameter of the layer. The
-gradient g_i can be computed from a and d alone. For the weight of a linear layer,
+For a row i, let a be the input of a layer, and d the gradient of the row's loss with respect to the
+output of the layer. The gradient g_i of the loss with respect to a parameter of the layer can be
+computed from a and d alone. For the weight of a linear layer,
 
     g_i = Σ_t d_t ⊗ a_t,
 
-a sum over the steps t of a sequence or the positions of an image. A `Factor` represents the
-gradients g_i of a batch of rows by one parameter. It computes norms and products of these
-gradients, where possible without forming them.
+where t runs over the steps of a sequence or the positions of an image. A `Factor` represents the
+gradients g_i of a batch of rows with respect to one parameter. It computes norms and products of
+these gradients, where possible without forming them.
 
-The rules that make factors are in `layer_rules`.
+The rules that compute factors are in `layer_rules`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MAX_NUMBERS = 2**24  # explicit row gradients are formed in pieces of at most t
 
 @dataclass
 class Factor(ABC):
-    """Gradients g_i of n rows by one parameter, in compact form."""
+    """Gradients g_i of n rows with respect to one parameter, in compact form."""
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
@@ -127,8 +127,8 @@ class Outer(Factor):
             return self.in_pieces(
                 lambda piece: piece.dense().flatten(1) @ V.flatten(1).T, self._numbers_per_row
             )
-        # einsum multiplies from left to right: start with the wider of a and d, so that the first
-        # result has only the narrower width.
+        # einsum multiplies from left to right. Start with the wider of a and d, so that the result
+        # of the first product has the width of the narrower one.
         if self.d.shape[3] < self.a.shape[3]:
             return torch.einsum("ntgi,kgoi,ntgo->nk", self.a, V, self.d)
         return torch.einsum("ntgo,kgoi,ntgi->nk", self.d, V, self.a)
@@ -155,8 +155,8 @@ class Outer(Factor):
     def _is_cheaper_dense(self, k: int) -> bool:
         """Whether forming the row gradients is cheaper than k products with single steps."""
         steps, out = self.a.shape[1], self.d.shape[3]
-        # Both sides count multiplications. Writing one number to memory costs about as much as
-        # eight multiplications.
+        # Both sides are numbers of multiplications. Writing a number to memory takes about as long
+        # as eight multiplications.
         return (steps + k + 8) * out < steps * k * (out + 8)
 
 

@@ -1,4 +1,4 @@
-"""Operations that torch's forward mode differentiates in another way than its backward mode."""
+"""Makes torch's forward mode give the derivatives of its backward mode, and skip useless work."""
 
 from __future__ import annotations
 
@@ -40,11 +40,12 @@ class NoGradStops(TorchFunctionMode):
 
 
 class BackwardRules(NoGradStops):
-    """`NoGradStops`, and no derivative of lookups by the padding row, by a layer or a function.
+    """`NoGradStops` that also ignores the padding row of an embedding.
 
-    torch's backward mode ignores the padding row of a lookup, but its forward mode does not. If a
-    layer adds something to the lookup, such as positions, that part keeps its derivative. One class
-    does both tasks, because each mode adds to the time of every operation.
+    torch's backward mode gives the padding row no gradient, but its forward mode does use the
+    tangent of this row. Here, only the result of the lookup loses this tangent: anything that a
+    layer adds to the result, such as positions, keeps its derivative. One class does both tasks,
+    because each TorchFunctionMode adds to the time of every operation.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -54,7 +55,7 @@ class BackwardRules(NoGradStops):
         names = ("input", "weight") if func is F.embedding else ("weight", "indices", "padding_idx")
         named = dict(zip(names, args, strict=False)) | (kwargs or {})
         padding, weight = named.get("padding_idx"), named["weight"]
-        # torch.embedding takes -1 for no padding, F.embedding for the last row.
+        # padding_idx=-1 means no padding in torch.embedding, but the last row in F.embedding.
         if padding is None or (func is torch.embedding and padding < 0):
             return found
         index = named["input" if func is F.embedding else "indices"]

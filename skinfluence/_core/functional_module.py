@@ -1,9 +1,9 @@
 """The module of a skorch net as a function of its parameters.
 
-Nothing here trains or changes the user's net, because only a copy of the module is run, which
-shares the weights (see `shell`). A complex tensor appears as its real and imaginary parts, so that
-gradients and their inner products are real everywhere else. Batches are in `batches`, losses and
-probabilities in `net`.
+Nothing here trains or changes the user's net, because only a copy of its module is run (see
+`shell`). A complex tensor appears as its real and imaginary parts, so that gradients and their
+inner products are real everywhere else. Batches are in `batches`, losses and probabilities in
+`net`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class FunctionalModule:
         names = matching_parameters(module, parameters)
         self.shell = copy_module(module)
         for layer in self.shell.modules():
-            # Not eval(): layers with adapters merge them into their weights in it.
+            # Do not call eval(): it makes layers with adapters merge the adapters into the weights.
             layer.training = False
             if isinstance(layer, nn.Embedding | nn.EmbeddingBag):
                 # With scale_grad_by_freq, a row's gradient would depend on the rest of its batch.
@@ -65,7 +65,7 @@ class FunctionalModule:
         self._state: Params = {name: as_real(t) for name, t in tensors.items()}
         self.params: Params = {name: self._state[name] for name in names}
         self.dtype = functools.reduce(torch.promote_types, (p.dtype for p in self.params.values()))
-        # Each once, in the order of the module:
+        # Each dtype once, in the order of the module's tensors:
         self._dtypes = list(dict.fromkeys(t.dtype for t in floats_of(self._state)))
         self.eps = max(torch.finfo(dtype).eps for dtype in self._dtypes)
 
@@ -108,11 +108,11 @@ class FunctionalModule:
         return self._call(self._as_in_module(values), X)
 
     def accepted(self, X: Rows) -> Rows:
-        """X with its floats in a dtype that the module takes, tried out on the first two rows.
+        """X with its floats in a dtype that the module accepts, as tested on the first two rows.
 
         If the module accepts the floats of X as they are, they are not cast, because skorch does
-        not cast them in training either. Otherwise they are cast to the first dtype among the
-        module's tensors that works.
+        not cast them in training either. Otherwise they are cast to a dtype of the module's
+        tensors: the first one that works.
         """
         given = tuple(t.dtype for t in floats_of(X))
         if given not in self._casts:
@@ -132,16 +132,16 @@ class FunctionalModule:
     def _call(self, values: Params, X: Rows) -> Tensor:
         state = {f"module.{name}": t for name, t in values.items()}
         state |= {f"module.{other}": state[f"module.{name}"] for other, name in self._tied.items()}
-        # Trap: torch's own tie_weights leaves these values in a module that has two names.
+        # Trap: with tie_weights=True, torch does not restore a module that has two names.
         call = torch.func.functional_call(self._inference, state, (X,), tie_weights=False)
         return _one_tensor(call)
 
     def plain_outputs(self, X: Rows) -> tuple[Tensor, list[Tensor]]:
-        """Outputs f(X) of a plain call of the shell, and the parameters to differentiate by.
+        """Outputs f(X) of a plain call of the shell, and the parameters whose gradients are used.
 
         The self-check compares the results of the engine with derivatives of these outputs. The
         shell holds the user's weights. A FunctionalModule may represent the net at other weights,
-        such as those of a checkpoint. Then the call uses these weights instead.
+        such as the weights of a checkpoint. Then the call uses these other weights.
         """
         own = dict(self.shell.named_parameters())
         values = own | dict(self.shell.named_buffers())
@@ -154,7 +154,7 @@ class FunctionalModule:
         return self.outputs(leaves, X), list(leaves.values())
 
     def allows_forward_mode(self, X: Rows) -> bool:
-        """Whether forward-mode derivatives are right, as far as writes into weights go."""
+        """Whether forward mode can be trusted: some writes into the weights make it wrong."""
         return not (self._writes_into_weights(X) and self._writes.get("no_forward_mode"))
 
     def _writes_into_weights(self, X: Rows) -> bool:
@@ -169,7 +169,7 @@ class FunctionalModule:
     def _runs(self, X: Rows) -> bool:
         """Whether the module runs on these rows. Also finds out whether it writes into weights."""
         own = {name for name, _ in self.shell.named_parameters()}
-        # Another alias of each weight: `weight.data = ...` would change the alias only.
+        # Use an alias of each weight, so that `weight.data = ...` changes only the alias.
         aliases = self._as_in_module(
             {n: t.detach() if n in own else t.clone() for n, t in self._state.items()}
         )
@@ -183,8 +183,8 @@ class FunctionalModule:
                     self._writes["weights"] = [t.data_ptr() for t in weights] != pointers
                 except WouldWrite as write:
                     self._writes["weights"] = True
-                    # Trap: no_grad does not stop forward mode, so that it would also differentiate
-                    # what is written. The tangent of a lookup's weight is not touched.
+                    # Trap: no_grad does not stop forward mode, which would also differentiate what
+                    # is written. embedding_renorm is safe: it leaves the weight's tangent as it is.
                     self._writes["no_forward_mode"] = "embedding_renorm" not in str(write)
                     self._call({name: t.clone() for name, t in aliases.items()}, X)
         except Exception:  # the call that needs the outputs raises it again
@@ -211,7 +211,7 @@ def _rebuild(
 
 
 def _tied_names(module: nn.Module) -> dict[str, str]:
-    """Other names of tied tensors, each with the first name; a module counts under one name."""
+    """Map further names of tied tensors to their first name. Each module is visited only once."""
     first: dict[int, str] = {}
     others = {}
     for path, layer in module.named_modules():
@@ -237,6 +237,6 @@ def _one_tensor(outputs: Any) -> Tensor:
         raise TypeError(
             f"the net's module returns complex numbers ({outputs.dtype}), but a tensor of real "
             "numbers was expected. Let the module return torch.view_as_real(outputs) or "
-            "outputs.abs(), and let the criterion take that."
+            "outputs.abs(), and use a criterion for real numbers."
         )
     return outputs

@@ -85,7 +85,7 @@ def _recorded_calls(
     def record(name: str) -> Callable[..., None]:
         def hook(layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
             # A parametrized layer keeps its weight in a child module, hence `recurse`. The weight
-            # of a normalization layer is a vector.
+            # of a normalization layer is a vector, so this layer is not recorded.
             own = layer.parameters(recurse=isinstance(layer, _GATEABLE))
             if any(p.ndim > 1 for p in own):
                 with_matrix.append(name)

@@ -39,8 +39,8 @@ from skinfluence._core.tensors import (
     wide,
 )
 
-# G = ∂ℓ/∂f of a batch, or a function of outputs and their rows that returns G. With a function, a
-# single forward pass gives both the outputs, from which G is computed, and the factors.
+# G = ∂ℓ/∂f of a batch, or a function ``(outputs, rows) -> G``. With a function, one forward pass is
+# enough: it gives the outputs, from which G is computed, and the inputs of the layers.
 Cotangents = Tensor | Callable[[Tensor, slice], Tensor]
 
 
@@ -67,7 +67,7 @@ class Ghost:
         self.fnet = fnet
         self._layers = _layers_with_rules(fnet)
         X = slice_rows(X, slice(0, 4))
-        # Random cotangents: if the fit is perfect, the cotangents of the loss are 0, and every rule
+        # Random cotangents, because those of the loss are 0 if the fit is perfect. Then every rule
         # would pass.
         f = forward(fnet, X)
         G = torch.randn(f.shape, generator=torch.Generator().manual_seed(0)).to(f)
@@ -90,7 +90,7 @@ class Ghost:
         return lambda f, rows: self.fnet.cotangents(f, slice_rows(X, rows), y[rows])
 
     def factors(self, X: Rows, G: Cotangents) -> dict[str, Factor]:
-        """Row gradients by each parameter: compact if there is a rule, otherwise in full."""
+        """Row gradients of each parameter: compact if there is a rule, otherwise in full."""
         by_rule, G = self._factors(X, G)
         rest = row_gradients(self.fnet, X, G, self.by_vmap) if self.by_vmap else {}
         return self._only_trusted(by_rule) | {name: Dense(wide(g)) for name, g in rest.items()}
@@ -108,8 +108,8 @@ class Ghost:
     def inner(self, X: Rows, G: Cotangents, U: Directions, *, normalize: bool = False) -> Tensor:
         """<g_i, u> for each direction u, divided by ‖g_i‖ if `normalize` is true: (n, d) float64.
 
-        A direction costs about one forward pass of the layers that have rules. Computing J u
-        instead would cost two.
+        Each direction takes about as long as a forward pass of the layers that have rules.
+        Computing J u instead would take twice as long.
         """
 
         def of_parameter(name: str, factor: Factor) -> Tensor:
@@ -207,7 +207,7 @@ class Ghost:
 
         fnet = self.fnet
         leaves = {name: p.detach().requires_grad_() for name, p in fnet.params.items()}
-        # Before the user's own hooks, which may change the output.
+        # prepend=True: the user's hooks, which may change the output, are called after these.
         hooks = [
             layer.register_forward_hook(record(n), prepend=True, with_kwargs=True)
             for n, layer in self._layers.items()

@@ -42,8 +42,8 @@ Directions = Params  # d directions u: each entry is (d, *shape of the parameter
 # torch allows one level of dual numbers per process, so threads have to wait for each other.
 _DUAL_LEVEL_LOCK = threading.RLock()
 
-# For each module: which of the functions below computes J u, by (autocast, parameters). One fit
-# creates several FunctionalNets of the same module. The search and its warning happen only once.
+# For each module, by (autocast, parameters): the function below that was found to compute J u. One
+# fit creates several FunctionalNets of a module, but searches and warns only once.
 _ENGINES: weakref.WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Any]] = (
     weakref.WeakKeyDictionary()
 )
@@ -51,7 +51,8 @@ _ENGINES: weakref.WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Any]] = (
 
 def forward(fnet: FunctionalNet, X: Rows) -> Tensor:
     """Outputs f(X), (n, ...), without a graph."""
-    # Not no_grad: a forward may differentiate its own outputs. The parameters need no gradient.
+    # Not no_grad, because a forward may compute derivatives itself. There is no graph of the
+    # parameters, because they are detached.
     with torch.enable_grad(), plain_kernels(fnet):
         return fnet.outputs(fnet.params, X).detach()
 
@@ -90,8 +91,8 @@ def pushforward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Te
 
     Forward mode is used if every operation supports it. Otherwise the double-backward trick is
     used, which is also exact but takes about twice the time. If an operation has no second
-    derivative either, row gradients are used, one backward pass per output of a row. A warning says
-    so. The choice is made once per module.
+    derivative either, row gradients are used, one backward pass per output of a row. A warning
+    says that forward mode is not used. It is given once per module.
     """
     _load_forward_mode()
     engines = [_forward_mode, _forward_mode_one_by_one, _double_backward, _by_row_gradients]
@@ -187,7 +188,7 @@ def row_gradients(
 
 
 def wide_zeros(fnet: FunctionalNet) -> Params:
-    """Zeros to which gradients are added; float32 for half precision, which loses small terms."""
+    """Zeros to which gradients are added; at least float32, since less would lose small terms."""
     return {name: wide(torch.zeros_like(p)) for name, p in fnet.params.items()}
 
 
@@ -280,7 +281,7 @@ def _forward_mode_one_by_one(fnet: FunctionalNet, X: Rows, U: Directions) -> tup
 
 
 def _double_backward(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tensor, Tensor]:
-    """J u as the derivative of <J^T w, u> by w: two backward passes, without forward mode."""
+    """J u as the derivative of <J^T w, u> with respect to w: two backward passes."""
     params = _leaves(fnet)
     with torch.enable_grad(), plain_kernels(fnet):
         f = fnet.outputs(params, X)
@@ -313,7 +314,7 @@ def _by_row_gradients(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tens
     return f, t.reshape(-1, *f.shape)
 
 
-# Engines that take longer than forward mode, each with what to tell the user.
+# Engines that are slower than forward mode, each with the text of its warning.
 _SLOWER = {
     _double_backward: (
         "no forward-mode derivative for this net ({}). The double-backward trick is used instead: "
@@ -322,8 +323,8 @@ _SLOWER = {
     _by_row_gradients: (
         "torch has neither a forward-mode nor a second derivative for an operation of this net "
         "({}). Gradients of single rows are used instead: the scores are the same, but computing "
-        "them takes longer. Where the time matters, write the operation with others, such as a "
-        "distance as a norm of differences."
+        "them takes longer. If the time matters, replace the operation by others: for example, "
+        "write a distance as a norm of differences."
     ),
 }
 

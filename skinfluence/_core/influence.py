@@ -59,8 +59,9 @@ def row_scores(
 
     def of_batch(Xb: Rows, yb: Tensor) -> Tensor:
         nonlocal ghost
-        # Forward mode costs a plain pass per direction. With factors, norms and further directions
-        # cost a fraction of a pass (benchmarks/scoring_cost.py).
+        # In forward mode, each direction takes about as long as one forward and backward pass. With
+        # factors, norms and further directions take a fraction of that time
+        # (benchmarks/scoring_cost.py).
         needs_row_gradients = normalize or tangents_are_costly(fnet)
         if needs_row_gradients or len(next(iter(U.values()))) > 2:
             ghost = ghost or Ghost(fnet, Xb)
@@ -116,9 +117,10 @@ def label_scores(
 ) -> np.ndarray:
     """Score of each row under each label, (n, n_labels), from one pass.
 
-    The tangent t_i does not depend on the label c, so it is computed once. The score of row i under
-    label c is <∂ℓ(f_i, c)/∂f, t_i>. With a direction per class, the tangents of a batch are K times
-    as large as its outputs; they are computed for as many directions at a time as memory allows.
+    The score of row i under label c is <∂ℓ(f_i, c)/∂f, t_i>. The tangent t_i does not depend on the
+    label c, so it is computed once. If there are K directions, such as one per class, the tangents
+    of a batch are K times as large as its outputs. They are therefore computed for only as many
+    directions at a time as fit into memory.
     """
     candidates = torch.as_tensor(labels, device=fnet.device)
     norms = _Norms() if normalize else None

@@ -16,7 +16,7 @@ from skinfluence._core.switches import VMAP_WARNINGS, Switch
 
 
 class _PlainOperations(TorchFunctionMode):
-    """Replaces operations whose backward has no derivative by several that have one."""
+    """Replaces operations that have no second derivative by operations that have one."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -68,8 +68,8 @@ _ATTENTION_FASTPATH = Switch(
     torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled
 )
 
-# Trap: if two threads leave sdpa_kernel(MATH) in another order than they entered it, it restores
-# wrong flags.
+# Trap: sdpa_kernel(MATH) restores wrong flags if two threads leave it in another order than they
+# entered it.
 _FUSED_ATTENTION = [
     Switch(torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
     Switch(

@@ -6,9 +6,9 @@ most losses, G_c has the form
 
     G_c = α_c b + δ_c e_c + γ_c e_0,
 
-where b does not depend on the label, e_c is 1 at the output of label c and 0 elsewhere, and e_0
-belongs to the first label. Cross-entropy has this form, with weights or with smoothing, and so have
-focal losses and one-against-all losses. The products then take d C operations.
+where b does not depend on the label, e_c is 1 at the output of label c and 0 elsewhere, and e_0 is
+the same for the first label. Cross-entropy has this form, with or without weights or smoothing, and
+so have focal losses and one-against-all losses. The products then take d C operations per row.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from skinfluence._core.tensors import Rows, wide
 # With fewer tangents, the general products take less time than the search for the form above.
 _FEW_TANGENTS = 32
 
-# The form must give every entry of G_c, up to this many roundings of its largest entry.
+# The form must reproduce each entry of G_c up to this many machine epsilons of the largest entry.
 _ROUNDINGS = 16
 
 _MAX_NUMBERS = 2**24  # entries of G_c that are formed at a time: 128 MB
@@ -74,17 +74,17 @@ class LabelGradients:
             yield self.fnet.cotangents(self.f, self.X, label.expand(n)).reshape(n, -1)
 
     def _find_form(self) -> _Form | None:
-        """The factors of the form in the module's docstring; None if a gradient has another one."""
+        """Find b, α, δ and γ (see the module's docstring); None if a G_c does not have the form."""
         columns, n = self.labels.tolist(), len(self.f)
         first = columns[0]
-        # Reserved at once: many small tensors between large ones would scatter the free memory.
+        # Allocated at once: many small tensors between large ones would fragment the memory.
         alphas, deltas, gammas = wide(self.f).new_zeros(3, n, len(columns))
         for k, (c, G) in enumerate(zip(columns, self._under(self.labels), strict=True)):
             G = wide(G)
             if k == 0:
                 b = G.clone()
                 b[:, first] = 0
-                # α_c is a ratio of entries at an output other than those of the two labels.
+                # α_c is G_c / b at an output other than those of label c and of the first label.
                 at = b.abs().topk(2, 1).indices
             i = torch.where(at[:, :1] == c, at[:, 1:], at[:, :1])
             divisor = b.gather(1, i)

@@ -26,8 +26,8 @@ def has_rule(layer: nn.Module) -> bool:
         return False  # outputs depend on the whole batch: single rows do not have a gradient
     if layer_factors.dispatch(type(layer)) is layer_factors.dispatch(object):
         return False
-    # A rule is for one forward: a subclass may add positions or adapters, or treat some rows in
-    # another way. Its gradients are then formed row by row.
+    # A rule holds for one forward method. A subclass with another forward may add positions or
+    # adapters, or treat some rows differently, so its gradients are formed row by row.
     known: Any = next(c for c in type(layer).__mro__ if c in layer_factors.registry)
     same_forward = getattr(type(layer), "forward", None) is known.forward
     return same_forward and "forward" not in vars(layer)
@@ -35,7 +35,7 @@ def has_rule(layer: nn.Module) -> bool:
 
 @singledispatch
 def layer_factors(layer: nn.Module, a: Tensor, d: Tensor) -> dict[str, Factor]:
-    """Row gradients by each parameter of the layer itself; empty for a layer without a rule."""
+    """Row gradients of each parameter of the layer itself; empty for a layer without a rule."""
     return {}
 
 
@@ -101,9 +101,9 @@ def _(layer: _BatchNorm, a: Tensor, d: Tensor) -> dict[str, Factor]:
 
 @singledispatch
 def layer_input(layer: nn.Module, x: Tensor) -> Tensor:
-    """Tensor that the layer's parameters multiply: the input, or the standardized input.
+    """Tensor that the layer's parameters multiply.
 
-    The input is standardized in normalization layers.
+    In normalization layers, this is the standardized input. In all other layers, it is the input.
     """
     return x.detach()
 

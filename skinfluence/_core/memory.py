@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from skinfluence._core.tensors import Rows, n_rows, slice_rows
 
-# What torch's allocators and the libraries that it calls say, in lower case.
+# Fragments of the messages of torch's allocators and libraries if memory runs out, in lower case.
 _SAID = (
     "out of memory",
     "allocate memory",  # "can't allocate memory", "cannot allocate memory", "unable to ..."
@@ -29,7 +29,7 @@ def is_out_of_memory(error: Exception) -> bool:
     """Whether the error says that Python, or torch on any device, ran out of memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # With "descriptor", oneDNN says that it lacks an operation.
+    # oneDNN's "could not create a primitive descriptor" means that it lacks an operation.
     said = str(error).lower().replace("primitive descriptor", "")
     return isinstance(error, RuntimeError) and any(words in said for words in _SAID)
 

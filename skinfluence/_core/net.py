@@ -1,7 +1,7 @@
 """A fitted skorch net as pure functions of its parameters: losses, probabilities, drawn labels.
 
-Outputs are in `functional_module`, and batches in `batches`. No file of the core uses skorch's
-internals, except this file and `batches`.
+Outputs are in `functional_module`, and batches in `batches`. Only this file and `batches` import
+skorch in the core.
 """
 
 from __future__ import annotations
@@ -61,11 +61,14 @@ class FunctionalNet(BatchedModule):
         # Shared by all states of this net:
         self._rechecks = {"batches": 0}
         self._logits_seen: list[bool] = []  # one answer for all batches
-        self.row_loss = RowLoss(net, self.shell)
+        self.row_loss = RowLoss(net, self._twin)
 
     def expect_recheck(self, number: int = _RECHECKS) -> None:
-        """Let `take_recheck` be true for `number` of the next batches that are scored."""
-        self._rechecks.update(batches=0, left=number)
+        """Let `take_recheck` be true for `number` of the next batches that are scored.
+
+        If the net is known to have no branches, it treats all batches alike: none is compared.
+        """
+        self._rechecks.update(batches=0, left=0 if self.is_known else number)
 
     def take_recheck(self) -> bool:
         """Whether to compare the batch that was just scored: the first, third, seventh, ..."""
@@ -149,9 +152,9 @@ class FunctionalNet(BatchedModule):
         warnings.warn(
             "predict_proba of the net does not return probabilities: the outputs of a row are "
             f"negative or do not sum to 1, and with criterion {self._criterion_name}, skorch does "
-            "not change them. They are taken as logits: a softmax makes them probabilities. If "
-            "this is right, give the net predict_nonlinearity=torch.nn.Softmax(dim=1); otherwise "
-            "give it the function from outputs to probabilities.",
+            "not change them. They are taken as logits and turned into probabilities by a softmax. "
+            "If this is right, give the net predict_nonlinearity=torch.nn.Softmax(dim=1). "
+            "Otherwise, give it the function from outputs to probabilities.",
             UserWarning,
             stacklevel=2,
         )
@@ -164,9 +167,9 @@ class FunctionalNet(BatchedModule):
 
 
 def _are_distributions(p: Tensor) -> bool:
-    """Whether each row is not negative and sums to 1, up to rounding; also if it is not finite."""
+    """Whether each row is nonnegative and sums to 1, up to rounding; True if p is not finite."""
     if not torch.isfinite(p).all():
-        return True  # another check says that the outputs are not finite
+        return True  # another check reports outputs that are not finite
     sums = wide(p).reshape(len(p), -1).sum(1)
     tolerance = max(1e-3, torch.finfo(p.dtype).eps ** 0.5)
     return bool((p >= 0).all() and ((sums - 1).abs() <= tolerance).all())

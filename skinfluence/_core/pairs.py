@@ -1,11 +1,11 @@
-"""Inner products <g_i, P v_j> of the gradient of each row i with that of each reference row j.
+"""Inner products <g_i, P v_j> of the gradients of rows i and of reference rows j.
 
 Let g_i be the gradient of row i's loss, v_j the term of reference row j in the gradient of the
 target (see `directions`), and P an inverse curvature. P is the identity if `solve` is not given.
 
-Inner products are computed in blocks. A block has one batch of rows, and as many reference rows as
-fit into `_MAX_REFERENCE_NUMBERS` (stored as factors of v_j, or as P v_j). This file also computes
-<g_i, P g_i>, the product of a row with itself, and g_i itself.
+Inner products are computed in blocks. A block has one batch of rows and a chunk of reference rows.
+A chunk holds factors of v_j, or P v_j, with about `_MAX_REFERENCE_NUMBERS` numbers. This file also
+computes <g_i, P g_i>, the product of a row with itself, and g_i itself.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def pair_blocks(
         of_batch = partial(_block, ghost, chunk, normalize)
         if solve is None:
             direction = partial(_plain_column, fnet, reference, left)
-        else:  # solvers stop at a tolerance, so that P v_j alone would differ
+        else:  # solvers stop at a tolerance, so solving again for v_j alone would differ
             direction = partial(_solved_column, cast(list[Directions], chunk))
         for Xb, yb in progress(fnet.batches(X, y)):
             block = of_batch(Xb, yb)

@@ -21,8 +21,8 @@ from skinfluence._core.tensors import Rows, as_matrix
 class Projection:
     """Row gradients, multiplied by a sparse random matrix if they are long.
 
-    Averaged over random matrices, the inner products of projected gradients equal those of the
-    gradients themselves (Achlioptas 2003; Li et al. 2006).
+    Averaged over random matrices, the inner product of two projected gradients equals the inner
+    product of the gradients themselves (Achlioptas 2003; Li et al. 2006).
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ def turn_at_random_state() -> Iterator[None]:
     Dropout and initial weights draw from this state only. If two nets were trained at the same
     time, the numbers that each of them draws would depend on the other.
     """
-    # Trap: nested joblib threads would wait for the turn that this thread holds, forever.
+    # Trap: nested joblib threads would wait forever for the turn that this thread holds.
     has_threads = getattr(get_active_backend()[0], "uses_threads", False)
     with _TURN, parallel_config(backend="sequential") if has_threads else nullcontext():
         yield

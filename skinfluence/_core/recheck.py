@@ -1,8 +1,9 @@
-"""Compares scores with plain autograd again, after they were computed.
+"""Compares a few scores with plain autograd, after they were computed.
 
-The recheck finds nets that treat a large batch, or rows that the self-check did not draw, in
-another way. In each of a few batches, four rows are compared: those with the lowest and the highest
-score, the one that is most unlike the others, and a random one.
+The self-check, before scoring, sees only a few rows in a small batch. A net may treat a large
+batch, or other rows, differently; the recheck finds such nets. In each of a few batches, it
+compares four rows: those with the lowest and the highest score, the one that is most unlike the
+others, and a random one.
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ def recheck(
     *,
     normalize: bool = False,
 ) -> None:
-    """Compare ``found = scores(X, y)``, lowest products <g_i, u> over the directions.
+    """Compare the scores ``found = scores(X, y)``.
 
-    If `normalize`, they are divided by ‖g_i‖.
+    The score of row i is the lowest product <g_i, u> over the directions u. If `normalize` is true,
+    it is divided by ‖g_i‖.
     """
     if fnet.take_recheck():
         _compare_products(fnet, U, scores, found, X, y, normalize)
@@ -60,7 +62,7 @@ def recheck_labels(
     *,
     normalize: bool = False,
 ) -> None:
-    """Compare lowest products under each label, (n, n_labels): of each row, the largest one."""
+    """Compare scores under each label, (n, n_labels): for each row, only the largest one."""
     if fnet.take_recheck():
         at = found.abs().argmax(1)
         _compare_products(
@@ -84,9 +86,10 @@ def recheck_pairs(
     *,
     normalize: bool = False,
 ) -> None:
-    """Compare products <g_i, v_j>, (n, m), for the j of the largest one and for a random j.
+    """Compare products <g_i, v_j>, (n, m), for two j: that of the largest product, and a random j.
 
-    ``direction(j)`` is v_j from plain autograd.
+    ``direction(j)`` returns v_j from plain autograd. If the products are <g_i, P v_j> with an
+    inverse curvature P, it returns P v_j as it was computed.
     """
     if not fnet.take_recheck():
         return
@@ -106,7 +109,7 @@ def recheck_norms(fnet: FunctionalNet, scores: Scores, found: Tensor, X: Rows, y
 
     def error(X: Rows, found: Tensor) -> Error:
         def difference(i: int, g: list[Tensor]) -> float:
-            return abs(float(found[i].double()) ** 0.5 - float(norm(g)))
+            return abs(float(found[i].double()) ** 0.5 - norm(g))
 
         return _gradient_error(fnet, X, y, rows, difference)
 
@@ -129,7 +132,7 @@ def recheck_gradients(
     def error(X: Rows, found: Params) -> Error:
         def difference(i: int, g: list[Tensor]) -> float:
             pairs = zip(found.values(), g, strict=True)
-            return float(norm(wide(of_rows[i]) - wide(plain) for of_rows, plain in pairs))
+            return norm(wide(of_rows[i]) - wide(plain) for of_rows, plain in pairs)
 
         return _gradient_error(fnet, X, y, rows, difference)
 
@@ -149,7 +152,7 @@ def recheck_label_losses(
     X: Rows,
     labels: Tensor,
 ) -> None:
-    """Compare losses under each label, (n, n_labels): of each row, the largest one."""
+    """Compare losses under each label, (n, n_labels): for each row, only the largest one."""
     if fnet.take_recheck():
         at = found.abs().argmax(1)
         largest = _one_per_row(found, at)
@@ -217,7 +220,7 @@ def _gradient_error(
     for i, x in zip(rows, alone_rows, strict=True):
         g, of_penalty = plain_gradients(fnet, x, y[i : i + 1])
         largest = max(largest, difference(i, g))
-        scale = max(scale, float(norm(a + b for a, b in zip(g, of_penalty, strict=True))))
+        scale = max(scale, norm(a + b for a, b in zip(g, of_penalty, strict=True)))
     error = Error(largest, scale, len(rows), precision(fnet, slice_rows(X, rows)))
     if error.excess > 0:  # cotangents below eps carry no information
         error.floor = 16 * error.eps * max(_size(fnet, x) for x in alone_rows)
@@ -228,7 +231,7 @@ def _size(fnet: FunctionalNet, X: Rows) -> float:
     """‖J^T G‖ of one row for a random G."""
     f = forward(fnet, X)
     G = torch.randn(f.shape, generator=torch.Generator().manual_seed(0)).to(wide(f))
-    return float(norm(plain_direction(fnet, X, G).values()))
+    return norm(plain_direction(fnet, X, G).values())
 
 
 def _one_per_row(values: Tensor, at: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the loss of a row is: what the net's `get_loss` returns for that row alone.
+"""The loss of a row is what the net's `get_loss` returns for that row alone.
 
 The net's own reduction is used, because it decides how the terms of a row with several terms are
 combined. For example, the loss of a row of tokens may be the mean over its tokens without padding,
@@ -27,7 +27,7 @@ from skinfluence._core.tensors import (
 
 _NLL = (nn.CrossEntropyLoss, nn.NLLLoss)
 
-# Criteria whose loss of a row alone follows from their terms: it is the sum or the mean.
+# Criteria for which the loss of a row is the sum or the mean of the row's terms.
 _KNOWN = (
     *_NLL,
     nn.MSELoss,
@@ -51,15 +51,15 @@ class RowLoss:
     Parameters
     ----------
     net : skorch.NeuralNet
-    shell : Module
-        The copy of the net's module that a `get_loss` may call.
+    twin : skorch.NeuralNet
+        The copy of the net that runs the shell, which a `get_loss` may call.
     """
 
-    def __init__(self, net: Any, shell: nn.Module) -> None:
+    def __init__(self, net: Any, twin: Any) -> None:
         self._criterion = net.criterion_
-        self._whole = twin_net(net, shell, unreduced=False)
-        self._terms = twin_net(net, shell, unreduced=True)
-        # A subclass may reduce its terms in another way, and so may a `get_loss` of the user's.
+        self._whole = twin
+        self._terms = twin_net(net, twin.module_, unreduced=True)
+        # A subclass of a criterion, or the user's own `get_loss`, may reduce the terms differently.
         self.is_known = _comes_with(type(net).get_loss, "skorch", "skinfluence") and (
             type(self._criterion) in _KNOWN or _comes_with(type(self._criterion), "skinfluence")
         )
@@ -104,7 +104,7 @@ class RowLoss:
         return flat.mean(1)
 
     def _weights_of(self, y: Tensor) -> Tensor:
-        """What torch divides the sum of the terms by: 0 for a label that is ignored."""
+        """Weights of the labels, 0 for an ignored label; torch divides by the sum of weights."""
         counted, weight = y != self._criterion.ignore_index, self._terms.criterion_.weight
         return counted.double() if weight is None else weight[torch.where(counted, y, 0)] * counted
 

@@ -6,6 +6,7 @@ calls of the module, without the code of the engine.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ from skinfluence._core.kernels import plain_kernels
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.tensors import Rows, as_real, map_tensors, slice_rows, wide
 
-# Rows that are checked: in one batch, in batches of this size, and the first few of them alone.
+# `_ROWS` rows are checked in one batch, again in batches of `_SMALL_BATCH` rows, and the first
+# `_ROWS_ALONE` of them also alone.
 _ROWS, _SMALL_BATCH, _ROWS_ALONE = 12, 5, 3
 
 _OTHER_ROWS = (
@@ -39,7 +41,7 @@ _OTHER_ROWS = (
 
 
 def check_gradients(fnet: FunctionalNet, X: Rows, y: Any) -> None:
-    """Check that influence can be computed for this net, on a few rows drawn over the whole table.
+    """Check that influence can be computed for this net, on a few rows from the whole table.
 
     Some of the batches that are scored afterwards are compared as well, see `recheck.py`.
 
@@ -118,30 +120,31 @@ def _check_losses(fnet: FunctionalNet, X: Rows, y: Tensor, f: Tensor, eps: float
     with torch.enable_grad():
         leaf = f.detach().requires_grad_()
         loss = fnet.row_loss.of_batch(leaf, X, y)
-        # Derivatives, because a penalty on the weights may be added to a sum as well.
+        # Compare derivatives with respect to f, which a penalty on the weights does not change.
         whole = gradient(loss, [leaf])[0]
-    n, size = len(f), max(float(G.abs().max()), eps**0.4)  # in a perfect fit, G is rounding
+    n, size = len(f), max(float(G.abs().max()), eps**0.4)  # in a perfect fit, G is only rounding
     if min(float((k * whole - G).abs().max()) for k in (1, n)) > eps**0.6 * size:
         raise ValueError(
             "the net's loss is not a function of single rows: the loss of a batch is neither the "
             "sum nor the mean of its rows' losses. Likely causes: a contrastive or ranking loss, a "
             "statistic over the batch, or a weighted mean computed in the criterion, such as one "
-            "over all tokens of a batch. Use a criterion that gives each row a loss, whatever the "
-            "other rows are, and adds up these losses or takes their mean."
+            "over all tokens of a batch. Use a criterion that computes the loss of each row "
+            "without the other rows, and returns the sum or the mean of these losses."
         )
 
 
 def _score_error(fnet: FunctionalNet, X: Rows, y: Tensor, eps: float) -> Error:
     """Error of the scores of single rows, and of the sum of all rows' scores."""
     g, of_penalty = plain_gradients(fnet, X, y)
-    # The direction is the gradient of these rows' summed loss: a random direction may be
-    # orthogonal to the row gradients, and errors would be missed.
+    # The direction is the gradient of these rows' summed loss. A random direction may be almost
+    # orthogonal to the row gradients, so that errors would be missed.
     named = zip(fnet.params.items(), g, strict=True)
     U = {name: value.unsqueeze(0).to(p) for (name, p), value in named}
     f, t = pushforward(fnet, X, U)
     G = fnet.cotangents(f, X, y)
     scores = (t[0].double() * G.double()).reshape(len(f), -1).sum(1).cpu()
-    rows = list(range(min(len(f), _ROWS_ALONE)))
+    # If forward has no branches, what holds for one row holds for all.
+    rows = list(range(min(len(f), 1 if fnet.is_known else _ROWS_ALONE)))
     alone = products_alone(fnet, U, X, y, rows)
     if (alone.penalties - alone.penalties[0]).abs().max() > eps**0.5 * alone.scale:
         raise ValueError(
@@ -162,7 +165,7 @@ def _score_error(fnet: FunctionalNet, X: Rows, y: Tensor, eps: float) -> Error:
 
 
 def floor(t: Tensor, eps: float) -> float:
-    """Error of scores that is always rounding: cotangents below eps carry no information.
+    """Largest error of a score from cotangents below eps, which carry no information.
 
     In a perfect fit, all cotangents are that small, and scores have no correct digit.
     """
@@ -171,7 +174,7 @@ def floor(t: Tensor, eps: float) -> float:
 
 @dataclass
 class Error:
-    """Difference of scores of n rows from plain autograd, and the largest score possible."""
+    """Largest difference between n scores and plain autograd, and the largest possible score."""
 
     difference: float
     scale: float
@@ -181,7 +184,7 @@ class Error:
 
     @property
     def excess(self) -> float:
-        """Difference, less what rounding may cause."""
+        """Difference minus the largest difference that rounding may cause."""
         return self.difference - self.eps**0.5 * self.scale - self.floor
 
 
@@ -232,7 +235,7 @@ def products_alone(
 
 
 def plain_gradients(fnet: FunctionalNet, X: Rows, y: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """Gradient of the rows' summed losses through the outputs, and of what bypasses the outputs."""
+    """Gradient of the rows' summed loss: its part through the outputs, and the rest."""
     with torch.enable_grad(), plain_kernels(fnet):
         outputs, parameters = fnet.plain_outputs(X)
         _refuse_reentrant_checkpoints(outputs)
@@ -244,7 +247,7 @@ def plain_gradients(fnet: FunctionalNet, X: Rows, y: Tensor) -> tuple[list[Tenso
 
 
 def _refuse_reentrant_checkpoints(outputs: Tensor) -> None:
-    """Raise if some operation behind the outputs gives gradients to `.grad` of leaves only."""
+    """Raise if an operation can only add gradients to `.grad` of the parameters."""
     nodes, seen = [outputs.grad_fn], set()
     while nodes:
         node = nodes.pop()
@@ -264,12 +267,12 @@ def _refuse_reentrant_checkpoints(outputs: Tensor) -> None:
 def _products(U: Directions, g: list[Tensor], of_penalty: list[Tensor]) -> Plain:
     """Lowest product of one gradient with the directions."""
     directions = [[u[k] for u in U.values()] for k in range(len(next(iter(U.values()))))]
-    length = max(float(norm(u)) for u in directions)
+    length = max(norm(u) for u in directions)
     return Plain(
-        torch.stack([_inner(u, g) for u in directions]).min().reshape(1),
-        torch.stack([_inner(u, of_penalty) for u in directions]).max().reshape(1),
-        norm(g).reshape(1),
-        float(norm(a + b for a, b in zip(g, of_penalty, strict=True))) * length,
+        _one(min(_inner(u, g) for u in directions)),
+        _one(max(_inner(u, of_penalty) for u in directions)),
+        _one(norm(g)),
+        norm(a + b for a, b in zip(g, of_penalty, strict=True)) * length,
     )
 
 
@@ -294,9 +297,13 @@ def gradient(value: Tensor, parameters: list[Tensor]) -> list[Tensor]:
     return [as_real(g.detach()) for g in grads]
 
 
-def _inner(direction: Sequence[Tensor], gradient: Sequence[Tensor]) -> Tensor:
+def _inner(direction: Sequence[Tensor], gradient: Sequence[Tensor]) -> float:
     pairs = zip(gradient, direction, strict=True)
-    return _total(wide(g).flatten() @ wide(u).flatten() for g, u in pairs)
+    return sum(float(wide(g).flatten() @ wide(u).flatten()) for g, u in pairs)
+
+
+def _one(value: float) -> Tensor:
+    return torch.tensor([value], dtype=torch.float64)
 
 
 def _lengths(values: Tensor) -> Tensor:
@@ -304,13 +311,9 @@ def _lengths(values: Tensor) -> Tensor:
     return values.double().reshape(len(values), -1).norm(dim=1).cpu()
 
 
-def norm(tensors: Iterable[Tensor]) -> Tensor:
+def norm(tensors: Iterable[Tensor]) -> float:
     """Euclidean norm of several tensors as one vector."""
-    return _total(torch.linalg.vector_norm(wide(t)) ** 2 for t in tensors) ** 0.5
-
-
-def _total(terms: Iterable[Tensor]) -> Tensor:
-    return sum((term.cpu().double() for term in terms), torch.zeros((), dtype=torch.float64))
+    return math.hypot(*(float(torch.linalg.vector_norm(wide(t))) for t in tensors))
 
 
 def _pieces(X: Rows, n: int, size: int, function: Callable[[Rows, slice], Tensor]) -> Tensor:

@@ -46,9 +46,9 @@ def copy_module(module: nn.Module) -> nn.Module:
     except TypeError as error:  # from an attribute or a hook that holds a lock, a file, a socket
         raise TypeError(
             f"{type(module).__name__} holds an object that cannot be copied ({error}), in an "
-            "attribute or a hook of it or of one of its layers. Scoring runs a copy, so that the "
-            "net does not change: remove the hook or attribute first, or give its class a method "
-            "__deepcopy__ that returns an object without it."
+            "attribute or a hook of the module or of one of its layers. Scoring runs a copy of "
+            "the module, so that the net does not change. Remove the hook or attribute first, or "
+            "give the class that holds the object a method __deepcopy__ that leaves it out."
         ) from error
 
 
@@ -68,7 +68,8 @@ def without_hooks(shell: nn.Module) -> Iterator[None]:
 def twin_net(net: Any, shell: nn.Module, *, unreduced: bool = False) -> Any:
     """Return a copy of `net` that runs `shell`.
 
-    If `unreduced`, its criterion returns the terms of the loss, where it has a reduction.
+    If `unreduced` is true, the copy's criterion returns the terms of the loss without reducing
+    them, provided that it has an attribute ``reduction``.
     """
     # Trap: copy.copy(net) would pickle the module, through skorch's __getstate__.
     twin = object.__new__(type(net))
@@ -123,7 +124,7 @@ def copy_of_rows(X: Rows) -> Rows:
     return map_tensors(lambda t: t.clone() if isinstance(t, Tensor) else t, X)
 
 
-# Where layers come from whose forward is as `Inference.is_known` says.
+# Where layers are defined whose forward has the properties listed at `Inference.is_known`.
 _KNOWN = ("torch.nn.modules.", "skinfluence.nets._mlp")
 _UNKNOWN = (
     "torch.nn.modules.sparse",  # lookups may have padding, or write into their weights
@@ -151,8 +152,8 @@ class Inference(nn.Module):
     ----------
     is_known : bool
         Whether forward surely has no branches, does not write into rows or weights, and has the
-        same derivatives in all modes of torch. If in doubt, False. The precautions for any other
-        forward take about as long as a small net does.
+        same derivatives in all modes of torch. If in doubt, False. All other nets are run with
+        precautions, which take about as long as running a small net.
     """
 
     def __init__(self, twin: Any, shell: nn.Module) -> None:

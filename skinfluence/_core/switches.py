@@ -1,4 +1,4 @@
-"""Flags of the process that are switched off while a thread needs it."""
+"""Flags of the process that stay off while at least one thread needs them off."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Switch:
                     self._write(self._before)
 
 
-# torch warns of operations that vmap runs in a loop over rows: they are right, only slower. torch
-# has no function that reads this flag; it is on by default.
+# torch warns of operations that vmap runs in a loop over rows, although their results are right and
+# only take longer. torch has no function that reads this flag; it is on by default.
 VMAP_WARNINGS = Switch(
     lambda: True,
     torch._C._functorch._set_vmap_fallback_warning_enabled,  # type: ignore[attr-defined]

@@ -1,7 +1,8 @@
 """Rows in each form that a net accepts: an array, a tensor, a dataset, or a dict of arrays.
 
 If a net has several inputs and the user gives them as a tuple, they are kept as a dict with the
-keys 0, 1, ..., so that the same code serves both. `as_net_takes` makes a list of them again.
+keys 0, 1, ..., so that the same code handles tuples and dicts. `as_net_takes` turns such a dict
+into a list.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
+
+from skinfluence._core.sparse_rows import SparseRows
 
 IGNORED = -100  # a label that adds nothing to the loss: ignore_index of torch's criteria
 
@@ -27,13 +30,14 @@ def wide(t: Tensor) -> Tensor:
 def as_real(t: Tensor) -> Tensor:
     """Real and imaginary parts of a complex tensor, (*shape, 2); any other tensor unchanged.
 
-    The inner product of two gradients is Re(conj(g) · h), which is that of their parts.
+    The inner product of two complex gradients g and h is Re(conj(g) · h). It equals the inner
+    product of the real tensors that this function returns for g and h.
     """
     return torch.view_as_real(t.resolve_conj()) if t.is_complex() else t
 
 
 def as_matrix(t: Tensor) -> Tensor:
-    """One row of numbers per entry of the first axis: (n, numbers), also for t of shape (n,)."""
+    """Flatten all axes but the first: (n, numbers). The shape (n,) becomes (n, 1)."""
     return t.flatten(1) if t.ndim > 1 else t.unsqueeze(1)
 
 
@@ -58,7 +62,7 @@ def cast_floats(X: Rows, dtype: torch.dtype | None) -> Rows:
 
 
 def layer_argument(inputs: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
-    """Return the first argument of a call of a torch layer; None if it has another name."""
+    """Return the argument `input` of a torch layer's call, positional or named; None if missing."""
     return inputs[0] if inputs else named.get("input")
 
 
@@ -75,7 +79,7 @@ def is_sliceable(X: Rows) -> bool:
     """Whether a slice or an index array selects rows of X."""
     if isinstance(X, Mapping):
         return all(isinstance(value, np.ndarray | Tensor) for value in X.values())
-    return isinstance(X, np.ndarray | Tensor) and not isinstance(X, Dataset)
+    return isinstance(X, np.ndarray | Tensor | SparseRows) and not isinstance(X, Dataset)
 
 
 def slice_rows(X: Rows, rows: Any) -> Rows:

@@ -25,10 +25,11 @@ def check_numbers(
     values : array-like
         What was given: an array, a list, a Series, a tensor.
     shape : tuple of int or None, or None, default=(None,)
-        The expected shape; an entry None stands for any length of that axis, and None for any
-        shape. If one axis is expected, a single column is accepted as well.
+        The expected shape. An entry None allows any length of its axis, and ``shape=None`` allows
+        any shape. If one axis is expected, an array of shape (n, 1) is accepted as well.
     hint : str, default=""
-        What the entries stand for, such as ``"one number per row"``; ends the message on shapes.
+        What the entries stand for, such as ``"one number per row"``. It ends the message about a
+        wrong shape.
     finite : bool, default=True
         Whether NaN and infinite values are refused.
 
@@ -41,7 +42,7 @@ def check_numbers(
     TypeError
         If the argument is not an array of numbers.
     ValueError
-        If the shape is another one, or values are missing.
+        If the shape is not the expected one, or if `finite` is true and a value is NaN or infinite.
     """
     array = check_values(name, values, shape, hint)
     texts = array.dtype.kind == "O" and any(isinstance(v, str | bytes) for v in array.ravel())
@@ -170,7 +171,7 @@ def as_array(name: str, values: Any) -> np.ndarray:
     try:
         array = np.asarray(values)
         is_column = array.ndim == 1 and not isinstance(values, np.ndarray)
-        # np.asarray makes the string "nan" of a NaN among strings, and "1" of a number.
+        # Among strings, np.asarray turns NaN into the string "nan", and the number 1 into "1".
         return (
             np.array(list(values), dtype=object) if array.dtype.kind == "U" and is_column else array
         )
@@ -193,8 +194,8 @@ def refuse_masked(name: str, values: Any) -> None:
     """Raise if values are a masked array of NumPy with masked entries: the mask would be lost."""
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(
-            f"{name} is a masked array, {int(np.ma.count_masked(values))} of whose entries are "
-            f"masked. Fill them, {name}.filled(...), or leave those rows out."
+            f"{name} is a masked array, and {int(np.ma.count_masked(values))} of its entries are "
+            f"masked. Fill them with {name}.filled(...), or leave those rows out."
         )
 
 

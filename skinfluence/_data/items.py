@@ -22,11 +22,11 @@ def refuse_random_items(dataset: Any, name: str) -> None:
     if changed:
         raise ValueError(
             f"{name} is a Dataset of type {type(dataset).__name__} whose items change each time "
-            f"they are read (rows {', '.join(map(str, changed))} of {len(dataset)}), by random "
-            "augmentation most likely. Only a fixed row has a score. First train the net "
-            "on the augmented rows, net.fit(dataset, y); then score the rows without augmentation, "
-            "InfluenceScorer(FrozenEstimator(net)).fit(plain_dataset, y). Or let __getitem__(i) "
-            "seed its random numbers with i."
+            f"they are read (rows {', '.join(map(str, changed))} of {len(dataset)}), most likely "
+            "by random augmentation. Only rows that stay the same can be scored. First train the "
+            "net on the augmented rows: net.fit(dataset, y). Then score the rows without "
+            "augmentation: InfluenceScorer(FrozenEstimator(net)).fit(plain_dataset, y). Or let "
+            "__getitem__(i) seed its random numbers with i."
         )
 
 

@@ -53,17 +53,17 @@ def check_labels(y: Any, n: int, name: str = "y") -> np.ndarray:
         return y
     if holds_times(y):
         raise TypeError(
-            f"{name} holds dates or durations as Python objects. As classes, give strings, or "
-            f"numpy.asarray({name}, 'datetime64[D]'); as numbers, days since a start: "
-            f"{_AS_DAYS.format(name)}."
+            f"{name} holds dates or durations as Python objects. If they are classes, give strings "
+            f"or numpy.asarray({name}, 'datetime64[D]'). If they are regression targets, give days "
+            f"since a start: {_AS_DAYS.format(name)}."
         )
     return as_one_type(y, name)
 
 
 _AS_DAYS = "({} - start) / numpy.timedelta64(1, 'D')"
 _HOW_TO_MASK = (
-    " If the criterion leaves missing targets out, let a number stand for them, such as -999, and "
-    "let the criterion leave out the targets that are equal to it."
+    " If the criterion should skip missing targets, replace them by a number such as -999, and let "
+    "the criterion skip the targets that are equal to this number."
 )
 
 
@@ -111,7 +111,7 @@ def dataset_labels(dataset: Any) -> np.ndarray:
 
 
 class RelabeledDataset(Dataset[tuple[Any, Any]]):
-    """A Dataset whose labels are replaced: by encoded labels, or by the labels of a rule."""
+    """A Dataset with other labels: encoded labels, or new labels from a rule that relabels rows."""
 
     def __init__(self, items: Any, y: Any, dtype: torch.dtype | None = None) -> None:
         self.items, self.y, self.dtype = items, y, dtype
@@ -229,7 +229,7 @@ class Labels:
             )
 
     def refuse_several(self, y: np.ndarray) -> None:
-        """Raise if the net's outputs cannot be suggested as labels, since they differ in shape."""
+        """Raise if the net's outputs cannot be suggested as labels, since y has another shape."""
         width = 1 if y.ndim == 1 else y.shape[1]
         same = self._n_outputs in (0, width)
         if not self.is_classification and not self.reads_text and (y.ndim > 2 or not same):
@@ -288,8 +288,9 @@ class Labels:
         hint = ""
         if self._frozen and len(np.unique(y)) == len(classes):
             hint = (
-                " If its outputs are these classes under other names, set the names before it is "
-                f"frozen, in the order of the outputs: net.classes = [{_list_some(np.unique(y))}]."
+                " If the net's outputs are these classes under other names, set the names, in the "
+                "order of the outputs, before you freeze the net: net.classes = "
+                f"[{_list_some(np.unique(y))}]."
             )
         raise ValueError(
             f"{name} contains labels that the net was not fitted on: "
@@ -349,7 +350,8 @@ def _known_classes(net: Any) -> tuple[np.ndarray, np.ndarray]:
             "the frozen net does not know its classes, since it was not trained by fit(X, y). Set "
             "the classes before freezing the net, in the order of outputs: net.classes = [0, 1]."
         ) from error
-    # If it was trained on numbers, these are indices of outputs. Names are in the outputs' order.
+    # If the net was trained on numbers, they are the indices of its outputs. Names are in the order
+    # of the outputs.
     own = known if seen is None and named is None else seen
     if known.dtype.kind in "iufb" and own is not None and np.isin(own, known).all():
         return known, known.astype(np.int64)

@@ -58,7 +58,7 @@ def check_count(owner: Any, name: str) -> int:
 def check_number(
     name: str, value: Any, wanted: str, fits: Callable[[float], bool], *, owner: Any = None
 ) -> float:
-    """Return a parameter as a float; raise unless it is a finite number that `fits`.
+    """Return a parameter as a float; raise unless it is a finite number for which `fits` is true.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def draw_seed(random_state: Any) -> int:
 
 
 def pass_seed(random_state: Any, *estimators: Any) -> None:
-    """Seed the estimators whose `random_state` is None; if `random_state` is None, do nothing."""
+    """Seed the estimators whose own `random_state` is None; do nothing if the argument is None."""
     if random_state is None:
         return
     seed = draw_seed(random_state)

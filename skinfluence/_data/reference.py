@@ -46,8 +46,8 @@ def check_groups(
         )
     if reference is not None and of_rows is not None and of_val is None:
         raise ValueError(
-            "sensitive_features holds the groups of X, and the reference rows are X_val: give "
-            "their groups as sensitive_features_val."
+            "sensitive_features holds the groups of X, but the reference rows are X_val: give "
+            "the groups of X_val as sensitive_features_val."
         )
     if of_rows is not None:
         of_rows = _as_groups(of_rows, n, "sensitive_features")
@@ -63,8 +63,8 @@ def check_groups_present(of_reference: np.ndarray, of_rows: np.ndarray) -> None:
         rows = int((of_rows == absent[0]).sum())
         raise ValueError(
             f"group {absent[0].item()!r} of sensitive_features has {rows} rows, but none of them "
-            "is a reference row; give more rows of it, a larger validation_fraction, X_val with "
-            "sensitive_features_val, or merge the group with another."
+            "is a reference row; give more rows of this group, a larger validation_fraction, or "
+            "X_val with sensitive_features_val, or merge this group with another group."
         )
 
 
@@ -91,7 +91,7 @@ def _as_groups(values: Any, n: int, name: str) -> np.ndarray:
         column = as_one_type(column, name) if column.dtype.kind == "O" else column
         # still objects: the intervals of pandas.cut, for example
         return column.astype(str) if column.dtype.kind == "O" else column
-    # Doubled, so that ("a & b", "c") and ("a", "b & c") stay two groups.
+    # An "&" in a label is doubled, so that ("a & b", "c") and ("a", "b & c") stay two groups.
     return packed([" & ".join(str(v).replace("&", "&&") for v in row) for row in columns])
 
 
@@ -155,7 +155,7 @@ def check_reference_size(y_val: np.ndarray, classes: np.ndarray | None) -> None:
     if classes is not None and len(y_val) < len(classes):
         raise ValueError(
             f"{len(y_val)} reference rows for {len(classes)} classes; at least one row per class "
-            "is needed: give more X_val, a larger validation_fraction, or a smaller cv. To "
+            "is needed: give more rows in X_val, a larger validation_fraction, or a smaller cv. To "
             "find the rows that help or harm a single row, use skinfluence.pairwise.top_rows."
         )
 

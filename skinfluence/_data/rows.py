@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, MappingView, Set
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,34 @@ from sklearn.utils.validation import _num_samples, check_array, validate_data
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
+from skinfluence._core.sparse_rows import SparseRows
 from skinfluence._core.tensors import is_tuple_of_inputs, n_rows, slice_rows
 from skinfluence._data.arrays import refuse_masked, refuse_meta, refuse_unordered
+from skinfluence._data.frames import FrameRows, is_frame, is_mixed
 from skinfluence._data.items import refuse_random_items
 from skinfluence._data.times import refuse_times
 
 
-def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
+@dataclass(frozen=True)
+class Forms:
+    """Forms of a table that `check_rows` accepts, in addition to those that every net takes.
+
+    Attributes
+    ----------
+    frames : bool or None
+        Whether a DataFrame may have columns that hold no numbers, and missing values; it becomes
+        `FrameRows`. None means that every X has to be such a DataFrame, as it was in `fit`.
+    sparse : bool
+        Whether X may be a sparse matrix, which becomes `SparseRows`.
+    """
+
+    frames: bool | None = False
+    sparse: bool = False
+
+
+def check_rows(
+    estimator: Any, X: Any, *, reset: bool, name: str = "X", forms: Forms = Forms()
+) -> Any:
     """Return X as arrays, tensors, texts or a Dataset: finite, and as wide as in `fit`.
 
     A tuple of several inputs becomes a dict with the keys 0, 1, ..., see `as_net_takes`.
@@ -33,6 +55,14 @@ def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
     if is_tuple_of_inputs(X):
         return _check_inputs(dict(enumerate(X)), name, "tuple")
     X = _stacked(X, name)
+    if forms.frames is None and not is_frame(X):
+        raise TypeError(
+            f"{name} is of {described(X)}, but `fit` was given a DataFrame of mixed columns; "
+            "expected a DataFrame with the same columns."
+        )
+    if forms.frames is None or (forms.frames and is_mixed(X)):
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        return FrameRows(X)
     texts = as_texts(X, name)
     if texts is not None:
         return texts
@@ -47,7 +77,12 @@ def check_rows(estimator: Any, X: Any, *, reset: bool, name: str = "X") -> Any:
     given = X
     refuse_times(X, name)
     try:
-        X = validate_data(estimator, X, reset=reset, dtype="numeric", allow_nd=True)
+        accepted = "csr" if forms.sparse else False
+        X = validate_data(
+            estimator, X, reset=reset, dtype="numeric", allow_nd=True, accept_sparse=accepted
+        )
+        if issparse(X):
+            return SparseRows(X)
         X = X.astype(np.float64) if X.dtype.kind == "O" else X  # from a pandas categorical
     except (TypeError, ValueError) as error:
         selects = hasattr(estimator, "scorer") or hasattr(estimator, "selector")
@@ -73,7 +108,7 @@ def check_size(estimator: Any, X: Any, *, reset: bool) -> int:
 
 
 def _stacked(X: Any, name: str) -> Any:
-    """Return X; a list of tensors as one tensor. Raise if X has no order, or a mask."""
+    """Return X; join a list of tensors. Raise if X has no order, or has masked entries."""
     refuse_masked(name, X)
     if isinstance(X, list | tuple) and len(X) and all(isinstance(row, Tensor) for row in X):
         shapes = {tuple(row.shape) for row in X}
@@ -129,14 +164,19 @@ def without_negative_strides(array: np.ndarray) -> np.ndarray:
 
 
 _ENCODER_OF_SCORER = (
-    " If the other estimators read X as it is, put the encoder into the selector only: its scorer "
-    "may be make_pipeline(encoder, InfluenceScorer())."
+    " If only the scorer needs encoded columns, put the encoder into the selector: its scorer may "
+    "be make_pipeline(encoder, InfluenceScorer())."
 )
 
 
 def _with_advice(error: Exception, X: Any, more: str = "") -> str:
     """Return scikit-learn's message about X, with advice that fits the estimators here."""
     first = str(error).split("\n")[0]
+    if issparse(X) and "dense data is required" in first:
+        return (
+            f"{first} The ready-made nets take sparse matrices. For another net, give X.toarray(), "
+            f"or put TruncatedSVD in front, which reduces the columns.{more}"
+        )
     if "contains NaN" in first:
         missing = getattr(X, "isna", None) or getattr(X, "is_null", None)
         where = ""
@@ -207,7 +247,7 @@ def check_reader(X: Any, reads_text: bool) -> None:
     """Raise if the rows are texts and the net takes numbers, or the other way round."""
     if is_text(X) and not reads_text:
         raise ValueError(
-            "X is a column of texts, and the net takes numbers: use a net of skinfluence.text, or "
+            "X is a column of texts, but the net takes numbers: use a net of skinfluence.text, or "
             "turn the texts into numbers first (TextEmbedder, TfidfVectorizer)."
         )
     if reads_text and not is_text(X) and not isinstance(X, Dataset):
@@ -220,8 +260,9 @@ def check_reader(X: Any, reads_text: bool) -> None:
 def cast(X: Any, dtype: torch.dtype | None, *, warn: bool = True) -> Any:
     """Cast floats to the net's dtype; integers stay integers, since embeddings need them.
 
-    A dtype of None means that X is not cast. NumPy has no bfloat16: arrays for it become float32.
-    If the cast makes different rows alike, a warning is given, unless `warn` is False.
+    A dtype of None means that X is not cast. NumPy has no bfloat16, so for this dtype, arrays
+    become float32. If the cast makes different rows alike, a warning is given, unless `warn` is
+    False.
     """
     if isinstance(X, Mapping):
         return {key: cast(value, dtype, warn=warn) for key, value in X.items()}
@@ -292,7 +333,7 @@ def warn_of_rounded(given: Any, rounded: Any, name: str) -> None:
     low, high = np.quantile(before, [0.25, 0.75], axis=0)
     spread = np.where(high > low, high - low, before.std(0))
     error = np.quantile(np.abs(after - before), 0.75, axis=0)
-    # A column whose values differ in their last bits only is constant, apart from rounding.
+    # If the values of a column differ only in their last bits, the column is treated as constant.
     lost = (error > 0.01 * spread) & (spread > 1e-13 * np.abs(before).max(0))
     if not lost.any():
         return
@@ -345,6 +386,8 @@ def take(X: Any, index: np.ndarray) -> Any:
 
 def rows_of(data: Any, index: np.ndarray) -> Any:
     """Select rows by position from any user input; the type of the container stays the same."""
+    if issparse(data):  # not every format can be indexed, and scipy's dok format is a dict
+        return data.tocsr()[index].asformat(data.format)
     if isinstance(data, Mapping):
         return {key: rows_of(value, index) for key, value in data.items()}
     if is_tuple_of_inputs(data):

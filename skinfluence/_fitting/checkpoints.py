@@ -25,11 +25,11 @@ _IN_MEMORY = 2**30  # bytes; checkpoints that take more go to a temporary direct
 class Snapshots(Callback):
     """Keep checkpoints of the module at epochs that are spaced geometrically.
 
-    Early epochs tell wrong labels from right ones best, since the net has not yet memorized the
-    wrong labels. To score a frozen net with :class:`~skinfluence.ensembles.Checkpoints`, pass this
-    callback to the net before it is fitted: ``callbacks=[Snapshots(6)]``. If a training continues
-    an earlier training (``partial_fit`` or a warm start), only the epochs of the later training are
-    counted and kept.
+    Checkpoints of early epochs separate wrong labels from right ones best, since the net has not
+    yet memorized the wrong labels. To score a frozen net with
+    :class:`~skinfluence.ensembles.Checkpoints`, pass this callback to the net before it is fitted:
+    ``callbacks=[Snapshots(6)]``. If a training continues an earlier training (``partial_fit`` or a
+    warm start), only the epochs of the later training are counted and kept.
 
     Parameters
     ----------
@@ -37,15 +37,15 @@ class Snapshots(Callback):
         Maximum number of checkpoints; the last epoch is always kept.
     dirname : str or path, default=None
         Directory for the checkpoints, one file per epoch; it is created if it does not exist.
-        `torch.load` reads the files with ``weights_only=True``. None: the checkpoints stay in
-        memory, unless they take more than 1 GiB. In this case they go to a temporary directory,
-        which is removed when none of its checkpoints is in use.
+        `torch.load` reads the files with ``weights_only=True``. By default, the checkpoints stay in
+        memory. If they take more than 1 GiB, they go to a temporary directory instead, which is
+        removed when none of its checkpoints is in use.
 
     Attributes
     ----------
     states_ : list of dict or SavedState
-        The checkpoints, oldest first. Those of the nets of :mod:`skinfluence.text` leave out the
-        frozen parameters.
+        The checkpoints, oldest first. Checkpoints of the nets of :mod:`skinfluence.text` leave out
+        the frozen parameters.
     learning_rates_ : list of float
         Learning rate of the optimizer's first parameter group, at each checkpoint.
     """
@@ -126,7 +126,7 @@ def _save(state: dict[str, torch.Tensor], path: Path) -> None:
             torch.save(state, file)
     except (OSError, RuntimeError) as error:
         size = sum(t.numel() * t.element_size() for t in state.values())
-        if not isinstance(error, PermissionError):  # then nothing was written
+        if not isinstance(error, PermissionError):  # without permission, nothing was written
             with suppress(OSError):
                 path.unlink()
         code = getattr(error, "errno", None)
@@ -137,8 +137,8 @@ def _save(state: dict[str, torch.Tensor], path: Path) -> None:
         raise OSError(
             code,
             f"the checkpoint {path} of {size:,} bytes could not be written: {why}. Free some "
-            "space, keep fewer checkpoints, or choose another disk: by dirname= or, where no "
-            "dirname was given, by the environment variable TMPDIR",
+            "space, keep fewer checkpoints, or choose another disk: by dirname= or, if you give no "
+            "dirname, by the environment variable TMPDIR",
         ) from error
 
 
@@ -155,7 +155,7 @@ def _rate(net: NeuralNet) -> float:
 def state_of(net: NeuralNet) -> dict[str, torch.Tensor]:
     """Return a copy of a net's state, in the memory of the CPU."""
     module, left_out = module_of(net), set()
-    if getattr(net, "frozen_is_pretrained", False):  # then it is the same in every clone of the net
+    if getattr(net, "frozen_is_pretrained", False):  # frozen parameters are the same in each clone
         left_out = {name for name, p in module.named_parameters() if not p.requires_grad}
     kept = {n: t for n, t in module.state_dict().items() if n not in left_out}
     # On the CPU, so that a pickle can be loaded without the device of the net.

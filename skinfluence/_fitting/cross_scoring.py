@@ -69,7 +69,7 @@ class RowScores(NamedTuple):
 
 
 def score_rows(task: ScoringTask) -> RowScores:
-    """Score all rows of a task; a function of the module, so that joblib can cache it."""
+    """Score all rows of a task. This is a module-level function, so that joblib can cache it."""
     return Scoring(task)()
 
 
@@ -94,7 +94,7 @@ class Scoring:
     def __call__(self, rows: np.ndarray | None = None) -> RowScores:
         """Score the rows at these positions, in this order; None means all rows."""
         rows = np.arange(len(self.task.y)) if rows is None else rows
-        with interruptible():  # half-fitted scores would be cached
+        with interruptible():  # otherwise, scores of half-trained nets would be cached
             if self.fold is None:
                 return self._at_once(rows)
             return self._in_folds(rows, self.fold[rows])
@@ -156,7 +156,7 @@ class Scoring:
 
 
 def final_step(scorer: Any) -> Any:
-    """Return the scorer itself or, of a pipeline, its last step; the other steps encode rows."""
+    """Return the last step of a pipeline, whose other steps encode rows, or the scorer itself."""
     return scorer.steps[-1][1] if isinstance(scorer, Pipeline) else scorer
 
 
@@ -204,7 +204,7 @@ def has_classes(scorer: Any, y: np.ndarray) -> bool:
 def labeled_rows(scorer: Any, y: np.ndarray) -> np.ndarray:
     """Return a mask of the rows whose label is not the ``ignore_index`` of the scorer's net.
 
-    None stands for the default scorer.
+    If `scorer` is None, the default scorer is meant.
     """
     last = final_step(scorer)
     net = getattr(last, "estimator", None)
@@ -218,6 +218,6 @@ def _classes_of(fitted: Any) -> np.ndarray:
     if not hasattr(fitted, "classes_"):
         raise ValueError(
             f"the rule relabels, but {type(fitted).__name__} suggests labels for classes only. For "
-            "numbers, use NoisyLabelDetector as the scorer, or a rule that drops rows."
+            "regression, use NoisyLabelDetector as the scorer, or a rule that drops rows."
         )
     return fitted.classes_

@@ -24,7 +24,7 @@ from skinfluence._fitting.isolation import interruptible, seeded
 
 
 def _continue_from(start: NeuralNet, estimator: NeuralNet) -> NeuralNet:
-    """Return a copy of a fitted net, with the parameters that were set on `estimator` since.
+    """Return a copy of the fitted net `start`, with the parameters that `estimator` has by now.
 
     If the module or the criterion has changed, return a clone of `estimator` instead.
     """
@@ -52,7 +52,7 @@ def fit_net(
     checkpoints: int | Snapshots = 1,
     start: NeuralNet | None = None,
 ) -> tuple[NeuralNet, list[State]]:
-    """Fit a clone of `estimator`; return it and its checkpoints; the last one is the final state.
+    """Fit a clone of `estimator`; return the clone and its checkpoints, of which the last is final.
 
     If the net has a ``train_split``, the reference rows replace the validation rows that
     ``train_split`` would split off. The net is then trained on every given row, and early stopping
@@ -77,9 +77,9 @@ def fit_net(
     split, callbacks = net.train_split, net.callbacks
     watches = split is not None or getattr(
         net, "early_stopping", False
-    )  # the ready-made nets have it
+    )  # a parameter of the ready-made nets
     recorder = checkpoints if isinstance(checkpoints, Snapshots) else Snapshots(checkpoints)
-    # not by set_params, which cannot replace "disable"
+    # Not by set_params, which cannot replace callbacks="disable".
     net.callbacks = [*_as_list(callbacks), ("influence_checkpoints", recorder)]
     default = [name for name, _ in net.get_default_callbacks()] if callbacks == "disable" else []
     for name in default:
@@ -115,10 +115,10 @@ def _check_sampler(net: NeuralNet, n: int) -> None:
                 raise ValueError(
                     f"iterator_train__{name} holds a {type(sampler).__name__} made for "
                     f"{len(rows)} rows, but the net is trained on {n} rows here: folds and "
-                    "reference rows are held out of the given rows. The weights or positions would "
-                    "belong to other rows. Remove it and weight the classes in the criterion, or "
-                    "train the net first and pass FrozenEstimator(net). If only reference rows are "
-                    "held out, it is enough to give X_val and y_val."
+                    "reference rows are held out of the given rows. Its weights or positions would "
+                    "belong to other rows. Remove the sampler and weight the classes in the "
+                    "criterion, or train the net first and pass FrozenEstimator(net). If only "
+                    "reference rows are held out, it is enough to give X_val and y_val."
                 )
 
 
@@ -136,9 +136,9 @@ def check_net(estimator: Any) -> None:
     elif isinstance(net.module, torch.nn.Module) and getattr(net, "initialized_", False):
         warnings.warn(
             "the net's module is an instance that has been trained already. A clone of the net "
-            "continues from its weights, which leaks the rows that it was trained on. Pass the "
-            "module's class (with module__... parameters), or FrozenEstimator(net) to score the "
-            "net as it is.",
+            "continues from the trained weights, which leaks the rows that the module was trained "
+            "on. Pass the module's class (with module__... parameters), or FrozenEstimator(net) to "
+            "score the net as it is.",
             UserWarning,
             stacklevel=4,
         )
@@ -161,8 +161,8 @@ def how_to_pass(estimator: Any) -> str:
         )
     if hasattr(estimator, "steps"):
         return (
-            "Put its preprocessing steps in front of this estimator, in a new Pipeline whose last "
-            "step is this estimator."
+            "Put its preprocessing steps into a new Pipeline that ends in the scorer "
+            "(InfluenceScorer or NoisyLabelDetector), and give the scorer only the net."
         )
     return (
         "For a model of another kind, use FilteredEstimator: it fits the model on the rows that a "
@@ -171,10 +171,10 @@ def how_to_pass(estimator: Any) -> str:
 
 
 def peek(estimator: Any, X: Any, seed: int) -> tuple[torch.dtype | None, torch.Tensor | None]:
-    """Return the dtype in which the net takes the floats of X, and its outputs.
+    """Return the dtype in which the net takes the floats of X, and the net's outputs for X.
 
     A dtype of None means that X is not cast. The net is not trained, and X holds only a few rows.
-    If the net learns its width in `fit`, the outputs are None.
+    If the net cannot run before `fit`, which may set its width, the outputs are None.
     """
     net = estimator.estimator if isinstance(estimator, FrozenEstimator) else clone(estimator)
     with seeded(seed, net.device):
@@ -203,7 +203,7 @@ def _explain(error: Exception, X: Any) -> Exception:
     whole = [dtype for dtype in dtypes if "int" in dtype]
     if whole and "for argument #1 'indices'" in str(error):
         return ValueError(
-            f"X is of dtype {whole[0]} and an embedding of the net's module wants int64 or int32 "
+            f"X is of dtype {whole[0]}, but an embedding of the net's module wants int64 or int32 "
             f"({error}). Convert X to int64."
         )
     floats = [dtype for dtype in dtypes if "float" in dtype]

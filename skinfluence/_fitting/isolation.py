@@ -1,4 +1,4 @@
-"""Run work under a seed, a number of threads, and Ctrl-C; the settings are restored afterwards."""
+"""Run work under a seed, in one thread, or with a check for Ctrl-C; restore the settings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def outside_inference_mode() -> AbstractContextManager[Any]:
 
 
 def turn_for(estimator: Any) -> AbstractContextManager[None]:
-    """Return the context to fit an estimator of any kind in: nets take turns, others need none."""
+    """Return the context to fit an estimator in: nets take turns, other estimators need not."""
     inside = estimator.get_params(deep=True).values() if hasattr(estimator, "get_params") else ()
     has_net = any(isinstance(value, NeuralNet) for value in (estimator, *inside))
     return turn_at_random_state() if has_net else nullcontext()
@@ -41,7 +41,7 @@ def turn_for(estimator: Any) -> AbstractContextManager[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt at the end if a training was interrupted and the work swallowed it.
+    """Raise KeyboardInterrupt at the end if a training was interrupted but returned as if complete.
 
     skorch ends a training quietly at a KeyboardInterrupt, because its callbacks raise one to stop
     early. The net then looks fitted. Two things are noticed: Ctrl-C, and a KeyboardInterrupt that
@@ -142,7 +142,7 @@ def _noting(fit_loop: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_early_stop(interrupt: BaseException) -> bool:
-    """Whether a callback raised an interrupt at an end of an epoch, and not the net inside it."""
+    """Whether a callback, and not a net inside it, raised the interrupt to stop the training."""
     called = [frame.f_code.co_name for frame, _ in traceback.walk_tb(interrupt.__traceback__)]
     hooks = [k for k, name in enumerate(called) if name in ("on_epoch_begin", "on_epoch_end")]
     # forward_iter: the net reads a dataset and predicts. _call_impl: a module is called.

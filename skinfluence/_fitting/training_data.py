@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 
 from skinfluence._core.tensors import n_rows
+from skinfluence._data.frames import FrameRows
 from skinfluence._data.labels import Labels, check_labels, default_task, own_labels, with_labels
 from skinfluence._data.params import draw_seed
 from skinfluence._data.reference import check_reference, check_reference_size
 from skinfluence._data.rows import (
+    Forms,
     cast,
     check_reader,
     check_rows,
@@ -21,7 +26,7 @@ from skinfluence._data.rows import (
     take,
 )
 from skinfluence._fitting.fit import check_net, peek
-from skinfluence.nets import TabularClassifier, TabularRegressor
+from skinfluence.nets import TabularClassifier, TabularRegressor, is_ready_made
 
 
 @dataclass
@@ -45,6 +50,9 @@ class TrainingData:
     reference : (X, y) in the same form, or None
         None if the user gave no reference rows.
     seed : int
+    encoder : transformer or None
+        Turns `FrameRows` into numbers, not yet fitted; None if X holds numbers. In the data that
+        `encoded` returns, X holds numbers, and this is the encoder that they come from.
     """
 
     net: Any
@@ -55,11 +63,25 @@ class TrainingData:
     dtype: torch.dtype | None
     reference: tuple[Any, np.ndarray] | None
     seed: int
+    encoder: Any = None
 
     @property
     def stratify(self) -> bool:
         """Whether splits keep the proportions of the classes."""
         return self.labels.is_classification
+
+    def encoded(self, rows: np.ndarray | None = None) -> TrainingData:
+        """The same data with X as numbers, by an encoder fitted on these rows; None means all."""
+        if self.encoder is None:
+            return self
+        fitted_on = self.X if rows is None else take(self.X, rows)
+        with _with_a_way_out():
+            encoder = clone(self.encoder).fit(fitted_on.frame)
+        reference = self.reference
+        if reference is not None:
+            reference = encode_rows(encoder, reference[0]), reference[1]
+        X = encode_rows(encoder, self.X)
+        return replace(self, X=X, reference=reference, encoder=encoder)
 
     def split(self, held: np.ndarray) -> tuple[Any, np.ndarray, tuple[Any, np.ndarray]]:
         """Return training rows, their labels, and the held-out rows as the reference."""
@@ -68,11 +90,46 @@ class TrainingData:
         return take(self.X, rest), self.y[rest], reference
 
 
-def read_training_data(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -> TrainingData:
-    """Check what was given to the `fit` of an estimator of this library, and translate it."""
+@contextmanager
+def _with_a_way_out() -> Iterator[None]:
+    """Let the error of a missing package say that an encoder of the user needs no such package."""
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(
+            f"X is a DataFrame of mixed columns, and {error} Or put an encoder of your own in "
+            "front, as in make_pipeline(ColumnTransformer(...), NoisyLabelDetector())."
+        ) from error
+
+
+def encode_rows(encoder: Any, X: Any) -> Any:
+    """Return rows as numbers, by a fitted encoder; rows that hold numbers are not changed."""
+    return encoder.transform(X.frame) if isinstance(X, FrameRows) else X
+
+
+def read_training_data(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    X_val: Any,
+    y_val: Any,
+    make_encoder: Callable[[FrameRows], Any] | None = None,
+) -> TrainingData:
+    """Check what was given to the `fit` of an estimator of this library, and translate it.
+
+    With `make_encoder` and the ready-made net, X may be a DataFrame of mixed columns with gaps.
+    """
     if estimator.estimator is not None:
         check_net(estimator.estimator)
-    X = check_rows(estimator, X, reset=True)
+    takes_frames = estimator.estimator is None and make_encoder is not None
+    forms = Forms(takes_frames, is_ready_made(estimator.estimator))
+    X = check_rows(estimator, X, reset=True, forms=forms)
+    is_mixed = isinstance(X, FrameRows)
+    estimator._forms = Forms(None if is_mixed else False, forms.sparse)
+    encoder = None
+    if is_mixed and make_encoder is not None:
+        with _with_a_way_out():
+            encoder = make_encoder(X)
     given = check_labels(own_labels(X, y), n_rows(X))
     net = _net_for(given) if estimator.estimator is None else estimator.estimator
     reads_text = getattr(getattr(net, "estimator", net), "reads_text", False)
@@ -81,7 +138,7 @@ def read_training_data(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -
     dtype: torch.dtype | None = torch.float32
     outputs = None
     if not is_text(X):
-        few = first_rows(X)
+        few = np.zeros((2, 1), np.float32) if is_mixed else first_rows(X)
         few = with_labels(few, np.zeros(n_rows(few)), None)
         dtype, outputs = peek(net, few, seed)
     if outputs is None:
@@ -93,7 +150,7 @@ def read_training_data(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -
         reference = _read_reference(estimator, reference, labels, dtype)
     encoded = labels.encode(given)
     X = with_labels(X, encoded, dtype)
-    return TrainingData(net, X, given, encoded, labels, dtype, reference, seed)
+    return TrainingData(net, X, given, encoded, labels, dtype, reference, seed, encoder)
 
 
 def _net_for(y: np.ndarray) -> Any:
@@ -103,7 +160,7 @@ def _net_for(y: np.ndarray) -> Any:
 def _read_reference(
     estimator: Any, reference: tuple[Any, Any], labels: Labels, dtype: torch.dtype | None
 ) -> tuple[Any, np.ndarray]:
-    X = check_rows(estimator, reference[0], reset=False, name="X_val")
+    X = check_rows(estimator, reference[0], reset=False, name="X_val", forms=estimator._forms)
     check_reader(X, labels.reads_text)
     y = check_labels(own_labels(X, reference[1]), n_rows(X), "y_val")
     labels.refuse_ignored(y, "y_val")
@@ -112,11 +169,18 @@ def _read_reference(
     return with_labels(X, y, dtype), y
 
 
+def _check_new_rows(estimator: Any, X: Any) -> Any:
+    """Check rows of the form of those in `fit`; an estimator with one encoder gets numbers."""
+    X = check_rows(estimator, X, reset=False, forms=getattr(estimator, "_forms", Forms()))
+    encoder = getattr(estimator, "encoder_", None)
+    return X if encoder is None else encode_rows(encoder, X)
+
+
 def read_rows(
     estimator: Any, X: Any, y: Any, labels: Labels, dtype: torch.dtype | None
 ) -> tuple[Any, np.ndarray | None]:
     """Check rows to score. If y is None, it stays None unless a Dataset holds the labels."""
-    X = check_rows(estimator, X, reset=False)
+    X = _check_new_rows(estimator, X)
     check_reader(X, labels.reads_text)
     y = own_labels(X, y)
     if y is None:
@@ -127,7 +191,7 @@ def read_rows(
 
 def read_unlabeled(estimator: Any, X: Any, labels: Labels, dtype: torch.dtype | None) -> Any:
     """Check rows for a classifier, without labels; labels in a Dataset are not read."""
-    X = check_rows(estimator, X, reset=False)
+    X = _check_new_rows(estimator, X)
     check_reader(X, labels.reads_text)
     anything = labels.encode(labels.decode(np.zeros(n_rows(X), int)))
     return with_labels(X, anything, dtype)

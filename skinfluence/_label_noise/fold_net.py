@@ -15,6 +15,7 @@ from skinfluence._core.members import Member
 from skinfluence._core.net import FunctionalNet
 from skinfluence._core.states import State
 from skinfluence._core.tensors import Rows
+from skinfluence._fitting.training_data import encode_rows
 from skinfluence._label_noise.noise_model import softmax
 from skinfluence.methods import InnerProduct, Method
 from skinfluence.methods._base import Case
@@ -37,6 +38,8 @@ class FoldNet:
     codes : ndarray of shape (n_classes,) or None
         The classes in the form that the net's criterion accepts; None for regression.
     seed : int
+    encoder : fitted transformer or None
+        Turns new rows of a DataFrame into the numbers that the net takes, see `encoded`.
     skill : ndarray of shape (n_checkpoints,)
         Weight of each checkpoint in an average: its squared skill on the reference labels.
     """
@@ -47,11 +50,16 @@ class FoldNet:
     parameters: str | list[str]
     codes: np.ndarray | None = None
     seed: int = 0
+    encoder: Any = None
     skill: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.skill = self._squared_skill()
         self._scales = [1.0] * len(self.states)
+
+    def encoded(self, X: Rows) -> Rows:
+        """New rows in the form that the net takes."""
+        return X if self.encoder is None else encode_rows(self.encoder, X)
 
     def predict(self, X: Rows) -> np.ndarray:
         """Class probabilities in the order of `codes`, or predictions, (n, n_outputs)."""
@@ -75,7 +83,7 @@ class FoldNet:
     def functional(self) -> FunctionalNet:
         """Return the net as a function of its parameters."""
         fnet = FunctionalNet(self.net, self.parameters)
-        fnet.expect_recheck(2)  # fewer, as this is called for each signal
+        fnet.expect_recheck(2)  # fewer than usual, because each signal calls this method
         return fnet
 
     def _case(self, fnet: FunctionalNet, states: Sequence[State], X: Rows, y: Any) -> Case:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,22 +59,26 @@ class LabelScores(ABC):
         """
         return self._out_of_sample.value(fallback=self._in_sample)
 
+    def signals(self) -> dict[str, np.ndarray]:
+        """Signals about the training rows by name, each of shape (n_samples, n_outputs)."""
+        return {"in_sample": self.in_sample, "out_of_sample": self.out_of_sample}
+
     def predict(self, X: Rows) -> np.ndarray:
         """Mean prediction of all fold models, (n, n_outputs)."""
-        return np.mean([fold_net.predict(X) for fold_net in self.fold_nets], axis=0)
+        return np.mean([net.predict(net.encoded(X)) for net in self.fold_nets], axis=0)
 
     def disputed(self) -> float:
         """Share of the rows whose given label is not the most plausible one."""
-        return float(np.mean(self._signals().argmax(1) != self.position(self._y)))
+        return float(np.mean(self._combined().argmax(1) != self.position(self._y)))
 
     def position(self, y: np.ndarray) -> np.ndarray:
         """Position of each row's label among the classes."""
         assert self.codes is not None
         return np.searchsorted(self.codes, y)
 
-    def _signals(self) -> np.ndarray:
+    def _combined(self) -> np.ndarray:
         """Combine all signals about the training rows into one distribution over the labels."""
-        return combined(self.in_sample, self.out_of_sample)
+        return combined(*self.signals().values())
 
     @abstractmethod
     def _add_training_rows(self, fold_net: FoldNet, X: Rows, train: np.ndarray) -> None:
@@ -108,12 +112,13 @@ class LogOdds(LabelScores):
     def _add_training_rows(self, fold_net: FoldNet, X: Rows, train: np.ndarray) -> None:
         self._influence.add(train, fold_net.calibrate(X))
 
-    def _signals(self) -> np.ndarray:
-        return combined(self.in_sample, self.out_of_sample, self._influence.value())
+    def signals(self) -> dict[str, np.ndarray]:
+        """In-sample and out-of-sample probabilities, and class-wise influence."""
+        return {**super().signals(), "influence": self._influence.value()}
 
     def finish(self) -> None:
         """Fit the noise model, and score the training rows."""
-        probabilities, given = self._signals(), self.position(self._y)
+        probabilities, given = self._combined(), self.position(self._y)
         self.noise = NoiseModel(probabilities, given)
         self.scores = self.noise.log_odds(probabilities)[np.arange(len(given)), given]
 
@@ -124,7 +129,8 @@ class LogOdds(LabelScores):
     def score_labels(self, X: Rows) -> np.ndarray:
         """Log-odds that a label would be right if it were the given label, for each label."""
         predicted = self.predict(X)
-        influence = np.mean([fold_net.label_influence(X) for fold_net in self.fold_nets], axis=0)
+        found = [fold_net.label_influence(fold_net.encoded(X)) for fold_net in self.fold_nets]
+        influence = np.mean(found, axis=0)
         return self.noise.log_odds(combined(predicted, predicted, influence))
 
 
@@ -152,23 +158,23 @@ class MeanRank(LabelScores):
 
     def score(self, X: Rows, y: np.ndarray) -> np.ndarray:
         """Mean rank of each row."""
-        return np.mean(
-            [rank(mean.scores(fnet, X, y)) for fnet, mean, rank in self._each_fitted()], axis=0
-        )
+        found = [rank(mean.scores(f, Xf, y)) for f, Xf, mean, rank in self._each_fitted(X)]
+        return np.mean(found, axis=0)
 
     def score_labels(self, X: Rows) -> np.ndarray:
         """Mean rank of each row under each label."""
         codes = self.codes
         assert codes is not None
-        found = [rank(mean.label_scores(f, X, codes)) for f, mean, rank in self._each_fitted()]
+        each = self._each_fitted(X)
+        found = [rank(mean.label_scores(f, Xf, codes)) for f, Xf, mean, rank in each]
         return np.mean(found, axis=0)
 
-    def _each_fitted(self) -> list[tuple[Any, Mean, _Ranks]]:
-        return [
-            (fold_net.functional(), mean, rank)
-            for fold_net, fitted in zip(self.fold_nets, self._fitted, strict=True)
-            for mean, rank in fitted
-        ]
+    def _each_fitted(self, X: Rows) -> Iterator[tuple[Any, Rows, Mean, _Ranks]]:
+        """The net, the rows in the form that it takes, and each method with its ranks."""
+        for fold_net, fitted in zip(self.fold_nets, self._fitted, strict=True):
+            fnet, encoded = fold_net.functional(), fold_net.encoded(X)
+            for mean, rank in fitted:
+                yield fnet, encoded, mean, rank
 
 
 def make_label_scores(
@@ -176,11 +182,11 @@ def make_label_scores(
 ) -> LabelScores:
     """Return the label scores for the `method` of a detector; `codes` is None for regression.
 
-    For regression, influence is not used by default. It projects every gradient on one direction,
-    the mean of unit gradients. Rows whose target is above the prediction and rows whose target is
-    below it have opposite gradients, which cancel in this mean. On the diabetes data with a tenth
-    of the targets moved, the AUC for finding the moved targets was .60 with influence and .91 with
-    the loss.
+    For regression, influence on reference rows is not used by default. Influence projects every
+    gradient on one direction, the mean of unit gradients. Rows whose target is above the prediction
+    and rows whose target is below it have opposite gradients, which cancel in this mean. On the
+    diabetes data with a tenth of the targets moved, the AUC for finding the moved targets was .60
+    with influence and .91 with the loss.
     """
     if method is None and codes is not None:
         return LogOdds(y, codes)
@@ -190,8 +196,8 @@ def make_label_scores(
 class _Ranks:
     """Rank of a value: the share of known values below it, plus half of the share of equal ones.
 
-    Between known values, the rank is interpolated linearly. A rounding error of the value, which
-    may differ from batch to batch, then changes the rank only a little.
+    Between known values, the rank is interpolated linearly. The rounding error of a value may
+    differ from batch to batch, but it then changes the rank only a little.
     """
 
     def __init__(self, known: np.ndarray) -> None:

@@ -23,7 +23,7 @@ class NoiseModel:
 
     ``transitions[c, l]`` is the share of the rows of true class c that have label l. A given label
     l is suspect if another class c is more plausible *and* rows of class c are often given label l.
-    Systematic mistakes are thus separated from rows that are hard to predict.
+    This separates systematic mistakes from rows that are only hard to predict.
 
     Parameters
     ----------
@@ -42,8 +42,9 @@ class NoiseModel:
         order = np.argsort(given, kind="stable")
         present, starts = np.unique(given[order], return_index=True)
         counts = np.zeros((k, k))
-        # The prior has the weight of a tenth of the rows, half of it on right labels. Without a
-        # prior, the estimate would be unreliable for small classes.
+        # The prior has the weight of a tenth of the rows: half of this weight is on right labels,
+        # and half is spread evenly over all labels. Without a prior, the estimate would be
+        # unreliable for small classes.
         prior = 0.1 * n / k * (0.5 * np.eye(k) + 0.5 / k)
         self.transitions = np.where(np.eye(k) == 1, 0.8, 0.2 / max(k - 1, 1))
         for _ in range(n_iter):

@@ -1,14 +1,15 @@
-"""A network with the preprocessing that it expects, and the vectors that it computes."""
+"""A network with the preprocessing that it expects."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from skinfluence._data.embedding_cache import digest_of
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -17,17 +18,18 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Backbone:
     """A network and the preprocessing that it expects, for ``ImageEmbedder(model=...)``.
 
-    The network gets pixels of shape (n, 3, size, size), divided by 255, minus `mean`, divided by
-    `std`. It returns vectors (n, width), feature maps (n, width, height, width of the map) or
-    tokens (n, n_tokens, width). The mean over positions or tokens is the embedding.
+    The input of the network is ``(pixels / 255 - mean) / std``, of shape (n, 3, size, size). Its
+    output is a batch of vectors (n, n_units), feature maps (n, n_units, height, width) or tokens
+    (n, n_tokens, n_units). For feature maps and tokens, the embedding is the mean over positions
+    or tokens.
 
     Parameters
     ----------
     module : torch.nn.Module
-        The network, without its classification head. It is used in evaluation mode, as a copy.
+        The network, without its classification head. A copy of it is used, in evaluation mode.
     mean, std : sequence of three floats
-        Mean and standard deviation per color, for pixels between 0 and 1. The default is that of
-        ImageNet, which most networks expect.
+        Mean and standard deviation of each color, for pixels between 0 and 1. The defaults are the
+        values of ImageNet, which most networks expect.
     size : int, default=224
         Height and width of the network's input.
 
@@ -55,7 +57,7 @@ class Backbone:
         self.size = int(size)
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError(
-                f"mean={mean!r}, std={std!r}: expected one number per color, three each, and "
+                f"mean={mean!r}, std={std!r}: expected three numbers each, one per color, and "
                 "positive standard deviations."
             )
 
@@ -69,7 +71,7 @@ class Backbone:
 
     @torch.no_grad()
     def embed(self, pixels: np.ndarray, device: str) -> np.ndarray:
-        """Compute the embeddings of pixels of shape (n, size, size, 3), uint8; float32."""
+        """Compute float32 embeddings of uint8 pixels of shape (n, size, size, 3)."""
         x = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 255
         mean, std = (torch.tensor(v, device=device)[:, None, None] for v in (self.mean, self.std))
         first = next(self.module.parameters(), x)
@@ -88,27 +90,9 @@ class Backbone:
         return rows
 
     def digest(self) -> bytes:
-        """Hash of everything that decides an embedding: class, structure, weights, preprocessing.
-
-        The code of the class is not included.
-        """
-        kind = type(self.module)
-        found = hashlib.blake2b(digest_size=32)
-        for part in (
-            "1",  # raise this when preprocessing changes
-            f"{kind.__module__}.{kind.__qualname__}",
-            repr(self.module),
-            repr((self.mean, self.std, self.size)),
-        ):
-            found.update(part.encode() + b"\0")
-        for name, value in self.module.state_dict().items():
-            if isinstance(value, Tensor):
-                found.update(f"{name} {value.dtype} {tuple(value.shape)}\0".encode())
-                plain = value.detach().cpu().contiguous().reshape(-1)
-                found.update(plain.view(torch.uint8).numpy().tobytes())
-            else:
-                found.update(f"{name} {value!r}\0".encode())
-        return found.digest()
+        """Hash of everything that decides an embedding; see `digest_of`."""
+        # Increase the first number when the preprocessing changes.
+        return digest_of(self.module, 2, self.mean, self.std, self.size)
 
 
 def pooled(outputs: Any) -> Tensor:
@@ -117,8 +101,8 @@ def pooled(outputs: Any) -> Tensor:
         outputs = getattr(outputs, "last_hidden_state", None)
     if not isinstance(outputs, Tensor) or outputs.ndim not in (2, 3, 4):
         raise ValueError(
-            "the network returned neither vectors (n, width), nor tokens (n, n_tokens, width), "
-            "nor feature maps (n, width, height, width of the map); wrap it in a module that does."
+            "the network returned neither vectors (n, n_units), nor tokens (n, n_tokens, n_units), "
+            "nor feature maps (n, n_units, height, width); wrap the network in a module that does."
         )
     if outputs.ndim == 4:
         return outputs.mean((2, 3))

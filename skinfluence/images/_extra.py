@@ -1,4 +1,4 @@
-"""Import the packages of the extra "images" late."""
+"""Import the packages of the extra "images" only when they are needed."""
 
 from __future__ import annotations
 

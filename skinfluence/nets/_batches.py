@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
+
+from skinfluence._core.sparse_rows import SparseRows
 
 
 class _Batches:
     """Batches of the rows of two tensors."""
 
-    def __init__(self, X: Tensor, y: Tensor, batch_size: int, shuffle: bool) -> None:
+    def __init__(self, X: Tensor | SparseRows, y: Tensor, batch_size: int, shuffle: bool) -> None:
         self.X, self.y, self.batch_size, self.shuffle = X, y, batch_size, shuffle
 
     def __len__(self) -> int:
@@ -24,7 +27,12 @@ class _Batches:
         n = len(self.X)
         order = torch.randperm(n) if self.shuffle else torch.arange(n)
         for index in order.split(self.batch_size):
-            yield self.X[index], self.y[index]
+            yield self._rows(index), self.y[index]
+
+    def _rows(self, index: Tensor) -> Tensor:
+        if isinstance(self.X, SparseRows):
+            return torch.from_numpy(self.X[index.numpy()].toarray())
+        return self.X[index]
 
 
 def table_batches(
@@ -38,14 +46,12 @@ def table_batches(
     Parameters
     ----------
     dataset : Dataset
-        Rows and labels. If the dataset is a :class:`skorch.dataset.Dataset`, or a
-        :class:`torch.utils.data.Subset` of one, and has a ``y`` and an ``X`` that is an array or a
-        tensor, batches are cut from these arrays. For any other dataset, a
-        :class:`torch.utils.data.DataLoader` is returned.
+        Rows and labels. Batches are cut from the arrays of a :class:`skorch.dataset.Dataset`, or
+        of a :class:`torch.utils.data.Subset` of one, if it has a ``y`` and its ``X`` is an array or
+        a tensor. For any other dataset, a :class:`torch.utils.data.DataLoader` is returned.
     batch_size : int or "auto"
         Number of rows per batch. "auto" is a twentieth of the rows, but at least 16 and at most
-        256. Thirty epochs then have enough steps for a small table, and not too many for a large
-        table.
+        256. In thirty epochs, a small table then gets enough steps, and a large table not too many.
     shuffle : bool, default=False
         Whether each pass over the batches draws a new order of the rows, with torch's global random
         number generator.
@@ -67,7 +73,7 @@ def table_batches(
     >>> [tuple(rows.shape) for rows, labels in table_batches(dataset, batch_size=4)]
     [(4, 3), (4, 3), (2, 3)]
 
-    A net of your own takes the function as a parameter:
+    To use the function in a net of your own, pass it as a parameter:
 
     >>> from skorch import NeuralNetClassifier
     >>> from torch import nn
@@ -82,13 +88,15 @@ def table_batches(
     rows: Any = slice(None)
     if isinstance(dataset, Subset):
         base, rows = dataset.dataset, np.asarray(dataset.indices)
-    has_arrays = isinstance(getattr(base, "X", None), np.ndarray | Tensor) and base.y is not None
+    X: Any = getattr(base, "X", None)
+    X = SparseRows(X.tocsr()) if issparse(X) else X
+    has_arrays = isinstance(X, np.ndarray | Tensor | SparseRows) and base.y is not None
     if not has_arrays or kwargs:
         return DataLoader(dataset, batch_size=size, shuffle=shuffle, **kwargs)
-    X, y = (_as_tensor(values[rows]) for values in (base.X, base.y))
-    return _Batches(X, y, size, shuffle)
+    y = _as_tensor(base.y[rows])
+    return _Batches(X[rows] if isinstance(X, SparseRows) else _as_tensor(X[rows]), y, size, shuffle)
 
 
 def _as_tensor(values: Any) -> Tensor:
-    """Return values as a tensor. Arrays are copied, because torch warns of read-only ones."""
+    """Return values as a tensor. Arrays are copied, because torch warns of read-only arrays."""
     return values.detach() if isinstance(values, Tensor) else torch.tensor(values)

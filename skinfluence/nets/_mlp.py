@@ -63,7 +63,7 @@ class MLP(nn.Module):
         check_number("dropout", dropout, "a rate in [0, 1)", lambda rate: 0 <= rate < 1)
         for name, width, value in (
             ("x_mean", n_inputs, 0.0),
-            # What float32 loses of the mean; a float64 buffer could not be moved to every device.
+            # The part of the mean that float32 loses. Not every device supports a float64 buffer.
             ("x_mean_rest", n_inputs, 0.0),
             ("x_scale", n_inputs, 1.0),
             ("y_mean", n_outputs, 0.0),
@@ -93,7 +93,7 @@ class MLP(nn.Module):
         """
         if not X.is_floating_point():
             X = X.to(torch.float32 if X.device.type == "mps" else torch.float64)
-        # In the dtype of X: a column such as 1.7e9 ± 20 would be constant in float32.
+        # Standardized in the dtype of X: a column such as 1.7e9 ± 20 would be constant in float32.
         X = (X - self.x_mean - self.x_mean_rest) / self.x_scale
         return self.head(self.body(X.to(self.x_mean.dtype))) * self.y_scale + self.y_mean
 

@@ -20,28 +20,30 @@ def split_head(net: Any, layer: str = "head") -> tuple[Callable[[Any], np.ndarra
     """Split a fitted net into its embedding and a net that consists of its last layer.
 
     Methods for linear models, such as :class:`skinfluence.attacks.Crossing`, can then be used on
-    the last layer of any net. Pass ``embed(X)`` as the rows and ``FrozenEstimator(head)`` as the
-    net.
+    the last layer. Pass ``embed(X)`` as the rows and ``FrozenEstimator(head)`` as the net. The
+    outputs of the last layer must be the outputs of the net. A `TabularRegressor` cannot be split,
+    because it scales the outputs of its last layer.
 
     Parameters
     ----------
     net : skorch net
         Fitted net; the function does not change it.
     layer : str, default="head"
-        Name of its last layer, as in ``net.module_.named_modules()``.
+        Name of the net's last layer, as in ``net.module_.named_modules()``.
 
     Returns
     -------
     embed : callable
         Function that maps rows to the inputs of the layer, ndarray of shape (n_samples, n_units).
     head : skorch net
-        Fitted net of the class of `net`; ``head.predict(embed(X))`` equals ``net.predict(X)``.
+        Fitted classifier or regressor, like `net`. ``head.predict(embed(X))`` equals
+        ``net.predict(X)``.
 
     Raises
     ------
     ValueError
-        When there is no such layer. When `layer` is not the last layer, calling ``embed`` raises
-        the error.
+        If the net has no such layer. If the layer exists, but is not the last one, ``embed`` raises
+        the error when it is called.
 
     Examples
     --------
@@ -64,7 +66,7 @@ def split_head(net: Any, layer: str = "head") -> tuple[Callable[[Any], np.ndarra
     last = copy.deepcopy(layers[layer]).eval()
 
     def embed(X: Any) -> np.ndarray:
-        # Before the hook is registered, because making batches runs the net on two rows.
+        # Make the batches before registering the hook: making them runs the net on two rows.
         batches = list(fnet.batches(X))
         inputs: list[Tensor] = []
         hook = layers[layer].register_forward_pre_hook(

@@ -1,4 +1,4 @@
-"""The ready-made nets for tables: skorch nets that fit their module to the table first."""
+"""Ready-made skorch nets for tables; training first sets the widths and scales of their module."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.sparsefuncs import mean_variance_axis
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import ValidSplit
 from torch import nn
 from torch.utils.data import Dataset
 
+from skinfluence._core.sparse_rows import SparseRows
 from skinfluence._data.params import check_bool, check_choice
 from skinfluence.nets._batches import table_batches
 from skinfluence.nets._mlp import MLP
@@ -46,18 +50,19 @@ class _FitsToTable:
             self.train_split = None
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Fit the module to the table, before any callback sees it."""
+        """Set the widths and scales of the module from the table, before any callback runs."""
         super().on_train_begin(net, X, y, **kwargs)  # type: ignore[misc]
         if len(net.history) > 0:  # a warm start continues with the module as it is
             return
-        if isinstance(X, Dataset | Mapping) or np.ndim(X) != 2:
+        X = SparseRows(X.tocsr()) if issparse(X) else X
+        if isinstance(X, Dataset | Mapping) or len(np.shape(X)) != 2:
             given = f"shape {np.shape(X)}" if hasattr(X, "shape") else f"type {type(X).__name__}"
             raise ValueError(
                 "the ready-made nets take a table, an array of shape (n_samples, n_features), but "
                 f"X is of {given}. Flatten it, or use a net of your own."
             )
-        X, y = np.asarray(X), np.asarray(y)
-        verbose, net.verbose = net.verbose, 0  # without "Re-initializing module"
+        X, y = X if isinstance(X, SparseRows) else np.asarray(X), np.asarray(y)
+        verbose, net.verbose = net.verbose, 0  # no message "Re-initializing module"
         net.set_params(module__n_inputs=X.shape[1], **net._params_for_targets(y))
         net.verbose = verbose
         _set_scale(net.module_, "x", X)
@@ -89,7 +94,8 @@ class TabularClassifier(_FitsToTable, NeuralNetClassifier):
     criterion : class, default=torch.nn.CrossEntropyLoss
         Loss of the logits.
     class_weight : None or "balanced", default=None
-        "balanced" weights the loss of a row by ``n / (n_classes * rows of its class)``.
+        "balanced" multiplies the loss of a row by ``n / (n_classes * n_c)``, where n_c is the
+        number of rows of its class.
     early_stopping : bool, default=False
         Stop when the loss on validation rows has not improved for five epochs. Inside this
         library's estimators, the reference rows serve as validation rows. Otherwise, a fifth of the
@@ -102,7 +108,7 @@ class TabularClassifier(_FitsToTable, NeuralNetClassifier):
     Notes
     -----
     As for any skorch net, X is an array and labels are 0, 1, ..., n_classes - 1. The estimators of
-    this library take any labels and encode them.
+    this library accept any labels and encode them.
 
     Examples
     --------
@@ -244,19 +250,23 @@ class TabularRegressor(_FitsToTable, NeuralNetRegressor):
         _set_scale(self.module_, "y", y)
 
 
+def is_ready_made(net: Any) -> bool:
+    """Whether a net is a ready-made net; None stands for one."""
+    net = net.estimator if isinstance(net, FrozenEstimator) else net
+    return net is None or isinstance(net, TabularClassifier | TabularRegressor)
+
+
 def is_small(net: Any) -> bool:
-    """Whether a net is a ready-made net whose training steps are too short for several threads."""
+    """Whether a net is ready-made, with training steps too short to gain from several threads."""
     if not isinstance(net, TabularClassifier | TabularRegressor) or net.module is not MLP:
         return False
     hidden = net.get_params_for("module").get("hidden", (128, 64))
     return net.device == "cpu" and max(hidden, default=0) <= 512
 
 
-def _set_scale(module: Any, prefix: str, values: np.ndarray) -> None:
+def _set_scale(module: Any, prefix: str, values: np.ndarray | SparseRows) -> None:
     """Write the mean and standard deviation of each column into the buffers of a module."""
-    first = values[0].astype(np.float64)
-    shifted = values - first  # a constant column is then exactly zero
-    spread, center = shifted.std(axis=0), first + shifted.mean(axis=0)
+    spread, center = _spread_and_mean(values)
     precision = 1e-7 if values.dtype in (np.float32, np.float16) else 1e-15
     # A column that is constant, apart from rounding, becomes a column of zeros.
     is_constant = spread <= precision * np.abs(center)
@@ -267,3 +277,13 @@ def _set_scale(module: Any, prefix: str, values: np.ndarray) -> None:
     if hasattr(module, f"{prefix}_mean_rest"):
         rest = torch.as_tensor(center) - mean.double().cpu()
         getattr(module, f"{prefix}_mean_rest").copy_(rest)
+
+
+def _spread_and_mean(values: np.ndarray | SparseRows) -> tuple[np.ndarray, np.ndarray]:
+    """Standard deviation and mean of each column."""
+    if isinstance(values, SparseRows):
+        center, variance = mean_variance_axis(values.matrix.astype(np.float64), axis=0)
+        return np.sqrt(variance), center
+    first = values[0].astype(np.float64)
+    shifted = values - first  # a constant column is then exactly zero
+    return shifted.std(axis=0), first + shifted.mean(axis=0)

@@ -1,4 +1,4 @@
-"""What the displays share: axes, colors, text that matplotlib can print, a check of detectors."""
+"""Shared by the displays: axes, colors, text that matplotlib can print, a check of detectors."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def axes(ax: Axes | None) -> tuple[Axes, Figure | SubFigure]:
             raise need("audit", "drawing needs matplotlib") from error
         ax = plt.subplots(layout="constrained")[1]
     if not hasattr(ax, "figure") or not hasattr(ax, "plot"):
-        raise TypeError(f"ax={ax!r}: expected an Axes of matplotlib, or None for a new figure.")
+        raise TypeError(f"ax={ax!r}: expected a matplotlib Axes, or None for a new figure.")
     return ax, ax.figure
 
 
 def label_text(label: object) -> str:
-    """Text of a label; numbers have four digits."""
+    """Text of a label; a float gets four significant digits."""
     return f"{label:.4g}" if isinstance(label, (float, np.floating)) else str(label)
 
 

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 class InfluenceDisplay:
     """Heat map of the influence of each training row on each reference row, sorted by class.
 
-    Blue cells are helpful, red cells harmful, and white cells 0. Rows and columns of one class are
-    adjacent, and lines separate the classes. If the matrix is large, each cell drawn is a mean over
-    neighboring rows and columns of one class.
+    Blue cells are helpful, red cells are harmful, and white cells are 0. Rows and columns of one
+    class are adjacent, and lines separate the classes. If the matrix is large, each drawn cell is a
+    mean over neighboring rows of one class and neighboring columns of one class.
 
     Parameters
     ----------
     matrix : array-like of shape (n, m)
         Scores; higher = more helpful.
     y : array-like of shape (n,) or None, default=None
-        Labels of the training rows. The rows are sorted by label. Classes are named and separated
-        by lines; numeric labels are not. None keeps the order of the rows.
+        Labels of the training rows, by which the rows are sorted. Class labels are also shown, with
+        lines between the classes; regression targets are not. None keeps the order of the rows.
     y_ref : array-like of shape (m,) or None, default=None
         Labels of the reference rows, used in the same way.
 
@@ -42,7 +42,7 @@ class InfluenceDisplay:
     image_ : matplotlib AxesImage
         The heat map.
     colorbar_ : matplotlib Colorbar
-        Its color bar.
+        The color bar of the heat map.
     cells_ : ndarray of shape (n_cells, m_cells)
         The values drawn: the sorted matrix, averaged in bins if it is large.
     """
@@ -95,10 +95,11 @@ class InfluenceDisplay:
         ax : matplotlib Axes or None, default=None
             Axes to draw into; None makes a new figure.
         max_cells : int, default=200
-            If there are more rows or columns, they are averaged in bins of about equal size.
+            Maximum number of cells along each side. If the matrix has more rows or columns, they
+            are averaged in bins of about equal size.
         quantile : float, default=0.99
-            The color scale ends at this quantile of the absolute values. Otherwise a few large
-            cells would make all others white.
+            The color scale ends at this quantile of the absolute values. If it ended at their
+            maximum, a few large cells could make all others white.
         **kwargs : dict
             Passed to ``ax.imshow``.
 

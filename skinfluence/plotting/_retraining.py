@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 
 class RemovalCurveDisplay:
-    """Score of a retrained estimator against the share of rows dropped.
+    """Performance of a retrained estimator against the share of rows dropped.
 
-    There is one curve each for dropping the lowest scores first, the highest first, and random
-    rows.
+    The first curve drops the rows with the lowest scores first. Two more curves, for the rows with
+    the highest scores and for random rows, are optional.
 
     Parameters
     ----------
     fractions : array-like of shape (n_fractions,)
-        Share of the rows dropped.
+        Shares of the rows that were dropped.
     lowest : array-like of shape (n_fractions,)
-        Score after training without the rows with the lowest scores.
+        Performance after training without the rows with the lowest scores.
     highest : array-like of shape (n_fractions,) or None, default=None
-        Score after training without the rows with the highest scores.
+        Performance after training without the rows with the highest scores.
     random : array-like of shape (n_fractions, n_random) or None, default=None
-        Score after training without random rows, one column per draw. The plot shows the mean over
-        the draws, with a band of one standard deviation on either side.
+        Performance after training without random rows, one column per draw. The plot shows the mean
+        over the draws, with a band of one standard deviation on either side.
     score_name : str, default="score"
-        Name of the score, for the axis.
+        Name of the performance measure, for the label of the axis.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class RemovalCurveDisplay:
     lines_ : list of matplotlib Line2D
         The curves that are drawn, in the order lowest, highest, random.
     band_ : matplotlib PolyCollection or None
-        The band of the random draws; None with fewer than two draws.
+        The band of the random draws; None if there are fewer than two draws.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class RemovalCurveDisplay:
         return check_numbers(name, values, fractions.shape, "one score per fraction", finite=False)
 
     def _draws(self, fractions: np.ndarray) -> np.ndarray:
-        """Scores without random rows, (n_fractions, n_draws)."""
+        """Performance without random rows, (n_fractions, n_draws)."""
         if self.random is None:
             return np.empty((len(fractions), 0))
         hint = "one row per fraction and one column per draw"
@@ -158,17 +158,18 @@ class RemovalCurveDisplay:
 
 
 class AgreementDisplay:
-    """Scores against the changes after retraining: one point per row, pair of rows, or group.
+    """Scores against the change of the loss: one point per row, pair of rows, or group.
 
-    The two scales may differ by a factor, because influence is an approximation to first order.
-    Compare only the order of the points; the legend shows the rank correlation.
+    The change of the loss is measured by retraining. Scores and changes may differ by a factor,
+    because influence is an approximation to first order. Compare only the order of the points; the
+    legend shows the rank correlation.
 
     Parameters
     ----------
     estimated : array-like of shape (n,) or (n, m)
         Scores, or sums of scores over groups or subsets; one column per reference row.
     retrained : array-like of the same shape
-        How much the loss rose after training without the row or the group.
+        How much the loss rises when the estimator is trained without the row or the group.
     name : str or None, default=None
         Name of the scores in the legend.
 
@@ -201,7 +202,7 @@ class AgreementDisplay:
         ax: Axes | None = None,
         **kwargs: Any,
     ) -> AgreementDisplay:
-        """Draw scores against changes.
+        """Draw scores against changes of the loss.
 
         Parameters
         ----------

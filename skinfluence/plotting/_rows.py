@@ -224,7 +224,7 @@ def rows_table(scores: ArrayLike, X: Any, y: ArrayLike | None = None, *, n: int 
     y : array-like of shape (n_samples,) or None, default=None
         Labels.
     n : int, default=5
-        Number of rows at each end.
+        Number of rows with the lowest scores, and also of rows with the highest scores.
 
     Returns
     -------
@@ -289,7 +289,7 @@ def _check_same_length(X: Any, scores: np.ndarray) -> None:
 
 
 def _images(X: Any, rows: np.ndarray, shape: tuple[int, ...] | None) -> np.ndarray:
-    """Some rows as images; flat rows get `shape`, or become squares."""
+    """Return some rows as images; flattened images get `shape` or, without it, become squares."""
     X = as_array("X", X.to_numpy() if hasattr(X, "to_numpy") else X)[rows]
     if shape is not None:
         return _reshaped(X, shape)
@@ -298,7 +298,8 @@ def _images(X: Any, rows: np.ndarray, shape: tuple[int, ...] | None) -> np.ndarr
     side = round(X.shape[1] ** 0.5)
     if side**2 != X.shape[1]:
         raise ValueError(
-            f"rows of {X.shape[1]} numbers are not square images; give shape=(height, width)."
+            f"a row has {X.shape[1]} values, so it is not a square image; give "
+            "shape=(height, width)."
         )
     return X.reshape(len(X), side, side)
 
@@ -309,8 +310,8 @@ def _reshaped(X: np.ndarray, shape: Any) -> np.ndarray:
     whole = all(isinstance(size, int | np.integer) and size > 0 for size in sizes)
     if len(sizes) not in (2, 3) or not whole or np.prod(sizes) != np.prod(X.shape[1:]):
         raise ValueError(
-            f"shape={shape!r}: expected (height, width), or three numbers with the channels, whose "
-            f"product is the {np.prod(X.shape[1:]):g} numbers of a row."
+            f"shape={shape!r}: expected (height, width), or three numbers if there are channels. "
+            f"Their product must be {np.prod(X.shape[1:]):g}, the number of values in a row."
         )
     return X.reshape(len(X), *sizes)
 
@@ -323,6 +324,6 @@ def _channels_last(images: np.ndarray) -> np.ndarray:
     if images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (3, 4)):
         return images
     raise ValueError(
-        f"images have shape {images.shape}; expected (n, height, width), with 1, 3 or 4 channels "
-        "before or after height and width if there are channels."
+        f"images have shape {images.shape}; expected (n, height, width), (n, height, width, "
+        "channels) or (n, channels, height, width), with 1, 3 or 4 channels."
     )

@@ -1,4 +1,4 @@
-"""Displays of all scores, and of how many mislabeled rows the lowest scores find."""
+"""Displays of the distribution of scores, and of how many mislabeled rows low scores find."""
 
 from __future__ import annotations
 
@@ -87,8 +87,9 @@ class ScoreDistributionDisplay:
         ----------
         ax : matplotlib Axes or None, default=None
             Axes to draw into; None makes a new figure.
-        bins : int or array-like, default=40
-            Bins of the histogram.
+        bins : int, str or array-like, default=40
+            Bins of the histogram: their number, the name of a NumPy rule such as "auto", or their
+            edges.
         **kwargs : dict
             Passed to ``ax.hist``.
 
@@ -145,7 +146,7 @@ class DetectionCurveDisplay:
     roc_auc : float or None, default=None
         Area under the ROC curve, shown in the legend.
     contamination : float or None, default=None
-        Share of the rows that was flagged, marked on the curve.
+        Share of the rows that were flagged. It is marked on the curve.
     name : str or None, default=None
         Name of the curve in the legend.
 
@@ -270,7 +271,7 @@ class DetectionCurveDisplay:
         self.ax_, self.figure_ = axes(ax)
         name = "detector" if self.name is None else self.name
         label = name if self.roc_auc is None else f"{name} (AUC {self.roc_auc:.3f})"
-        drawn = {line.get_label() for line in self.ax_.lines}  # by another display before
+        drawn = {line.get_label() for line in self.ax_.lines}  # by an earlier display
         color = {} if "random order" in drawn else {"color": BLUE}
         style: dict[str, Any] = {**color, "linewidth": 2, "label": label, **kwargs}
         (self.line_,) = self.ax_.plot(inspected, found, **style)
@@ -288,7 +289,7 @@ class DetectionCurveDisplay:
         return self
 
     def _mark(self, contamination: float, inspected: np.ndarray, found: np.ndarray) -> None:
-        """Mark the share of the rows that was flagged."""
+        """Mark the share of the rows that were flagged."""
         reached = np.interp(contamination, inspected, found)
         self.ax_.plot(
             contamination,

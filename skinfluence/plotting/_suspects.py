@@ -1,4 +1,4 @@
-"""Displays of a detector's suspects: their share in each class, and the most suspect rows."""
+"""Displays of suspects, the rows that a detector flags: shares per class, most suspect rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class SuspectShareDisplay:
-    """Share of suspects in each class of the given labels.
+    """Share of suspects (rows flagged as mislabeled) in each class of the given labels.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class SuspectShareDisplay:
     def from_labels(
         cls, labels: ArrayLike, is_suspect: ArrayLike, *, ax: Axes | None = None, **kwargs: Any
     ) -> SuspectShareDisplay:
-        """Count the rows and the suspects of each class, and draw.
+        """Count the rows and the suspects of each class, and draw the shares.
 
         Parameters
         ----------
@@ -131,7 +131,8 @@ class SuspectShareDisplay:
         self.ax_.set_yticks(np.arange(len(shown)), names)
         counts = [f" {n_suspects[i]} of {n_rows[i]}" for i in shown]
         self.ax_.bar_label(self.bars_, counts)
-        self.ax_.set_xlim(0, max(share[shown].max(initial=0.0) * 1.4, 0.01))
+        # Room for the counts, which the layout makes itself where the axis ends at 100%.
+        self.ax_.set_xlim(0, min(max(share[shown].max(initial=0.0) * 1.4, 0.01), 1.0))
         from matplotlib.ticker import PercentFormatter
 
         self.ax_.xaxis.set_major_formatter(PercentFormatter(1))
@@ -142,7 +143,7 @@ class SuspectShareDisplay:
 
 
 class SuspectRowsDisplay:
-    """How far the scores of the most suspect rows are below the threshold.
+    """How far the score of each of the most suspect rows is below the threshold.
 
     Parameters
     ----------
@@ -230,5 +231,8 @@ class SuspectRowsDisplay:
 def _check_counts(name: str, counts: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
     numbers = check_numbers(name, counts, shape, "one count per class")
     if (numbers < 0).any() or (numbers != np.floor(numbers)).any():
-        raise ValueError(f"{name} must hold numbers of rows; it holds {numbers.min():g}.")
+        raise ValueError(
+            f"{name} must hold counts of rows: whole numbers, 0 or more. Its smallest value is "
+            f"{numbers.min():g}."
+        )
     return numbers.astype(int)

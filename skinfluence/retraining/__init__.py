@@ -1,8 +1,9 @@
 """The true effect of training rows, measured by fitting the estimator again without them.
 
-Any scikit-learn estimator can be used: a skorch net, a Pipeline, a model without gradients. All
-fits of a call use the same seeds, so that two fits differ only in their rows. Changes have the same
-signs as scores: if a row that helps is left out, the loss rises, so its change is positive.
+Any scikit-learn estimator can be used, such as a skorch net, a Pipeline or a model without
+gradients. All fits of a call use the same seeds, so that two fits differ only in their rows.
+Changes have the same signs as scores: if a row that helps is left out, the loss rises, so its
+change is positive.
 """
 
 from skinfluence.retraining._brittleness import brittleness

@@ -1,4 +1,4 @@
-"""How few rows a prediction depends on: drop the most helpful rows until it is wrong."""
+"""Brittleness of predictions: drop the most helpful rows until the prediction is wrong."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def brittleness(
     random_state: Any = None,
     verbose: int = 0,
 ) -> np.ndarray:
-    """Count the most helpful rows whose removal makes each prediction wrong [1]_.
+    """Count how many of the most helpful rows to drop until each prediction is wrong [1]_.
 
     For each reference row, the training rows are sorted by the reference row's column of `scores`,
     most helpful rows first. The estimator is fitted without the first 1, 2, 4, 8, ... training
@@ -47,7 +47,7 @@ def brittleness(
     that was not tried may also give a wrong prediction, since the prediction may change more than
     once as rows are dropped.
 
-    Better scores give smaller numbers. For a baseline, use random scores,
+    The better the scores, the fewer rows have to be dropped. For a baseline, use random scores,
     ``scores=rng.normal(size=(n, m))``.
 
     Parameters
@@ -56,7 +56,7 @@ def brittleness(
         See `retrain`, which also describes `X`, `y`, `n_jobs` and `verbose`.
     X, y : array-like of n rows
     scores : array-like of shape (n, m)
-        How much each training row helps each reference row.
+        Scores of the training rows for each reference row; higher is more helpful.
     X_val, y_val : array-like of m rows
         Reference rows and their labels. To count how many rows must be dropped until a prediction
         changes, whether it is right or wrong, give the estimator's own predictions as `y_val`.
@@ -80,7 +80,7 @@ def brittleness(
     Notes
     -----
     Some subsets need no fit. If a subset has no row with the label of the reference row, the
-    prediction is wrong. If all its rows have this label, the prediction is right.
+    prediction is counted as wrong. If all rows of a subset have this label, it is counted as right.
 
     References
     ----------
@@ -155,9 +155,9 @@ def _count_until_wrong(
 
 
 def _find_wrong(is_wrong: Callable[[int], bool], most: int, refine: bool) -> float:
-    """Find a number that `is_wrong`; with `refine`, one whose predecessor is not.
+    """Find a number for which `is_wrong` is True; with `refine`, also False for the number before.
 
-    0 is known not to be wrong.
+    For 0, `is_wrong` is known to be False.
     """
     fine = 0
     for number in _doubling(most):

@@ -1,4 +1,4 @@
-"""Seeded fits of an estimator to parts of the rows, in parallel; `n_jobs` changes no result."""
+"""Seeded, parallel fits of an estimator to parts of the rows; results do not depend on `n_jobs`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LARGEST_SEED = np.iinfo(np.int32).max
 def fit_and_evaluate(
     estimator: Any, X: Any, y: Any, index: np.ndarray, seed: int, evaluate: Callable[[Any], Any]
 ) -> Any:
-    """Fit a clone of `estimator` to the rows `index` under `seed`; return what `evaluate` gives."""
+    """Fit a clone of `estimator` to the rows `index` under `seed`; return ``evaluate(clone)``."""
     with _isolated(estimator, seed):
         fitted = _with_seeds(clone(estimator), seed)
         with interruptible():
@@ -45,14 +45,14 @@ def run_all(
     verbose: int,
 ) -> list[Any]:
     """Return ``function(*a)`` for each of the arguments, in order; show a progress bar."""
-    # "c": arrays that joblib maps into memory can then be written to; torch warns if they cannot
+    # With "c", arrays that joblib maps into memory are writable; torch warns of read-only arrays.
     calls = (delayed(function)(*a) for a in arguments)
     results = run_in_order(calls, n_jobs, mmap_mode="c")
     return list(tqdm(results, "trainings", total=total, disable=not check_verbose(verbose)))
 
 
 def draw_seeds(random_state: Any, n_seeds: int) -> list[int]:
-    """Draw one seed per repetition. All subsets share them: common random numbers."""
+    """Draw one seed per repetition. All subsets share these seeds (common random numbers)."""
     size = check_int("n_seeds", n_seeds, 1)
     return read_random_state(random_state).randint(_LARGEST_SEED, size=size).tolist()
 
@@ -81,8 +81,8 @@ def check_training(estimator: Any, X: Any, y: Any) -> int:
         raise ValueError(f"X has {n} rows and y is {given}; give one label per row of X.")
     if isinstance(X, Dataset) and not np.array_equal(dataset_labels(X), labels_of(y)):
         raise ValueError(
-            "X is a Dataset whose items have other labels than y, and nets train on the labels of "
-            "the items; give those as y, or give arrays."
+            "X is a Dataset whose items have other labels than y. Nets train on the labels of the "
+            "items: give these as y, or give X as an array."
         )
     return n
 
@@ -126,7 +126,7 @@ def labels_of(y: Any, name: str = "y") -> np.ndarray:
 
 
 def _with_seeds(estimator: Any, seed: int) -> Any:
-    """Set each ``random_state`` of the estimator, and of those inside it, to an integer."""
+    """Set each ``random_state`` of the estimator, and of estimators inside it, to an integer."""
     rng = np.random.RandomState(seed)
     names = [n for n in estimator.get_params(deep=True) if n.split("__")[-1] == "random_state"]
     return estimator.set_params(**{n: int(rng.randint(_LARGEST_SEED)) for n in sorted(names)})
@@ -138,7 +138,7 @@ def _isolated(estimator: Any, seed: int) -> Iterator[None]:
 
     With more threads, sums differ in their last digits, and results would depend on `n_jobs`.
     """
-    with seeded(seed, _device(estimator)):  # first, since it lets one thread at a time pass
+    with seeded(seed, _device(estimator)):  # first: only one thread at a time may enter
         state, threads = np.random.get_state(), torch.get_num_threads()  # noqa: NPY002  global
         np.random.seed(seed)  # noqa: NPY002  what estimators without a random_state draw from
         torch.set_num_threads(1)
@@ -150,7 +150,7 @@ def _isolated(estimator: Any, seed: int) -> Iterator[None]:
 
 
 def _device(estimator: Any) -> Any:
-    """Return the first CUDA device that the estimator or one inside it names, else "cpu"."""
+    """Return the first CUDA device that a parameter of the estimator names, else "cpu"."""
     params = estimator.get_params(deep=True)
     named = (str(v) for k, v in sorted(params.items()) if k.split("__")[-1] == "device")
     return next((device for device in named if device.startswith("cuda")), "cpu")

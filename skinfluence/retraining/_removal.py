@@ -22,17 +22,18 @@ class RemovalCurve:
     Attributes
     ----------
     fractions : ndarray of shape (n_fractions,)
-        Share of the rows that was dropped.
+        Shares of the rows that were dropped.
     n_removed : ndarray of shape (n_fractions,), int
-        Number of rows that were dropped.
+        Numbers of rows that were dropped.
     lowest : ndarray of shape (n_fractions,)
-        Score of the estimator fitted without the lowest-scored rows, as a mean over the seeds.
+        Performance of the estimator fitted without the lowest-scored rows. Like the other
+        performances, it is a mean over the seeds.
     highest : ndarray of shape (n_fractions,) or None
-        Score of the estimator fitted without the highest-scored rows.
+        Performance of the estimator fitted without the highest-scored rows.
     random : ndarray of shape (n_fractions, n_random)
-        Score of the estimator fitted without random rows, one column per draw.
+        Performance of the estimator fitted without random rows, one column per draw.
     score_name : str
-        Name of the score that was measured.
+        Name of the performance measure.
     """
 
     fractions: np.ndarray
@@ -85,7 +86,7 @@ def removal_curve(
         Higher is more helpful. Rows of equal score are dropped in random order.
     X_val, y_val : like X and y
         Rows on which performance is measured, and their labels. Do not use the reference rows that
-        the scores were computed with, since the order of the rows is fitted to these.
+        the scores were computed with, because the scores are fitted to them.
     fractions : array-like of shape (n_fractions,), default=(0, 0.05, 0.1, 0.2, 0.3, 0.4)
         Shares of the rows to drop, from 0 to less than 1.
     highest : bool, default=True
@@ -94,8 +95,8 @@ def removal_curve(
         Number of random orders. Within an order, a larger share includes all rows of a smaller
         share.
     score : str, callable or None, default=None
-        How to measure performance, like ``scoring`` in scikit-learn: larger is better. None means
-        the estimator's ``score``.
+        Performance measure, like ``scoring`` in scikit-learn: larger is better. None means the
+        estimator's ``score``.
     random_state : int, RandomState instance or None, default=None
         Seeds the fits and the orders.
 
@@ -127,7 +128,7 @@ def removal_curve(
     scorer = _check_scoring(estimator, score)
     rng = read_random_state(random_state)
     orders = _draw_orders(scores, highest, n_random, rng)
-    ranks = np.argsort(orders, axis=1)  # of each row in each order
+    ranks = np.argsort(orders, axis=1)  # position of each row in each order
     kept = (ranks[None] >= n_removed[:, None, None]).reshape(-1, n)
     kept, at = np.unique(kept, axis=0, return_inverse=True)  # all orders share the fit to all rows
     values = retrain(
@@ -158,7 +159,7 @@ def _draw_orders(
     scores: np.ndarray, highest: bool, n_random: int, rng: np.random.RandomState
 ) -> list[np.ndarray]:
     """Return orders to drop the rows in: lowest first, highest first, and random ones."""
-    ties = rng.permutation(len(scores))  # tables are often sorted by class: order ties at random
+    ties = rng.permutation(len(scores))  # in random order: tables are often sorted by class
     orders = [np.lexsort((ties, scores))]
     orders += [np.lexsort((ties, -scores))] if highest else []
     return orders + [rng.permutation(len(scores)) for _ in range(n_random)]

@@ -98,7 +98,7 @@ def retrain(
     X, y : array-like, DataFrame, Tensor, list or dict of arrays, of n rows
         Training rows and their labels.
     kept : array-like of bool of shape (n_subsets, n)
-        The rows of each fit; see `draw_subsets`.
+        One mask per fit: True for the rows to train on; see `draw_subsets`.
     X_val, y_val : like X and y, of m rows
         Reference rows and their labels.
     outcome : callable, default=None
@@ -289,8 +289,8 @@ def row_losses(fitted: Any, X: Any, y: Any) -> np.ndarray:
     fitted : fitted classifier or regressor
     X : array-like of m rows
     y : array-like of shape (m,) or (m, n_outputs)
-        Class labels that the classifier was fitted to, or numbers. If there are several outputs, a
-        squared error is the mean over them.
+        Class labels that the classifier was fitted to, or regression targets. If there are several
+        outputs, the loss of a row is the mean of the squared errors of its outputs.
 
     Returns
     -------
@@ -316,7 +316,7 @@ def row_losses(fitted: Any, X: Any, y: Any) -> np.ndarray:
         return np.square(predicted - y, dtype=np.float64).reshape(len(y), -1).mean(1)
     if not hasattr(fitted, "predict_proba"):
         raise TypeError(
-            f"{type(fitted).__name__} has no predict_proba, and so no log loss; give outcome=, a "
+            f"{type(fitted).__name__} has no predict_proba, which log loss needs; give outcome=, a "
             "callable (fitted, X_val, y_val) that returns one loss per row."
         )
     classes, proba = np.asarray(fitted.classes_), np.asarray(fitted.predict_proba(X))

@@ -1,4 +1,4 @@
-"""Score more rows than fit into memory: in chunks, in several processes, resumable."""
+"""Score more rows than fit into memory: in chunks, in several processes, with checkpoints."""
 
 from __future__ import annotations
 
@@ -48,13 +48,14 @@ def score_stream(
     X : array-like, store, Dataset or iterable
         Rows, in one of these forms:
 
-        - an array, memmap, Zarr or HDF5 array, Dask array or DataFrame, or a dict of these. It is
-          cut into chunks. Rows of a memmap or Dask array are not sent to the processes: each
+        - an array, memmap, Zarr or HDF5 array, Dask array or DataFrame, or a dict of these, which
+          is cut into chunks. Rows of a memmap or Dask array are not sent to the processes. Each
           process opens the memmap, or computes its part of the Dask array, itself.
         - a Hugging Face dataset in the format "numpy", with y the name of its label column.
         - a Dataset of (x, y) items.
         - an iterable of ``(X, y)`` chunks, such as a generator, an IterableDataset that yields
-          chunks, or a DataLoader that does not shuffle. These chunks are used, whatever their size.
+          chunks, or a DataLoader that does not shuffle. Its chunks are used as they are, so
+          `chunk_size` has no effect.
     y : array-like or store of shape (n_samples,), or str, default=None
         Labels. None has the same meaning as in the scorer's ``score_samples``.
     chunk_size : int, default=65536
@@ -66,8 +67,9 @@ def score_stream(
         Directory in which the scores of finished chunks are kept. To continue an interrupted call,
         make the same call with the same directory. The rows and labels of the finished chunks are
         read again, but not scored again: each chunk is identified by a fingerprint of all its
-        numbers. A stored chunk that is damaged is scored again. One run at a time can use the
-        directory; the lock file of a run that was killed on another machine has to be deleted.
+        numbers. If a stored chunk is damaged, this chunk and all later chunks are scored again.
+        Only one run at a time can use the directory. If a run was killed on another machine, delete
+        its lock file.
     n_jobs : int, default=None
         Number of processes, as in joblib; None means 1 unless :func:`joblib.parallel_config` says
         otherwise.
@@ -101,7 +103,7 @@ def score_stream(
     check_is_fitted(scorer)
     source = open_source(X, y, check_int("chunk_size", chunk_size, 1))
     if out is not None:
-        hint = ", one number per row. For an iterable, whose length is not known, leave it out"
+        hint = ", one number per row. For an iterable X, whose length is not known, omit out"
         check_output(out, (source.n,), hint)
     reserve(out)
     collector = _Collector(out)
@@ -122,7 +124,7 @@ def score_stream(
 
 
 def _finished(store: ScoreStore, tasks: Iterator[Any], n_jobs: int | None) -> list[Chunk]:
-    """Take the tasks that are finished, check that their rows are the same, and return chunks."""
+    """Skip the finished tasks, check that their rows are unchanged, and return their chunks."""
     chunks = store.chunks()
     calls = (delayed(_identify)(task) for task in islice(tasks, len(chunks)))
     store.check_rows(chunks, run_in_order(calls, n_jobs))
@@ -139,7 +141,7 @@ def _score(scorer: Any, task: Any) -> Chunk:
 
 def _score_and_identify(scorer: Any, task: Any) -> Chunk:
     X, y = task.read()
-    if type(X) is Subset:  # of a Dataset: its items are identified as they are read
+    if type(X) is Subset:  # part of a Dataset: fingerprint its items as they are read
         X = RecordedItems(X.dataset, X.indices)
         scores = _scores(scorer, X, y)
         return Chunk(scores, fingerprint(X, y))
@@ -159,7 +161,7 @@ class _Collector:
         self.parts: list[np.ndarray] = []
 
     def add(self, scores: np.ndarray) -> int:
-        """Add the scores of a chunk, and return how many they are."""
+        """Add the scores of a chunk, and return their number."""
         if self.out is None:
             self.parts.append(scores)
         else:

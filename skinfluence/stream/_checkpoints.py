@@ -66,7 +66,7 @@ class ScoreStore:
         self.lock.__exit__(*error)
 
     def _check_plan(self, text: bytes) -> None:
-        """Raise if the files of another run, or damaged ones, are in the directory."""
+        """Raise if the plan in the directory is damaged or belongs to another run."""
         try:
             known = dict(json.loads(text))
         except (ValueError, TypeError) as error:
@@ -82,7 +82,7 @@ class ScoreStore:
             )
 
     def chunks(self) -> list[Chunk]:
-        """Return the finished chunks. The first damaged one and all after it are cut off."""
+        """Return the finished chunks. The first damaged chunk and all later chunks are deleted."""
         text = self.lines.read_bytes().decode(errors="replace") if self.lines.exists() else ""
         scores = np.fromfile(self.path, dtype="<f8") if self.path.exists() else np.empty(0)
         found: list[Chunk] = []
@@ -130,7 +130,7 @@ class ScoreStore:
             )
 
     def add(self, chunk: Chunk) -> None:
-        """Write a chunk: first its scores, then its line; without its line, it is ignored."""
+        """Write a chunk: first its scores, then its line. Scores without a line are ignored."""
         self.lock.check()
         for path, data in (
             (self.path, chunk.scores.astype("<f8").tobytes()),

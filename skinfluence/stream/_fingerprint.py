@@ -1,4 +1,4 @@
-"""Fingerprints of rows and of fitted scorers: equal numbers have equal ones in every process.
+"""Fingerprints of rows and scorers: equal numbers have equal fingerprints in every process.
 
 Fingerprints are computed from the bytes of the numbers. `joblib.hash` is not used, because it
 hashes pickles, and the pickles of equal tensors differ.
@@ -50,9 +50,9 @@ def fingerprint_scorer(scorer: Any) -> str:
 
 
 class RecordedItems(Subset):
-    """Items of a Dataset. It keeps the fingerprint of each item that is read.
+    """Items of a Dataset, with the fingerprint of each item that has been read.
 
-    So the items are read only once, except those that the workers of a DataLoader have read.
+    An item is thus read only once, unless a worker process of a DataLoader reads it.
     """
 
     def __init__(self, dataset: Any, indices: Any) -> None:
@@ -86,7 +86,7 @@ class RecordedItems(Subset):
 
 
 class _Hash:
-    """A hash that values are added to, each with its kind and its length."""
+    """A hash to which values are added, each with its type and its length."""
 
     def __init__(self, *, of_scorer: bool = False) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
@@ -164,7 +164,7 @@ class _Hash:
             self._reduced(value)
 
     def _reduced(self, value: Any) -> None:
-        """Add an object of any class, in the parts into which pickle takes it apart."""
+        """Add an object of any class, as the parts from which pickle would rebuild it."""
         try:
             parts = value.__reduce_ex__(2)
         except TypeError as error:
@@ -184,7 +184,7 @@ class _Hash:
     def _object(self, value: Any) -> None:
         """Add a part of a scorer: the numbers of nets, estimators and dataclasses."""
         parts: dict[str, Any] = {}
-        if isinstance(value, NeuralNet):  # its other attributes hold times of the training
+        if isinstance(value, NeuralNet):  # its other attributes include training times
             parts = {name: getattr(value, name, None) for name in ("module_", "criterion_")}
         elif isinstance(value, torch.nn.Module):
             parts = dict(value.named_parameters()) | dict(value.named_buffers())
@@ -198,7 +198,7 @@ class _Hash:
 
 
 def _attributes(scorer: Any) -> dict[str, Any]:
-    """Return the parameters and fitted attributes of a scorer; a function has no numbers."""
+    """Return the parameters and fitted attributes of a scorer, without functions."""
     found = {
         name: value
         for name, value in vars(scorer).items()

@@ -1,4 +1,4 @@
-"""A lock file, by which one run at a time owns a directory."""
+"""A lock file that lets only one run at a time use a directory."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _HELD: set[str] = set()  # run ids of the locks that this process holds
 
 
 class DirectoryLock:
-    """A context manager that owns a directory, by a file that says which run owns it.
+    """A context manager that locks a directory, by a file that says which run owns it.
 
-    The lock of a process that has died on this machine is taken over. Whether a process on another
-    machine still runs is not known, so its lock is respected.
+    If the process of a lock has died on this machine, its lock is taken over. Whether a process on
+    another machine still runs is not known, so its lock is respected.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def _has_ended(owner: dict[str, Any]) -> bool:
     pid = owner.get("pid")
     if not isinstance(pid, int) or owner.get("host") != socket.gethostname():
         return False
-    if pid == os.getpid():  # of an earlier process with the same number, if we do not hold it
+    if pid == os.getpid():  # if we do not hold the lock, an earlier process had our id
         return owner.get("run") not in _HELD
     if os.name != "posix":  # os.kill would send a signal
         return False

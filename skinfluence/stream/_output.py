@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-# The disk is full, or a limit of the user is reached. Other errors: the file was deleted after it
-# was mapped, or its file system cannot reserve space.
+# The disk is full, or a limit of the user is reached. Other errors are ignored, such as a file that
+# was deleted after it was mapped, or a file system that cannot reserve space.
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def check_output(out: Any, shape: tuple[int | None, ...], hint: str, name: str = "out") -> None:
-    """Raise unless an array or a store has the shape, and takes floating-point numbers.
+    """Raise unless an array or a store has the given shape and a floating-point dtype.
 
-    Scores that are written to an array of integers would be cut to whole numbers.
+    An array of integers would cut scores to whole numbers.
     """
     if hasattr(out, "detach"):
         raise TypeError(f"{name} is a tensor; give an array, such as the tensor's {name}.numpy().")

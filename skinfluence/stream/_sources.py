@@ -1,4 +1,4 @@
-"""Sources: they cut the rows of every kind of container into chunks that a process can read."""
+"""Sources cut the rows of a container of any kind into chunks that a process can read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Slice:
     stop: int
 
     def read(self) -> tuple[Any, Any]:
-        """Read the rows and their labels into memory; a Dataset reads its items itself."""
+        """Read the rows and their labels into memory; items of a Dataset are read later."""
         rows = slice(self.start, self.stop)
         if isinstance(self.X, Dataset):
             return Subset(self.X, range(self.start, self.stop)), cut(self.y, rows)
@@ -46,7 +46,7 @@ class Given:
 
 @dataclass
 class Mapped:
-    """A memmap, given by its file name: each process maps the file itself, so no array is sent."""
+    """A memmap, named by its file: each process maps the file itself, so no array is sent."""
 
     path: str
     dtype: Any
@@ -81,7 +81,7 @@ class Sliced:
 
 @dataclass
 class Iterated:
-    """Chunks of an iterable; how many there are is not known."""
+    """Chunks of an iterable; their number is not known."""
 
     chunks: Iterable[Any]
     n: None = None
@@ -150,7 +150,7 @@ def _by_file_name(data: Any) -> Any:
 
 
 def _is_whole(data: np.memmap) -> bool:
-    """Whether this is the mapped array itself, not a view, which keeps the offset of its base."""
+    """Whether this is the whole mapped array. A view has the offset of its base, not its own."""
     return not isinstance(data.base, np.memmap) and (
         data.flags.c_contiguous or data.flags.f_contiguous
     )

@@ -19,8 +19,8 @@ class CausalLM(TextNet, NeuralNet):
     r"""Language model that learns to answer prompts: a frozen model with low-rank adapters [1]_.
 
     X holds the prompts and y the answers. Each token of an answer is predicted from the prompt and
-    the answer's tokens before it. The loss of a row is the mean over the tokens of its answer,
-    including the end-of-text token.
+    from the earlier tokens of the answer. The loss of a row is the mean over the tokens of its
+    answer, including the end-of-text token.
 
     Parameters
     ----------
@@ -38,10 +38,10 @@ class CausalLM(TextNet, NeuralNet):
     separator : str, default="\n"
         Text between prompt and answer.
     chat : bool, default=False
-        Write the prompt as a turn of the model's own chat template, without `separator`.
+        Whether to write the prompt as a turn in the model's chat template, without `separator`.
     max_length : int, default=512
-        Maximum number of tokens of a prompt, and of an answer. With a warning, longer prompts are
-        cut at their beginning, and longer answers at their end.
+        Maximum number of tokens of a prompt, and also of an answer. Longer prompts are cut at their
+        beginning, and longer answers at their end, with a warning.
     max_new_tokens : int, default=64
         Maximum number of tokens that `predict` writes.
     **kwargs : dict
@@ -86,7 +86,7 @@ class CausalLM(TextNet, NeuralNet):
         self.max_new_tokens = max_new_tokens
 
     def _tokenize(self, texts: np.ndarray, y: Any) -> TokenRows:
-        """Return prompts and answers; without answers, only the end of text is to be predicted."""
+        """Return prompts and answers; if y is None, only the end of the text is to be predicted."""
         tokenizer = load_tokenizer(self.model)
         prompts = self._tokenize_prompts(tokenizer, texts)
         answers: list[list[int]] = [[] for _ in prompts]
@@ -139,7 +139,7 @@ class CausalLM(TextNet, NeuralNet):
         return float(self.score_samples(X, y).mean())
 
     def predict(self, X: Any) -> np.ndarray:
-        """Write an answer to each prompt, with the most likely token at each step.
+        """Write an answer to each prompt, choosing the most likely token at each step.
 
         Parameters
         ----------
@@ -149,7 +149,7 @@ class CausalLM(TextNet, NeuralNet):
         Returns
         -------
         answers : ndarray of str of shape (n_samples,)
-            Without blanks at their beginning and end.
+            Answers, without white space at their beginning and end.
         """
         self.check_is_fitted(["module_"])
         tokenizer, written = load_tokenizer(self.model), []

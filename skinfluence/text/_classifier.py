@@ -1,4 +1,4 @@
-"""TextClassifier: classes of texts."""
+"""TextClassifier: predicts the classes of texts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skinfluence.text._tokens import TokenRows, truncate
 
 
 class TextClassifier(TextNet, NeuralNetClassifier):
-    """Classifier of texts: a pretrained encoder, the mean over its tokens, and a linear head.
+    """Text classifier: a pretrained encoder, the mean of its outputs over tokens, a linear head.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ class TextClassifier(TextNet, NeuralNetClassifier):
 
     Notes
     -----
-    As for any skorch net, labels are 0, 1, ..., n_classes - 1. The estimators of this library take
-    any labels and encode them.
+    As for any skorch net, labels are 0, 1, ..., n_classes - 1. The estimators of this library
+    accept any labels and encode them.
 
     Examples
     --------

@@ -11,7 +11,7 @@ from skinfluence.text._hub import load_pretrained
 
 
 class EncoderClassifier(nn.Module):
-    """A pretrained encoder, the mean over the tokens of a text, and a linear head.
+    """A pretrained encoder, the mean of its outputs over the tokens, and a linear head.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ class EncoderClassifier(nn.Module):
         """
         return self.head(self.dropout(self.embed(ids, ids_mask).to(self.head.weight.dtype)))
 
-    def embed(self, ids: Tensor, ids_mask: Tensor) -> Tensor:
-        """Compute the mean of the encoder's outputs over the tokens of each text.
+    def embed(self, ids: Tensor, ids_mask: Tensor, pooling: str = "mean") -> Tensor:
+        """Compute one vector per text from the encoder's outputs, one output per token.
 
         Parameters
         ----------
@@ -86,17 +86,21 @@ class EncoderClassifier(nn.Module):
             Token ids, padded on the right.
         ids_mask : Tensor of shape (n, length)
             1 for tokens, 0 for padding.
+        pooling : {"mean", "cls"}, default="mean"
+            Whether the vector is the mean over the tokens, without the padding, or the output of
+            the first token.
 
         Returns
         -------
-        means : Tensor of shape (n, width)
-            Means over the tokens, without the padding.
+        vectors : Tensor of shape (n, width)
         """
 
         def of_chunk(rows: Tensor) -> Tensor:
             length = longest_row(ids_mask[rows])
             part, mask = ids[rows, :length], ids_mask[rows, :length]
             hidden = self.encoder(input_ids=part, attention_mask=mask)[0]
+            if pooling == "cls":
+                return hidden[:, 0]
             weight = mask.to(hidden.dtype).unsqueeze(-1)
             return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,12 @@ def load_tokenizer(model: str) -> Any:
     return transformers.AutoTokenizer.from_pretrained(model, local_files_only=_is_local(model))
 
 
+def load_config(model: str) -> Any:
+    """Load the configuration of a model."""
+    transformers = load("transformers")
+    return transformers.AutoConfig.from_pretrained(model, local_files_only=_is_local(model))
+
+
 def load_pretrained(kind: str, model: str, dtype: str, attention: str = "eager") -> Any:
     """Load a model by one of the Auto classes of transformers, whose name is `kind`."""
     transformers = load("transformers")
@@ -35,9 +42,27 @@ def load_pretrained(kind: str, model: str, dtype: str, attention: str = "eager")
         )
 
 
+def pooling_of(model: str) -> str:
+    """How an encoder turns tokens into one vector: "cls" if its files say so, otherwise "mean".
+
+    Models of sentence-transformers have a file for this.
+    """
+    file = load("transformers.utils").cached_file(
+        model,
+        "1_Pooling/config.json",
+        local_files_only=_is_local(model),
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    if file is None:
+        return "mean"
+    config = json.loads(Path(file).read_text(encoding="utf-8"))
+    return "cls" if config.get("pooling_mode_cls_token") else "mean"
+
+
 @contextmanager
 def _without_progress_bars(transformers: Any) -> Iterator[None]:
-    """Hide the progress bars of transformers: a grid search would show hundreds."""
+    """Hide the progress bars of transformers: a grid search would show hundreds of them."""
     logging = transformers.utils.logging
     was_shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()

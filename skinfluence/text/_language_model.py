@@ -37,18 +37,18 @@ class LoRALanguageModel(nn.Module):
         queries and values). "all-linear" means all linear layers.
     layers : int or None, default=None
         Number of layers that get adapters, counted from the last. None: all layers. With fewer
-        layers, training and gradients are cheaper, because no gradient flows through the layers
-        below the first adapter.
+        layers, training and per-row gradients are cheaper, because no gradient flows through the
+        layers below the first adapter.
     dropout : float, default=0.0
         Dropout rate of the adapters' inputs.
     dtype : str, default="float32"
         Data type of the frozen weights. Even with "bfloat16", the adapters stay in float32.
     attention : str, default="eager"
-        Implementation of attention. The plain one, "eager", supports forward-mode derivatives and
-        per-row gradients.
+        Name of an attention implementation in transformers. The plain implementation, "eager",
+        supports forward-mode derivatives and per-row gradients.
     cache : bool, default=False
-        If True, compute the inputs of the first layer with an adapter once for each row, and keep
-        them in memory. In a model with adapters in 4 of its 30 layers, training and scoring then
+        If True, run the layers below the first adapter only once for each row, and keep their
+        outputs in memory. In a model with adapters in 4 of its 30 layers, training and scoring then
         take about half of the time. `layers` must be set. The cache takes ``4 * width`` bytes per
         token (92 kB for 40 tokens in a model of width 576). The layers below the first adapter run
         without dropout.
@@ -103,7 +103,7 @@ class LoRALanguageModel(nn.Module):
     def forward(
         self, prompt: Tensor, prompt_mask: Tensor, answer: Tensor, answer_mask: Tensor
     ) -> Tensor:
-        """Compute the logits of the tokens of each answer, and of the end of text after the answer.
+        """Compute logits for the tokens of each answer, and for the end-of-text token after it.
 
         Prompts are padded on the left and answers on the right. The tokens to predict are therefore
         the last columns of a batch, and only these go through the head.
@@ -111,14 +111,14 @@ class LoRALanguageModel(nn.Module):
         Parameters
         ----------
         prompt, prompt_mask : Tensor of shape (n, length of the prompts)
-            Token ids, and 1 for tokens and 0 for padding.
+            Token ids, and a mask: 1 for tokens, 0 for padding.
         answer, answer_mask : Tensor of shape (n, length of the answers)
             The same for the answers.
 
         Returns
         -------
         logits : Tensor of shape (n, length of the answers + 1, n_tokens)
-            Logits after the end of an answer are 0.
+            Logits. After the end of an answer, they are 0.
         """
         n_tokens = answer.shape[1] + 1
 
@@ -128,11 +128,11 @@ class LoRALanguageModel(nn.Module):
             ids = torch.cat([prompt[rows, before:], answer[rows, :length]], 1)
             mask = torch.cat([prompt_mask[rows, before:], answer_mask[rows, :length]], 1)
             logits = self._logits(ids, mask, length + 1)
-            # After the end of an answer, logits depend on the lengths of other answers.
+            # After the end of an answer, logits would depend on the lengths of other answers.
             ended = F.pad(1 - answer_mask[rows, :length], (1, 0)).bool()
             if len(rows) > 1:
                 logits[ended] = 0  # in place: logits are by far the largest tensors here
-            else:  # vmap cannot read values
+            else:  # under vmap, a mask cannot select rows
                 logits = logits.masked_fill(ended.unsqueeze(-1), 0)
             missing = n_tokens - 1 - length
             return F.pad(logits, (0, 0, 0, missing)) if missing else logits
@@ -140,7 +140,7 @@ class LoRALanguageModel(nn.Module):
         return map_in_chunks(of_chunk, prompt_mask.sum(1) + answer_mask.sum(1))
 
     def _logits(self, ids: Tensor, mask: Tensor, n_last: int) -> Tensor:
-        """Return the logits at the last columns of the tokens, (n, n_last, n_tokens)."""
+        """Return the logits at the last `n_last` columns, (n, n_last, n_tokens)."""
         if self._cache is None:
             network, inputs = self.network, {"input_ids": ids}
         else:
@@ -159,7 +159,7 @@ class LoRALanguageModel(nn.Module):
 
     @torch.no_grad()
     def _checked_cache(self, depth: int) -> HiddenStateCache:
-        """Return a cache; raise if the model, run as two parts, gives other logits."""
+        """Return a cache; raise if running the model in two parts changes its logits."""
         ids = torch.arange(2, 8).unsqueeze(0)
         mask, cache = torch.ones_like(ids), HiddenStateCache(depth)
         self.eval()
@@ -209,7 +209,7 @@ class LoRALanguageModel(nn.Module):
 
 
 def _add_adapters(network: Any, layers: int | None, **settings: Any) -> Any:
-    """Add low-rank adapters to the last layers of a causal language model, or to all."""
+    """Add low-rank adapters to the last layers of a language model, or to all its layers."""
     peft = load("peft")
     depth = network.config.num_hidden_layers
     last = None if layers is None else [*range(depth - layers, depth)]
@@ -222,5 +222,5 @@ def _add_adapters(network: Any, layers: int | None, **settings: Any) -> Any:
 
 
 def _make_contiguous(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    # A slice along the middle makes torch copy the head's weight for each row of the batch.
+    # With a slice along the middle axis, torch would copy the head's weight for each row.
     return (inputs[0].contiguous(), *inputs[1:])

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 
 class HiddenStateCache:
-    """Hidden states of rows of tokens at one depth of a frozen model.
+    """Cache of the hidden states of token rows at one depth of a frozen model.
 
-    Copies of a module share the cache. A pickle does not contain its rows.
+    Copies of a module share the cache. A pickle does not contain the cached rows.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class HiddenStateCache:
 
 
 def positions_of(mask: Tensor) -> dict[str, Any]:
-    """Return the arguments that tell a model about padding on the left."""
+    """Return the arguments by which a model ignores padding on the left."""
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     return {"attention_mask": mask, "position_ids": positions, "use_cache": False}
 

@@ -10,11 +10,11 @@ from skinfluence._core.tensors import IGNORED
 
 
 class AnswerLoss(nn.Module):
-    """Cross-entropy of the tokens of an answer: the mean over the tokens of a row, then over rows.
+    """Cross-entropy of answers: the mean over the tokens of a row, then the mean over rows.
 
-    Language models are often trained on the mean over all tokens of a batch. This mean does not
-    define a loss per row, because the weight of a row depends on the length of the other rows in
-    its batch.
+    Language models are often trained on the mean over all tokens of a batch. Such a mean does not
+    define a loss for each row, because the weight of a row depends on the lengths of the other rows
+    in its batch.
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ class AnswerLoss(nn.Module):
 
     @staticmethod
     def sample(outputs: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw each token of the answers from the model's prediction at that place.
+        """Draw each token of the answers from the model's predicted distribution at its position.
 
         Parameters
         ----------
         outputs : Tensor of shape (n, length, n_tokens)
-            Logits. Each token is predicted from the given tokens before it, not from drawn ones.
+            Logits. Each token is predicted from the given tokens before it, not from drawn tokens.
         y : Tensor of shape (n, length)
             Token ids; -100 where a row has no token.
         generator : torch.Generator

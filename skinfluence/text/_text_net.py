@@ -1,4 +1,4 @@
-"""What the two nets share: a pretrained model, texts as input, and default parameters."""
+"""Shared by the two nets: a pretrained model, texts as input, and default parameters."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class TextNet:
         return X if isinstance(X, TokenRows) else self._tokenize(*read_texts(X, y))
 
     def _params_from_rows(self) -> dict[str, Any]:
-        """Return the module's parameters that `fit` learns from the rows."""
+        """Return the arguments of the module that `fit` learns from the rows, such as n_outputs."""
         return {}
 
     def _tokenize(self, texts: np.ndarray, y: Any) -> TokenRows:

@@ -8,31 +8,43 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import cross_val_predict
 
 # Tests that import this file are skipped without the extra `audit`.
-for package in ("pandas", "matplotlib", "jinja2"):
+for package in ("pandas", "matplotlib", "jinja2", "skrub"):
     pytest.importorskip(package)
 
 
 class QuickDetector:
     """The detector's interface, on out-of-sample predictions of a linear model."""
 
-    def __init__(self, contamination):
+    def __init__(self, contamination="auto"):
         self.contamination = contamination
 
     def fit_predict(self, X, y):
-        assert X.dtype == np.float64
         assert np.isfinite(X).all()
         if y.dtype.kind == "f":
-            self.suggested_labels_ = cross_val_predict(Ridge(), X, y)
-            self.scores_ = -np.abs(self.suggested_labels_ - y)
+            self.model = Ridge().fit(X, y)
+            predicted = cross_val_predict(Ridge(), X, y)
+            self.scores_ = -np.abs(predicted - y)
+            self.signals_ = {"in_sample": predicted, "out_of_sample": predicted}
         else:
-            model = LogisticRegression(max_iter=1000)
-            proba = cross_val_predict(model, X, y, cv=2, method="predict_proba")
-            classes, codes = np.unique(y, return_inverse=True)
-            self.suggested_labels_ = classes[proba.argmax(axis=1)]
-            self.scores_ = proba[np.arange(len(y)), codes]
-        self.offset_ = np.quantile(self.scores_, self.contamination)
-        self.inlier_mask_ = self.scores_ >= self.offset_
-        return np.where(self.inlier_mask_, 1, -1)
+            self.model = LogisticRegression(max_iter=1000)
+            proba = cross_val_predict(self.model, X, y, cv=2, method="predict_proba")
+            self.scores_ = self.log_odds(proba, y)
+            self.model.fit(X, y)
+            self.signals_ = {"in_sample": proba, "out_of_sample": proba, "influence": proba}
+        self.contamination_ = 0.1 if self.contamination == "auto" else self.contamination
+        return np.where(self.scores_ >= np.quantile(self.scores_, self.contamination_), 1, -1)
+
+    def predict_out_of_sample(self, X):
+        is_number = isinstance(self.model, Ridge)
+        return self.model.predict(X) if is_number else self.model.predict_proba(X)
+
+    def score_samples(self, X, y):
+        return self.log_odds(self.predict_out_of_sample(X), y)
+
+    @staticmethod
+    def log_odds(proba, y):
+        of_given = proba[np.arange(len(y)), y]
+        return np.log(of_given) - np.log1p(-of_given)
 
 
 def mixed_csv(n=80, wrong=(3, 40), sep=",", newline="\n"):

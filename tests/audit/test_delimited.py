@@ -21,7 +21,8 @@ pd = pytest.importorskip("pandas")
 def test_separator_and_line_ends_are_detected_and_kept(quick_audit, tmp_path, sep, newline):
     path = tmp_path / "t.csv"
     path.write_text(mixed_csv(sep=sep, newline=newline), encoding="utf-8", newline="")
-    assert run(path, "--output", tmp_path / "out", "--contamination", 0.025) == 0
+    options = ["--contamination", 0.025, "--action", "drop"]
+    assert run(path, "--output", tmp_path / "out", *options) == 0
     cleaned = (tmp_path / "out" / "cleaned.csv").read_bytes().decode()
     assert cleaned == "".join(
         line
@@ -35,7 +36,8 @@ def test_encoding_and_byte_order_mark_are_kept(quick_audit, tmp_path):
     for encoding, option in [("utf-8-sig", "utf-8"), ("latin-1", "latin-1")]:
         path = tmp_path / f"{encoding}.csv"
         path.write_bytes(text.encode(encoding))
-        assert run(path, "--encoding", option, "--output", tmp_path / encoding, "--quiet") == 0
+        options = ["--encoding", option, "--action", "drop", "--quiet"]
+        assert run(path, "--output", tmp_path / encoding, *options) == 0
         cleaned = (tmp_path / encoding / "cleaned.csv").read_bytes()
         assert cleaned.startswith("id,zip".encode(encoding))
         assert "grün" in cleaned.decode(encoding)
@@ -128,7 +130,8 @@ def test_parquet_is_read(quick_audit, audit_table, tmp_path):
     path = tmp_path / "t.parquet"
     frame.to_parquet(path)
     out = tmp_path / "out"
-    assert run(path, "--label", "kind", "--output", out, "--contamination", 0.025) == 0
+    options = ["--label", "kind", "--contamination", 0.025, "--action", "drop"]
+    assert run(path, *options, "--output", out) == 0
     cleaned = pd.read_parquet(out / "cleaned.parquet")
     assert cleaned.dtypes.equals(frame.dtypes)
     assert len(cleaned) == 78
@@ -166,14 +169,12 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch, cap
 
 
 def bad_files():
-    few = mixed_csv().replace("row-0,", "odd,").replace(",big\n", ",rare\n", 1)
     return {
         "empty": (b"", "the file is empty"),
         "header only": (b"a,b\n", "a header but no rows"),
         "ragged": (b"a,b\n1,2\n1,2,3\n", "line 3 has 3 cells, but the header in line 1 has 2"),
         "one class": (b"a,b\n" + b"1,x\n2,x\n" * 20, "has only one class, 'x'"),
         "no labels": (b"a,b\n" + b"1,\n2,\n" * 20, "no row has a label"),
-        "rare class": (few.encode(), "fewer than 10 rows (twice --cv): 'rare' (1)"),
         "no features": (
             b"a,b\n" + b"1,x\n1,y\n" * 20,
             "no column can be used to predict the label: a",

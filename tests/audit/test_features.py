@@ -4,63 +4,76 @@ import numpy as np
 import pytest
 
 pd = pytest.importorskip("pandas")
+pytest.importorskip("skrub")
 
 from skinfluence._audit import features  # noqa: E402
+from skinfluence._audit.formats.delimited import table_from_columns  # noqa: E402
+from skinfluence._audit.options import Options  # noqa: E402
+from skinfluence._audit.table import AuditError  # noqa: E402
+
+N = 12
+LABEL = ["u", "v"] * (N // 2)
 
 
-@pytest.mark.parametrize(
-    ("cells", "expected"),
-    [
-        (["1", " 2.5", "?", ""], [1, 2.5, np.nan, np.nan]),
-        (["007", "1e3", "NA"], [7, 1000, np.nan]),
-        (["1,5", "2,0", "3"], [1.5, 2, 3]),
-        (["1970-01-02", "1970-01-03T12:00", "null"], [1, 2.5, np.nan]),
-        (["1", "inf"], [1, np.nan]),
-        (["True", "False", ""], ["True", "False", None]),
-        (["1", "two"], ["1", "two"]),
-        (["", "NA"], [None, None]),
-    ],
-)
-def test_type_of_a_column_follows_from_its_cells(cells, expected):
-    values = features.typed_column(cells)
-    if isinstance(expected[0], (int, float)):
-        np.testing.assert_array_equal(values, expected)
-    else:
-        assert [None if pd.isna(value) else value for value in values] == expected
+def table(**columns):
+    return table_from_columns([*columns, "label"], [*columns.values(), LABEL])
 
 
-@pytest.mark.parametrize(
-    ("cells", "values"),
-    [
-        (["794", "3,281", "1,843"], [794, 3281, 1843]),  # grouped thousands
-        (["1,234,567", "2,000.5"], [1234567, 2000.5]),
-        (["1,843.50", "2,000.25"], [1843.5, 2000.25]),
-        (["0,715", "3,281", "2"], [0.715, 3.281, 2]),  # decimal commas
-        (["1,250", "2,125"], [1.25, 2.125]),  # may be either
-    ],
-)
-def test_commas_are_decimal_points_or_group_thousands(cells, values):
-    assert features.parse_numbers(pd.Series(cells, dtype=object)).tolist() == values
+def prepared(table, rows=None, **options):
+    rows = np.arange(N) if rows is None else rows
+    return features.prepare(table, len(table.names) - 1, rows, Options(embed="none", **options))
 
 
-def test_a_row_number_is_left_out():
-    assert features.reason_to_drop(pd.Series([5.0, 6.0, 7.0])) == "a row number"
-    assert features.reason_to_drop(pd.Series([5.0, 6.0, 8.0])) is None
-
-
-def test_rare_categories_share_one_input():
-    frame = pd.DataFrame({"0": pd.Series([f"c{i % 500}" for i in range(2000)], dtype=object)})
-    assert features.make_preprocessor(frame).fit_transform(frame).shape == (2000, 32)
-
-
-def test_missing_numbers_get_an_indicator_and_missing_categories_an_input():
-    frame = pd.DataFrame(
-        {
-            "0": [1.0, np.nan, 3.0, 5.0, 5.0, 4.0],
-            "1": pd.Series(["a", "b", None, "a", "b", None], dtype=object),
-        }
+def test_columns_are_typed_and_named_by_their_position():
+    found = prepared(
+        table(
+            key=[f"k-{i}" for i in range(N)],
+            when=["1970-01-02", "1970-01-03"] * 6,
+            size=["1,5", "2,0", "NA"] * 4,
+            color=["red", " blue ", ""] * 4,
+        )
     )
-    X = features.make_preprocessor(frame).fit_transform(frame)
-    np.testing.assert_array_equal(X[:, 1], [0, 1, 0, 0, 0, 0])
-    assert X.shape == (6, 2 + 3)
-    assert np.isfinite(X).all()
+    assert found.kinds == {"1": "date", "2": "number", "3": "category"}
+    assert found.left_out == {"a key": ["key"]}
+    assert found.frame["1"][:2].tolist() == [86400, 172800]
+    assert found.frame["2"][:2].tolist() == [1.5, 2.0]
+    assert found.frame["3"][:3].tolist() == ["red", "blue", None]
+    assert found.X.dtype == np.float32
+    assert np.isfinite(found.X).all()
+
+
+def test_only_the_chosen_rows_are_prepared():
+    found = prepared(table(size=[str(i * i) for i in range(N)]), rows=np.array([2, 5, 7]))
+    assert found.frame["0"].tolist() == [4, 25, 49]
+
+
+def test_options_decide_about_columns():
+    minute = [str(i) for i in range(1, N + 1)]
+    given = table(minute=minute, code=["7", "8", "9"] * 4, name=minute, other=["a", "b"] * 6)
+    assert prepared(given).left_out == {"a row number": ["minute", "name"]}
+    found = prepared(
+        given, numeric=("minute",), category=("code",), id=("name",), ignore=("other",)
+    )
+    assert found.kinds == {"0": "number", "1": "category"}
+    assert found.left_out == {"as asked by --id": ["name"], "as asked": ["other"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ignore": ("size",)}, r"no column can be used to predict the label: size .as asked.;"),
+        ({"text": ("sise",)}, "no column is called 'sise'"),
+        ({"numeric": ("label",)}, "column 'label' is the label"),
+        ({"date": ("size",)}, "--date 'size': the column does not hold values of this kind"),
+    ],
+)
+def test_wrong_options_are_refused(options, message):
+    with pytest.raises(AuditError, match=message):
+        prepared(table(size=["1.5", "2", "4"] * 4), **options)
+
+
+def test_columns_of_the_same_name_are_told_apart():
+    given = table_from_columns(
+        ["x", "x", "label"], [["1.5", "2", "4"] * 4, ["5", "7", "7"] * 4, LABEL]
+    )
+    assert prepared(given).kinds == {"0": "number", "1": "number"}

@@ -1,4 +1,4 @@
-"""suspects.csv and cleaned.csv."""
+"""suspects.csv, scores.csv and cleaned.csv."""
 
 from small_audit import read, run
 
@@ -6,7 +6,8 @@ from small_audit import read, run
 def test_cleaned_csv_is_the_input_without_the_lines_of_the_suspects(
     quick_audit, audit_table, tmp_path
 ):
-    assert run(audit_table, "--output", tmp_path / "out", "--contamination", 0.025) == 0
+    options = ["--contamination", 0.025, "--action", "drop"]
+    assert run(audit_table, "--output", tmp_path / "out", *options) == 0
     lines = audit_table.read_text(encoding="utf-8").splitlines(keepends=True)
     expected = [line for i, line in enumerate(lines) if i not in (4, 41)]
     assert (tmp_path / "out" / "cleaned.csv").read_bytes().decode() == "".join(expected)
@@ -64,6 +65,37 @@ def test_added_columns_get_names_that_the_table_does_not_use(quick_audit, audit_
 
 def test_same_seed_writes_the_same_files(quick_audit, audit_table, tmp_path):
     for name in ("one", "two"):
-        run(audit_table, "--output", tmp_path / name, "--quiet")
-    for file in ("suspects.csv", "cleaned.csv"):
+        run(audit_table, "--output", tmp_path / name, "--action", "drop", "--quiet")
+    for file in ("suspects.csv", "scores.csv", "cleaned.csv"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_scores_csv_has_every_row_in_order_with_its_state_or_its_reason(
+    quick_audit, audit_table, tmp_path
+):
+    lines = audit_table.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines[10:10] = ["new,001,1.10,red,x,1,,c,\n", "odd,001,1.10,red,x,1,,c,rare\n"]
+    audit_table.write_text("".join(lines), encoding="utf-8")
+    assert run(audit_table, "--output", tmp_path / "out", "--quiet") == 0
+    header, *rows = read(tmp_path / "out" / "scores.csv")
+    names = ["given_label", "suggested_label", "score", "state", "reason"]
+    assert header == ["row", "id", *names]
+    given = read(audit_table)[1:]
+    assert [row[:3] for row in rows] == [
+        [str(i + 1), cells[0], cells[-1]] for i, cells in enumerate(given)
+    ]
+    assert rows[9][3:] == ["", "", "not judged", "no label"]
+    assert rows[10][3:] == ["", "", "not judged", "a class with fewer than 10 rows"]
+    judged = rows[:9] + rows[11:]
+    assert {row[5] for row in judged} == {"wrong", "unclear", "right"}
+    suspects = read(tmp_path / "out" / "suspects.csv")[1:]
+    wrong = sorted((float(row[4]), row[0]) for row in judged if row[5] == "wrong")
+    assert [row[0] for row in suspects] == [number for _, number in wrong] == ["43", "4"]
+
+
+def test_nothing_but_the_report_and_the_lists_is_written_by_default(
+    quick_audit, audit_table, tmp_path
+):
+    assert run(audit_table, "--output", tmp_path / "out", "--quiet") == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"report.html", "suspects.csv", "scores.csv"}

@@ -17,6 +17,7 @@ from skinfluence._audit.formats import read_table
 from skinfluence._audit.table import AuditError
 
 FLAGGED = ["--contamination", 0.025]  # the two wrong labels
+DROPPED = [*FLAGGED, "--action", "drop"]
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_the_cleaned_table_is_in_the_format_that_came(
     part = "::t" if name == "t.sqlite" else ""
     assert run(f"{path}{part}", "--output", out, "--action", action, *FLAGGED) == 0
     cleaned = "cleaned" + name.removeprefix("t")
-    assert sorted(os.listdir(out)) == sorted([cleaned, "report.html", "suspects.csv"])
+    assert sorted(os.listdir(out)) == sorted([cleaned, "report.html", "scores.csv", "suspects.csv"])
     assert str(out / cleaned) in capsys.readouterr().out
     assert f"<b>{cleaned}</b> is the input table" in (out / "report.html").read_text()
     written = [row[: len(header)] for row in read_table(f"{out / cleaned}{part}").cells]
@@ -93,7 +94,7 @@ def test_the_cleaned_table_is_in_the_format_that_came(
 def test_standard_input_is_audited(quick_audit, tmp_path, capsys, monkeypatch):
     content = mixed_csv().encode()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-    assert run("-", "--output", tmp_path / "out", *FLAGGED) == 0
+    assert run("-", "--output", tmp_path / "out", *DROPPED) == 0
     assert "table     standard input: 80 rows" in capsys.readouterr().out
     assert len(read(tmp_path / "out" / "cleaned.csv")) == 79
 
@@ -101,7 +102,7 @@ def test_standard_input_is_audited(quick_audit, tmp_path, capsys, monkeypatch):
 def test_what_was_found_out_about_the_file_is_printed(quick_audit, tmp_path, capsys):
     path = tmp_path / "t.csv"
     path.write_bytes(("Übersicht\n" + mixed_csv()).encode("latin-1"))
-    assert run(path, "--output", tmp_path / "out", *FLAGGED) == 0
+    assert run(path, "--output", tmp_path / "out", *DROPPED) == 0
     out = capsys.readouterr().out
     assert "note      the file is not UTF-8; it is read as cp1252" in out
     assert "note      the header is read from line 2; what is above it is kept as a title" in out
@@ -122,7 +123,7 @@ def test_a_message_about_the_label_says_how_the_file_was_read(tmp_path, capsys, 
 def test_the_label_is_never_a_column_without_a_name(quick_audit, tmp_path, capsys):
     path = tmp_path / "t.csv"
     path.write_text(mixed_csv().replace("\n", ",\n"), encoding="utf-8")
-    assert run(path, "--output", tmp_path / "out", *FLAGGED) == 0
+    assert run(path, "--output", tmp_path / "out", *DROPPED) == 0
     assert "label     kind (the last column" in capsys.readouterr().out
     lines = (tmp_path / "out" / "cleaned.csv").read_text(encoding="utf-8").splitlines()
     assert all(line.endswith(",") for line in lines)
@@ -131,7 +132,7 @@ def test_the_label_is_never_a_column_without_a_name(quick_audit, tmp_path, capsy
 def test_options_for_files_are_in_the_command_that_repeats_the_audit(quick_audit, tmp_path):
     path, out = tmp_path / "t.csv", tmp_path / "out"
     path.write_text("one\ntwo\n" + mixed_csv().partition("\n")[2], encoding="utf-8")
-    assert run(path, "--no-header", "--skip-rows", 2, "--output", out, *FLAGGED) == 0
+    assert run(path, "--no-header", "--skip-rows", 2, "--output", out, *DROPPED) == 0
     assert "--no-header --skip-rows 2" in (out / "report.html").read_text(encoding="utf-8")
     assert read(out / "suspects.csv")[0][-1] == "column_9"
     assert len((out / "cleaned.csv").read_text(encoding="utf-8").splitlines()) == 80
@@ -143,14 +144,17 @@ def test_a_write_that_fails_leaves_nothing(quick_audit, tmp_path, rows, capsys, 
     header, every, _ = rows
     path, out = tmp_path / name, tmp_path / "out"
     WRITERS[name](path, header, every)
-    assert run(path, "--output", out, "--label", "kind", *FLAGGED) == 0
+    assert run(path, "--output", out, "--label", "kind", *DROPPED) == 0
     before = {file.name: file.read_bytes() for file in out.iterdir()}
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(output_folder.os, "fsync", full)
-    assert run(path, "--output", out, "--label", "kind", "--contamination", 0.2) == 2
+    assert (
+        run(path, "--output", out, "--label", "kind", "--contamination", 0.2, "--action", "drop")
+        == 2
+    )
     assert "No space left on device; nothing was written" in capsys.readouterr().err
     assert {file.name: file.read_bytes() for file in out.iterdir()} == before
 

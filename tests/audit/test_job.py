@@ -9,8 +9,12 @@ from small_audit import QuickDetector, read, run
 from skinfluence._audit import job
 
 
-@pytest.mark.parametrize(("given", "wanted"), [("auto", "auto"), ("0.2", 0.2)])
-def test_contamination_is_a_number_or_auto(monkeypatch, audit_table, tmp_path, given, wanted):
+@pytest.mark.parametrize(
+    ("given", "wanted"), [("auto", "auto"), ("0.2", 0.2), ("evidence", "evidence")]
+)
+def test_contamination_is_a_number_auto_or_the_evidence(
+    monkeypatch, audit_table, tmp_path, given, wanted
+):
     asked = []
 
     def detector(options, _):
@@ -59,7 +63,7 @@ def test_a_missing_extra_says_what_to_install(audit_table, monkeypatch, capsys):
     assert run(audit_table) == 2
     assert capsys.readouterr().err == (
         "skinfluence audit: error: the audit needs packages that are not installed (pandas, "
-        'matplotlib, jinja2): pip install "skinfluence[audit]", or in a clone '
+        'matplotlib, jinja2, skrub): pip install "skinfluence[audit]", or in a clone '
         'pip install -e ".[audit]".\n'
     )
 
@@ -76,6 +80,7 @@ def test_an_unknown_option_gets_one_line(capsys):
 @pytest.mark.slow
 def test_the_command_without_a_table_finds_most_planted_labels(tmp_path):
     command = [sys.executable, "-W", "error", "-m", "skinfluence", "audit", "--output", "out"]
+    command += ["--contamination", "0.1", "--action", "drop"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     line = next(line for line in result.stdout.splitlines() if line.startswith("found"))
@@ -84,6 +89,16 @@ def test_the_command_without_a_table_finds_most_planted_labels(tmp_path):
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert page.count('<img src="data:image/svg+xml;base64,') == 3
     assert len(read(tmp_path / "out" / "cleaned.csv")) == 1 + 569 - 57
+
+
+@pytest.mark.slow
+def test_most_suspects_of_the_example_are_planted(tmp_path, capsys):
+    assert run("--output", tmp_path / "out") == 0
+    lines = capsys.readouterr().out.splitlines()
+    n_suspects = int(next(line for line in lines if " suspects in 569 rows" in line).split()[0])
+    n_found = int(next(line for line in lines if line.startswith("found")).split()[1])
+    assert n_found >= 38  # two thirds
+    assert n_suspects <= n_found + 3
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't allocate memory")])

@@ -21,7 +21,7 @@ def contents(folder):
 
 
 def write_all(folder, text):
-    """Write the three files together, all with the same text."""
+    """Write the files together, all with the same text."""
     with output_folder.written_together(folder) as new:
         for name in NAMES:
             (new / name).write_text(text, encoding="utf-8")
@@ -52,10 +52,11 @@ def test_a_full_disk_leaves_the_folder_as_it_was(
 ):
     out = tmp_path / "new" / "out"
     if has_earlier_files:
-        run(audit_table, "--output", out, "--quiet")
+        run(audit_table, "--output", out, "--action", "drop", "--quiet")
     before = contents(out) if has_earlier_files else None
     monkeypatch.setattr(module, step, fail)
-    assert run(audit_table, "--output", out, "--contamination", 0.3, "--quiet") == 2
+    options = ["--contamination", 0.3, "--action", "drop", "--quiet"]
+    assert run(audit_table, "--output", out, *options) == 2
     err = capsys.readouterr().err
     assert "No space left on device; nothing was written" in err
     assert err.count("\n") == 1
@@ -65,7 +66,7 @@ def test_a_full_disk_leaves_the_folder_as_it_was(
         assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("failing_move", range(6))
+@pytest.mark.parametrize("failing_move", range(8))
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "no"), KeyboardInterrupt()])
 def test_a_move_that_fails_is_undone(tmp_path, monkeypatch, failing_move, error):
     for name in NAMES:
@@ -86,8 +87,18 @@ def test_a_move_that_fails_is_undone(tmp_path, monkeypatch, failing_move, error)
 
 def test_other_files_of_the_folder_stay(quick_audit, audit_table, tmp_path):
     for _ in range(2):
-        assert run(audit_table, "--output", tmp_path, "--quiet") == 0
+        assert run(audit_table, "--output", tmp_path, "--action", "drop", "--quiet") == 0
     assert sorted(contents(tmp_path)) == sorted([*NAMES, audit_table.name])
+
+
+def test_a_cleaned_table_of_an_earlier_audit_goes_if_no_new_one_is_written(
+    quick_audit, audit_table, tmp_path
+):
+    out = tmp_path / "out"
+    assert run(audit_table, "--output", out, "--action", "drop", "--quiet") == 0
+    assert sorted(contents(out)) == sorted(NAMES)
+    assert run(audit_table, "--output", out, "--quiet") == 0
+    assert sorted(contents(out)) == sorted(set(NAMES) - {"cleaned.csv"})
 
 
 def test_a_folder_is_used_by_one_audit_at_a_time(quick_audit, audit_table, tmp_path, capsys):
@@ -104,7 +115,7 @@ def test_a_folder_is_used_by_one_audit_at_a_time(quick_audit, audit_table, tmp_p
 
 
 def write_ten_times(folder, word):
-    """Write the three files ten times; wait while another process writes them."""
+    """Write the files ten times; wait while another process writes them."""
     n_written = 0
     while n_written < 10:
         try:
@@ -167,7 +178,7 @@ def test_a_link_at_the_place_of_an_output_is_replaced_and_its_target_stays(
     (out / "cleaned.csv").symlink_to(other)
     (out / "suspects.csv").hardlink_to(other)
     (out / "report.html").symlink_to("nowhere")
-    assert run(audit_table, "--output", out, "--quiet") == 0
+    assert run(audit_table, "--output", out, "--action", "drop", "--quiet") == 0
     assert other.read_text(encoding="utf-8") == "precious"
     assert not any((out / name).is_symlink() for name in NAMES)
     assert not (out / "nowhere").exists()
@@ -236,9 +247,10 @@ def test_an_interrupt_writes_nothing_and_exits_with_130(
 ):
     out = tmp_path / "out"
     if has_earlier_files:
-        run(audit_table, "--output", out, "--quiet")
+        run(audit_table, "--output", out, "--action", "drop", "--quiet")
         before = contents(out)
     monkeypatch.setattr(owner, step, interrupt)
-    assert run(audit_table, "--output", out, "--contamination", 0.3, "--quiet") == 130
+    options = ["--contamination", 0.3, "--action", "drop", "--quiet"]
+    assert run(audit_table, "--output", out, *options) == 130
     assert capsys.readouterr().err == "skinfluence audit: interrupted.\n"
     assert contents(out) == before if has_earlier_files else not out.exists()

@@ -252,7 +252,7 @@ def test_a_hook_that_holds_a_lock_is_refused_with_the_way_out():
 def test_an_attribute_that_is_a_lock_is_refused():
     module = nn.Linear(2, 2)
     module.lock = threading.Lock()
-    with pytest.raises(TypeError, match="remove the hook or attribute first"):
+    with pytest.raises(TypeError, match="Remove the hook or attribute first"):
         copy_module(module)
 
 

@@ -63,7 +63,7 @@ def test_numbers_of_any_container_become_float64(given):
         (np.ones(3) * 1j, TypeError, "has dtype complex128; expected numbers"),
         (np.arange(3).astype("M8[D]"), TypeError, "has dtype datetime64.*; expected numbers"),
         ([None, object(), 1], TypeError, "holds values that are not numbers"),
-        (np.ma.masked_array(NUMBERS, [0, 1, 0]), ValueError, "masked array, 1 of whose entries"),
+        (np.ma.masked_array(NUMBERS, [0, 1, 0]), ValueError, "masked array, and 1 of its entries"),
         (torch.zeros(3, device="meta"), ValueError, "device 'meta', which holds no values"),
     ],
     ids=lambda v: None if isinstance(v, str) else type(v).__name__,

@@ -82,7 +82,7 @@ def test_tensors_without_values_are_refused():
 
 
 def test_masked_entries_are_refused():
-    with pytest.raises(ValueError, match=r"y is a masked array, 30 of whose entries are masked"):
+    with pytest.raises(ValueError, match=r"y is a masked array, and 30 of its entries are masked"):
         scorer().fit(X, np.ma.masked_array(Y, Y == 2))
     with pytest.raises(ValueError, match=r"X is a masked array"):
         scorer().fit(np.ma.masked_array(X, X > 1), Y)
@@ -223,7 +223,7 @@ def test_several_labels_for_a_classifier_are_refused_with_the_way():
 
 def test_missing_targets_are_refused_with_the_way():
     net = line_net(NeuralNetRegressor, WithoutMissing)
-    with pytest.raises(ValueError, match=r"let a number stand for them, such as -999"):
+    with pytest.raises(ValueError, match=r"replace them by a number such as -999"):
         InfluenceScorer(net).fit(X, np.where(GAPS == -999, np.nan, GAPS))
 
 

@@ -189,7 +189,7 @@ def test_groups_of_reference_rows_that_were_not_given_are_refused():
 
 
 def test_groups_of_the_wrong_rows_are_refused():
-    with pytest.raises(ValueError, match="give their groups as sensitive_features_val"):
+    with pytest.raises(ValueError, match="give the groups of X_val as sensitive_features_val"):
         check_groups(TEN, None, 10, REFERENCE)
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 import torch
+from sklearn.linear_model import LogisticRegression
 from small import (
     TwoInputs,
     as_dict,
@@ -25,6 +26,7 @@ from small import (
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
+from skinfluence import FilteredEstimator, NoisyLabelDetector
 from skinfluence._data.labels import check_labels
 from skinfluence.rules import Budget
 
@@ -57,6 +59,16 @@ BAD_ROWS = {
 }
 
 
+WITH_OWN_NET = {
+    "scorer": lambda: scorer(estimator=logits_net()),
+    "detector": lambda: NoisyLabelDetector(logits_net()),
+    "selector": lambda: selector(scorer=scorer(estimator=logits_net())),
+    "filtered": lambda: FilteredEstimator(
+        LogisticRegression(), selector(scorer=scorer(estimator=logits_net()))
+    ),
+}
+
+
 @pytest.mark.parametrize("kind", BAD_ROWS)
 def test_bad_rows_are_refused(make_estimator, kind):
     rows, labels, message = BAD_ROWS[kind]
@@ -65,9 +77,10 @@ def test_bad_rows_are_refused(make_estimator, kind):
 
 
 @pytest.mark.parametrize("form", ["csr", "coo", "dok"])
-def test_sparse_rows_are_refused(make_estimator, form):
+@pytest.mark.parametrize("make", WITH_OWN_NET)
+def test_sparse_rows_are_refused_for_a_net_that_is_not_ready_made(make, form):
     with pytest.raises(TypeError, match=r"Sparse data was passed.*dense data is required"):
-        make_estimator().fit(sp.csr_matrix(X).asformat(form), Y)
+        WITH_OWN_NET[make]().fit(sp.csr_matrix(X).asformat(form), Y)
 
 
 class Stream(IterableDataset):

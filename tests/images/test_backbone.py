@@ -62,7 +62,7 @@ def test_weights_of_low_precision():
 
 @pytest.mark.parametrize("settings", [{"mean": (0.5,)}, {"std": (1, 1, 0)}])
 def test_wrong_normalization_is_refused(settings):
-    with pytest.raises(ValueError, match="one number per color"):
+    with pytest.raises(ValueError, match="three numbers each, one per color"):
         Backbone(nn.Identity(), **settings)
 
 

@@ -34,6 +34,7 @@ def tar():
         ("t.xls", b"\xef\xbb\xbf<?xml version='1.0'?><Workbook/>", "an XML document"),
         ("t.orc", b"ORC\0\0\0", "an ORC file"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "content",  # archives hold times
 )
 def test_a_file_that_is_no_table_is_named(tmp_path, name, content, message):
     with pytest.raises(AuditError, match=message) as caught:

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from skinfluence.images._cache import EmbeddingCache
+from skinfluence._data.embedding_cache import EmbeddingCache
 
 ROW = np.array([1.5, -2.0, 3e-9], dtype=np.float32)
 

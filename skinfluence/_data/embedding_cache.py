@@ -1,4 +1,4 @@
-"""A folder of embeddings, one file per image."""
+"""A folder of embeddings, one file per image or text."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 DIGEST = 32
 
 
 class EmbeddingCache:
-    """Embeddings in a folder, each under a hash of the network and of the image's bytes.
+    """Embeddings in a folder, each under a hash of the network and of the image or text.
 
-    A file holds a checksum and the numbers. It is written under another name and then renamed, so
-    it is either complete or missing. A file whose checksum is wrong counts as missing.
+    A file holds a checksum and an embedding. Each file is written under another name and then
+    renamed, so it is either complete or missing. A file with a wrong checksum is ignored.
     """
 
     def __init__(self, folder: str | PathLike[str], network: bytes) -> None:
@@ -30,11 +32,11 @@ class EmbeddingCache:
             ) from error
 
     def key(self, content: bytes) -> str:
-        """Return the key of an image, from its content."""
+        """Return the key of an image or text, from its content."""
         return hashlib.blake2b(self.network + content, digest_size=DIGEST).hexdigest()
 
     def get(self, key: str) -> np.ndarray | None:
-        """Return the embedding of an image, or None if it is missing or damaged."""
+        """Return the embedding under a key, or None if it is missing or damaged."""
         try:
             found = self._path(key).read_bytes()
         except FileNotFoundError:
@@ -61,3 +63,22 @@ class EmbeddingCache:
 
 def _checksum(key: str, data: bytes) -> bytes:
     return hashlib.blake2b(key.encode() + data, digest_size=DIGEST).digest()
+
+
+def digest_of(module: nn.Module, *settings: object) -> bytes:
+    """Hash of what decides an embedding: class, structure and weights of a network, and settings.
+
+    The code of the class is not included.
+    """
+    kind = type(module)
+    found = hashlib.blake2b(digest_size=DIGEST)
+    for part in (f"{kind.__module__}.{kind.__qualname__}", repr(module), repr(settings)):
+        found.update(part.encode() + b"\0")
+    for name, value in module.state_dict().items():
+        if isinstance(value, Tensor):
+            found.update(f"{name} {value.dtype} {tuple(value.shape)}\0".encode())
+            plain = value.detach().cpu().contiguous().reshape(-1)
+            found.update(plain.view(torch.uint8).numpy().tobytes())
+        else:
+            found.update(f"{name} {value!r}\0".encode())
+    return found.digest()

@@ -1,0 +1,1 @@
+"""The review of suspects in a page, and the command that applies its decisions."""

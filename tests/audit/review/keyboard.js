@@ -1,0 +1,15 @@
+const seen = { start: text("#row-name"), hint: text("#hint") };
+press("a", "k", "d", "s", "3");
+seen.after = [text("#counts"), text("#row-name"), text("#said")];
+press("u");
+seen.undone = [text("#counts"), text("#row-name"), text("#state")];
+press("Enter", "p", "p");
+seen.earlier = [text("#row-name"), text("#state")];
+press("End", "n");
+seen.last = [text("#row-name"), text("#said")];
+press("Home", "n", "n", "n", "k");
+for (let i = 0; i < 40; i++) if (page.review.state(page.row) === "open") press(i % 3 ? "a" : "k");
+seen.end = [text("#counts"), text("#hint"), text("#left")];
+seen.csv = await saved();
+seen.isApplyShown = byId("apply").open && text("#command");
+return seen;
