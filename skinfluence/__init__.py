@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from skinfluence import (  # noqa: F401  for type checkers and editors
         active,
         attacks,
+        columns,
         curvature,
         datasets,
         diffusion,

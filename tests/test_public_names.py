@@ -66,6 +66,7 @@ PUBLIC = {
         "Training",
         "WeightNoise",
     ],
+    "skinfluence.columns": ["ColumnEncoder"],
     "skinfluence.images": [
         "Backbone",
         "ImageEmbedder",
