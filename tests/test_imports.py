@@ -65,7 +65,7 @@ INSIDE = {
     ],
     "_label_noise": [{"noise_model"}, {"fold_net"}, {"label_scores"}],
     "_audit": [
-        {"stored_text"},
+        {"spelling_key", "stored_text"},
         {"streams", "table"},
         {"options", "output_folder"},
         {"config"},

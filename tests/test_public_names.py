@@ -67,6 +67,7 @@ PUBLIC = {
         "Training",
         "WeightNoise",
     ],
+    "skinfluence.columns": ["ColumnEncoder"],
     "skinfluence.images": [
         "Backbone",
         "ImageEmbedder",

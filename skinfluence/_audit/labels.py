@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from skinfluence._audit.features import is_missing_label
+from skinfluence._audit.spelling_key import spelling_key
 from skinfluence._audit.table import AuditError, Table, display_name, shorten
 from skinfluence.columns._numbers import find_style
 
@@ -120,9 +120,7 @@ def similar_spellings(problem: Problem) -> list[list[str]]:
     """Labels that differ only in case, blanks or punctuation, in groups; large groups first."""
     groups: dict[str, list[str]] = {}
     for label in sorted(problem.counts, key=lambda label: -problem.counts[label]):
-        key = re.sub(r"[^\w+#]|_", "", label.casefold())
-        if re.search(r"[^\W\d]", key):  # "1.5" and "15" are different numbers
-            groups.setdefault(key, []).append(label)
+        groups.setdefault(spelling_key(label), []).append(label)
     found = [group for group in groups.values() if len(group) > 1]
     return sorted(found, key=lambda group: -sum(problem.counts[label] for label in group))
 
