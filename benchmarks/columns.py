@@ -108,7 +108,7 @@ def plain(table):
                 SimpleImputer(strategy="constant", fill_value="(missing)"),
                 OneHotEncoder(
                     handle_unknown="infrequent_if_exist", min_frequency=2, max_categories=32,
-                    sparse_output=False,
+                    drop="if_binary", sparse_output=False,
                 ),
             ),
             nominal,
