@@ -135,7 +135,9 @@ def test_other_issues_are_printed_written_and_reported(quick, tmp_path, capsys):
         ["contradictions", "8"],
         ["contradictions", "81"],
     ]
-    assert "contradicting labels" in (tmp_path / "out" / "report.html").read_text().lower()
+    assert (
+        "equal rows with different labels" in (tmp_path / "out" / "report.html").read_text().lower()
+    )
     assert run(path, "--skip", "contradictions", "--output", tmp_path / "out") == 0
     assert "contradictions" not in capsys.readouterr().out
 
