@@ -67,7 +67,6 @@ PUBLIC = {
         "Training",
         "WeightNoise",
     ],
-    "skinfluence.columns": ["ColumnEncoder"],
     "skinfluence.images": [
         "Backbone",
         "ImageEmbedder",
