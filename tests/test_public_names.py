@@ -30,6 +30,7 @@ PUBLIC = {
         "FromART",
         "PGD",
     ],
+    "skinfluence.columns": ["ColumnEncoder"],
     "skinfluence.curvature": [
         "CG",
         "Curvature",
@@ -66,7 +67,6 @@ PUBLIC = {
         "Training",
         "WeightNoise",
     ],
-    "skinfluence.columns": ["ColumnEncoder"],
     "skinfluence.images": [
         "Backbone",
         "ImageEmbedder",
