@@ -1,7 +1,8 @@
 """Find the training rows that hurt a model, and drop, relabel or reweight them.
 
 ``import skinfluence`` imports the four estimators. A public module, such as
-``skinfluence.pairwise``, is imported when it is first used.
+``skinfluence.pairwise``, and the function ``skinfluence.audit`` are imported when they are first
+used.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from skinfluence import (  # noqa: F401  for type checkers and editors
         active,
         attacks,
+        columns,
         curvature,
         datasets,
         diffusion,
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
         text,
     )
 
+    def audit(table: Any, label: str | None = None, **options: Any) -> Any: ...
+
+
 __all__ = [
     "FilteredEstimator",
     "InfluenceSampleSelector",
@@ -50,10 +55,12 @@ _MODULES = {found.name for found in iter_modules(__path__) if not found.name.sta
 if not TYPE_CHECKING:  # a type checker would accept any name
 
     def __getattr__(name: str) -> Any:
+        if name == "audit":
+            return import_module("skinfluence._audit").audit_table
         if name in _MODULES:
             return import_module(f"skinfluence.{name}")
         raise AttributeError(f"module 'skinfluence' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+    return sorted({*globals(), *_MODULES, "audit"})

@@ -21,7 +21,7 @@ class Command:
     help: str
     description: str
     options: Any
-    run: Callable[[Any], object]
+    run: Callable[[Any], int | None]
 
 
 AUDIT = """\
@@ -61,14 +61,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(name: str, options: dict[str, Any]) -> int:
     command, prog = COMMANDS[name], f"skinfluence {name}"
     try:
-        command.run(read_options(command.options, options))
+        code = command.run(read_options(command.options, options))
     except AuditError as error:
         print(f"{prog}: error: {printable(str(error))}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         print(f"{prog}: interrupted.", file=sys.stderr)
         return INTERRUPTED
-    return 0
+    return code or 0
 
 
 def _parser() -> argparse.ArgumentParser:

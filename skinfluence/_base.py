@@ -70,7 +70,7 @@ class Estimator(BaseEstimator):
 
 @cache
 def documentation_address() -> str:
-    """Address of the documentation, from the metadata of the package; "" while it has none."""
+    """Address of the documentation, from the metadata of the package; "" if they have none."""
     try:
         urls = metadata.metadata("skinfluence").get_all("Project-URL") or []
     except metadata.PackageNotFoundError:

@@ -61,19 +61,20 @@ class NoisyLabelDetector(Estimator):
         :class:`~skinfluence.nets.TabularClassifier` or a
         :class:`~skinfluence.nets.TabularRegressor`, depending on y.
     contamination : "auto" or float, default="auto"
-        Share of the rows to flag as suspect, in (0, 0.5]. For classification, "auto" estimates this
-        share: it is the share of rows whose given label is not the most plausible one. For
+        Share of the rows to flag as suspect, in (0, 0.5]. For classification, "auto" means the
+        share of rows whose given label is not the most plausible one, but at most 0.5. For
         regression, "auto" means 0.1.
     method : Method, default=None
         For classification, None means the noise model described above. For regression, None means
         the mean of the ranks by :class:`~skinfluence.methods.Loss` and
         :class:`~skinfluence.methods.SelfInfluence`. If a method of :mod:`skinfluence.methods` is
         given, rows are ranked by that method alone, averaged over checkpoints. ``InnerProduct()``,
-        the plain score of the paper, needs trusted reference rows (``X_val, y_val``). If they are
+        the plain score of [1]_, needs trusted reference rows (``X_val, y_val``). If they are
         missing, a warning is issued.
     cv : int, default=5
-        Number of folds, and of nets to fit. If ``X_val`` is given, a single net is fitted on all
-        rows in three cases: the net is frozen, `method` is not None, or y is numeric.
+        Number of folds, and of nets to fit. If ``X_val`` is given and at least one of the following
+        holds, a single net is used for all rows instead: the net is frozen, `method` is not None,
+        or y is numeric.
     checkpoints : int, default=6
         Number of checkpoints to use per net. Their epochs are spaced geometrically; the last epoch
         is always one of them.
@@ -217,8 +218,8 @@ class NoisyLabelDetector(Estimator):
         """Score training rows or new rows with all fitted nets; lower is more suspect.
 
         This method treats every row as a new row, even if it is a training row. New rows have no
-        in-sample probabilities, so out-of-sample probabilities are used in their place. The scores
-        of the training rows with both kinds of probabilities are in `scores_`.
+        in-sample probabilities, so out-of-sample probabilities are used in their place. In
+        contrast, `scores_` holds scores of the training rows that use both kinds of probabilities.
 
         Parameters
         ----------
@@ -307,7 +308,7 @@ class NoisyLabelDetector(Estimator):
             raise need(
                 "audit",
                 "issues_ is a pandas DataFrame and needs pandas (scores_, inlier_mask_ and "
-                "suggested_labels_ hold the same as arrays)",
+                "suggested_labels_ hold the same data as arrays)",
             ) from error
         columns = {
             "row": np.arange(len(self.scores_)),
@@ -390,7 +391,7 @@ class NoisyLabelDetector(Estimator):
         check_int("checkpoints", self.checkpoints, 1)
 
     def _fits_one_net(self, table: TrainingData) -> bool:
-        """Whether a single net is fitted on all rows; reference rows are then given separately."""
+        """Whether one net is used for all rows; only possible if reference rows are given."""
         if table.reference is None:
             return False
         uses_out_of_sample = self.method is None and table.labels.is_classification

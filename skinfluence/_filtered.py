@@ -52,9 +52,9 @@ def _estimator_has(method: str) -> Callable[[Any], bool]:
 class FilteredEstimator(MetaEstimatorMixin, Estimator):
     """Fit an estimator on the rows that a selector keeps; predict like that estimator.
 
-    Rows are dropped, relabeled or reweighted in `fit` only; test rows are never filtered. The
-    estimator can therefore be used in a scikit-learn Pipeline, cross-validation or grid search
-    without leaking test data into training.
+    Rows are dropped, relabeled or reweighted in `fit` only; test rows are never filtered. A
+    FilteredEstimator can therefore be used in a scikit-learn Pipeline, cross-validation or grid
+    search without leaking test data into training.
 
     Parameters
     ----------
@@ -94,10 +94,11 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
     ``sample_weight``, only the entries of the kept rows are passed. If the rule reweights the rows,
     its weights are multiplied with ``sample_weight``.
 
-    If the label of a row is the ``ignore_index`` of the criterion of the selector's net, the row
-    has no label. The estimator is fitted without such rows, because it would learn the number as
-    a class. Two kinds of estimators are fitted with them: a net whose criterion ignores the same
-    number and, if the number is -1, the estimators of :mod:`sklearn.semi_supervised`.
+    If the criterion of the selector's net has an ``ignore_index``, rows with this number as their
+    label are unlabeled. The estimator is fitted without unlabeled rows, because it would learn the
+    number as a class. There are two exceptions, which are fitted on all kept rows: a net whose
+    criterion ignores the same number and, if the number is -1, the estimators of
+    :mod:`sklearn.semi_supervised`.
 
     Examples
     --------
@@ -241,8 +242,8 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
             return InfluenceSampleSelector(selector)
         raise TypeError(
             f"selector={self.selector!r}: expected an InfluenceSampleSelector, a scorer "
-            "(InfluenceScorer, NoisyLabelDetector) or a Pipeline that ends in one, or a resampler "
-            "with fit_resample and sample_indices_."
+            "(InfluenceScorer or NoisyLabelDetector), a Pipeline that ends in a scorer, or a "
+            "resampler with fit_resample and sample_indices_."
         )
 
     def _select(
@@ -254,16 +255,17 @@ class FilteredEstimator(MetaEstimatorMixin, Estimator):
                 resampled = selector.fit_resample(X, y, **params)
             if not hasattr(selector, "sample_indices_"):
                 raise TypeError(
-                    f"selector={selector!r} has no sample_indices_ after fit_resample: it makes "
+                    f"selector={selector!r} has no sample_indices_ after fit_resample, so it makes "
                     "new rows. Give a resampler that selects rows, such as RandomUnderSampler, or "
-                    "put this one into an imblearn Pipeline around the estimator."
+                    "put this resampler and the estimator into an imblearn Pipeline."
                 )
             return *resampled, selector.sample_indices_
         kept = selector.fit(X, y, **params).sample_indices_
         kept = kept[_learnable_rows(selector.scorer, estimator, selector.labels_[kept])]
         if isinstance(X, Dataset):  # a net trains on the labels of the items, not on y
             X = RelabeledDataset(X, selector.labels_)
-        # Labels that an array of strings would merge are objects here; a list of them would not do.
+        # An array of strings would merge labels such as "a" and "a\0", so they are in an array of
+        # objects. Keep it: scikit-learn would turn a list into an array of strings.
         labels = selector.labels_
         labels = labels if labels.dtype.kind == "O" else labels_like(y, labels)
         return rows_of(X, kept), rows_of(labels, kept), kept
@@ -286,7 +288,7 @@ def _routing_enabled() -> bool:
 
 
 def _learnable_rows(scorer: Any, estimator: Any, y: np.ndarray) -> np.ndarray:
-    """Return a mask of the rows whose label the estimator would not take for a class by mistake."""
+    """Return a mask of the labeled rows, and of unlabeled rows if the estimator handles them."""
     is_labeled = labeled_rows(scorer, y)
     last = final_step(estimator)
     if is_labeled.all():
@@ -302,7 +304,7 @@ def _is_aligned(value: Any, n: int) -> bool:
 
 
 def _multiply_weight(params: dict[str, Any], weight: np.ndarray, estimator: Any) -> None:
-    """Put the weights of the rule into `params`, times the given ones if there are any."""
+    """Set `sample_weight` to the rule's weights, times the given weights if there are any."""
     if not has_fit_parameter(estimator, "sample_weight"):
         raise ValueError(
             f"the rule gives weights, but {type(estimator).__name__}.fit takes no sample_weight; "

@@ -54,11 +54,11 @@ class InfluenceScorer(TransformerMixin, Estimator):
 
     The *target* is a number that says how bad the net is. By default, it is the mean loss over the
     reference rows. The score of a row is the inner product of two gradients: the gradient of the
-    row's loss and the gradient of the target. It is the influence function with the inverse Hessian
-    replaced by the identity [1]_, and also TracIn with one checkpoint [2]_. To first order, the
-    score measures how much the target would rise if the row were left out. A row with a negative
-    score is therefore detrimental. Scoring takes one forward-mode pass and forms no per-row
-    gradient.
+    row's loss and the gradient of the target. This score is the influence function with the inverse
+    Hessian replaced by the identity [1]_. It also equals TracIn with one checkpoint [2]_. To first
+    order, the score measures how much the target would rise if the row were left out. A row with a
+    negative score is therefore detrimental. Scoring takes one forward-mode pass and forms no
+    per-row gradient.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         ``target(outputs, y)``, and returns a scalar tensor. If sensitive features were given to
         `fit`, the callable also gets ``sensitive_features=``.
     ensemble : Ensemble, default=None
-        Several nets at which gradients are taken; their scores are aggregated. See
+        Rows are scored with the gradients of several nets, and the scores are aggregated. See
         :mod:`skinfluence.ensembles`. None uses the fitted net alone.
     method : Method, default=None
         Score to use instead of the inner product, such as self-influence, the outlier score of the
@@ -88,8 +88,8 @@ class InfluenceScorer(TransformerMixin, Estimator):
     normalize : {None, "rows", "reference", "both"}, default=None
         Which gradients are divided by their norm. "rows": the gradient of the scored row.
         "reference": the gradient of each reference row, before these gradients are added. "both":
-        all of them, so that the score is a mean cosine. None: no gradient, as in the paper; rows
-        with large gradients then dominate.
+        all of them, so that the score is a mean cosine. None: none of them, as in [1]_; rows with
+        large gradients then dominate.
     classwise : bool, default=False
         If True, the gradient of the target is computed for the reference rows of each class
         separately. A row then gets one score per class, and the lowest of them is its score.
@@ -226,8 +226,8 @@ class InfluenceScorer(TransformerMixin, Estimator):
             reference rows are split off X.
         sensitive_features : array-like of shape (n_samples,) or (n_samples, k), default=None
             Group of each row of X, for a target that compares groups. If there are several columns,
-            each combination of their values is a group. The same share of each group is split off
-            as reference rows.
+            each combination of their values is a group. If reference rows are split off X, they
+            contain the same share of each group.
         sensitive_features_val : like `sensitive_features`, default=None
             Group of each row of ``X_val``.
 
@@ -346,8 +346,8 @@ class InfluenceScorer(TransformerMixin, Estimator):
         if y is None:
             if not self._labels.is_classification:
                 raise ValueError(
-                    "score_samples needs y for a regressor. The predicted value cannot replace y: "
-                    "the loss of a perfect prediction has no gradient."
+                    "score_samples needs y for a regressor. The predicted value cannot replace y, "
+                    "because the gradient of the loss is zero at a perfect prediction."
                 )
             y = predictions(fnet, X).astype(self._y_dtype)
         return self._aggregation.scores(fnet, X, y, self._progress(fnet, X))
@@ -473,7 +473,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
 
     def _functional_net(self) -> FunctionalNet:
         fnet = FunctionalNet(self.estimator_, self.parameters)
-        # A net without branches treats all rows as it treated those that `fit` compared.
+        # `fit` compared a few rows only; a net with branches may treat the rows here differently.
         if self.check_gradients:
             fnet.expect_recheck(2)  # fewer than in fit, for calls with a few rows
         return fnet

@@ -1,4 +1,4 @@
-"""InfluenceSampleSelector: a scorer scores the rows, a rule decides which of them stay."""
+"""InfluenceSampleSelector: a scorer scores the rows, and a rule decides which rows to keep."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from skinfluence.rules import Decision, check_rule
 
 
 class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
-    """Keep the rows that help a model: a scorer scores each row, and a rule decides by the scores.
+    """Keep the rows that help a model: a scorer scores the rows, and a rule selects by score.
 
     Use the selector in an :class:`imblearn.pipeline.Pipeline`, which calls ``fit_resample``. In a
     scikit-learn Pipeline, use it inside a :class:`FilteredEstimator`. The selector is not a
@@ -52,13 +52,13 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
     rule : rule of :mod:`skinfluence.rules`, default=None
         What to do with the scored rows. If None and the scorer is a NoisyLabelDetector, the rows
         that the detector flags are dropped; its `contamination` sets how many. If None and the
-        scorer is any other, the rule is ``Budget(0.05)``, which drops the 5% of the rows with the
-        lowest scores. If a rule is given, a detector's `contamination` is not used.
+        scorer is of another type, the rule is ``Budget(0.05)``, which drops the 5% of the rows with
+        the lowest scores. If a rule is given, a detector's `contamination` is not used.
     cv : int, default=5
         Number of folds if no ``X_val`` is given. The scorer is fitted once per fold: the fold
         serves as the reference rows, and all other rows are scored. A row is therefore never a
-        reference row for its own score. The score of a row is its mean over the fits. If the scorer
-        is a `NoisyLabelDetector`, the detector's own `cv` is used instead.
+        reference row for its own score. A row's scores from the different fits are averaged. If the
+        scorer is a `NoisyLabelDetector`, the detector's own `cv` is used instead.
     memory : None, str or joblib.Memory, default=None
         Where to cache the scores. Scores do not depend on the rule, so a grid search over the
         rule's parameters fits the scorer only once per split.
@@ -262,8 +262,8 @@ class InfluenceSampleSelector(MetaEstimatorMixin, Estimator):
 def check_rows_for(selector: Any, estimator: Any, X: Any, *, reset: bool) -> int:
     """Check the rows of an estimator as far as its selector needs it; return their number.
 
-    Only the scorers of this library need numbers. Others, such as a pipeline with an encoder, may
-    read tables with strings or missing entries, and check them themselves.
+    Only the scorers of this library need numeric rows. Other scorers, such as a pipeline with an
+    encoder, may accept strings or missing entries, and check the rows themselves.
     """
     scorer = selector.scorer if isinstance(selector, InfluenceSampleSelector) else selector
     if scorer is None or isinstance(scorer, InfluenceScorer | NoisyLabelDetector):
@@ -287,9 +287,9 @@ def is_scorer(scorer: Any) -> bool:
 def _check_scorer(scorer: Any) -> Any:
     if not is_scorer(scorer):
         raise TypeError(
-            f"scorer={scorer!r}: expected an InfluenceScorer, a NoisyLabelDetector, or an "
-            "estimator with fit(X, y, X_val=, y_val=) and scores_, or a Pipeline that ends in one. "
-            "To use a net, wrap it: InfluenceScorer(net)."
+            f"scorer={scorer!r}: expected an InfluenceScorer, a NoisyLabelDetector, another "
+            "estimator with fit(X, y, X_val=, y_val=) and scores_, or a Pipeline that ends in one "
+            "of these. To use a net, wrap it: InfluenceScorer(net)."
         )
     return scorer
 

@@ -54,14 +54,15 @@ class Ensemble(ABC, BaseEstimator):
 
     Every ensemble has a parameter `aggregate` with three possible values:
 
-    - "mean": weighted mean of the members' scores. The paper uses the sum, which differs only by a
-      constant factor.
+    - "mean": weighted mean of the members' scores. Yang et al. (arXiv 2405.17490) use the sum,
+      which differs only by a constant factor.
     - "ranks": mean of the row's ranks at the members. A rank is the share of training rows with a
       lower score. Members with large scores therefore do not dominate.
-    - "votes": for each pair of a member and a reference row, the training rows are ranked by their
-      influence on that reference row, lowest first. A row gets ``max(k - rank, 0)`` votes against
-      it, where k is a twentieth of the number of training rows. The score is minus the row's votes,
-      divided by the largest number of votes that a row can get. It lies between -1 and 0.
+    - "votes": each pair of a member and a reference row ranks the training rows by their influence
+      on that reference row. The lowest influence has rank 0. From each pair, a row gets ``max(k -
+      rank, 0)`` votes against it, where k is a twentieth of the number of training rows. The score
+      is minus the row's total votes, divided by the largest total that is possible. It lies between
+      -1 and 0.
     """
 
     aggregate: str
@@ -91,9 +92,9 @@ class Dropout(Ensemble):
     """Copies of one trained net under fixed dropout masks: the IP Ensemble of the paper [1]_.
 
     The net is trained once, and the first member is the net itself. Each other member is the net
-    with one dropout mask, shared by all rows. Its dropout rate is drawn from U(0, `max_rate`). If
-    the net has dropout layers, the masks are applied there. Otherwise they are applied to the
-    inputs of every layer but the first, that is, after every hidden block.
+    with one dropout mask, shared by all rows. The dropout rate of a mask is drawn from U(0,
+    `max_rate`). If the net has dropout layers, the masks are applied there. Otherwise, they are
+    applied to the inputs of every layer but the first, that is, after every hidden block.
 
     Parameters
     ----------
@@ -138,7 +139,7 @@ class Dropout(Ensemble):
         if not places:
             raise ValueError(
                 "Dropout masks hidden layers, but this net has no hidden layer that is followed by "
-                "a linear, convolutional or recurrent one. Use WeightNoise() for a linear model."
+                "a linear, convolutional or recurrent layer. Use WeightNoise() for a linear model."
             )
         return _varied(trainings, self.n_members, lambda _: self._masks(places, rng))
 

@@ -66,7 +66,7 @@ def detection_curve(is_noisy: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray,
 
 
 def detection_report(is_noisy: ArrayLike, scores: ArrayLike) -> dict[str, float]:
-    """How well scores find mislabeled rows.
+    """Measure how well scores find mislabeled rows.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ def linear_datamodeling_score(
     hint = "one row per row of outcomes, and one column per row of scores"
     kept = check_mask("kept", kept, (len(outcomes), len(scores)), hint)
     predicted = kept.astype(np.float64) @ scores
-    # Sums that are equal but for rounding must not be ranked.
+    # If the sums for a reference row differ only by rounding, make them equal before ranking.
     predicted[:, np.ptp(predicted, axis=0) <= 1e-12 * np.abs(scores).sum(0)] = 0.0
     return _agreement("lds", predicted, -outcomes, confidence, n_resamples, random_state)
 

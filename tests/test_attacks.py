@@ -412,7 +412,7 @@ def test_a_single_row_is_changed_as_it_is_among_others(kind):
 )
 def test_rows_that_are_not_floats_are_refused(kind, rows):
     net, y = NETS["deep"]()
-    words = f"{type(ATTACKS[kind]).__name__} changes rows of floats, an array or a Tensor; X is"
+    words = f"{type(ATTACKS[kind]).__name__} needs an array or a Tensor of floats, but X is"
     with pytest.raises(TypeError, match=words):
         ATTACKS[kind](net, rows, y)
 
@@ -439,18 +439,18 @@ def test_attacks_can_be_cloned_and_pickled(kind):
 @pytest.mark.parametrize(
     ("attack", "words"),
     [
-        (FGSM(-0.1), r"FGSM\(eps=-0\.1\): expected numbers, 0 or more"),
-        (FGSM(float("nan")), r"FGSM\(eps=nan\): expected numbers, 0 or more"),
-        (PGD([0.1, -0.1, 0, 0]), r"PGD\(eps=.*\): expected numbers, 0 or more"),
-        (PGD(float("inf")), r"PGD\(eps=inf\): expected numbers, 0 or more"),
-        (FGSM([0.1, 0.1]), r"FGSM: eps has shape \(2,\), a row has \(4,\)"),
-        (FGSM(np.ones((90, 4))), r"FGSM: eps has shape \(90, 4\), a row has \(4,\)"),
+        (FGSM(-0.1), r"FGSM\(eps=-0\.1\): expected finite numbers, 0 or more"),
+        (FGSM(float("nan")), r"FGSM\(eps=nan\): expected finite numbers, 0 or more"),
+        (PGD([0.1, -0.1, 0, 0]), r"PGD\(eps=.*\): expected finite numbers, 0 or more"),
+        (PGD(float("inf")), r"PGD\(eps=inf\): expected finite numbers, 0 or more"),
+        (FGSM([0.1, 0.1]), r"FGSM: eps has shape \(2,\), but a row has shape \(4,\)"),
+        (FGSM(np.ones((90, 4))), r"FGSM: eps has shape \(90, 4\), but a row has shape \(4,\)"),
         (PGD(0.1, n_steps=0), r"PGD\(n_steps=0\): expected an integer, 1 or more"),
         (PGD(0.1, n_steps=2.5), r"PGD\(n_steps=2\.5\): expected an integer, 1 or more"),
         (PGD(0.1, step=-1), r"PGD\(step=-1\): expected a number above 0, or None"),
         (PGD(0.1, step=float("nan")), r"PGD\(step=nan\): expected a number above 0"),
-        (FGSM(0.1, clip=(1, 0)), r"clip=\(1, 0\): expected \(low, high\), low at most high"),
-        (PGD(0.1, clip=(0, float("nan"))), r"low at most high"),
+        (FGSM(0.1, clip=(1, 0)), r"clip=\(1, 0\): expected \(low, high\) with low <= high"),
+        (PGD(0.1, clip=(0, float("nan"))), r"with low <= high"),
         (FGSM(0.1, clip=1), r"clip=1: expected a pair of bounds"),
         (FGSM(0.1, clip=(0, 1, 2)), r"clip=\(0, 1, 2\): expected a pair of bounds"),
     ],
@@ -679,7 +679,7 @@ def test_bad_attacks_are_refused(attack, error, words):
 
 
 def test_rows_of_a_dict_cannot_be_attacked():
-    with pytest.raises(TypeError, match="changes rows of floats, an array or a Tensor; X is dict"):
+    with pytest.raises(TypeError, match="needs an array or a Tensor of floats, but X is dict"):
         scorer(estimator=dict_net(), target=Robustness()).fit(as_dict(X), Y)
 
 

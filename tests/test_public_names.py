@@ -30,6 +30,7 @@ PUBLIC = {
         "FromART",
         "PGD",
     ],
+    "skinfluence.columns": ["ColumnEncoder"],
     "skinfluence.curvature": [
         "CG",
         "Curvature",

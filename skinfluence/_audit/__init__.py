@@ -5,9 +5,9 @@ public `NoisyLabelDetector`. A person reviews the suspects in report.html; the c
 writes the reviewed table.
 """
 
-from skinfluence._audit.job import audit
+from skinfluence._audit.job import audit, audit_table
 from skinfluence._audit.options import Options
 from skinfluence._audit.review.apply import ApplyOptions, apply
 from skinfluence._audit.table import AuditError
 
-__all__ = ["ApplyOptions", "AuditError", "Options", "apply", "audit"]
+__all__ = ["ApplyOptions", "AuditError", "Options", "apply", "audit", "audit_table"]

@@ -241,8 +241,8 @@ def _image_encoder(options: Options) -> Any:
     return ImageEmbedder(cache=_cache(options), verbose=int(not options.quiet))
 
 
-def _cache(options: Options) -> Path:
-    return Path(options.output) / EMBEDDINGS
+def _cache(options: Options) -> Path | None:
+    return Path(options.output) / EMBEDDINGS if options.output else None
 
 
 def _as_message(error: ValueError, encoder: ColumnEncoder) -> str:

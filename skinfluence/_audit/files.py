@@ -12,6 +12,8 @@ from skinfluence._audit.features import KEYS
 from skinfluence._audit.table import Table, display_name
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from skinfluence._audit.findings import Findings
 
 ADDED = ("row", "given_label", "suggested_label", "score")
@@ -61,6 +63,14 @@ def id_columns(table: Table, findings: Findings) -> list[int]:
     names = {name for reason in KEYS for name in left_out.get(reason, [])}
     every = range(len(table.names))
     return [i for i in every if i in table.index or display_name(table, i) in names]
+
+
+def write_issues(path: Path, table: Table, issues: pd.DataFrame) -> None:
+    """Write the issues apart from wrong labels; cells that a kind does not have are empty."""
+    with table.form.open(path) as file:
+        file.write(table.form.line(issues.columns))
+        for line in issues.astype(object).where(issues.notna(), "").itertuples(index=False):
+            file.write(table.form.line(line))
 
 
 def write_cleaned(path: Path, table: Table, findings: Findings, action: str) -> int:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
 from skinfluence._audit.features import is_missing_label
+from skinfluence._audit.spelling_key import spelling_key
 from skinfluence._audit.table import AuditError, Table, display_name, shorten
 from skinfluence.columns._numbers import find_style
 
@@ -78,9 +79,27 @@ class _Cells:
         return np.fromiter(chosen, dtype=bool, count=len(self.texts))[self.codes]
 
 
-def read_problem(table: Table, label: int, *, task: str = "auto", cv: int = 5) -> Problem:
-    """Read the label column; raise AuditError if a detector cannot be fitted to it."""
+def read_problem(
+    table: Table,
+    label: int,
+    *,
+    task: str = "auto",
+    cv: int = 5,
+    aside: Mapping[str, np.ndarray] = MappingProxyType({}),
+) -> Problem:
+    """Read the label column; raise AuditError if a detector cannot be fitted to it.
+
+    `aside` maps a reason to the positions of rows that are not judged, whatever their label is.
+    """
     cells = _read_cells(table, label)
+    is_aside = np.zeros(len(cells.codes), dtype=bool)
+    for rows in aside.values():
+        is_aside[rows] = True
+    problem = _read(cells, label, task, cv, is_aside)
+    return replace(problem, set_aside={**problem.set_aside, **aside})
+
+
+def _read(cells: _Cells, label: int, task: str, cv: int, is_aside: np.ndarray) -> Problem:
     is_missing = cells.is_one_of(map(is_missing_label, cells.texts))
     if is_missing.all():
         raise AuditError(
@@ -93,17 +112,15 @@ def read_problem(table: Table, label: int, *, task: str = "auto", cv: int = 5) -
         is_quantity &= len(np.unique(values[np.isfinite(values)])) > MAX_NUMERIC_CLASSES
         task = "regression" if is_quantity else "classification"
     if task == "regression":
-        return _regression(cells, label, values, is_missing, cv)
-    return _classification(cells, label, cv)
+        return _regression(cells, label, values, is_missing, cv, is_aside)
+    return _classification(cells, label, cv, is_aside)
 
 
 def similar_spellings(problem: Problem) -> list[list[str]]:
     """Labels that differ only in case, blanks or punctuation, in groups; large groups first."""
     groups: dict[str, list[str]] = {}
     for label in sorted(problem.counts, key=lambda label: -problem.counts[label]):
-        key = re.sub(r"[^\w+#]|_", "", label.casefold())
-        if re.search(r"[^\W\d]", key):  # "1.5" and "15" are different numbers
-            groups.setdefault(key, []).append(label)
+        groups.setdefault(spelling_key(label), []).append(label)
     found = [group for group in groups.values() if len(group) > 1]
     return sorted(found, key=lambda group: -sum(problem.counts[label] for label in group))
 
@@ -130,10 +147,16 @@ def _numbers(cells: _Cells, is_missing: np.ndarray) -> np.ndarray:
 
 
 def _regression(
-    cells: _Cells, label: int, values: np.ndarray, is_missing: np.ndarray, cv: int
+    cells: _Cells,
+    label: int,
+    values: np.ndarray,
+    is_missing: np.ndarray,
+    cv: int,
+    is_aside: np.ndarray,
 ) -> Problem:
-    is_number = np.isfinite(values)
-    other = ~is_number & ~is_missing
+    is_number = np.isfinite(values) & ~is_aside
+    is_missing = is_missing & ~is_aside
+    other = ~is_number & ~is_missing & ~is_aside
     if is_number.sum() < NUMERIC_SHARE * (~is_missing).sum():
         text = shorten(cells.texts[cells.codes[other.argmax()]])
         raise AuditError(
@@ -146,10 +169,11 @@ def _regression(
     return Problem(label, cells.name, "regression", rows, given, {}, set_aside, {}, [])
 
 
-def _classification(cells: _Cells, label: int, cv: int) -> Problem:
+def _classification(cells: _Cells, label: int, cv: int, is_aside: np.ndarray) -> Problem:
     least = 2 * cv
     counts: Counter[str] = Counter()
-    for text, number in zip(cells.texts, np.bincount(cells.codes), strict=True):
+    numbers = np.bincount(cells.codes[~is_aside], minlength=len(cells.texts))
+    for text, number in zip(cells.texts, numbers, strict=True):
         counts[text] += int(number)
     markers = _markers_that_are_classes(counts, least)
     missing = {text for text in counts if is_missing_label(text) and text not in markers}
@@ -157,8 +181,8 @@ def _classification(cells: _Cells, label: int, cv: int) -> Problem:
     counts = Counter({text: counts[text] for text in counts if text not in missing})
     if len(judged) < 2:
         raise AuditError(_too_few_classes(counts, judged, cells.name, least))
-    is_missing = cells.is_one_of(text in missing for text in cells.texts)
-    is_judged = cells.is_one_of(text in judged for text in cells.texts)
+    is_missing = cells.is_one_of(text in missing for text in cells.texts) & ~is_aside
+    is_judged = cells.is_one_of(text in judged for text in cells.texts) & ~is_aside
     rows = np.flatnonzero(is_judged)
     few = f"a class with fewer than {least} rows"
     return Problem(
@@ -168,7 +192,7 @@ def _classification(cells: _Cells, label: int, cv: int) -> Problem:
         rows=rows,
         given=np.array(cells.texts, dtype=object)[cells.codes[rows]],
         spelling=_spelling(cells, judged),
-        set_aside=_positions({NO_LABEL: is_missing, few: ~is_judged & ~is_missing}),
+        set_aside=_positions({NO_LABEL: is_missing, few: ~(is_judged | is_missing | is_aside)}),
         counts=dict(counts),
         markers=sorted(markers),
     )

@@ -154,9 +154,35 @@ class Options:
     label_studio: bool = option(
         False, "also write the suspects as tasks for Label Studio (tasks.json, label_config.xml)"
     )
+    only: tuple[str, ...] = option(
+        (), "kind of issue to look for, besides wrong labels; may be repeated (default: all)"
+    )
+    skip: tuple[str, ...] = option((), "kind of issue not to look for; may be repeated")
+    against: str | None = option(
+        None,
+        "second table, such as test data, whose rows should not be in the first",
+        metavar="FILE",
+    )
+    json: bool = option(False, "print a summary in JSON, and nothing else", repeats=False)
+    fail_above: float | None = option(
+        None,
+        "exit with code 1 if more than this share of the judged rows are suspects",
+        type=float,
+        metavar="SHARE",
+        repeats=False,
+    )
+    config: str | None = option(
+        None,
+        "TOML file with options; those of the command line come first",
+        metavar="FILE",
+        repeats=False,
+    )
+    save_config: str | None = option(
+        None, "write the options to a TOML file for --config", metavar="FILE", repeats=False
+    )
     quiet: bool = option(False, "print nothing but errors", repeats=False)
 
-    def check(self) -> None:
+    def check(self, *, is_command: bool = True) -> None:
         """Raise AuditError if a value cannot be used."""
         contamination = self.contamination
         if not isinstance(contamination, str) and not 0 < contamination <= 0.5:
@@ -172,10 +198,13 @@ class Options:
             raise AuditError(f"--top {self.top} must be 0 or more.")
         if not 0 <= self.seed < 2**32:
             raise AuditError(f"--seed {self.seed} must be between 0 and {2**32 - 1}.")
-        if self.table is None and (self.label is not None or self.task != "auto"):
+        has_table = self.table is not None or not is_command
+        if not has_table and (self.label is not None or self.task != "auto"):
             raise AuditError(
                 "--label and --task need a table; give the path of a file that holds one."
             )
+        if self.fail_above is not None and not 0 <= self.fail_above < 1:
+            raise AuditError(f"--fail-above {self.fail_above:g} must be at least 0 and below 1.")
         if self.skip_rows is not None and self.skip_rows < 0:
             raise AuditError(f"--skip-rows {self.skip_rows} must be 0 or more.")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from skinfluence._audit.table import AuditError
 
-NAMES = ("suspects.csv", "scores.csv", "cleaned.csv", "report.html")
+NAMES = ("suspects.csv", "scores.csv", "issues.csv", "cleaned.csv", "report.html")
 
 LOCK = ".skinfluence-audit.lock"
 

@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from skinfluence._audit import summary
 from skinfluence._audit.evidence import UNCLEAR
 from skinfluence._audit.findings import Findings, label_changes, value_groups
+from skinfluence._audit.issues import Issue
 from skinfluence._audit.review import page
 from skinfluence._audit.review.media import Media
 from skinfluence._audit.review.payload import build
@@ -34,6 +35,8 @@ from skinfluence.plotting import (
     ScoreDistributionDisplay,
     SuspectShareDisplay,
 )
+
+SHOWN_LINES = 20  # of an issue
 
 SHOWN_ROWS, SHOWN_COLUMNS, SHOWN_CHANGES = 50, 40, 12
 
@@ -59,7 +62,7 @@ def render(
     page_folder: Path | None = None,
     apply_command: str | None = None,
     media: Media | None = None,
-    issues: Sequence[Any] = (),
+    issues: Sequence[Issue] = (),
 ) -> str:
     """The report as one HTML page.
 
@@ -85,8 +88,8 @@ def render(
         The command that applies the decisions of a review, to show.
     media : Media or None
         The column that the review shows large; None: it is found out.
-    issues : sequence
-        What issues.html.j2 shows; the tab is left out if there are none.
+    issues : sequence of Issue
+        The other issues; their tab is left out if there are none.
 
     Returns
     -------
@@ -109,7 +112,7 @@ def render(
         script=Markup(page.script()),
         payload=payload,
         payload_json=Markup(page.as_json(payload)),
-        issues=issues,
+        issues=[_issue(issue) for issue in issues],
         name=name,
         action=action,
         n_changed=n_changed,
@@ -144,6 +147,20 @@ def _facts(table: Table, findings: Findings, *, action: str, n_changed: int) -> 
         "label_changes": _label_change_rows(findings),
         "suspects": _suspect_rows(table, findings),
         "seconds": findings.seconds,
+    }
+
+
+def _issue(issue: Issue) -> dict[str, Any]:
+    """An issue as the template shows it."""
+    shown = issue.details.head(SHOWN_LINES)
+    cells = shown.astype(object).where(shown.notna(), "")
+    return {
+        "title": issue.title,
+        "summary": issue.summary,
+        "advice": issue.advice,
+        "names": [str(name).replace("_", " ") for name in shown],
+        "lines": [[shorten(str(cell)) for cell in line] for line in cells.itertuples(index=False)],
+        "n_lines": len(issue.details),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skinfluence._audit import evidence
+from skinfluence._audit.evidence import STATES as STATES
 from skinfluence._audit.findings import Findings, state_counts
 from skinfluence._audit.labels import Problem, similar_spellings
 from skinfluence._audit.streams import printable

@@ -11,6 +11,7 @@ from pathlib import Path
 from skinfluence._audit import summary
 from skinfluence._audit.evidence import STATES
 from skinfluence._audit.findings import Findings, state_counts
+from skinfluence._audit.issues import Issue
 from skinfluence._audit.labels import Problem
 from skinfluence._audit.streams import printable
 from skinfluence._audit.summary import count, one_line
@@ -55,6 +56,7 @@ def describe_result(
     output: Path,
     action: str,
     n_changed: int,
+    issues: Sequence[Issue] = (),
 ) -> None:
     """Print the number of suspects, the most suspect rows, and the paths of the files."""
     prepared = findings.prepared
@@ -81,6 +83,11 @@ def describe_result(
         say(line)
     for sentence in summary.cautions(table, findings):
         say(f"caution   {sentence}")
+    if issues:
+        say()
+        say("other issues:")
+    for issue in issues:
+        say(f"  {issue.kind:<16}{issue.summary}")
     if top and n_suspects:
         say()
         for line in suspects_table(
@@ -96,6 +103,7 @@ def _say_files(table: Table, findings: Findings, output: Path, action: str, n_ch
     say(f"written   {output / 'report.html'}")
     say(f"          {output / 'suspects.csv'}  (the suspects, most suspect first)")
     say(f"          {output / 'scores.csv'}  (the score and the state of every row)")
+    say(f"          {output / 'issues.csv'}  (the other issues)")
     if action == "none":
         say("          (--action drop or relabel also writes a cleaned table)")
         return

@@ -26,7 +26,7 @@ from skinfluence._core.pairs import Block, Pairs, pair_blocks
 from skinfluence._core.tensors import Rows, map_tensors, n_rows
 
 # Two scores are treated as equal if they differ by at most _ROUNDINGS machine epsilons of the
-# largest score. In half precision, where this is too much, the limit is _MOST of the largest score.
+# largest score. In half precision, this would be too much: the limit is _MOST × the largest score.
 _ROUNDINGS, _MOST = 32, 0.01
 
 
@@ -66,7 +66,7 @@ class Mean(Aggregation):
 
 
 class Ranks(Aggregation):
-    """Weighted mean of ranks. A member's rank of a row is the share of training rows below it."""
+    """Weighted mean of ranks: at each member, the share of training rows with a lower score."""
 
     def __init__(self, members: MemberScores) -> None:
         self.members = members

@@ -86,7 +86,7 @@ class BatchedModule(FunctionalModule):
         return 1 if size < 1 else -(-n_rows(X) // size)
 
     def batch_size(self, X: Rows) -> int:
-        """Rows per batch: the batch size of the net's validation iterator, or as memory allows.
+        """Rows per batch: the net's ``iterator_valid__batch_size``, or as memory allows if not set.
 
         The batch size of training is not used: it is often small, to give training more steps. If
         the data cannot be sliced, the batches are those of the net's DataLoader.

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from skinfluence._core.tensors import Rows, is_sliceable, n_rows
 
-# Numbers that are read to find extreme rows. In a larger table, only evenly spaced rows are read.
+# Most numbers to read for finding extreme rows. In a larger table, evenly spaced rows are read.
 _MAX_NUMBERS = 2**24
 
-# Columns whose lowest and highest rows are taken.
+# Number of columns for which the rows with the lowest and the highest value are taken.
 _MAX_COLUMNS = 2
 
 

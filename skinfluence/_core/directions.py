@@ -92,7 +92,7 @@ def directions(
     sums, counts = _group_sums(fnet, batches, groups)
     if normalize:
         scales = 1 / np.maximum(counts, 1)
-    else:  # m / group size: each group counts as if it were all reference rows
+    else:  # m / group size gives each group the weight of all m reference rows
         scales = m / np.unique(groups, return_counts=True)[1] / loss_scale
     return {
         name: torch.stack([s[name] * float(c) for s, c in zip(sums, scales, strict=True)]).to(p)

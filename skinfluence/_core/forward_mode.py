@@ -43,9 +43,9 @@ class BackwardRules(NoGradStops):
     """`NoGradStops` that also ignores the padding row of an embedding.
 
     torch's backward mode gives the padding row no gradient, but its forward mode does use the
-    tangent of this row. Here, only the lookup loses this tangent: anything that a layer adds to it,
-    such as positions, keeps its derivative. One class does both tasks, because each
-    TorchFunctionMode adds to the time of every operation.
+    tangent of this row. Here, only the result of the lookup loses this tangent: anything that a
+    layer adds to the result, such as positions, keeps its derivative. One class does both tasks,
+    because each TorchFunctionMode adds to the time of every operation.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

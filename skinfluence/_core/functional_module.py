@@ -42,7 +42,7 @@ class FunctionalModule:
         names = matching_parameters(module, parameters)
         self.shell = copy_module(module)
         for layer in self.shell.modules():
-            # Not by eval(), in which layers with adapters merge the adapters into their weights.
+            # Do not call eval(): it makes layers with adapters merge the adapters into the weights.
             layer.training = False
             if isinstance(layer, nn.Embedding | nn.EmbeddingBag):
                 # With scale_grad_by_freq, a row's gradient would depend on the rest of its batch.
@@ -132,7 +132,7 @@ class FunctionalModule:
     def _call(self, values: Params, X: Rows) -> Tensor:
         state = {f"module.{name}": t for name, t in values.items()}
         state |= {f"module.{other}": state[f"module.{name}"] for other, name in self._tied.items()}
-        # Trap: with tie_weights=True, torch leaves these values in a module that has two names.
+        # Trap: with tie_weights=True, torch does not restore a module that has two names.
         call = torch.func.functional_call(self._inference, state, (X,), tie_weights=False)
         return _one_tensor(call)
 
@@ -237,6 +237,6 @@ def _one_tensor(outputs: Any) -> Tensor:
         raise TypeError(
             f"the net's module returns complex numbers ({outputs.dtype}), but a tensor of real "
             "numbers was expected. Let the module return torch.view_as_real(outputs) or "
-            "outputs.abs(), and let the criterion take that."
+            "outputs.abs(), and use a criterion for real numbers."
         )
     return outputs

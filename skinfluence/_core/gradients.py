@@ -42,8 +42,8 @@ Directions = Params  # d directions u: each entry is (d, *shape of the parameter
 # torch allows one level of dual numbers per process, so threads have to wait for each other.
 _DUAL_LEVEL_LOCK = threading.RLock()
 
-# For each module, by (autocast, parameters): the function below that computes J u. One fit creates
-# several FunctionalNets of the same module, but the search and its warning happen only once.
+# For each module, by (autocast, parameters): the function below that was found to compute J u. One
+# fit creates several FunctionalNets of a module, but searches and warns only once.
 _ENGINES: weakref.WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Any]] = (
     weakref.WeakKeyDictionary()
 )
@@ -314,7 +314,7 @@ def _by_row_gradients(fnet: FunctionalNet, X: Rows, U: Directions) -> tuple[Tens
     return f, t.reshape(-1, *f.shape)
 
 
-# Engines that take longer than forward mode, each with what to tell the user.
+# Engines that are slower than forward mode, each with the text of its warning.
 _SLOWER = {
     _double_backward: (
         "no forward-mode derivative for this net ({}). The double-backward trick is used instead: "

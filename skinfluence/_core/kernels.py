@@ -68,8 +68,8 @@ _ATTENTION_FASTPATH = Switch(
     torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled
 )
 
-# Trap: if two threads leave sdpa_kernel(MATH) in another order than they entered it, it restores
-# wrong flags.
+# Trap: sdpa_kernel(MATH) restores wrong flags if two threads leave it in another order than they
+# entered it.
 _FUSED_ATTENTION = [
     Switch(torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
     Switch(

@@ -152,9 +152,9 @@ class FunctionalNet(BatchedModule):
         warnings.warn(
             "predict_proba of the net does not return probabilities: the outputs of a row are "
             f"negative or do not sum to 1, and with criterion {self._criterion_name}, skorch does "
-            "not change them. They are taken as logits: a softmax makes them probabilities. If "
-            "this is right, give the net predict_nonlinearity=torch.nn.Softmax(dim=1); otherwise "
-            "give it the function from outputs to probabilities.",
+            "not change them. They are taken as logits and turned into probabilities by a softmax. "
+            "If this is right, give the net predict_nonlinearity=torch.nn.Softmax(dim=1). "
+            "Otherwise, give it the function from outputs to probabilities.",
             UserWarning,
             stacklevel=2,
         )

@@ -41,7 +41,7 @@ _OTHER_ROWS = (
 
 
 def check_gradients(fnet: FunctionalNet, X: Rows, y: Any) -> None:
-    """Check that influence can be computed for this net, on a few rows drawn over the whole table.
+    """Check that influence can be computed for this net, on a few rows from the whole table.
 
     Some of the batches that are scored afterwards are compared as well, see `recheck.py`.
 
@@ -174,7 +174,7 @@ def floor(t: Tensor, eps: float) -> float:
 
 @dataclass
 class Error:
-    """Largest difference between n scores and plain autograd, and the largest score possible."""
+    """Largest difference between n scores and plain autograd, and the largest possible score."""
 
     difference: float
     scale: float
@@ -184,7 +184,7 @@ class Error:
 
     @property
     def excess(self) -> float:
-        """Difference, less what rounding may cause."""
+        """Difference minus the largest difference that rounding may cause."""
         return self.difference - self.eps**0.5 * self.scale - self.floor
 
 

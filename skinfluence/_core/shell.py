@@ -153,7 +153,7 @@ class Inference(nn.Module):
     is_known : bool
         Whether forward surely has no branches, does not write into rows or weights, and has the
         same derivatives in all modes of torch. If in doubt, False. All other nets are run with
-        precautions, which take about as long as a small net.
+        precautions, which take about as long as running a small net.
     """
 
     def __init__(self, twin: Any, shell: nn.Module) -> None:

@@ -62,7 +62,7 @@ def cast_floats(X: Rows, dtype: torch.dtype | None) -> Rows:
 
 
 def layer_argument(inputs: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
-    """Return the first argument of a call of a torch layer; None if it has another name."""
+    """Return the argument `input` of a torch layer's call, positional or named; None if missing."""
     return inputs[0] if inputs else named.get("input")
 
 

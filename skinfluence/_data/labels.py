@@ -54,7 +54,7 @@ def check_labels(y: Any, n: int, name: str = "y") -> np.ndarray:
     if holds_times(y):
         raise TypeError(
             f"{name} holds dates or durations as Python objects. If they are classes, give strings "
-            f"or numpy.asarray({name}, 'datetime64[D]'). If they are numbers to predict, give days "
+            f"or numpy.asarray({name}, 'datetime64[D]'). If they are regression targets, give days "
             f"since a start: {_AS_DAYS.format(name)}."
         )
     return as_one_type(y, name)

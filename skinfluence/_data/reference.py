@@ -46,7 +46,7 @@ def check_groups(
         )
     if reference is not None and of_rows is not None and of_val is None:
         raise ValueError(
-            "sensitive_features holds the groups of X, and the reference rows are X_val: give "
+            "sensitive_features holds the groups of X, but the reference rows are X_val: give "
             "the groups of X_val as sensitive_features_val."
         )
     if of_rows is not None:
@@ -64,7 +64,7 @@ def check_groups_present(of_reference: np.ndarray, of_rows: np.ndarray) -> None:
         raise ValueError(
             f"group {absent[0].item()!r} of sensitive_features has {rows} rows, but none of them "
             "is a reference row; give more rows of this group, a larger validation_fraction, or "
-            "X_val with sensitive_features_val, or merge the group with another."
+            "X_val with sensitive_features_val, or merge this group with another group."
         )
 
 

@@ -164,8 +164,8 @@ def without_negative_strides(array: np.ndarray) -> np.ndarray:
 
 
 _ENCODER_OF_SCORER = (
-    " If the other estimators read X as it is, put the encoder into the selector only: its scorer "
-    "may be make_pipeline(encoder, InfluenceScorer())."
+    " If only the scorer needs encoded columns, put the encoder into the selector: its scorer may "
+    "be make_pipeline(encoder, InfluenceScorer())."
 )
 
 
@@ -247,7 +247,7 @@ def check_reader(X: Any, reads_text: bool) -> None:
     """Raise if the rows are texts and the net takes numbers, or the other way round."""
     if is_text(X) and not reads_text:
         raise ValueError(
-            "X is a column of texts, and the net takes numbers: use a net of skinfluence.text, or "
+            "X is a column of texts, but the net takes numbers: use a net of skinfluence.text, or "
             "turn the texts into numbers first (TextEmbedder, TfidfVectorizer)."
         )
     if reads_text and not is_text(X) and not isinstance(X, Dataset):

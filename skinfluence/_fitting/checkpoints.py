@@ -25,11 +25,11 @@ _IN_MEMORY = 2**30  # bytes; checkpoints that take more go to a temporary direct
 class Snapshots(Callback):
     """Keep checkpoints of the module at epochs that are spaced geometrically.
 
-    Early epochs tell wrong labels from right ones best, since the net has not yet memorized the
-    wrong labels. To score a frozen net with :class:`~skinfluence.ensembles.Checkpoints`, pass this
-    callback to the net before it is fitted: ``callbacks=[Snapshots(6)]``. If a training continues
-    an earlier training (``partial_fit`` or a warm start), only the epochs of the later training are
-    counted and kept.
+    Checkpoints of early epochs separate wrong labels from right ones best, since the net has not
+    yet memorized the wrong labels. To score a frozen net with
+    :class:`~skinfluence.ensembles.Checkpoints`, pass this callback to the net before it is fitted:
+    ``callbacks=[Snapshots(6)]``. If a training continues an earlier training (``partial_fit`` or a
+    warm start), only the epochs of the later training are counted and kept.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def _save(state: dict[str, torch.Tensor], path: Path) -> None:
             torch.save(state, file)
     except (OSError, RuntimeError) as error:
         size = sum(t.numel() * t.element_size() for t in state.values())
-        if not isinstance(error, PermissionError):  # after which there is nothing to remove
+        if not isinstance(error, PermissionError):  # without permission, nothing was written
             with suppress(OSError):
                 path.unlink()
         code = getattr(error, "errno", None)

@@ -24,7 +24,7 @@ from skinfluence._fitting.isolation import interruptible, seeded
 
 
 def _continue_from(start: NeuralNet, estimator: NeuralNet) -> NeuralNet:
-    """Return a copy of a fitted net, with the parameters that were set on `estimator` since.
+    """Return a copy of the fitted net `start`, with the parameters that `estimator` has by now.
 
     If the module or the criterion has changed, return a clone of `estimator` instead.
     """
@@ -115,7 +115,7 @@ def _check_sampler(net: NeuralNet, n: int) -> None:
                 raise ValueError(
                     f"iterator_train__{name} holds a {type(sampler).__name__} made for "
                     f"{len(rows)} rows, but the net is trained on {n} rows here: folds and "
-                    "reference rows are held out of the given rows. The weights or positions would "
+                    "reference rows are held out of the given rows. Its weights or positions would "
                     "belong to other rows. Remove the sampler and weight the classes in the "
                     "criterion, or train the net first and pass FrozenEstimator(net). If only "
                     "reference rows are held out, it is enough to give X_val and y_val."
@@ -161,8 +161,8 @@ def how_to_pass(estimator: Any) -> str:
         )
     if hasattr(estimator, "steps"):
         return (
-            "Put its preprocessing steps in front of this estimator, in a new Pipeline whose last "
-            "step is this estimator."
+            "Put its preprocessing steps into a new Pipeline that ends in the scorer "
+            "(InfluenceScorer or NoisyLabelDetector), and give the scorer only the net."
         )
     return (
         "For a model of another kind, use FilteredEstimator: it fits the model on the rows that a "
@@ -203,7 +203,7 @@ def _explain(error: Exception, X: Any) -> Exception:
     whole = [dtype for dtype in dtypes if "int" in dtype]
     if whole and "for argument #1 'indices'" in str(error):
         return ValueError(
-            f"X is of dtype {whole[0]} and an embedding of the net's module wants int64 or int32 "
+            f"X is of dtype {whole[0]}, but an embedding of the net's module wants int64 or int32 "
             f"({error}). Convert X to int64."
         )
     floats = [dtype for dtype in dtypes if "float" in dtype]

@@ -33,7 +33,7 @@ def outside_inference_mode() -> AbstractContextManager[Any]:
 
 
 def turn_for(estimator: Any) -> AbstractContextManager[None]:
-    """Return the context in which to fit an estimator: nets take turns, others can run at once."""
+    """Return the context to fit an estimator in: nets take turns, other estimators need not."""
     inside = estimator.get_params(deep=True).values() if hasattr(estimator, "get_params") else ()
     has_net = any(isinstance(value, NeuralNet) for value in (estimator, *inside))
     return turn_at_random_state() if has_net else nullcontext()

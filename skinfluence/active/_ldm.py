@@ -68,7 +68,7 @@ def least_disagree_metric(
     Returns
     -------
     metric : ndarray of shape (n_samples,), float64
-        In [0, 1]; 1 for a row whose label is changed by no draw.
+        In [0, 1]; 1 if no draw changes the label of the row.
 
     Raises
     ------

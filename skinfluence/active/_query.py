@@ -37,8 +37,9 @@ class InfluenceQuery(PoolQuery):
         See :func:`influence_query_scores`.
     spread : int, default=5
         The best rows are often alike. A batch is therefore drawn from the ``spread * batch_size``
-        best rows, by k-means++ seeding. Its distance is the cosine distance between the inputs of
-        the net's last layer. With 1, the batch consists of the best rows.
+        best rows, by k-means++ seeding. The distance between two rows is the cosine distance
+        between their inputs to the net's last layer. With ``spread=1``, the batch consists of the
+        best rows.
     missing_label : object, default=np.nan
         Value in y that means "no label"; NaN, None and pandas' NA are equivalent.
     random_state : int, RandomState instance or None, default=None
@@ -138,7 +139,8 @@ class InfluenceQuery(PoolQuery):
                 "InfluenceScorer(net)."
             )
         scorer = clone(scorer)
-        if scorer.estimator is None:  # else few labels of many classes may be taken for numbers
+        # The default net depends on y: a few labels of many classes could look like numbers.
+        if scorer.estimator is None:
             scorer.set_params(estimator=TabularClassifier())
         pass_seed(seed, scorer)
         X_val, y_val = reference

@@ -34,7 +34,8 @@ def influence_query_scores(
     aggregate : {"predicted", "expected", "worst"}, default="predicted"
         "predicted": the score under the most probable label (the pseudo-label of [1]_).
         "expected": ``Σ p(c) |s(c)|``, the expected change of the loss, up or down.
-        "worst": the lowest score over the labels. It is highest for rows that are uninformative.
+        "worst": the lowest score over the labels. It is highest for rows whose label the net
+        predicts with near certainty, so it finds harmless rows, not rows worth labeling.
 
     Returns
     -------

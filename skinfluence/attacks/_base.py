@@ -89,7 +89,7 @@ def check_rows(X: Any, attack: Any) -> None:
     )
     if not floats:
         raise TypeError(
-            f"{type(attack).__name__} changes rows of floats, an array or a Tensor; X is "
+            f"{type(attack).__name__} needs an array or a Tensor of floats, but X is "
             f"{getattr(X, 'dtype', type(X).__name__)}. Give the rows as floats. If the inputs of "
             "the net are integers that select embeddings, attack the embeddings."
         )

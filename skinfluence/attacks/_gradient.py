@@ -129,8 +129,8 @@ class PGD(Attack):
     clip : tuple of (low, high) or None, default=None
         Bounds of the changed rows: two numbers, or two arrays of the shape of a row.
     random_state : int or None, default=None
-        None starts at the given row. An integer is the seed of a random starting point, at most
-        `eps` away from the row in each entry.
+        None: the attack starts at the given row. An integer: it seeds a random starting point, at
+        most `eps` away from the row in each entry.
 
     References
     ----------
@@ -189,7 +189,7 @@ class PGD(Attack):
 def _input_gradient(
     fnet: FunctionalNet, X: Tensor, of_outputs: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Values of a function of each row's outputs, (n,), and its gradients by the rows."""
+    """Values of a function of each row's outputs, (n,), and gradients with respect to the rows."""
     with torch.enable_grad(), plain_kernels(fnet):
         x = X.detach().requires_grad_()
         value = of_outputs(fnet.outputs(fnet.params, x))
@@ -219,11 +219,11 @@ def _read_eps(attack: Any, eps: Any, X: Tensor) -> Tensor:
     size = torch.as_tensor(numbers).to(X)
     if not bool(torch.isfinite(size).all()) or bool((size < 0).any()):
         raise ValueError(
-            f"{type(attack).__name__}(eps={eps!r}): expected numbers, 0 or more and finite."
+            f"{type(attack).__name__}(eps={eps!r}): expected finite numbers, 0 or more."
         )
     if size.ndim and size.shape != X.shape[1:]:
         raise ValueError(
-            f"{type(attack).__name__}: eps has shape {tuple(size.shape)}, a row has "
+            f"{type(attack).__name__}: eps has shape {tuple(size.shape)}, but a row has shape "
             f"{tuple(X.shape[1:])}; give one number, or one number for each entry of a row."
         )
     return size
@@ -239,9 +239,9 @@ def _clip(X: Tensor, bounds: Any) -> Tensor:
     for bound in (low, high):
         if bound.ndim and bound.shape != X.shape[1:]:
             raise ValueError(
-                f"clip has a bound of shape {tuple(bound.shape)}, a row has {tuple(X.shape[1:])}; "
-                "give one number, or one number for each entry of a row."
+                f"clip has a bound of shape {tuple(bound.shape)}, but a row has shape "
+                f"{tuple(X.shape[1:])}; give one number, or one number for each entry of a row."
             )
     if not bool((low <= high).all()):
-        raise ValueError(f"clip={bounds!r}: expected (low, high), low at most high.")
+        raise ValueError(f"clip={bounds!r}: expected (low, high) with low <= high.")
     return torch.minimum(torch.maximum(X, low), high)

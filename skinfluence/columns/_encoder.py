@@ -27,7 +27,7 @@ from skinfluence.columns._readers import (
     raw_cells,
     reason_to_leave_out,
 )
-from skinfluence.columns._texts import Images, Texts
+from skinfluence.columns._texts import FrequentValues, Images, Texts
 
 MAX_ONE_HOT = 32  # inputs of one column, so that it does not outweigh the others
 
@@ -48,7 +48,8 @@ class ColumnEncoder(TransformerMixin, Estimator):
       hour and weekday.
     - **point**: pairs of numbers, such as "(40.7, -73.9)".
     - **category**: at most 40 distinct values; one input per value that is not rare.
-    - **text**: everything else, such as names and reviews. Similar texts get similar numbers.
+    - **text**: everything else, such as names and reviews. Similar texts get similar numbers, and
+      each of at most 32 frequent values has an input as well.
 
     Only columns from which nothing can be learned are left out: empty and constant columns, row
     numbers, and keys such as "ID0017" or hashes; see `left_out_`. Numbers are standardized. Missing
@@ -70,7 +71,7 @@ class ColumnEncoder(TransformerMixin, Estimator):
         Turns a column of images into numbers. None means
         :class:`~skinfluence.images.ImageEmbedder` with its default network.
     n_text_components : int or None, default=None
-        Numbers per text from ``skrub.StringEncoder``. None means 100 for sentences, and 30 for
+        Numbers per text from ``skrub.StringEncoder``. None means 100 for sentences, and 15 for
         shorter texts, such as names.
     random_state : int or None, default=0
         Seed of ``skrub.StringEncoder``.
@@ -248,7 +249,9 @@ class ColumnEncoder(TransformerMixin, Estimator):
         if "category" in groups:
             parts.append(("category", _category_steps(n_rows), groups["category"]))
         texts = Texts(self.text_encoder, self.n_text_components, self.random_state)
-        parts += [(f"text {name}", texts, name) for name in groups.get("text", ())]
+        for name in groups.get("text", ()):
+            parts.append((f"text {name}", texts, name))
+            parts.append((f"frequent {name}", FrequentValues(), name))
         images = Images(self.image_encoder)
         parts += [(f"image {name}", images, name) for name in groups.get("image", ())]
         return ColumnTransformer(parts, sparse_threshold=0, verbose_feature_names_out=True)

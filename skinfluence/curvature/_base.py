@@ -115,8 +115,8 @@ def read_damping(curvature: Any, *, positive: bool = False) -> float | None:
 def check_damping(curvature: Any, otherwise: str = "", positive: bool = False) -> float:
     """Return the damping; raise ValueError unless it is a finite number, 0 or more.
 
-    `otherwise` is text for the message: other values that the caller allows. `positive` also
-    refuses 0.
+    `otherwise` is text for the message that names other allowed values. If `positive` is true, 0 is
+    rejected as well.
     """
     wanted = f"a finite number, {'above 0' if positive else '0 or more'}{otherwise}"
     least = np.nextafter(0, 1) if positive else 0

@@ -80,7 +80,7 @@ class Eigenbasis:
         """Solve for the layer's parameters; damping None means a tenth of the mean eigenvalue."""
         flat = [V[name].reshape(*V[name].shape[:2], -1) for name in self.names]
         lam = float(self.values.mean()) / 10 if damping is None else damping
-        in_basis = self.S.T @ torch.cat(flat, 2).to(self.S) @ self.A  # parameters may be in half
+        in_basis = self.S.T @ torch.cat(flat, 2).to(self.S) @ self.A  # V may be half precision
         scaled = torch.where(self.values + lam > 0, in_basis / (self.values + lam), 0)
         u = self.S @ scaled @ self.A.T
         parts = u.split([f.shape[2] for f in flat], 2)

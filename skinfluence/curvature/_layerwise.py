@@ -93,7 +93,7 @@ class _DataInfSolver:
                     share = factor.inner(V[name]) / (lam + factor.square_norms()).unsqueeze(1)
                     projected[name] += factor.combine(share).reshape(projected[name].shape)
         n = n_rows(X)
-        # If all gradients by a tensor are 0, λ may be 0. The tensor then has no influence.
+        # If all gradients with respect to a tensor are 0, λ may be 0. It then has no influence.
         return {
             name: (v - projected[name] / n) / lam
             if (lam := self.lam[name])
@@ -124,7 +124,7 @@ class EKFAC(Curvature):
         Number of labels sampled for each row. Each label costs two passes over the rows. If there
         are few rows and the net is certain of their labels, use several: for 500 digits and a net
         that had learned all of them, the LDS (agreement with retraining) was .54 with one label per
-        row and .60 with 20.
+        row and .60 with 20 labels.
 
     References
     ----------

@@ -67,7 +67,7 @@ def load_adult(*, subset: str = "train", data_home: str | PathLike[str] | None =
     Raises
     ------
     ValueError
-        When `subset` is unknown, or OpenML returns another number of rows.
+        When `subset` is unknown, or OpenML returns an unexpected number of rows.
     OSError
         When the package is not installed and OpenML cannot be reached.
     ImportError

@@ -29,9 +29,9 @@ _DESCR = """COMPAS (recidivism within two years)
 
 Was a defendant charged with another crime within two years? The rows are people in Broward County,
 Florida, who were scored by the COMPAS software in 2013 and 2014, selected as in ProPublica's
-analysis. Left out are names, dates of birth and case numbers, everything that became known only
-afterwards, and COMPAS' own scores. The label says who was charged, not who offended, so it carries
-any bias of the police. {rows}
+analysis. Names, dates of birth, case numbers, COMPAS' own scores and everything that became known
+only afterwards are left out. The label says who was charged, not who offended, so it carries any
+bias of the police. {rows}
 
 Source: J. Angwin, J. Larson, S. Mattu, L. Kirchner, "Machine Bias", ProPublica, 2016; read from
 {source}.
@@ -111,7 +111,7 @@ def _select_rows(frame: Any) -> Any:
 def _from_openml(data_home: str | PathLike[str] | None) -> Any:
     """Return OpenML's table, with its one-hot columns turned back into categories."""
     pd = need_pandas()
-    # Selected by number: other versions with this name have other columns and fewer rows.
+    # Select by data_id, because other tables with this name have other columns and fewer rows.
     raw = download_from_openml("load_compas", data_id=42193, data_home=data_home)
     groups = {
         "race": {n: n for n in ("African-American", "Caucasian")},

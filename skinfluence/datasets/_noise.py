@@ -40,15 +40,16 @@ def flip_labels(
         Which rows get a wrong label, and which label they get.
 
         - "symmetric": all rows are equally likely, and so are all other classes.
-        - "pair": all rows are equally likely. The wrong label is the next class in sorted order
-          (the first class for the last one), as when two similar classes are confused.
-        - "class_conditional": a random transition matrix decides. Rows of the most affected class
-          are about three times as likely to be drawn as rows of the least affected one, and each
-          class has its own most frequent wrong labels.
+        - "pair": all rows are equally likely. The wrong label is the next class in sorted order, as
+          when two similar classes are confused. The last class is followed by the first.
+        - "class_conditional": rows and their wrong labels are drawn from a random transition
+          matrix. Rows of the most affected class are about three times as likely to be drawn as
+          rows of the least affected class. Each class has its own most frequent wrong labels.
         - "instance": rows that are hard to classify are the most likely to be drawn. A logistic
-          regression on the standardized `X`, cross-fitted over five folds (fewer where a class has
-          fewer rows), gives the class probabilities. A row is drawn in proportion to the
-          probability of its most likely other class, and gets that class as its label.
+          regression on the standardized `X` gives out-of-sample class probabilities. It is
+          cross-fitted over five folds, or fewer if a class has fewer than five rows. A row is drawn
+          in proportion to the probability of its most likely other class, and gets that class as
+          its label.
     X : array-like of shape (n_samples, ...) or None, default=None
         Numeric rows without missing values; images are flattened. Only the kind "instance" needs X.
     random_state : int, RandomState instance or None, default=None

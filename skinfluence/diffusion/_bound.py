@@ -17,9 +17,9 @@ class VariationalBound(Target):
 
         β² / (2 σ² α (1 - ᾱ))
 
-    where σ² is the posterior variance. The weight is largest at steps with little noise [1]_. The
-    first step uses the posterior variance of the second step [2]_. Terms of the bound that do not
-    depend on the net are left out.
+    where α, ᾱ and β are the constants of step t in [1]_, and σ² is the posterior variance. The
+    weight is largest at steps with little noise [1]_. The first step uses the posterior variance of
+    the second step [2]_. Terms of the bound that do not depend on the net are left out.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class VariationalBound(Target):
         if not included.any():
             raise ValueError(
                 f"{self!r}: none of the {len(drawn)} fixed draws is at one of these steps; widen "
-                "steps, or give the net more n_draws."
+                "steps, or increase the net's n_draws."
             )
         # The included draws stand for all steps from first to last.
         weights = torch.where(included, constants.weights[drawn], 0)

@@ -26,8 +26,8 @@ class DenoisingDiffusion(NeuralNet):
 
     In training, each image of a batch gets a random time and a random noise. In validation and for
     influence, the loss of an image is the mean over `n_draws` fixed draws of a time and a noise.
-    The times are evenly spread, and the draws are the same for every image. The outputs of the net
-    are then the predicted noises, of shape (n, n_draws, n_pixels).
+    The times are evenly spread, and the draws are the same for every image. In these two cases, the
+    outputs of the net are the predicted noises, of shape (n, n_draws, n_pixels).
 
     Parameters
     ----------

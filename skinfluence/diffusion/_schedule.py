@@ -63,5 +63,5 @@ def fixed_draws(n_draws: int, width: int, n_steps: int) -> tuple[Tensor, Tensor]
 
 
 def true_noise(outputs: Tensor, n_steps: int) -> Tensor:
-    """Return the noise that outputs of shape (n, n_draws, width) predict, in the same shape."""
+    """Return the noise that these outputs (n, n_draws, width) should equal, in the same shape."""
     return fixed_draws(*outputs.shape[1:], n_steps)[1].to(outputs).expand_as(outputs)

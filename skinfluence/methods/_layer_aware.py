@@ -34,8 +34,8 @@ class LayerAware(Method):
 
         Σ_j <δ_i, δ_j> Σ_l <h_l(i), h_l(j)>
 
-    where l runs over the linear and convolutional layers. Sequences are averaged over time. If only
-    the last layer is used, the score is the exact inner product for its weights.
+    where l runs over the linear and convolutional layers. For a sequence, h_l(i) is the mean over
+    its steps. If only the last layer is used, the score is the exact inner product for its weights.
 
     References
     ----------

@@ -18,9 +18,9 @@ class SelfInfluence(Method):
     A row that is unlike all other rows has a large influence on itself: either its label is wrong,
     or it is a rare case. In the formula, g_i is the gradient of row i. Without a curvature, P is
     the identity, and all scores together cost about one forward and one backward pass. With a
-    curvature, P is its inverse; every row's gradient is computed and multiplied by P. This
-    multiplication is cheap only for :class:`~skinfluence.curvature.EKFAC` and
-    :class:`~skinfluence.curvature.Exact`.
+    curvature, P is the inverse of the curvature matrix; every row's gradient is computed and
+    multiplied by P. This multiplication is cheap only for
+    :class:`~skinfluence.curvature.EKFAC` and :class:`~skinfluence.curvature.Exact`.
 
     References
     ----------

@@ -62,7 +62,7 @@ def test_options_decide_about_columns():
     ("options", "message"),
     [
         ({"ignore": ("size",)}, r"no column can be used to predict the label: size .as asked.;"),
-        ({"text": ("sise",)}, "no column is called 'sise'"),
+        ({"text": ("width",)}, "no column is called 'width'"),
         ({"numeric": ("label",)}, "column 'label' is the label"),
         ({"date": ("size",)}, "--date 'size': the column does not hold values of this kind"),
     ],

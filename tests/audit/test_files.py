@@ -66,7 +66,7 @@ def test_added_columns_get_names_that_the_table_does_not_use(quick_audit, audit_
 def test_same_seed_writes_the_same_files(quick_audit, audit_table, tmp_path):
     for name in ("one", "two"):
         run(audit_table, "--output", tmp_path / name, "--action", "drop", "--quiet")
-    for file in ("suspects.csv", "scores.csv", "cleaned.csv"):
+    for file in ("suspects.csv", "scores.csv", "issues.csv", "cleaned.csv"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
@@ -98,4 +98,4 @@ def test_nothing_but_the_report_and_the_lists_is_written_by_default(
 ):
     assert run(audit_table, "--output", tmp_path / "out", "--quiet") == 0
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"report.html", "suspects.csv", "scores.csv"}
+    assert names == {"report.html", "suspects.csv", "scores.csv", "issues.csv"}

@@ -78,7 +78,9 @@ def test_the_cleaned_table_is_in_the_format_that_came(
     part = "::t" if name == "t.sqlite" else ""
     assert run(f"{path}{part}", "--output", out, "--action", action, *FLAGGED) == 0
     cleaned = "cleaned" + name.removeprefix("t")
-    assert sorted(os.listdir(out)) == sorted([cleaned, "report.html", "scores.csv", "suspects.csv"])
+    assert sorted(os.listdir(out)) == sorted(
+        [cleaned, "issues.csv", "report.html", "scores.csv", "suspects.csv"]
+    )
     assert str(out / cleaned) in capsys.readouterr().out
     assert f"<b>{cleaned}</b> is the input table" in (out / "report.html").read_text()
     written = [row[: len(header)] for row in read_table(f"{out / cleaned}{part}").cells]

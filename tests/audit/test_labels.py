@@ -84,7 +84,7 @@ def test_too_few_numbers_are_refused(labels, message):
 
 def test_spellings_that_differ_in_case_blanks_or_punctuation_are_found():
     labels = ["Male"] * 20 + ["male"] * 5 + [" male."] * 2 + ["Non-binary"] * 30 + ["non binary"]
-    problem = problem_of([*labels, *["C++"] * 10, *["C#"] * 10, "1.5", "15"])
+    problem = problem_of([*labels, *["C++"] * 10, *["C#"] * 10, "A+", "A-", "1.5", "15"])
     assert similar_spellings(problem) == [["Non-binary", "non binary"], ["Male", "male", "male."]]
 
 

@@ -19,7 +19,7 @@ def test_output_names_the_label_the_columns_left_out_and_the_files(
     assert "left out  empty (empty)" in out
     assert "left out  same (the same value in every row)" in out
     assert "2 suspects in 80 rows" in out
-    for name in ("report.html", "suspects.csv", "scores.csv", "cleaned.csv"):
+    for name in ("report.html", "suspects.csv", "scores.csv", "issues.csv", "cleaned.csv"):
         assert str(tmp_path / "out" / name) in out
     head = next(i for i, line in enumerate(out.splitlines()) if line.startswith("row"))
     printed = out.splitlines()[head : head + 3]

@@ -198,3 +198,14 @@ def test_without_skrub_the_error_says_what_to_install(frame, monkeypatch):
     with pytest.raises(ImportError, match=r"ColumnEncoder, for dates, needs skrub.*\[audit\]"):
         ColumnEncoder().fit(frame)
     assert ColumnEncoder().fit(frame[["price", "color", "size"]]).n_features_in_ == 3
+
+
+def test_frequent_values_of_a_column_of_names_have_inputs():
+    names = [f"name {i}" for i in range(60)] + ["Smith"] * 12 + ["Jones"] * 6 + [None] * 10
+    encoder = ColumnEncoder()
+    rows = encoder.fit_transform(pd.DataFrame({"who": names}))
+    outputs = encoder.get_feature_names_out().tolist()
+    assert outputs[-2:] == ["who=Smith", "who=Jones"]
+    np.testing.assert_array_equal(rows[:, -2], [name == "Smith" for name in names])
+    again = encoder.transform(pd.DataFrame({"who": ["Jones", "Nobody", None]}))
+    np.testing.assert_array_equal(again[:, -2:], [[0, 1], [0, 0], [0, 0]])

@@ -87,7 +87,7 @@ def test_the_ways_to_wrap_a_module_work():
 
 def test_a_pipeline_or_another_model_is_refused_with_advice():
     with pytest.raises(
-        TypeError, match=r"got Pipeline\. Put its preprocessing steps in front of this"
+        TypeError, match=r"got Pipeline\. Put its preprocessing steps into a new Pipeline"
     ):
         scorer(estimator=make_pipeline(StandardScaler(), quick())).fit(X, Y)
     with pytest.raises(TypeError, match=r"got Ridge.*FilteredEstimator"):

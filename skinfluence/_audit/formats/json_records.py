@@ -214,7 +214,7 @@ def _inner_array(source: JsonSource) -> JsonSource | None:
     if len(rows) == 1:
         start = next(start for name, start, _ in members(record) if name == rows[0])
         return _array(source.text, shift + start)
-    if len(values) > 1 and all(isinstance(value, dict | list) for value in values.values()):
+    if values and all(isinstance(value, dict | list) for value in values.values()):
         raise AuditError(f"the file is one JSON object; {EXPECTED}.")
     return None
 

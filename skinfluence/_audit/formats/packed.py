@@ -9,15 +9,15 @@ import lzma
 import shutil
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from skinfluence._audit.formats.format import PART, Given, told
-from skinfluence._audit.table import AuditError, Source, listed, shorten
+from skinfluence._audit.table import AuditError, Source, listed
 from skinfluence._extras import need
 
 MAX_UNPACKED = 8_000_000_000  # bytes; a small file may unpack to more than any memory holds
@@ -110,25 +110,16 @@ def unpack(given: Given) -> tuple[Given, Callable[[Source], Source]] | None:
     compression = next((one for one in COMPRESSIONS if head.startswith(one.magic)), None)
     if compression is None:
         return _unpack_zip(given) if head.startswith(ZIP_MAGIC) else None
-    try:
+    with _told_damage(given, compression.name):
         inner = compression.unpack(given)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise _damaged(given, compression.name, error) from error
-    except Exception as error:  # zstandard has its own, and may not be installed
-        if type(error).__name__ != "ZstdError":
-            raise
-        raise _damaged(given, compression.name, error) from error
     pack, suffix = compression.pack, compression.suffix
     return inner, lambda source: PackedSource(source, suffix, pack)
 
 
 def zip_members(given: Given) -> list[zipfile.ZipInfo]:
     """The files in a zip file, without folders and what systems add to them."""
-    try:
-        with zipfile.ZipFile(given.opened()) as archive:
-            return [info for info in archive.infolist() if not _is_added(info)]
-    except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise _damaged(given, "zip", error) from error
+    with _told_damage(given, "zip"), zipfile.ZipFile(given.opened()) as archive:
+        return [info for info in archive.infolist() if not _is_added(info)]
 
 
 def _is_added(info: zipfile.ZipInfo) -> bool:
@@ -148,11 +139,8 @@ def _unpack_zip(given: Given) -> tuple[Given, Callable[[Source], Source]] | None
         raise _too_large(given)
     if any(member.flag_bits & 1 for member in members):
         raise AuditError(f"{given.shown} is protected by a password; unpack it first.")
-    try:
-        with zipfile.ZipFile(given.opened()) as archive:
-            inner = Given(info.filename, data=archive.read(info))
-    except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError) as error:
-        raise _damaged(given, "zip", error) from error
+    with _told_damage(given, "zip"), zipfile.ZipFile(given.opened()) as archive:
+        inner = Given(info.filename, data=archive.read(info))
     return inner, lambda source: PackedSource(source, ".zip", ZipPack(given, info.filename))
 
 
@@ -194,9 +182,8 @@ class ZipPack:
                     shutil.copyfileobj(source, target)
 
 
-def _damaged(given: Given, name: str, error: Exception) -> AuditError:
-    why = shorten(str(error))
-    return AuditError(f"{given.shown} is a damaged {name} file ({why}); copy or load it again.")
+def _told_damage(given: Given, name: str) -> AbstractContextManager[None]:
+    return told(f"{given.shown} is a damaged {name} file")
 
 
 def _too_large(given: Given) -> AuditError:

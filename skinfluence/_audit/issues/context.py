@@ -14,7 +14,7 @@ from skinfluence._audit.features import Prepared
 from skinfluence._audit.findings import Findings, Problem
 from skinfluence._audit.issues.equal_rows import Equal, equal_rows
 from skinfluence._audit.issues.near_rows import Near, near_rows
-from skinfluence._audit.issues.spelling_key import spelling_key
+from skinfluence._audit.spelling_key import spelling_key
 from skinfluence._audit.table import Table, display_name, shorten
 
 SHOWN_CELLS, CELL_WIDTH = 6, 40  # of a row in the details

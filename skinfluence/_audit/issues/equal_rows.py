@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-CHANCE = 0.01  # share of the reported pairs that may be due to chance
+CHANCE = 0.05  # share of the reported pairs that may be due to chance
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def equal_rows(columns: Iterable[Iterable[str]], n_rows: int) -> Equal:
     Rows of a few columns with few values are equal by chance. If the columns were independent, a
     row would equal `expected` others: n - 1 times, for each column, the share of the other rows
     with the same cell. Groups are reported from the least expected one on, as long as the number
-    of pairs expected by chance is at most one in a hundred of the pairs that are found.
+    of pairs expected by chance is at most one in twenty of the pairs that are found.
     """
     group = np.zeros(n_rows, dtype=np.int64)
     log_expected = np.full(n_rows, np.log(max(n_rows - 1, 1)))

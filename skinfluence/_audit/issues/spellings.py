@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from skinfluence._audit.issues.context import Context, Issue, count
-from skinfluence._audit.issues.spelling_key import spelling_key
+from skinfluence._audit.spelling_key import spelling_key
 from skinfluence._audit.table import shorten
 
 MAX_DISTINCT = 5_000  # values of a column; a column with more values does not hold categories

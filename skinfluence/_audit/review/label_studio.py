@@ -17,6 +17,8 @@ from skinfluence._version import __version__
 
 ROW, GIVEN = "skinfluence_row", "given_label"  # fields of a task by which annotations are read
 
+TASKS, CONFIG = "tasks.json", "label_config.xml"
+
 FIELD = "label"  # the control of the labeling interface
 
 DROP = "(drop this row)"  # a choice next to the classes
@@ -29,8 +31,8 @@ def write(folder: Path, table: Table, findings: Findings, source: str | None) ->
     """
     media = find_media(table, findings, source)
     text = json.dumps(tasks(table, findings, media), indent=1)
-    (folder / "tasks.json").write_text(text, encoding="utf-8")
-    (folder / "label_config.xml").write_text(interface(findings, media), encoding="utf-8")
+    (folder / TASKS).write_text(text, encoding="utf-8")
+    (folder / CONFIG).write_text(interface(findings, media), encoding="utf-8")
 
 
 def tasks(table: Table, findings: Findings, media: Media | None = None) -> list[dict[str, Any]]:

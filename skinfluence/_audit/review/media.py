@@ -14,7 +14,7 @@ from urllib.parse import quote
 from skinfluence._audit.findings import Findings
 from skinfluence._audit.table import Table
 
-LONG_TEXT = 50  # characters, in the median; a column of longer cells is shown as text
+SHORT_TEXT, LONG_TEXT = 25, 50  # characters, in the median, of a text and of any other column
 
 N_TRIED = 50  # cells that are looked at
 
@@ -56,16 +56,18 @@ def find_media(
     page, if it is given.
     """
     shown = [table.cells[findings.rows[i]] for i in findings.order[:N_TRIED]]
-    kinds, folders = findings.prepared.kinds, getattr(table, "images", {})
-    longest, text = float(LONG_TEXT), None
+    kinds = findings.prepared.kinds
+    longest, text = 0.0, None
     for position in range(len(table.names)):
         cells = [row[position].strip() for row in shown if row[position].strip()]
         if position == findings.problem.label or not cells:
             continue
-        if kinds.get(str(position)) == "image" or all(map(_IMAGE.match, cells)):
-            folder = folders.get(position, folder_of(source))
+        kind = kinds.get(str(position))
+        if kind == "image" or all(map(_IMAGE.match, cells)):
+            folder = table.images.get(position, folder_of(source))
             return Media(position, "image", partial(_address, table, folder, page_folder, position))
-        if (length := median(map(len, cells))) >= longest:
+        length = median(map(len, cells))
+        if length >= (SHORT_TEXT if kind == "text" else LONG_TEXT) and length > longest:
             longest, text = length, position
     return None if text is None else Media(text, "text")
 

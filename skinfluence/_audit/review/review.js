@@ -11,6 +11,7 @@ class Page {
     this.rows = [];
     this.isSaved = true;
     this.fillFilters();
+    byId("filters").open = innerWidth > 900 && innerHeight > 800;
     this.connect();
     this.refilter();
     this.open(this.rows.find((row) => this.review.state(row) === "open") ?? this.rows[0] ?? null);
@@ -91,8 +92,7 @@ class Page {
     else if (name === "help") byId("help").open ? byId("help").close() : byId("help").showModal();
     else if (name === "save") this.save();
     else if (name === "copy") this.copy();
-    else if (name === "search") byId("f-search").focus();
-    else if (name === "filter") byId("f-label").focus();
+    else if (name === "search" || name === "filter") this.showFilters(name === "search" ? "f-search" : "f-label");
     else if (name === "pick") byId("other")?.focus();
     else if (name === "grid") this.setGrid(!document.body.classList.contains("as-grid"));
     else if (name === "clear") this.clearFilters();
@@ -169,6 +169,11 @@ class Page {
     this.refilter(true);
   }
 
+  showFilters(id) {
+    byId("filters").open = true;
+    byId(id).focus();
+  }
+
   showUnclear() {
     if (byId("f-kind").parentElement.hidden) return this.say("There are no unclear rows.");
     this.clearFilters();
@@ -201,7 +206,8 @@ class Page {
     }
     this.actions();
     const article = byId("card").parentElement;
-    if (isScrolled && article.getBoundingClientRect().top < 0) article.scrollIntoView();
+    const { top } = article.getBoundingClientRect();
+    if (isScrolled && (top < 0 || top > 0.3 * innerHeight)) article.scrollIntoView();
   }
 
   actions() {
@@ -238,6 +244,7 @@ class Page {
     byId("left").textContent = leftSentence(estimate, this.data.n_rows);
     byId("hint").textContent = stopSentence(estimate);
     byId("hint").dataset.stop = String(estimate.mayStop && estimate.nDecided > 0);
+    byId("brief").textContent = `${counts.suspects} of ${n.toLocaleString("en")} suspects decided. ${stopSentence(estimate)}`;
     byId("unclear").hidden = estimate.mayStop || estimate.nSuspects > 0 || estimate.nNext === 0;
     const nAll = Object.keys(this.review.decisions).length;
     byId("save").disabled = !nAll;

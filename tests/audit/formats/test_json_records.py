@@ -103,6 +103,7 @@ def test_the_encoding_is_written_back(tmp_path, encoding):
         ("{}\n{}\n", "the objects are empty"),
         ('{"a": {"0": 1}, "b": {"c": 2}}', "the file is one JSON object; expected one object"),
         ('{"0": {"a": 1}, "1": {"a": 2}}', "the file is one JSON object"),
+        ('{"data": {"a": [1, 2]}}', "the file is one JSON object"),
         ('{"x": {"a": 1}, "y": {"a": 2}}', "the file is one JSON object"),
         ('{"a": 1},\n{"a": 2}\n', "expected another object"),
         ('[{"a": 1}, ', "expected the end of the array"),

@@ -198,11 +198,14 @@ def test_characters_of_a_path_do_not_end_an_address(tmp_path):
     assert found.source(1) in (None, "%2541%00.png")
 
 
-def test_a_column_that_the_audit_used_as_images_is_one():
-    table = small_table(20, n_classes=2, columns={"file": ["no_suffix"] * 20})
+@pytest.mark.parametrize("kind", ["image", "text"])
+def test_a_column_is_shown_as_the_audit_used_it(kind):
+    table = small_table(20, n_classes=2, columns={"file": ["about as long as a message"] * 20})
     findings = findings_of(table)
-    findings.prepared.kinds["3"] = "image"
-    assert find_media(table, findings, None).column == 3
+    assert find_media(table, findings, None) is None
+    findings.prepared.kinds["3"] = kind
+    found = find_media(table, findings, None)
+    assert (found.column, found.kind) == (3, kind)
 
 
 def test_images_can_be_given_from_outside():
