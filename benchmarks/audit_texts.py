@@ -4,8 +4,8 @@
 
 A tenth of the labels of tweets is made wrong at random. The audit gets a table of texts and labels,
 with its default settings. The baseline is the out-of-sample probability of the given label, by
-logistic regression on TF-IDF of words and pairs of words. The benchmark prints the average precision
-of both orders, and that of a random order.
+logistic regression on TF-IDF of words and pairs of words. The benchmark prints the average
+precision of both orders, and that of a random order.
 
 Needs `pip install "skinfluence[audit,text]"` and the packages of requirements-data.txt.
 """
