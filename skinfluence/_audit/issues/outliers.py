@@ -115,6 +115,8 @@ def _straight_columns(context: Context) -> list[Straight]:
 
 def _without_skew(sample: np.ndarray, values: np.ndarray) -> np.ndarray:
     fitted = PowerTransformer(standardize=False).fit(sample[:, None])
+    # Stronger than a logarithm, the transformation has a limit, and large values come close to it.
+    fitted.lambdas_ = np.clip(fitted.lambdas_, 0, 2)
     first, median, third = np.quantile(fitted.transform(sample[:, None]), [0.25, 0.5, 0.75])
     with np.errstate(over="ignore"):
         straight = (fitted.transform(values[:, None]).ravel() - median) / (third - first)
@@ -132,11 +134,18 @@ def _far_numbers(context: Context, columns: Sequence[Straight]) -> pd.DataFrame:
         is_far = np.abs(values - median) > SPREADS * (third - first)
         rows = np.flatnonzero((scores > BEYOND) & is_far)
         name = context.column_name(column.position)
-        reasons = [f"{name} = {values[i]:.6g}, median {median:.6g}" for i in rows]
+        cells = [context.cell(context.problem.rows[present[i]], column.position) for i in rows]
+        usual = context.cell(context.problem.rows[_middle(column.values)], column.position)
+        reasons = [f"{name} = {cell}, median {usual}" for cell in cells]
         found.append(
             pd.DataFrame({"row": present[rows], "reason": reasons, "times_limit": scores[rows]})
         )
     return pd.concat(found, ignore_index=True)
+
+
+def _middle(values: np.ndarray) -> int:
+    """Position of a value that is the median, or next to it."""
+    return int(np.argsort(values)[np.count_nonzero(~np.isnan(values)) // 2])
 
 
 def _far_rows(Z: np.ndarray) -> pd.DataFrame:

@@ -1,18 +1,21 @@
 """Tables in memory, and the context of the kinds of issues for them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
-import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
+from small_audit import mixed_csv  # noqa: F401  skips these tests without the extra `audit`
 
-for package in ("pandas", "matplotlib", "jinja2", "skrub"):
-    pytest.importorskip(package)
+from skinfluence._audit.features import prepare
+from skinfluence._audit.issues import Context
+from skinfluence._audit.labels import read_problem
+from skinfluence._audit.options import Options
+from skinfluence._audit.stored_text import Column, Form
+from skinfluence._audit.table import Table
 
-from skinfluence._audit.features import prepare  # noqa: E402
-from skinfluence._audit.findings import read_problem  # noqa: E402
-from skinfluence._audit.issues import Context  # noqa: E402
-from skinfluence._audit.options import Options  # noqa: E402
-from skinfluence._audit.stored_text import Column, Form  # noqa: E402
-from skinfluence._audit.table import Table  # noqa: E402
+OPTIONS = Options(embed="none")
 
 
 def table_of(columns):
@@ -63,10 +66,6 @@ def clean_columns(seed, n=400):
 
 def clean_context(seed, n=400):
     """The clean table after an audit by a linear model."""
-    from dataclasses import replace
-
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import cross_val_predict
 
     context = context_of(clean_columns(seed, n))
     codes, classes = pd.factorize(context.problem.given, sort=True)
