@@ -3,17 +3,20 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
+import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
-from small_audit import mixed_csv  # noqa: F401  skips these tests without the extra `audit`
 
-from skinfluence._audit.features import prepare
-from skinfluence._audit.issues import Context
-from skinfluence._audit.labels import read_problem
-from skinfluence._audit.options import Options
-from skinfluence._audit.stored_text import Column, Form
-from skinfluence._audit.table import Table
+pd = pytest.importorskip("pandas")
+pytest.importorskip("skrub")
+
+# isort: split
+from skinfluence._audit.features import prepare  # noqa: E402
+from skinfluence._audit.issues import Context  # noqa: E402
+from skinfluence._audit.labels import read_problem  # noqa: E402
+from skinfluence._audit.options import Options  # noqa: E402
+from skinfluence._audit.stored_text import Column, Form  # noqa: E402
+from skinfluence._audit.table import Table  # noqa: E402
 
 OPTIONS = Options(embed="none")
 
