@@ -164,6 +164,9 @@ class NoisyLabelDetector(Estimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, ...), DataFrame, Tensor, dict of arrays or Dataset
+            If no estimator is given, a DataFrame of pandas or polars may have columns of any kind
+            and missing values; a :class:`~skinfluence.columns.ColumnEncoder` turns it into numbers,
+            fitted on the rows of each net. The ready-made nets also take a sparse matrix.
         y : array-like of shape (n_samples,)
             Labels, some of them wrong. May be None only if X is a Dataset of (x, y) items.
         X_val, y_val : like X and y, default=None

@@ -214,8 +214,10 @@ class InfluenceScorer(TransformerMixin, Estimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, ...), DataFrame, Tensor, dict of arrays or Dataset
-            Training rows. Several inputs of a net may also be a tuple of arrays, which skorch
-            passes to the module as one argument.
+            Training rows. If no estimator is given, a DataFrame of pandas or polars may have
+            columns of any kind and missing values; a :class:`~skinfluence.columns.ColumnEncoder`
+            turns it into numbers. The ready-made nets also take a sparse matrix. Several inputs of
+            a net may also be a tuple of arrays, which skorch passes to the module as one argument.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, or numbers for regression. May be None only if X is a Dataset of (x, y)
             items.

@@ -1,9 +1,10 @@
 """Ensembles: several parameter vectors, called members, made from one or a few fitted nets.
 
 An ensemble states how many trainings it needs (`n_fits`) and how many checkpoints of each training
-(`n_snapshots`). It turns the trained states into members. At each member, rows are scored by the
-gradients of the rows and of the target at this member. The scores of all members are then
-aggregated. If the fitted net is the only member, the result is the plain score.
+(`n_snapshots`). It turns the trained states into members. For each member, the gradients of the
+rows and of the target are computed with the member's weights, and give each row a score. The scores
+of all members are then aggregated. If the fitted net is the only member, the result is the plain
+score.
 """
 
 from __future__ import annotations

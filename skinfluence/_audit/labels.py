@@ -13,7 +13,7 @@ import pandas as pd
 from skinfluence._audit.features import is_missing_label
 from skinfluence._audit.spelling_key import spelling_key
 from skinfluence._audit.table import AuditError, Table, display_name, shorten
-from skinfluence.columns._numbers import find_style
+from skinfluence.columns._numbers import NumberStyle, find_style
 
 MAX_NUMERIC_CLASSES = 20  # a label with more distinct numbers than this is a regression target
 
@@ -137,13 +137,10 @@ def _read_cells(table: Table, label: int) -> _Cells:
 
 def _numbers(cells: _Cells, is_missing: np.ndarray) -> np.ndarray:
     """The number in each row; NaN where the text is not a finite number."""
-    text = pd.Series(cells.texts, dtype=object)
-    is_like_number = text.str.fullmatch(r"[+-]?[\d.,]*\d[\d.,]*(?:[eE][+-]?\d+)?")
-    texts = text[is_like_number]
-    if texts.empty or (style := find_style(texts, np.ones(len(texts), dtype=int))) is None:
-        return np.full(len(cells.codes), np.nan)
-    of_text = style.read(texts).reindex(text.index).to_numpy(np.float64)
-    return np.where(is_missing, np.nan, of_text[cells.codes])
+    texts = pd.Series(cells.texts, dtype=object)
+    counts = np.bincount(cells.codes[~is_missing], minlength=len(texts))
+    style = find_style(texts[counts > 0], counts[counts > 0]) or NumberStyle()
+    return np.where(is_missing, np.nan, style.read(texts).to_numpy(np.float64)[cells.codes])
 
 
 def _regression(

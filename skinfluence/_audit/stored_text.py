@@ -1,7 +1,8 @@
 """The text of a table in memory, in about as many bytes as in the file.
 
-A Python string takes 50 bytes more than its text, so a table of strings takes many times the memory
-of its file. The classes below store UTF-8 and make strings only when they are asked for.
+A Python string takes about 50 bytes more than its text. A table of short strings therefore takes
+many times as much memory as its file. The classes below store UTF-8, and make strings only when
+they are asked for.
 """
 
 from __future__ import annotations

@@ -80,8 +80,8 @@ def cautions(table: Table, findings: Findings) -> list[str]:
     if trust.sole_columns:
         names = listed([quoted(display_name(table, int(name))) for name in trust.sole_columns], 3)
         found.append(
-            f"{names} alone predicts the label almost perfectly; if it repeats the label, leave it "
-            "out (--ignore), or wrong labels cannot be seen"
+            f"a column alone predicts the label almost perfectly: {names}; if it repeats the "
+            "label, leave it out (--ignore), or wrong labels cannot be seen"
         )
     if trust.tied >= n / 4:
         found.append(

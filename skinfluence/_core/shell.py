@@ -68,8 +68,8 @@ def without_hooks(shell: nn.Module) -> Iterator[None]:
 def twin_net(net: Any, shell: nn.Module, *, unreduced: bool = False) -> Any:
     """Return a copy of `net` that runs `shell`.
 
-    If `unreduced` is true, the copy's criterion returns the terms of the loss without reducing
-    them, provided that it has an attribute ``reduction``.
+    If `unreduced` is true and the criterion has an attribute ``reduction``, the copy's criterion
+    returns the terms of the loss without reducing them.
     """
     # Trap: copy.copy(net) would pickle the module, through skorch's __getstate__.
     twin = object.__new__(type(net))

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import TransformerMixin
 from tqdm import tqdm
 
 from skinfluence._base import Estimator
@@ -17,7 +17,7 @@ from skinfluence.images._decode import Unreadable, content, read, square
 from skinfluence.images._pretrained import check_model, load_backbone
 
 
-class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
+class ImageEmbedder(TransformerMixin, Estimator):
     """Embed images by a pretrained network.
 
     Each image is turned upright, converted to RGB and resized to a square; nothing is cut off.
@@ -139,12 +139,22 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator
             raise ValueError(_message(reasons, len(images)))
         return work.finish()
 
-    @property
-    def _n_features_out(self) -> int:
-        """Number of columns, for `get_feature_names_out`."""
-        if isinstance(self.model, str):
-            return _width(self.model, self.size)
-        return _measured_width(self.model, self.size)
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Name of each column of the output.
+
+        Parameters
+        ----------
+        input_features : Ignored
+            Present for the API of scikit-learn.
+
+        Returns
+        -------
+        names : ndarray of str
+        """
+        # Not by scikit-learn's mixin: dir() would read its property, which loads the network.
+        measure = _width if isinstance(self.model, str) else _measured_width
+        width = measure(self.model, self.size)
+        return np.array([f"imageembedder{i}" for i in range(width)], dtype=object)
 
     def _check_params(self) -> None:
         check_model(self.model)

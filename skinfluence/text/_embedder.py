@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import TransformerMixin
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -20,11 +20,12 @@ from skinfluence.text._packaged import packaged_model
 from skinfluence.text._tokens import pad_ids, read_texts, truncate
 
 
-class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
+class TextEmbedder(TransformerMixin, Estimator):
     """Embed texts by a pretrained encoder, as vectors of length 1.
 
-    A text's vector is the mean of the encoder's outputs over its tokens. If the encoder is a model
-    of sentence-transformers whose files ask for the output of the first token, that output is used.
+    A text's vector is the mean of the encoder's outputs over its tokens. If the encoder is a
+    sentence-transformers model whose configuration asks for first-token (CLS) pooling, the vector
+    is the output of the first token instead.
 
     Parameters
     ----------
@@ -113,10 +114,21 @@ class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
         position = {text: i for i, text in enumerate(distinct)}
         return rows[[position[text] for text in texts]]
 
-    @property
-    def _n_features_out(self) -> int:
-        """Number of columns, for `get_feature_names_out`."""
-        return load_config(_directory(self.model)).hidden_size
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Name of each column of the output.
+
+        Parameters
+        ----------
+        input_features : Ignored
+            Present for the API of scikit-learn.
+
+        Returns
+        -------
+        names : ndarray of str
+        """
+        # Not by scikit-learn's mixin: dir() would read its property, which loads the network.
+        width = load_config(_directory(self.model)).hidden_size
+        return np.array([f"textembedder{i}" for i in range(width)], dtype=object)
 
     def _check_params(self) -> None:
         check_int("batch_size", self.batch_size, 1)

@@ -42,7 +42,7 @@ def test_names_may_be_those_of_the_command_line(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("lable = 'x'", "'lable' in --config is not an option; the options are: action"),
+        ("target = 'x'", "'target' in --config is not an option; the options are: action"),
         ("cv = '5'", "cv = '5' in --config: expected a value of type int"),
         ("cv = true", "cv = True in --config: expected a value of type int"),
         ("ignore = [1]", "expected a string or a list of strings"),

@@ -92,3 +92,10 @@ def test_blanks_around_labels_do_not_make_classes():
     problem = problem_of(["a", " a", "b "] * 10)
     assert problem.spelling == {"a": "a", "b": "b "}
     assert set(np.unique(problem.given)) == {"a", "b"}
+
+
+def test_prices_are_numbers():
+    prices = [f"${1000 + 7 * i:,}.50" for i in range(40)]
+    problem = read_problem(table_from_columns(["y"], [prices]), 0)
+    assert problem.task == "regression"
+    assert problem.given[:2].tolist() == [1000.5, 1007.5]

@@ -91,9 +91,9 @@ def test_it_shows_itself_in_a_notebook(quick, frame):
         ("missing.csv", {}, ValueError, "the file 'missing.csv' does not exist"),
         (
             pd.DataFrame({"a": [1]}),
-            {"lable": "a"},
+            {"target": "a"},
             TypeError,
-            "got 'lable', which is not an option",
+            "got 'target', which is not an option",
         ),
         (pd.DataFrame({"a": [1]}), {"cv": 1}, ValueError, "--cv 1 must be at least 2"),
         (pd.DataFrame({"a": [1]}), {"only": ["x"]}, ValueError, "'x' is not a kind of issue"),

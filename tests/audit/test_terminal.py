@@ -116,7 +116,7 @@ def test_a_column_that_repeats_the_label_is_named(quick_audit, tmp_path, capsys)
     assert run(path, "--output", tmp_path / "out") == 0
     out = capsys.readouterr().out
     assert "trust     100.0% of the held-out labels are predicted" in out
-    assert 'caution   "alive" alone predicts the label almost perfectly' in out
+    assert 'caution   a column alone predicts the label almost perfectly: "alive"' in out
 
 
 def test_advice_on_labels_is_short(quick_audit, tmp_path, capsys):
