@@ -202,7 +202,7 @@ def _judged(options: Options, read: _Input, *, shows: bool = False) -> Audit:
 
     table = read.table
     chosen_kinds(options.only, options.skip)  # refuses an unknown kind before training
-    against = _read_against(options)
+    against = _read_against(options, read)
     with table.explained():
         aside = unreadable_rows(table)
         problem = read_problem(table, read.label, task=options.task, cv=options.cv, aside=aside)
@@ -225,13 +225,16 @@ def _judged(options: Options, read: _Input, *, shows: bool = False) -> Audit:
     return Audit(read.name, table, findings, issues, options, read.index)
 
 
-def _read_against(options: Options) -> Table | None:
+def _read_against(options: Options, read: _Input) -> Table | None:
     from skinfluence._audit.formats import read_table
+    from skinfluence._audit.issues import check_against
 
     if options.against is None:
         return None
     # How the first table is read does not tell how the second one is.
-    return read_table(options.against, Options(table=options.against))
+    against = read_table(options.against, Options(table=options.against))
+    check_against(read.table, read.label, against)
+    return against
 
 
 def _with_config(options: Options) -> Options:

@@ -155,9 +155,14 @@ class Options:
         False, "also write the suspects as tasks for Label Studio (tasks.json, label_config.xml)"
     )
     only: tuple[str, ...] = option(
-        (), "kind of issue to look for, besides wrong labels; may be repeated (default: all)"
+        (),
+        "kind of issue to look for, apart from wrong labels; several with commas, or the option "
+        "several times (default: all)",
+        metavar="KIND",
     )
-    skip: tuple[str, ...] = option((), "kind of issue not to look for; may be repeated")
+    skip: tuple[str, ...] = option(
+        (), "kind of issue not to look for, given like --only", metavar="KIND"
+    )
     against: str | None = option(
         None,
         "second table, such as test data, whose rows should not be in the first",

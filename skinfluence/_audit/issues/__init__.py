@@ -12,11 +12,19 @@ from skinfluence._audit.issues.duplicates import Contradictions, Duplicates, Nea
 from skinfluence._audit.issues.groups import Groups
 from skinfluence._audit.issues.leakage import Leakage
 from skinfluence._audit.issues.outliers import Outliers
-from skinfluence._audit.issues.overlap import Overlap
+from skinfluence._audit.issues.overlap import Overlap, check_against
 from skinfluence._audit.issues.spellings import Spellings
 from skinfluence._audit.table import AuditError, shorten
 
-__all__ = ["KINDS", "Context", "Issue", "Kind", "as_frame", "chosen_kinds", "find_issues"]
+__all__ = [
+    "KINDS",
+    "Context",
+    "Issue",
+    "Kind",
+    "as_frame",
+    "check_against",
+    "chosen_kinds", "find_issues",
+]  # fmt: skip
 
 # What changes labels most comes first. A new kind is a new object here.
 KINDS: tuple[Kind, ...] = (
@@ -59,9 +67,12 @@ def find_issues(
 
 
 def chosen_kinds(only: Iterable[str] = (), skip: Iterable[str] = ()) -> list[Kind]:
-    """The kinds in `only`, or all, without those in `skip`; raise AuditError if one is unknown."""
+    """The kinds in `only`, or all, without those in `skip`; raise AuditError if one is unknown.
+
+    An item may also be several names with commas between them.
+    """
     names = [kind.name for kind in KINDS]
-    only, skip = list(only), list(skip)
+    only, skip = _split(only), _split(skip)
     for option, given in (("--only", only), ("--skip", skip)):
         for name in given:
             if name not in names:
@@ -70,6 +81,12 @@ def chosen_kinds(only: Iterable[str] = (), skip: Iterable[str] = ()) -> list[Kin
                     f"{', '.join(names)}."
                 )
     return [kind for kind in KINDS if kind.name in (only or names) and kind.name not in skip]
+
+
+def _split(names: Iterable[str]) -> list[str]:
+    texts = [names] if isinstance(names, str) else names
+    parts = (part.strip() for text in texts for part in text.split(","))
+    return [part for part in parts if part]
 
 
 def as_frame(issues: Sequence[Issue]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from skinfluence._audit.features import Prepared
+from skinfluence._audit.features import Prepared, is_missing_label
 from skinfluence._audit.findings import Findings, Problem
 from skinfluence._audit.issues.equal_rows import Equal, equal_rows
 from skinfluence._audit.issues.near_rows import Near, near_rows
@@ -131,18 +131,21 @@ class Context:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """Label of each row of the table; None or NaN for rows that are not judged.
+        """Label of each row of the table; None or NaN for rows without a label.
 
-        Classes whose spellings differ only in case, blanks or punctuation are one class here.
+        Classes of few rows, which are not judged, are labels here as well. Classes whose spellings
+        differ only in case, blanks or punctuation are one class here.
         """
         if self.is_regression:
             labels = np.full(self.n_rows, np.nan)
             labels[self.problem.rows] = self.problem.given
             return labels
-        key = {label: spelling_key(label) or label for label in set(self.problem.given)}
-        labels = np.full(self.n_rows, None, dtype=object)
-        labels[self.problem.rows] = [key[label] for label in self.problem.given]
-        return labels
+        key: dict[str, str | None] = {}
+        for cell in set(self.table.columns[self.problem.label]):
+            label = cell.strip()
+            is_label = label in self.problem.spelling or not is_missing_label(label)
+            key[cell] = (spelling_key(label) or label) if is_label else None
+        return np.array([key[cell] for cell in self.table.columns[self.problem.label]], object)
 
     @cached_property
     def label_scale(self) -> float:
@@ -168,7 +171,11 @@ class Context:
 
     def label_cell(self, row: Any) -> str:
         """The label of a row, as it is written."""
-        return shorten(self.table.cells[row][self.problem.label].strip(), CELL_WIDTH)
+        return self.cell(row, self.problem.label)
+
+    def cell(self, row: Any, position: int) -> str:
+        """A cell to show, without blanks around it."""
+        return shorten(self.table.cells[row][position].strip(), CELL_WIDTH)
 
     def describe(self, rows: Iterable[Any]) -> list[str]:
         """A few cells of each row with the names of their columns."""

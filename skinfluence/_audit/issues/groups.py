@@ -78,9 +78,11 @@ def _all_groups(context: Context) -> Iterator[tuple[int, str, np.ndarray]]:
         missing = values.isna().to_numpy()
         if missing.any():
             yield position, "(missing)", missing
-        split = _ranges if kinds[str(position)] in ("number", "date") else _categories
-        for value, member in split(values):
-            yield position, value, member
+        kind = kinds[str(position)]
+        if kind in ("number", "date"):
+            yield from ((position, value, member) for value, member in _ranges(values, kind))
+        else:
+            yield from ((position, value, member) for value, member in _categories(values))
 
 
 def _categories(values: pd.Series) -> Iterator[tuple[str, np.ndarray]]:
@@ -91,16 +93,22 @@ def _categories(values: pd.Series) -> Iterator[tuple[str, np.ndarray]]:
         yield shorten(str(distinct[code]), 60), codes == code
 
 
-def _ranges(values: pd.Series) -> Iterator[tuple[str, np.ndarray]]:
+def _shown(number: float, kind: str) -> str:
+    if kind == "number":
+        return f"{number:.6g}"
+    return str(np.datetime64(int(number), "s").astype("datetime64[m]")).removesuffix("T00:00")
+
+
+def _ranges(values: pd.Series, kind: str) -> Iterator[tuple[str, np.ndarray]]:
     numbers: Any = values.to_numpy(dtype=np.float64, na_value=np.nan)
     present = numbers[~np.isnan(numbers)]
     distinct = np.unique(present)
     if len(distinct) <= N_BINS:
         for number in distinct:
-            yield f"{number:.6g}", numbers == number
+            yield _shown(number, kind), numbers == number
         return
     edges = np.unique(np.quantile(present, np.linspace(0, 1, N_BINS + 1), method="nearest"))
     for i, (low, high) in enumerate(pairwise(edges)):
         is_last = i == len(edges) - 2
         member = (numbers >= low) & ((numbers <= high) if is_last else (numbers < high))
-        yield f"{low:.6g} to {high:.6g}", member
+        yield f"{_shown(low, kind)} to {_shown(high, kind)}", member

@@ -12,7 +12,8 @@ from sklearn.neighbors import NearestNeighbors
 
 NEAR = 0.13  # times the median distance of nearest neighbors: closer rows may be near duplicates
 NEIGHBORS = 10
-ALPHA = 1e-3
+ALPHA = 1e-3  # share of the reported rows that may be as close by chance
+EXPECTED = 0.01  # pairs as similar as a reported pair, if columns were independent
 ALL_COMPARED = 10_000  # with more rows, only rows of one block are compared with each other
 BLOCK = 1500  # rows
 ROUNDS = 3  # times that the rows are split into blocks, in different directions
@@ -76,7 +77,7 @@ def near_rows(
     pairs, index = np.unique(pairs, axis=0, return_index=True)
     first, second = pairs.T
     distance = distances[at, which][index] / scale if scale else np.zeros(len(pairs))
-    kept = _expected_pairs(first, second, frame, kinds, rows) <= ALPHA
+    kept = _expected_pairs(first, second, frame, kinds, rows) <= EXPECTED
     is_complete = len(rows) <= ALL_COMPARED
     return Near(first[kept], second[kept], distance[kept], is_complete)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from sklearn.covariance import EmpiricalCovariance
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import PowerTransformer
 
@@ -20,6 +21,8 @@ FARTHER = 1.5  # times the distance that 90 % of the rows do not exceed
 SPREADS = 5.0  # a number is far if it is so many interquartile ranges from the median
 MIN_DISTINCT = 10
 LARGEST = 1e9
+LITTLE_SKEW = (0.5, 1.5)  # powers of the transformation that removes skew
+CLIPPED = 5.0  # interquartile ranges
 
 
 class Outliers:
@@ -36,9 +39,12 @@ class Outliers:
         found = _far_numbers(context, columns)
         if len(columns) > 1:
             Z = np.column_stack([np.nan_to_num(column.straight) for column in columns])
-            found = pd.concat([found, _far_rows(Z)], ignore_index=True)
+            is_linear = np.array([column.is_linear for column in columns])
+            found = pd.concat([found, _far_rows(Z), _odd_rows(Z[:, is_linear])], ignore_index=True)
         if not len(found):
             return None
+        # A row that is far in one column is far as a whole as well; the column says more.
+        found = found.drop_duplicates("row")
         found = found.sort_values("times_limit", ascending=False, kind="stable", ignore_index=True)
         positions = context.problem.rows[found["row"]]
         details = found.assign(
@@ -86,11 +92,14 @@ class Straight:
         The numbers of the column; NaN if missing.
     straight : ndarray of shape (n_judged,)
         The transformed numbers: their median is 0, and their interquartile range is 1.
+    is_linear : bool
+        Whether the numbers have little skew and were only moved and scaled.
     """
 
     position: int
     values: np.ndarray
     straight: np.ndarray
+    is_linear: bool
 
 
 def _straight_columns(context: Context) -> list[Straight]:
@@ -109,16 +118,21 @@ def _straight_columns(context: Context) -> list[Straight]:
             # Extreme values would bend the transformation; it is fitted without them.
             sample = np.clip(np.sort(present)[::step], low, high)
             scaled = [(part - low) / (third - first) for part in (sample, values)]
-            found.append(Straight(position, values, _without_skew(*scaled)))
+            found.append(Straight(position, values, *_without_skew(*scaled)))
     return found
 
 
-def _without_skew(sample: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _without_skew(sample: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, bool]:
+    """The values after the transformation, and whether it is linear."""
     fitted = PowerTransformer(standardize=False).fit(sample[:, None])
+    # Stronger than a logarithm, the transformation has a limit, and large values come close to it.
+    power = float(np.clip(fitted.lambdas_[0], 0, 2))
+    is_linear = LITTLE_SKEW[0] <= power <= LITTLE_SKEW[1]
+    fitted.lambdas_[0] = 1.0 if is_linear else power
     first, median, third = np.quantile(fitted.transform(sample[:, None]), [0.25, 0.5, 0.75])
     with np.errstate(over="ignore"):
         straight = (fitted.transform(values[:, None]).ravel() - median) / (third - first)
-    return np.clip(straight, -LARGEST, LARGEST)
+    return np.clip(straight, -LARGEST, LARGEST), is_linear
 
 
 def _far_numbers(context: Context, columns: Sequence[Straight]) -> pd.DataFrame:
@@ -132,11 +146,18 @@ def _far_numbers(context: Context, columns: Sequence[Straight]) -> pd.DataFrame:
         is_far = np.abs(values - median) > SPREADS * (third - first)
         rows = np.flatnonzero((scores > BEYOND) & is_far)
         name = context.column_name(column.position)
-        reasons = [f"{name} = {values[i]:.6g}, median {median:.6g}" for i in rows]
+        cells = [context.cell(context.problem.rows[present[i]], column.position) for i in rows]
+        usual = context.cell(context.problem.rows[_middle(column.values)], column.position)
+        reasons = [f"{name} = {cell}, median {usual}" for cell in cells]
         found.append(
             pd.DataFrame({"row": present[rows], "reason": reasons, "times_limit": scores[rows]})
         )
     return pd.concat(found, ignore_index=True)
+
+
+def _middle(values: np.ndarray) -> int:
+    """Position of a value that is the median, or next to it."""
+    return int(np.argsort(values)[np.count_nonzero(~np.isnan(values)) // 2])
 
 
 def _far_rows(Z: np.ndarray) -> pd.DataFrame:
@@ -159,6 +180,23 @@ def _far_rows(Z: np.ndarray) -> pd.DataFrame:
     rows = np.flatnonzero((scores > BEYOND) & (distances > FARTHER * usual))
     reasons = [f"{distances[i] / usual:.1f} times as far from other rows as usual" for i in rows]
     return pd.DataFrame({"row": rows, "reason": reasons, "times_limit": scores[rows]})
+
+
+def _odd_rows(Z: np.ndarray) -> pd.DataFrame:
+    """Rows in which numbers that usually rise and fall together do not.
+
+    The distance is that of Mahalanobis. Numbers far out are moved in: they are the matter of
+    `_far_numbers`.
+    """
+    if Z.shape[1] < 2:
+        return _empty()
+    Z = np.clip(Z, -CLIPPED, CLIPPED)
+    distances = np.sqrt(np.maximum(EmpiricalCovariance().fit(Z).mahalanobis(Z), 0.0))
+    usual = float(np.quantile(distances, 0.9))
+    scores = excess(distances)
+    rows = np.flatnonzero((scores > BEYOND) & (distances > FARTHER * usual))
+    reason = "numbers that do not go together as in other rows"
+    return pd.DataFrame({"row": rows, "reason": [reason] * len(rows), "times_limit": scores[rows]})
 
 
 def _empty() -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 from skinfluence._audit.issues.context import Context, Issue, count
 from skinfluence._audit.issues.equal_rows import equal_rows
 from skinfluence._audit.issues.near_rows import near_rows
-from skinfluence._audit.table import AuditError, shorten
+from skinfluence._audit.table import AuditError, Table, shorten
 
 
 class Overlap:
@@ -24,6 +24,8 @@ class Overlap:
         if context.against is None or not len(context.against.cells):
             return None
         shared = shared_columns(context)
+        if not shared:
+            return None
         pairs = pd.concat([_equal_pairs(context, shared), _near_pairs(context, shared)])
         if not len(pairs):
             return None
@@ -43,19 +45,23 @@ class Overlap:
         )
 
 
+def check_against(table: Table, label: int, against: Table) -> None:
+    """Raise AuditError if no column of the first table, apart from the label, is in the second."""
+    names = [name.strip() for i, name in enumerate(table.names) if i != label]
+    if not {name.strip() for name in against.names} & set(names):
+        shown = ", ".join(shorten(name, 40) for name in names[:10])
+        raise AuditError(
+            f"the table of --against has no column of the first table ({shown}); give a table with "
+            "the same column names."
+        )
+
+
 def shared_columns(context: Context) -> dict[int, int]:
     """Position of each used column -> position of the column of this name in the second table."""
     assert context.against is not None
     second = {name.strip(): i for i, name in reversed(list(enumerate(context.against.names)))}
     names = {position: context.table.names[position].strip() for position in context.used}
-    shared = {position: second[name] for position, name in names.items() if name in second}
-    if not shared:
-        shown = ", ".join(shorten(name, 40) for name in list(names.values())[:10])
-        raise AuditError(
-            f"the table of --against has no column that is used in the first ({shown}); give a "
-            "table with the same column names."
-        )
-    return shared
+    return {position: second[name] for position, name in names.items() if name in second}
 
 
 def label_column(context: Context) -> int | None:

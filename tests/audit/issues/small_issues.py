@@ -1,18 +1,24 @@
 """Tables in memory, and the context of the kinds of issues for them."""
 
+from dataclasses import replace
+
 import numpy as np
-import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
 
-for package in ("pandas", "matplotlib", "jinja2", "skrub"):
-    pytest.importorskip(package)
+pd = pytest.importorskip("pandas")
+pytest.importorskip("skrub")
 
+# isort: split
 from skinfluence._audit.features import prepare  # noqa: E402
-from skinfluence._audit.findings import read_problem  # noqa: E402
 from skinfluence._audit.issues import Context  # noqa: E402
+from skinfluence._audit.labels import read_problem  # noqa: E402
 from skinfluence._audit.options import Options  # noqa: E402
 from skinfluence._audit.stored_text import Column, Form  # noqa: E402
 from skinfluence._audit.table import Table  # noqa: E402
+
+OPTIONS = Options(embed="none")
 
 
 def table_of(columns):
@@ -63,10 +69,6 @@ def clean_columns(seed, n=400):
 
 def clean_context(seed, n=400):
     """The clean table after an audit by a linear model."""
-    from dataclasses import replace
-
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import cross_val_predict
 
     context = context_of(clean_columns(seed, n))
     codes, classes = pd.factorize(context.problem.given, sort=True)
