@@ -2,8 +2,8 @@
 
 The self-check, before scoring, sees only a few rows in a small batch. A net may treat a large
 batch, or other rows, differently; the recheck finds such nets. In each of a few batches, it
-compares four rows: those with the lowest and the highest score, the one that is most unlike the
-others, and a random one.
+compares the scores of four rows with those that plain autograd gives: of the rows with the lowest
+and the highest score, of the row that is most unlike the others, and of a random row.
 """
 
 from __future__ import annotations
