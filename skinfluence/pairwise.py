@@ -7,9 +7,10 @@ curvature or, without a curvature, the identity. Entry (i, j) of the influence m
 
 With a curvature, entry (i, j) divided by n is a first-order estimate of how much the loss of
 reference row j would rise if training row i were left out. Without a curvature, the entry is the
-rise of this loss per unit of learning rate, so use it only to rank rows. If the target is not the
-mean loss, the loss of row j is replaced by the term of row j in the target. The score of training
-row i is the mean of the entries (i, j) over all reference rows j.
+rise of the same loss per unit of learning rate if one gradient step on row i is undone, so use it
+only to rank rows. If the target is not the mean loss, the loss of row j is replaced by the term of
+row j in the target. The score of training row i is the mean of the entries (i, j) over all
+reference rows j.
 """
 
 from __future__ import annotations

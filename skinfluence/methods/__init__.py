@@ -1,7 +1,8 @@
 """Methods: how `InfluenceScorer` and `NoisyLabelDetector` score a row.
 
-A method states which of the scorer's other arguments it uses, and scores rows at each member of an
-ensemble. For every method, a higher score means a more helpful or less suspect row.
+A method states which of the scorer's other arguments it uses. It computes the scores of the rows
+with each member of an ensemble. For every method, a higher score means a more helpful or less
+suspect row.
 """
 
 from skinfluence.methods._base import Method

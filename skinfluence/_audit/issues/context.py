@@ -158,7 +158,11 @@ class Context:
     def equal(self) -> Equal:
         """Rows whose cells are equal in all used columns."""
         columns = (self.table.columns[position] for position in self.used)
-        return equal_rows(columns, self.n_rows)
+        return equal_rows(columns, self.n_rows, self.is_text(self.used))
+
+    def is_text(self, columns: Iterable[int]) -> list[bool]:
+        """Which columns hold texts."""
+        return [self.prepared.kinds[str(position)] == "text" for position in columns]
 
     @cached_property
     def near(self) -> Near:

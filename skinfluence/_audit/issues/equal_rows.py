@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 CHANCE = 0.05  # share of the reported pairs that may be due to chance
+WORDS = 5  # texts of so many words are not equal by chance
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,23 @@ class Equal:
     is_repeated: np.ndarray
 
 
-def equal_rows(columns: Iterable[Iterable[str]], n_rows: int) -> Equal:
+def equal_rows(
+    columns: Iterable[Iterable[str]], n_rows: int, is_text: Sequence[bool] = ()
+) -> Equal:
     """Group the rows by the cells of all columns, without blanks around the cells.
 
     Rows of a few columns with few values are equal by chance. If the columns were independent, a
     row would equal `expected` others: n - 1 times, for each column, the share of the other rows
     with the same cell. Groups are reported from the least expected one on, as long as the number
-    of pairs expected by chance is at most one in twenty of the pairs that are found.
+    of pairs expected by chance is at most one in twenty of the pairs that are found. Equal texts of
+    several words are never due to chance; `is_text` says which columns hold texts.
     """
     group = np.zeros(n_rows, dtype=np.int64)
     log_expected = np.full(n_rows, np.log(max(n_rows - 1, 1)))
-    for cells in columns:
+    for i, cells in enumerate(columns):
+        if i < len(is_text) and is_text[i]:
+            cells = list(cells)
+            log_expected[[len(cell.split()) >= WORDS for cell in cells]] = -np.inf
         codes, n_codes = column_codes(cells, n_rows)
         others = np.bincount(codes)[codes] - 1
         with np.errstate(divide="ignore"):

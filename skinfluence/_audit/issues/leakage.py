@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -97,6 +98,8 @@ def _predictors(context: Context, skip: set[int]) -> list[tuple[int, str, float,
         if _skill(X, y, context.is_regression, n_folds=2) < STATUS - 0.1:
             continue
         skill = _skill(X, y, context.is_regression)
+        if context.is_regression:
+            skill = max(skill, _same_order(column, y))
         if skill >= SURE:
             lines.append((position, "predicts the label alone", skill, 0))
         elif context.prepared.kinds[str(position)] == "category" and skill >= STATUS:
@@ -105,6 +108,13 @@ def _predictors(context: Context, skip: set[int]) -> list[tuple[int, str, float,
                 reason = "predicts the label alone, and the other columns do not"
                 lines.append((position, reason, skill, 0))
     return lines
+
+
+def _same_order(column: np.ndarray, y: np.ndarray) -> float:
+    """Squared rank correlation: in small tables, a tree has too few leaves for a copied number."""
+    if np.ptp(column) == 0:
+        return 0.0
+    return float(spearmanr(column, y).statistic ** 2)
 
 
 def _is_far_better(
@@ -136,7 +146,9 @@ def _skill(X: np.ndarray, y: np.ndarray, is_regression: bool, n_folds: int = 5) 
     """Out-of-sample skill of a shallow tree: 0 for a constant prediction, 1 for a perfect one."""
     model = DecisionTreeRegressor if is_regression else DecisionTreeClassifier
     tree = model(max_leaf_nodes=MAX_LEAVES, min_samples_leaf=2, random_state=0)
-    folds = StratifiedKFold if not is_regression else KFold
+    # StratifiedKFold refuses classes that all have fewer rows than there are folds.
+    is_stratified = not is_regression and np.bincount(y).max() >= n_folds
+    folds = StratifiedKFold if is_stratified else KFold
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")
         cv = folds(n_folds, shuffle=True, random_state=0)

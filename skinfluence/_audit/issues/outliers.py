@@ -110,13 +110,14 @@ def _straight_columns(context: Context) -> list[Straight]:
             continue
         values = context.prepared.frame[str(position)].to_numpy(np.float64, na_value=np.nan)
         present = values[~np.isnan(values)]
-        if len(present) < MIN_ROWS or len(np.unique(present[:SAMPLED])) < MIN_DISTINCT:
+        if len(present) < MIN_ROWS or pd.Series(present).nunique() < MIN_DISTINCT:
             continue
         step = max(len(present) // SAMPLED, 1)
-        low, first, third, high = np.quantile(present, [0.01, 0.25, 0.75, 0.99])
+        sample = np.sort(present)[::step]
+        low, first, third, high = np.quantile(sample, [0.01, 0.25, 0.75, 0.99])
         if third > first:
             # Extreme values would bend the transformation; it is fitted without them.
-            sample = np.clip(np.sort(present)[::step], low, high)
+            sample = np.clip(sample, low, high)
             scaled = [(part - low) / (third - first) for part in (sample, values)]
             found.append(Straight(position, values, *_without_skew(*scaled)))
     return found

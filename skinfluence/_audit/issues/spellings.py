@@ -11,6 +11,7 @@ import pandas as pd
 from skinfluence._audit.issues.context import Context, Issue, count
 from skinfluence._audit.spelling_key import spelling_key
 from skinfluence._audit.table import shorten
+from skinfluence.columns._readers import MISSING
 
 MAX_DISTINCT = 5_000  # values of a column; a column with more values does not hold categories
 
@@ -58,7 +59,10 @@ def _spellings(context: Context, position: int) -> tuple[pd.DataFrame, np.ndarra
     if len(counts) > MAX_DISTINCT:
         return pd.DataFrame(columns=names), np.empty(0, dtype=np.int64)
     by_key: dict[str, list[str]] = {}
+    is_label = position == context.problem.label
     for text, _ in counts.most_common():
+        if not is_label and text.strip() in MISSING:  # "NA" and "N/A" are read as the same
+            continue
         if key := spelling_key(text):
             by_key.setdefault(key, []).append(text)
     groups = [texts for texts in by_key.values() if len(texts) > 1]
