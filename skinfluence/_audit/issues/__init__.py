@@ -83,6 +83,12 @@ def chosen_kinds(only: Iterable[str] = (), skip: Iterable[str] = ()) -> list[Kin
     return [kind for kind in KINDS if kind.name in (only or names) and kind.name not in skip]
 
 
+def _with_gaps(details: pd.DataFrame) -> pd.DataFrame:
+    """The details with integers that stay integers where other kinds have no value."""
+    integers = details.select_dtypes("integer").columns
+    return details.astype(dict.fromkeys(integers, "Int64"))
+
+
 def _split(names: Iterable[str]) -> list[str]:
     texts = [names] if isinstance(names, str) else names
     parts = (part.strip() for text in texts for part in text.split(","))
@@ -94,7 +100,7 @@ def as_frame(issues: Sequence[Issue]) -> pd.DataFrame:
 
     Row 1 is the first row under the header. A line about a column or a group has no row.
     """
-    frames = [issue.details.assign(kind=issue.kind) for issue in issues]
+    frames = [_with_gaps(issue.details).assign(kind=issue.kind) for issue in issues]
     if not frames:
         return pd.DataFrame({"kind": pd.Series(dtype=object), "row": pd.Series(dtype="Int64")})
     together = pd.concat(frames, ignore_index=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from skinfluence._audit.spelling_key import spelling_key
 from skinfluence._audit.table import Table, display_name, shorten
 
 SHOWN_CELLS, CELL_WIDTH = 6, 40  # of a row in the details
+LONG_NUMBER = 12  # characters
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,15 @@ class Context:
 def describe_cells(names: Iterable[str], cells: Iterable[str]) -> str:
     """A text such as "size: 2; color: red"."""
     pairs = zip(names, cells, strict=True)
-    return "; ".join(f"{name}: {shorten(cell.strip(), CELL_WIDTH)}" for name, cell in pairs)
+    return "; ".join(f"{name}: {_shown(cell.strip())}" for name, cell in pairs)
+
+
+def _shown(cell: str) -> str:
+    """The cell; a number of many digits is rounded to eight."""
+    if len(cell) > LONG_NUMBER:
+        with suppress(ValueError):
+            return f"{float(cell):.8g}"
+    return shorten(cell, CELL_WIDTH)
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

@@ -68,11 +68,9 @@ def near_rows(
         return _no_pairs(is_complete=True)
     nearest, distances = _nearest(X, rows, n_neighbors)
     scale = float(np.median(distances[:, 0]))
-    is_close = distances[:, 0] <= NEAR * scale
-    is_close &= _is_unlikely(distances)
+    is_close = (distances[:, 0] <= NEAR * scale) & _is_unlikely(distances)
     # A row may have several near duplicates: all neighbors within the same distance.
-    near = is_close[:, None] & (distances <= NEAR * scale)
-    at, which = np.nonzero(near)
+    at, which = np.nonzero(is_close[:, None] & (distances <= NEAR * scale))
     pairs = np.sort(np.column_stack([rows[at], nearest[at, which]]), axis=1)
     pairs, index = np.unique(pairs, axis=0, return_index=True)
     first, second = pairs.T

@@ -148,7 +148,10 @@ def _far_numbers(context: Context, columns: Sequence[Straight]) -> pd.DataFrame:
         rows = np.flatnonzero((scores > BEYOND) & is_far)
         name = context.column_name(column.position)
         cells = [context.cell(context.problem.rows[present[i]], column.position) for i in rows]
-        usual = context.cell(context.problem.rows[_middle(column.values)], column.position)
+        if context.prepared.kinds[str(column.position)] == "number":
+            usual = f"{median:.6g}"
+        else:
+            usual = context.cell(context.problem.rows[_middle(column.values)], column.position)
         reasons = [f"{name} = {cell}, median {usual}" for cell in cells]
         found.append(
             pd.DataFrame({"row": present[rows], "reason": reasons, "times_limit": scores[rows]})

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from small_issues import clean_columns, context_of
 
+from skinfluence._audit.issues.context import describe_cells
 from skinfluence._audit.issues.duplicates import Contradictions, Duplicates, NearDuplicates
 
 
@@ -89,3 +90,7 @@ def test_groups_are_those_of_a_comparison_of_all_pairs(seed):
     slow_wrong |= {i for i in slow_any for j in slow_wrong if (cells[i] == cells[j]).all()}
     assert set(Contradictions().find(context).rows) == slow_wrong
     assert set(Duplicates().find(context).rows) == slow_any - slow_wrong
+
+
+def test_long_numbers_are_rounded_and_names_are_shown():
+    assert describe_cells(["a", "b"], ["0.12345678901234567", " x "]) == "a: 0.12345679; b: x"

@@ -43,6 +43,7 @@ def test_the_frame_has_a_line_for_each_detail(context):
     assert frame["kind"].tolist() == ["leakage", "duplicates", "duplicates"]
     assert frame["row"].isna().tolist() == [True, False, False]
     assert frame["row"].dropna().tolist() == [6, 201]
+    assert frame["group"].dropna().astype(str).tolist() == ["1", "1"]
     assert isinstance(as_frame([]), pd.DataFrame)
 
 
