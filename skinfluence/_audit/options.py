@@ -40,7 +40,13 @@ def option(
 
 def _share(text: str) -> float | str:
     """Convert the text to a number; return "auto" and "evidence" unchanged."""
-    return text if text in ("auto", "evidence") else float(text)
+    if text in ("auto", "evidence"):
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        message = f"expected a number above 0 and at most 0.5, evidence or auto, got {text!r}"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 @dataclass(frozen=True)

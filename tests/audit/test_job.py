@@ -77,6 +77,13 @@ def test_an_unknown_option_gets_one_line(capsys):
     assert err.count("\n") == 1
 
 
+def test_a_share_that_is_no_number_names_what_is_expected(capsys):
+    with pytest.raises(SystemExit) as stop:
+        run("--contamination", "x")
+    assert stop.value.code == 2
+    assert "expected a number above 0 and at most 0.5, evidence or auto" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_command_without_a_table_finds_most_planted_labels(tmp_path):
     command = [sys.executable, "-W", "error", "-m", "skinfluence", "audit", "--output", "out"]
