@@ -163,6 +163,10 @@ def _known_kinds(table: Table, label: int, options: Options) -> dict[int, str]:
             position = table.find_column(column)
             if position == label:
                 raise AuditError(f"column {column!r} is the label, so it cannot be used otherwise.")
+            if kinds.get(position, kind) != kind:
+                raise AuditError(
+                    f"column {column!r} is given as {kinds[position]} and as {kind}; give it once."
+                )
             kinds[position] = kind
     return kinds
 

@@ -137,6 +137,8 @@ class NumberReader:
             return None
         reader = cls(style or NumberStyle())
         other = reader.style.read_all(cells.distinct).isna().to_numpy()  # type: ignore[union-attr]
+        if other.all():
+            return None
         if other.any():
             number, shown = cells.counts[other].sum(), cells.distinct[other].tolist()[:3]
             texts = ", ".join(repr(text[:30]) for text in shown)

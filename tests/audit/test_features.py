@@ -61,15 +61,17 @@ def test_options_decide_about_columns():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"ignore": ("size",)}, r"no column can be used to predict the label: size .as asked.;"),
+        ({"ignore": ("size", "word")}, r"no column can be used .*: size .as asked., word"),
         ({"text": ("width",)}, "no column is called 'width'"),
         ({"numeric": ("label",)}, "column 'label' is the label"),
         ({"date": ("size",)}, "--date 'size': the column does not hold values of this kind"),
+        ({"numeric": ("word",)}, "--numeric 'word': the column does not hold values of this kind"),
+        ({"numeric": ("size",), "text": ("size",)}, "'size' is given as number and as text"),
     ],
 )
 def test_wrong_options_are_refused(options, message):
     with pytest.raises(AuditError, match=message):
-        prepared(table(size=["1.5", "2", "4"] * 4), **options)
+        prepared(table(size=["1.5", "2", "4"] * 4, word=["a", "b", "c"] * 4), **options)
 
 
 def test_columns_of_the_same_name_are_told_apart():

@@ -207,9 +207,9 @@ def _choose_table(given: Given, tables: list[str]) -> str:
     if not tables:
         raise AuditError(f"{given.shown} has no table.")
     if given.part not in tables:
-        wrong = "" if given.part is None else f"no table {shorten(given.part)!r}; "
+        wrong = "" if given.part is None else f"no table {shorten(given.part)!r}; it has "
         raise AuditError(
-            f"{given.shown} has {wrong}the tables {listed(tables)}; name one, as in "
+            f"{given.shown} has {wrong}the tables: {listed(tables)}. Name one, as in "
             f"{given.name}{PART}{tables[0]}."
         )
     return given.part

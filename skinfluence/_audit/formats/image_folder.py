@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -52,8 +53,9 @@ def read_images(given: Given) -> Table | None:
 
 def _files(folder: Path) -> list[Path]:
     """All files below the folder, sorted; hidden files and folders are left out."""
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(p for p in found if not _is_hidden(p.relative_to(folder)))
+    # Not Path.rglob, which fails if a folder cannot be read or goes away.
+    found = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+    return sorted(path for path in found if not _is_hidden(path.relative_to(folder)))
 
 
 def _is_hidden(path: Path) -> bool:

@@ -64,8 +64,8 @@ def test_a_table_without_row_ids_is_changed_by_its_key(base, tmp_path):
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        ("", "has the tables log, t, w; name one, as in .*my base.sqlite::log"),
-        ("::x", "has no table 'x'; the tables log, t, w"),
+        ("", "has the tables: log, t, w. Name one, as in .*my base.sqlite::log"),
+        ("::x", "has no table 'x'; it has the tables: log, t, w"),
         ("::log", "table 'log' of .* has no rows"),
     ],
 )
