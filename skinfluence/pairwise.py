@@ -6,11 +6,11 @@ curvature or, without a curvature, the identity. Entry (i, j) of the influence m
     <g_i, P g_j>
 
 With a curvature, entry (i, j) divided by n is a first-order estimate of how much the loss of
-reference row j would rise if training row i were left out. Without a curvature, the entry is the
-rise of the same loss per unit of learning rate if one gradient step on row i is undone, so use it
-only to rank rows. If the target is not the mean loss, the loss of row j is replaced by the term of
-row j in the target. The score of training row i is the mean of the entries (i, j) over all
-reference rows j.
+reference row j would rise if training row i were left out. Without a curvature, the entry is how
+much the same loss would rise, per unit of learning rate, if one gradient step on row i were undone.
+Use such entries only to rank rows. If the target is not the mean loss, the loss of row j is
+replaced by the term of row j in the target. The score of training row i is the mean of the entries
+(i, j) over all reference rows j.
 """
 
 from __future__ import annotations

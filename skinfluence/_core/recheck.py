@@ -1,9 +1,9 @@
 """Compares a few scores with plain autograd, after they were computed.
 
 The self-check, before scoring, sees only a few rows in a small batch. A net may treat a large
-batch, or other rows, differently; the recheck finds such nets. In each of a few batches, it
-compares the scores of four rows with those that plain autograd gives: of the rows with the lowest
-and the highest score, of the row that is most unlike the others, and of a random row.
+batch, or other rows, differently; the recheck finds such nets. In each of a few batches, it picks
+four rows: the one with the lowest score, the one with the highest score, the one that is most
+unlike the others, and a random one. It compares their scores with those that plain autograd gives.
 """
 
 from __future__ import annotations

@@ -44,9 +44,10 @@ def interruptible() -> Iterator[None]:
     """Raise KeyboardInterrupt at the end if a training was interrupted but returned as if complete.
 
     skorch ends a training quietly at a KeyboardInterrupt, because its callbacks raise one to stop
-    early. The net then looks fitted. Here, Ctrl-C always counts as an interrupt. If code raises the
-    KeyboardInterrupt, it counts as an interrupt in the middle of an epoch, or if the net itself
-    raises it. If a callback raises it at the start or the end of an epoch, it is early stopping.
+    early. The net then looks fitted. Here, Ctrl-C always counts as an interrupt. A
+    KeyboardInterrupt that code raises counts as an interrupt if it is raised in the middle of an
+    epoch or by the net itself. If a callback raises it at the start or the end of an epoch, it
+    counts as early stopping.
     """
     with _noting_signals() as signals, _noting_fit_loops() as loops:
         yield
