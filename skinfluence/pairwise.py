@@ -8,9 +8,9 @@ curvature or, without a curvature, the identity. Entry (i, j) of the influence m
 With a curvature, entry (i, j) divided by n is a first-order estimate of how much the loss of
 reference row j would rise if training row i were left out. Without a curvature, the entry is how
 much the same loss would rise, per unit of learning rate, if one gradient step on row i were undone.
-Use such entries only to rank rows. If the target of the scorer is not the mean loss over the
-reference rows, read "the term of row j in the target" for "the loss of row j". The score of
-training row i is the mean of the entries (i, j) over all reference rows j.
+Use such entries only to rank rows. These sentences are about the mean loss over the reference rows.
+For another target, they hold for the term of reference row j in the target. The score of training
+row i is the mean of the entries (i, j) over all reference rows j.
 """
 
 from __future__ import annotations
