@@ -28,7 +28,6 @@ from skinfluence._fitting.training_data import (
 )
 from skinfluence._label_noise.fold_net import FoldNet
 from skinfluence._label_noise.label_scores import LabelScores, make_label_scores
-from skinfluence._mixed import make_encoder
 from skinfluence.methods import InnerProduct, Method
 from skinfluence.methods._base import check_method
 from skinfluence.nets import is_ready_made
@@ -179,7 +178,7 @@ class NoisyLabelDetector(Estimator):
         """
         self._forget_fit()
         self._check_parameters()
-        table = read_training_data(self, X, y, X_val, y_val, make_encoder)
+        table = read_training_data(self, X, y, X_val, y_val)
         table.labels.refuse_ignored(table.given, "y")
         table.labels.refuse_several(table.given)
         self._labels, self._dtype = table.labels, table.dtype

@@ -35,7 +35,7 @@ from skinfluence._data.rows import labels_like, rows_of
 from skinfluence._fitting.cross_scoring import final_step, labeled_rows
 from skinfluence._fitting.fit import how_to_pass
 from skinfluence._fitting.isolation import interruptible, turn_for
-from skinfluence._mixed import make_encoder
+from skinfluence._fitting.training_data import make_encoder
 from skinfluence._selector import InfluenceSampleSelector, check_rows_for, is_scorer
 
 

@@ -39,7 +39,6 @@ from skinfluence._fitting.training_data import (
     read_training_data,
     read_unlabeled,
 )
-from skinfluence._mixed import make_encoder
 from skinfluence.attacks import attack_rows
 from skinfluence.curvature import check_curvature
 from skinfluence.ensembles import Ensemble, Training, check_ensemble
@@ -241,7 +240,7 @@ class InfluenceScorer(TransformerMixin, Estimator):
         method, ensemble = self._check_parameters()
         curvature = check_curvature(self.curvature)
         self.encoder_ = None  # rows are read without the encoder of an earlier fit
-        table = read_training_data(self, X, y, X_val, y_val, make_encoder)
+        table = read_training_data(self, X, y, X_val, y_val)
         self._labels, self._dtype, self._y_dtype = table.labels, table.dtype, table.y.dtype
         if table.labels.is_classification:
             self.classes_ = table.labels.classes_

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -107,29 +107,33 @@ def encode_rows(encoder: Any, X: Any) -> Any:
     return encoder.transform(X.frame) if isinstance(X, FrameRows) else X
 
 
-def read_training_data(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    X_val: Any,
-    y_val: Any,
-    make_encoder: Callable[[FrameRows], Any] | None = None,
-) -> TrainingData:
+def make_encoder(X: FrameRows) -> Any:
+    """Return an encoder of mixed columns for these rows, not yet fitted.
+
+    It leaves out the columns from which nothing can be learned. They are found here, because a row
+    number shows only while all rows are there in their order. Everything else is learned in `fit`,
+    from the training rows of one net.
+    """
+    with _with_a_way_out():
+        # Here, because it needs pandas.
+        from skinfluence.columns import ColumnEncoder
+        from skinfluence.columns._encoder import find_left_out
+
+        return ColumnEncoder(ignore=find_left_out(X.frame))
+
+
+def read_training_data(estimator: Any, X: Any, y: Any, X_val: Any, y_val: Any) -> TrainingData:
     """Check what was given to the `fit` of an estimator of this library, and translate it.
 
-    With `make_encoder` and the ready-made net, X may be a DataFrame of mixed columns with gaps.
+    For the ready-made net, X may be a DataFrame of mixed columns with gaps.
     """
     if estimator.estimator is not None:
         check_net(estimator.estimator)
-    takes_frames = estimator.estimator is None and make_encoder is not None
-    forms = Forms(takes_frames, is_ready_made(estimator.estimator))
+    forms = Forms(estimator.estimator is None, is_ready_made(estimator.estimator))
     X = check_rows(estimator, X, reset=True, forms=forms)
     is_mixed = isinstance(X, FrameRows)
     estimator._forms = Forms(None if is_mixed else False, forms.sparse)
-    encoder = None
-    if is_mixed and make_encoder is not None:
-        with _with_a_way_out():
-            encoder = make_encoder(X)
+    encoder = make_encoder(X) if is_mixed else None
     given = check_labels(own_labels(X, y), n_rows(X))
     net = _net_for(given) if estimator.estimator is None else estimator.estimator
     reads_text = getattr(getattr(net, "estimator", net), "reads_text", False)
