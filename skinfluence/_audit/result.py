@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from skinfluence._audit.findings import Findings, state_counts
 from skinfluence._audit.issues import Issue, as_frame
 from skinfluence._audit.options import Options, read_options
 from skinfluence._audit.review import label_studio
-from skinfluence._audit.table import AuditError, Table
+from skinfluence._audit.table import AuditError, Table, count
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -178,14 +179,14 @@ class Audit:
     def __repr__(self) -> str:
         found = self._findings
         return (
-            f"<Audit of {self.name}: {summary.count(len(found.suspects), 'suspect')} in "
-            f"{summary.count(len(found.rows), 'row')}>"
+            f"<Audit of {self.name}: {count(len(found.suspects), 'suspect')} in "
+            f"{count(len(found.rows), 'row')}>"
         )
 
     def _repr_html_(self) -> str:
         shown = self.issues.head(20).to_html(index=False, na_rep="", escape=True)
         sentence = summary.trust_sentence(self._findings)
-        return f"<p><b>{_escaped(repr(self)[1:-1])}</b>. {_escaped(sentence)}.</p>{shown}"
+        return f"<p><b>{escape(repr(self)[1:-1])}</b>. {escape(sentence)}.</p>{shown}"
 
     def _labels_of(self, rows: Any) -> list[Hashable]:
         """Labels of rows in the index of the table; row numbers from 1 if it is a file."""
@@ -201,10 +202,6 @@ def file_names(options: Options, table: Table) -> list[str]:
     """Names of the files that an audit may write; those of an earlier one are replaced."""
     names = [SUSPECTS, SCORES, ISSUES, table.cleaned_name, REPORT]
     return names + ([label_studio.TASKS, label_studio.CONFIG] if options.label_studio else [])
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def options_of(keywords: dict[str, Any]) -> Any:

@@ -9,7 +9,7 @@ from skinfluence._audit.evidence import STATES as STATES
 from skinfluence._audit.findings import Findings, state_counts
 from skinfluence._audit.labels import Problem, similar_spellings
 from skinfluence._audit.streams import printable
-from skinfluence._audit.table import Table, display_name, listed, shorten
+from skinfluence._audit.table import Table, count, display_name, listed, shorten
 from skinfluence.metrics import detection_report
 
 MAX_CELL = 24
@@ -125,11 +125,6 @@ def planted_sentence(findings: Findings, is_planted: np.ndarray) -> str:
         f"found {found} of {planted} planted wrong labels (chance would find {by_chance:.0f}); "
         f"AUC {report['roc_auc']:.3f}, average precision {report['average_precision']:.3f}"
     )
-
-
-def count(number: int, noun: str) -> str:
-    """A number with its noun: "1 row", "2 rows"."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def one_line(text: str, width: int = MAX_CELL) -> str:

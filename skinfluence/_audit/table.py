@@ -137,6 +137,11 @@ def shorten(text: str, width: int = SHOWN_CHARACTERS) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun: "1 row", "2 rows"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def listed(names: Sequence[str], most: int = SHOWN_NAMES) -> str:
     """Names with commas between them; only the first ones if there are many."""
     more = f", and {len(names) - most:,} more" if len(names) > most else ""

@@ -14,8 +14,8 @@ from skinfluence._audit.findings import Findings, state_counts
 from skinfluence._audit.issues import Issue
 from skinfluence._audit.labels import Problem
 from skinfluence._audit.streams import printable
-from skinfluence._audit.summary import count, one_line
-from skinfluence._audit.table import Table, display_name
+from skinfluence._audit.summary import one_line
+from skinfluence._audit.table import Table, count, display_name
 
 MAX_GROUPS = 8  # classes or ranges in the table of states
 

@@ -79,6 +79,8 @@ def find_style(texts: pd.Series, counts: np.ndarray) -> NumberStyle | None:
     counts : ndarray of int
         How many cells have each text.
     """
+    if pd.to_numeric(texts, errors="coerce").notna().all():
+        return NumberStyle()  # most columns: no text has to be looked at by itself
     unit = _frequent_unit(texts, counts)
     for style in (NumberStyle(_decimal_mark(texts), unit), NumberStyle(".", unit)):
         is_number = style.read_all(texts).notna().to_numpy()

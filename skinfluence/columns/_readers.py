@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -72,6 +73,11 @@ class Cells:
         """How many rows have each distinct value."""
         return np.bincount(self.codes[self.codes >= 0], minlength=len(self.distinct))
 
+    @cached_property
+    def style(self) -> NumberStyle | None:
+        """How the texts of the column are written as numbers; None if they are not numbers."""
+        return find_style(self.distinct, self.counts)
+
     def spread(self, values: Any, missing: Any) -> np.ndarray:
         """One value per row, from one value per distinct value."""
         found = np.asarray(values)
@@ -132,20 +138,18 @@ class NumberReader:
             return cls()
         if cells.distinct.dtype.kind == "M":
             return None
-        style = find_style(cells.distinct, cells.counts)
-        if style is None and not always:
+        if cells.style is None and not always:
             return None
-        reader = cls(style or NumberStyle())
-        other = reader.style.read_all(cells.distinct).isna().to_numpy()  # type: ignore[union-attr]
+        style = cells.style or NumberStyle()
+        reader = cls(style)
+        other = style.read_all(cells.distinct).isna().to_numpy()
         if other.all():
             return None
         if other.any():
             number, shown = cells.counts[other].sum(), cells.distinct[other].tolist()[:3]
             texts = ", ".join(repr(text[:30]) for text in shown)
             more = ", ..." if other.sum() > len(shown) else ""
-            reader.note = (
-                f"cells that are not numbers and count as missing: {number:,} ({texts}{more})"
-            )
+            reader.note = f"{_NOT_READ.format('numbers')}: {number:,} ({texts}{more})"
         return reader
 
     def read(self, cells: Cells) -> dict[str, np.ndarray]:
@@ -319,8 +323,8 @@ def _reason_of_distinct(name: str, cells: Cells, n_missing: int) -> str | None:
     if is_numeric_dtype(cells.distinct) and not is_bool_dtype(cells.distinct):
         numbers = cells.distinct.to_numpy(np.float64)
     elif cells.distinct.dtype.kind == "O":
-        if (style := find_style(cells.distinct, cells.counts)) is not None:
-            numbers = style.read(cells.distinct).to_numpy()
+        if cells.style is not None:
+            numbers = cells.style.read(cells.distinct).to_numpy()
     elif cells.distinct.dtype.kind == "M":
         return None
     if numbers is not None:
@@ -329,10 +333,7 @@ def _reason_of_distinct(name: str, cells: Cells, n_missing: int) -> str | None:
         if not n_missing and (abs(steps) == 1).all() and (steps == steps[0]).all():
             return "a row number"
         is_whole = np.isfinite(numbers).all() and (numbers == np.rint(numbers)).all()
-        is_id = re.search(
-            r"(^|[^a-z])(id|key|index|uuid)$", re.sub(r"(?<=[a-z])I[dD]$", "_id", name).lower()
-        )
-        return "a key" if is_whole and is_id else None
+        return "a key" if is_whole and _ID.search(name) else None
     texts = cells.distinct.map(str)
     return "a key" if _are_keys(texts) else None
 

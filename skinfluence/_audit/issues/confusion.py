@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import fisher_exact
 
-from skinfluence._audit.issues.context import Context, Issue, count
+from skinfluence._audit.issues.context import Context, Issue
 from skinfluence._audit.issues.groups import holm
-from skinfluence._audit.table import shorten
+from skinfluence._audit.table import count, shorten
 
 ALPHA = 1e-3
 RATIO = 4.0  # between the two directions; smaller differences are not worth a line

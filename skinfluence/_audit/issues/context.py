@@ -202,8 +202,3 @@ def _shown(cell: str) -> str:
         with suppress(ValueError):
             return f"{float(cell):.8g}"
     return shorten(cell, CELL_WIDTH)
-
-
-def count(number: int, noun: str, plural: str | None = None) -> str:
-    """A number with its noun: "1 row", "2 rows"."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

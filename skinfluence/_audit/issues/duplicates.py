@@ -9,7 +9,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from skinfluence._audit.issues.context import Context, Issue, count
+from skinfluence._audit.issues.context import Context, Issue
+from skinfluence._audit.table import count
 
 
 class Contradictions:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom
 
-from skinfluence._audit.issues.context import Context, Issue, count
-from skinfluence._audit.table import shorten
+from skinfluence._audit.issues.context import Context, Issue
+from skinfluence._audit.table import count, shorten
 
 ALPHA = 1e-3
 LIFT = 1.5  # times the share of suspects of all rows; smaller differences are not worth a line

@@ -11,8 +11,9 @@ from scipy.stats import spearmanr
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skinfluence._audit.issues.context import Context, Issue, count
+from skinfluence._audit.issues.context import Context, Issue
 from skinfluence._audit.spelling_key import spelling_key
+from skinfluence._audit.table import count
 
 SAMPLED = 5_000  # rows on which trees are trained
 COPY = 0.8  # agreement beyond chance of a column that spells the label

@@ -11,7 +11,8 @@ from sklearn.covariance import EmpiricalCovariance
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import PowerTransformer
 
-from skinfluence._audit.issues.context import Context, Issue, count
+from skinfluence._audit.issues.context import Context, Issue
+from skinfluence._audit.table import count
 
 MIN_ROWS = 100
 SAMPLED = 5_000  # rows that distances are measured to, and that scales are fitted on

@@ -7,10 +7,10 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
-from skinfluence._audit.issues.context import Context, Issue, count
+from skinfluence._audit.issues.context import Context, Issue
 from skinfluence._audit.issues.equal_rows import equal_rows
 from skinfluence._audit.issues.near_rows import near_rows
-from skinfluence._audit.table import AuditError, Table, shorten
+from skinfluence._audit.table import AuditError, Table, count, shorten
 
 
 class Overlap:

@@ -8,9 +8,9 @@ from itertools import compress
 import numpy as np
 import pandas as pd
 
-from skinfluence._audit.issues.context import Context, Issue, count
+from skinfluence._audit.issues.context import Context, Issue
 from skinfluence._audit.spelling_key import spelling_key
-from skinfluence._audit.table import shorten
+from skinfluence._audit.table import count, shorten
 from skinfluence.columns._readers import MISSING
 
 MAX_DISTINCT = 5_000  # values of a column; a column with more values does not hold categories
