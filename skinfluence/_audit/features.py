@@ -17,6 +17,7 @@ import pandas as pd
 from skinfluence._audit.options import Options
 from skinfluence._audit.table import AuditError, Table, display_name, listed
 from skinfluence.columns import ColumnEncoder
+from skinfluence.columns._encoder import Typed, fit_and_read, part_name, read_and_encode
 from skinfluence.columns._readers import MISSING, cells_of, frame_of
 
 MISSING_LABELS = MISSING - {"None", "none"}  # as a label, "none" is often the name of a class
@@ -75,7 +76,8 @@ class Prepared:
         read = _Columns(
             {self.names[name]: functools.partial(iter, c) for name, c in columns.items()}
         )
-        return _typed(self.encoder, read, self.names), self.encoder.transform(read)
+        typed, X = read_and_encode(self.encoder, read)
+        return _shown(self.encoder, typed, read, self.names), X
 
 
 def is_missing_label(text: str) -> bool:
@@ -115,7 +117,7 @@ def prepare(table: Table, label: int, rows: np.ndarray, options: Options) -> Pre
         random_state=options.seed,
     )
     try:
-        X = encoder.fit_transform(columns)
+        typed, X = fit_and_read(encoder, columns)
     except ValueError as error:
         raise AuditError(_as_message(error, encoder)) from error
     position_of = {name: position for position, name in names.items()}
@@ -124,7 +126,7 @@ def prepare(table: Table, label: int, rows: np.ndarray, options: Options) -> Pre
         left_out.setdefault(reasons.get(position_of[name], reason), []).append(name)
     used = {str(position_of[name]): name for name in encoder.readers_}
     return Prepared(
-        frame=_typed(encoder, columns, used),
+        frame=_shown(encoder, typed, columns, used),
         X=X,
         kinds={str(position_of[name]): kind for name, kind in encoder.kinds_.items()},
         left_out=left_out,
@@ -217,14 +219,18 @@ def _stored_once(cells: Iterable[str]) -> pd.Categorical:
     return pd.Categorical.from_codes(codes, categories=pd.Index(list(seen), dtype=object))
 
 
-def _typed(encoder: ColumnEncoder, columns: _Columns, names: dict[str, str]) -> pd.DataFrame:
+def _shown(
+    encoder: ColumnEncoder, typed: Typed, columns: _Columns, names: dict[str, str]
+) -> pd.DataFrame:
     """The columns that are used: numbers and dates as numbers, others as strings."""
-    typed = {}
+    found = {}
     for position, name in names.items():
-        reader, cells = encoder.readers_[name], cells_of(columns[name])
-        number = {"number": "", "date": "_total_seconds"}.get(reader.kind)
-        typed[position] = cells.strings() if number is None else reader.read(cells)[number]
-    return frame_of(typed)
+        kind = encoder.readers_[name].kind
+        if kind == "point":  # read as two numbers
+            found[position] = cells_of(columns[name]).strings()
+        else:
+            found[position] = typed[part_name(name, "_total_seconds" if kind == "date" else "")]
+    return frame_of(found)
 
 
 def _text_encoder(options: Options) -> Any:

@@ -31,6 +31,8 @@ from skinfluence.columns._texts import FrequentValues, Images, Texts
 
 MAX_ONE_HOT = 32  # inputs of one column, so that it does not outweigh the others
 
+Typed = dict[str, np.ndarray]  # name of a column, or of its part -> numbers or strings per row
+
 _GROUPS = {"date": "number", "point": "number"}  # kinds that are encoded like another kind
 
 OVERRIDES = ("number", "category", "date", "text", "image", "ignore")
@@ -154,6 +156,10 @@ class ColumnEncoder(TransformerMixin, Estimator):
 
     def fit_transform(self, X: Any, y: Any = None) -> np.ndarray:
         """Fit to X and transform it; see `fit` and `transform`."""
+        return fit_and_read(self, X)[1]
+
+    def _fit_readers(self, X: Any) -> Typed:
+        """Find out what the columns hold; return the typed columns."""
         columns = columns_of(X)
         kinds = self._known_kinds(list(columns))
         self.feature_names_in_ = np.array(list(columns), dtype=object)
@@ -161,7 +167,7 @@ class ColumnEncoder(TransformerMixin, Estimator):
         self.readers_: dict[str, Reader] = {}
         self.left_out_: dict[str, str] = {}
         self.notes_: list[str] = []
-        typed: dict[str, np.ndarray] = {}
+        typed: Typed = {}
         groups: dict[str, list[str]] = {}
         for name, column in columns.items():
             kind = kinds.get(name)
@@ -181,7 +187,7 @@ class ColumnEncoder(TransformerMixin, Estimator):
         self.kinds_ = {name: reader.kind for name, reader in self.readers_.items()}
         self.notes_ = [f"{n}: {r.note}" for n, r in self.readers_.items() if r.note]
         self.transformer_ = self._transformer(groups, len(next(iter(typed.values()))))
-        return self._numbers(self.transformer_.fit_transform(frame_of(typed)))
+        return typed
 
     def transform(self, X: Any) -> np.ndarray:
         """Turn rows into numbers.
@@ -196,20 +202,21 @@ class ColumnEncoder(TransformerMixin, Estimator):
         rows : ndarray of shape (n_samples, n_outputs), float32
         """
         check_is_fitted(self)
+        return read_and_encode(self, X)[1]
+
+    def _read(self, X: Any) -> Typed:
+        """The typed columns of rows, by the fitted readers."""
         columns = columns_of(X)
         absent = [name for name in self.readers_ if name not in columns]
         if absent:
             raise ValueError(
                 f"X lacks columns that were there in fit: {', '.join(map(repr, absent[:10]))}."
             )
-        typed: dict[str, np.ndarray] = {}
+        typed: Typed = {}
         for name, reader in self.readers_.items():
             cells = raw_cells if reader.kind == "image" else cells_of
             typed |= _typed(name, reader, cells(columns[name]))
-        with warnings.catch_warnings():
-            # An unknown category is encoded like rare ones, which is what a user expects.
-            warnings.filterwarnings("ignore", message="Found unknown categories")
-            return self._numbers(self.transformer_.transform(frame_of(typed)))
+        return typed
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name of each column of the output.
@@ -256,16 +263,31 @@ class ColumnEncoder(TransformerMixin, Estimator):
         parts += [(f"image {name}", images, name) for name in groups.get("image", ())]
         return ColumnTransformer(parts, sparse_threshold=0, verbose_feature_names_out=True)
 
-    @staticmethod
-    def _numbers(rows: Any) -> np.ndarray:
-        return np.ascontiguousarray(rows, dtype=np.float32)
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.string = True
         tags.input_tags.categorical = True
         return tags
+
+
+def fit_and_read(encoder: ColumnEncoder, X: Any) -> tuple[Typed, np.ndarray]:
+    """Fit an encoder; return the typed columns, by their names, and the rows as numbers."""
+    typed = encoder._fit_readers(X)
+    return typed, _as_rows(encoder.transformer_.fit_transform(frame_of(typed)))
+
+
+def read_and_encode(encoder: ColumnEncoder, X: Any) -> tuple[Typed, np.ndarray]:
+    """Return the typed columns and the numbers of rows, by a fitted encoder."""
+    typed = encoder._read(X)
+    with warnings.catch_warnings():
+        # An unknown category is encoded like rare ones, which is what a user expects.
+        warnings.filterwarnings("ignore", message="Found unknown categories")
+        return typed, _as_rows(encoder.transformer_.transform(frame_of(typed)))
+
+
+def _as_rows(encoded: Any) -> np.ndarray:
+    return np.ascontiguousarray(encoded, dtype=np.float32)
 
 
 def columns_of(X: Any) -> Mapping[str, Any]:
@@ -313,11 +335,16 @@ def _reader(name: str, cells: Cells, kind: str | None) -> Reader:
     return next(reader for reader in found if reader is not None)
 
 
-def _typed(name: str, reader: Reader, cells: Cells) -> dict[str, np.ndarray]:
+def _typed(name: str, reader: Reader, cells: Cells) -> Typed:
     """The typed columns of one column, with names that differ from those of all other columns."""
-    # The zero byte keeps the year of a date "a" apart from a column "a_year".
     read = reader.read(cells).items()
-    return {f"{name}\0{suffix}" if suffix else name: values for suffix, values in read}
+    return {part_name(name, suffix): values for suffix, values in read}
+
+
+def part_name(name: str, suffix: str) -> str:
+    """Name of the typed column that holds a part of a column, such as the year of a date."""
+    # The zero byte keeps the year of a date "a" apart from a column "a_year".
+    return f"{name}\0{suffix}" if suffix else name
 
 
 def _number_steps() -> Any:
@@ -325,7 +352,7 @@ def _number_steps() -> Any:
     # rare, scaling would make it far larger than every other input.
     imputer = SimpleImputer(strategy="median", add_indicator=True, copy=False)
     single = FunctionTransformer(_as_float32, feature_names_out="one-to-one")
-    return make_pipeline(StandardScaler(copy=False), imputer, single)  # in place, on our own copy
+    return make_pipeline(StandardScaler(), imputer, single)
 
 
 def _as_float32(X: np.ndarray) -> np.ndarray:
