@@ -1,4 +1,4 @@
-"""The base class of all estimators of the library: pickles, fitted state, tags, HTML links."""
+"""The base classes of the estimators of the library: pickles, fitted state, tags, HTML links."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from functools import cache
 from importlib import metadata
 from typing import Any, ClassVar
 
-from sklearn.base import BaseEstimator
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import InconsistentVersionWarning
 
 from skinfluence import _version
@@ -66,6 +67,40 @@ class Estimator(BaseEstimator):
                 stacklevel=2,
             )
         super().__setstate__({k: v for k, v in state.items() if k != "_skinfluence_version"})
+
+
+class Embedder(TransformerMixin, Estimator):
+    """Base class of transformers that embed one column by a pretrained network.
+
+    `fit` learns nothing. A class sets `_n_outputs`.
+    """
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Name of each column of the output.
+
+        Parameters
+        ----------
+        input_features : Ignored
+            Present for the API of scikit-learn.
+
+        Returns
+        -------
+        names : ndarray of str
+        """
+        # Not by scikit-learn's mixin: dir() would read its property, which loads the network.
+        name = type(self).__name__.lower()
+        return np.array([f"{name}{i}" for i in range(self._n_outputs())], dtype=object)
+
+    def _n_outputs(self) -> int:
+        """Length of an embedding."""
+        raise NotImplementedError
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.requires_fit = False
+        return tags
 
 
 @cache

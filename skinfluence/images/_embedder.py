@@ -6,10 +6,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from sklearn.base import TransformerMixin
 from tqdm import tqdm
 
-from skinfluence._base import Estimator
+from skinfluence._base import Embedder
 from skinfluence._data.embedding_cache import EmbeddingCache
 from skinfluence.images._backbone import Backbone
 from skinfluence.images._column import images_of
@@ -17,7 +16,7 @@ from skinfluence.images._decode import Unreadable, content, read, square
 from skinfluence.images._pretrained import check_model, load_backbone
 
 
-class ImageEmbedder(TransformerMixin, Estimator):
+class ImageEmbedder(Embedder):
     """Embed images by a pretrained network.
 
     Each image is turned upright, converted to RGB and resized to a square; nothing is cut off.
@@ -139,22 +138,9 @@ class ImageEmbedder(TransformerMixin, Estimator):
             raise ValueError(_message(reasons, len(images)))
         return work.finish()
 
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Name of each column of the output.
-
-        Parameters
-        ----------
-        input_features : Ignored
-            Present for the API of scikit-learn.
-
-        Returns
-        -------
-        names : ndarray of str
-        """
-        # Not by scikit-learn's mixin: dir() would read its property, which loads the network.
+    def _n_outputs(self) -> int:
         measure = _width if isinstance(self.model, str) else _measured_width
-        width = measure(self.model, self.size)
-        return np.array([f"imageembedder{i}" for i in range(width)], dtype=object)
+        return measure(self.model, self.size)
 
     def _check_params(self) -> None:
         check_model(self.model)
@@ -165,15 +151,9 @@ class ImageEmbedder(TransformerMixin, Estimator):
             ):
                 raise ValueError(f"{name}={value!r}: expected a positive integer.")
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
-        tags.requires_fit = False
         return tags
 
 

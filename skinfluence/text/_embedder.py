@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import TransformerMixin
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from skinfluence._base import Estimator
+from skinfluence._base import Embedder
 from skinfluence._core.random_state import forked_random_state
 from skinfluence._data.embedding_cache import EmbeddingCache, digest_of
 from skinfluence._data.params import check_int, check_verbose
@@ -20,7 +19,7 @@ from skinfluence.text._packaged import packaged_model
 from skinfluence.text._tokens import pad_ids, read_texts, truncate
 
 
-class TextEmbedder(TransformerMixin, Estimator):
+class TextEmbedder(Embedder):
     """Embed texts by a pretrained encoder, as vectors of length 1.
 
     A text's vector is the mean of the encoder's outputs over its tokens. If the encoder is a
@@ -114,36 +113,13 @@ class TextEmbedder(TransformerMixin, Estimator):
         position = {text: i for i, text in enumerate(distinct)}
         return rows[[position[text] for text in texts]]
 
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Name of each column of the output.
-
-        Parameters
-        ----------
-        input_features : Ignored
-            Present for the API of scikit-learn.
-
-        Returns
-        -------
-        names : ndarray of str
-        """
-        # Not by scikit-learn's mixin: dir() would read its property, which loads the network.
-        width = load_config(_directory(self.model)).hidden_size
-        return np.array([f"textembedder{i}" for i in range(width)], dtype=object)
+    def _n_outputs(self) -> int:
+        return load_config(_directory(self.model)).hidden_size
 
     def _check_params(self) -> None:
         check_int("batch_size", self.batch_size, 1)
         check_int("max_length", self.max_length, 1)
         check_verbose(self.verbose)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.requires_fit = False
-        return tags
 
 
 class _Embedding:
