@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from skinfluence._audit import ApplyOptions, AuditError, Options, apply, audit
-from skinfluence._audit.options import add_options, read_options
+from skinfluence._audit.config import read_options
+from skinfluence._audit.options import add_options
 from skinfluence._audit.streams import is_lost, printable, standard_streams
 from skinfluence._version import __version__
 

@@ -14,6 +14,16 @@ from skinfluence._audit.table import AuditError, listed
 NOT_SAVED = ("config", "save_config", "json", "quiet")
 
 
+def read_options(options: Any, given: dict[str, Any]) -> Any:
+    """Make an object of a class of options from those that the user gave, and from --config.
+
+    What the user gave comes first, also if it is the default.
+    """
+    if given.get("config") is not None:
+        given = {**read_config(given["config"]), **given}
+    return options(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+
+
 def read_config(path: str) -> dict[str, Any]:
     """The options in a TOML file, by the names of the command line, with "-" or "_".
 

@@ -120,6 +120,8 @@ def prepare(table: Table, label: int, rows: np.ndarray, options: Options) -> Pre
         typed, X = fit_and_read(encoder, columns)
     except ValueError as error:
         raise AuditError(_as_message(error, encoder)) from error
+    except OSError as error:
+        raise AuditError(_not_embedded(error, options)) from error
     position_of = {name: position for position, name in names.items()}
     left_out: dict[str, list[str]] = {}
     for name, reason in encoder.left_out_.items():
@@ -253,6 +255,19 @@ def _image_encoder(options: Options) -> Any:
 
 def _cache(options: Options) -> Path | None:
     return Path(options.output) / EMBEDDINGS if options.output else None
+
+
+def _not_embedded(error: OSError, options: Options) -> str:
+    """Why texts or images cannot be embedded: the cache is full, or the model is not there."""
+    if error.strerror:
+        return (
+            f"embeddings cannot be kept in {str(_cache(options))!r}: {error.strerror}; choose "
+            "another folder with --output."
+        )
+    return (
+        f"--embed {options.embed!r} cannot be loaded: {str(error).splitlines()[0]} Give a "
+        "directory, or the name of a model that is installed."
+    )
 
 
 def _as_message(error: ValueError, encoder: ColumnEncoder) -> str:

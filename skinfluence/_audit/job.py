@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import json
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skinfluence._audit.config import read_config, save_config
+from skinfluence._audit.config import save_config
 from skinfluence._audit.options import Options
 from skinfluence._audit.table import AuditError, Table
 from skinfluence._extras import need
@@ -63,7 +62,8 @@ def audit_table(table: Any, label: str | None = None, **options: Any) -> Audit:
     """
     from skinfluence._audit.result import options_of
 
-    given = options_of({"label": label, "output": "", **options})
+    chosen = {} if label is None else {"label": label}  # a configuration may have it
+    given = options_of({"output": "", **chosen, **options})
     try:
         given.check(is_command=False)
         _require_extra()
@@ -93,7 +93,6 @@ def audit(options: Options) -> int:
     AuditError
         If the user has to correct something. The message is one line.
     """
-    options = _with_config(options)
     options.check()
     _require_extra()
     # Import late, so that wrong options are refused before pandas and torch are loaded.
@@ -106,7 +105,10 @@ def audit(options: Options) -> int:
     names = file_names(options, read.table)
     shows = not (options.quiet or options.json)
     with output_folder.reserved(output, options.table and file_of(options.table), names):
-        found = _judged(options, read, shows=shows)
+        try:
+            found = _judged(options, read, shows=shows)
+        except ImportError as error:  # of an extra; its message says what to install
+            raise AuditError(str(error)) from error
         n_changed = found.write(output)
     if options.save_config is not None:
         save_config(options.save_config, options)
@@ -235,16 +237,6 @@ def _read_against(options: Options, read: _Input) -> Table | None:
     against = read_table(options.against, Options(table=options.against))
     check_against(read.table, read.label, against)
     return against
-
-
-def _with_config(options: Options) -> Options:
-    """The options, with those of --config where the command line says nothing."""
-    if options.config is None:
-        return options
-    fields = {field.name: field.default for field in dataclasses.fields(Options)}
-    of_file = read_config(options.config)
-    unset = {k: v for k, v in of_file.items() if getattr(options, k) == fields[k]}
-    return replace(options, **unset)
 
 
 def _require_extra() -> None:

@@ -251,22 +251,17 @@ def add_options(parser: argparse.ArgumentParser, options: Any = Options) -> None
     for field in dataclasses.fields(options):
         asked = {key: value for key, value in field.metadata["parser"].items() if value is not None}
         asked["help"] = asked["help"].replace("%(default)s", str(field.default))
+        names = [name for name in (field.metadata["short"], _flag(field.name)) if name]
         if field.metadata["is_positional"]:
-            is_optional: dict[str, Any] = {"nargs": "?"} if field.default is None else {}
-            parser.add_argument(field.name, **is_optional, **asked)
-            continue
-        if field.default is False:
+            names = [field.name]
+            if field.default is None:
+                asked["nargs"] = "?"
+        elif field.default is False:
             asked["action"] = "store_true"
         elif field.default == ():
             asked["action"] = "append"
-        names = [name for name in (field.metadata["short"], _flag(field.name)) if name]
         # Without defaults, the parsed options are those that the user gave.
         parser.add_argument(*names, default=argparse.SUPPRESS, **asked)
-
-
-def read_options(options: Any, parsed: dict[str, Any]) -> Any:
-    """Make an object of a class of options from what a parser with `add_options` found."""
-    return options(**{k: tuple(v) if isinstance(v, list) else v for k, v in parsed.items()})
 
 
 def _flag(name: str) -> str:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from skinfluence._audit import files, output_folder, report, summary
+from skinfluence._audit.config import read_options
 from skinfluence._audit.findings import Findings, state_counts
 from skinfluence._audit.issues import Issue, as_frame
-from skinfluence._audit.options import Options, read_options
+from skinfluence._audit.options import Options
 from skinfluence._audit.review import label_studio
 from skinfluence._audit.table import AuditError, Table, count
 

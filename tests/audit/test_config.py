@@ -3,7 +3,7 @@
 import pytest
 from small_audit import run
 
-from skinfluence._audit.config import read_config, save_config
+from skinfluence._audit.config import read_config, read_options, save_config
 from skinfluence._audit.options import Options
 from skinfluence._audit.table import AuditError
 
@@ -70,3 +70,9 @@ def test_the_command_line_comes_before_the_file(quick_audit, audit_table, tmp_pa
     assert "label     kind\n" in capsys.readouterr().out
     again = read_config(str(saved))
     assert (again["top"], again["label"]) == (2, "kind")
+
+
+def test_an_option_of_the_command_line_comes_first_even_if_it_is_the_default(tmp_path):
+    path = write(tmp_path, "cv = 3\nseed = 7\n")
+    options = read_options(Options, {"config": path, "cv": 5})
+    assert (options.cv, options.seed) == (5, 7)

@@ -1,5 +1,7 @@
 """Images in the audit: unreadable ones are set aside, the others are embedded and judged."""
 
+import errno
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ image = pytest.importorskip("PIL.Image")
 from skinfluence._audit import features  # noqa: E402
 from skinfluence._audit.formats.delimited import table_from_columns  # noqa: E402
 from skinfluence._audit.media import UNREADABLE, unreadable_rows  # noqa: E402
+from skinfluence._data.embedding_cache import EmbeddingCache  # noqa: E402
 from skinfluence.images import Backbone, ImageEmbedder  # noqa: E402
 
 
@@ -54,3 +57,37 @@ def test_a_table_may_name_the_images(quick_audit, photos, tmp_path):
 
 def test_without_images_no_row_is_unreadable():
     assert unreadable_rows(table_from_columns(["a"], [["x", "y"]])) == {}
+
+
+def test_a_full_disk_for_the_embeddings_gets_one_line(
+    quick_audit, photos, tmp_path, monkeypatch, capsys
+):
+    def put(self, key, row):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(EmbeddingCache, "put", put)
+    assert run(photos, "--output", tmp_path / "out", "--quiet") == 2
+    err = capsys.readouterr().err
+    assert "embeddings cannot be kept in" in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ImportError("it needs x: pip install x"), "it needs x: pip install x"),
+        (OSError("no such model\nread this page"), "cannot be loaded: no such model Give a"),
+    ],
+)
+def test_a_model_that_is_not_there_gets_one_line(
+    quick_audit, photos, tmp_path, monkeypatch, capsys, error, message
+):
+    def transform(self, X):
+        raise error
+
+    monkeypatch.setattr(ImageEmbedder, "transform", transform)
+    assert run(photos, "--output", tmp_path / "out", "--quiet") == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
