@@ -11,7 +11,7 @@ def load(package: str, extra: str, user: str) -> Any:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        what = f"{user} needs {package}"
+        what = f"{user} needs {package.replace('_', '-')}"  # as package indexes write it
         # The package may be there, but not what it needs itself.
         is_missing = error.name in (package, package.partition(".")[0])
         raise need(extra, what if is_missing else f"{what} ({error})") from error

@@ -9,11 +9,10 @@ from typing import Any
 
 from skinfluence._audit.formats.arrow_cells import TextOf, changed_column, described
 from skinfluence._audit.formats.delimited import table_from_columns
-from skinfluence._audit.formats.format import Format, Given, starts_with
+from skinfluence._audit.formats.format import Format, Given, load, starts_with
 from skinfluence._audit.options import Options
 from skinfluence._audit.stored_text import Column
 from skinfluence._audit.table import AuditError, Table
-from skinfluence._extras import need
 
 PARQUET_BATCH, MAX_PARQUET_CELLS, MAX_PARQUET_CHARACTERS = 1024, 100_000_000, 2_000_000_000
 
@@ -96,7 +95,7 @@ class Container:
 
     def read(self, given: Given, suffix: str) -> Table:
         """Read a table; raise AuditError if the file is not one."""
-        _require_pyarrow(self.name)
+        load("pyarrow", "parquet", f"reading {self.name}")
         schema, n_rows = self.shape(given)
         _refuse_parquet_shape(given, n_rows, len(schema.names))
         columns = _columns(given, schema, self.batches(given))
@@ -104,13 +103,6 @@ class Container:
         source = ArrowSource(given, self, suffix)
         index = index_columns(schema)
         return Table(plain.names, plain.columns, plain.cells, plain.form, source, index=index)
-
-
-def _require_pyarrow(name: str) -> None:
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError as error:
-        raise AuditError(str(need("parquet", f"reading {name} needs pyarrow"))) from error
 
 
 def index_columns(schema: Any) -> frozenset[int]:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from skinfluence._audit.formats.delimited import table_from_columns
-from skinfluence._audit.formats.format import PART, Format, Given, starts_with
+from skinfluence._audit.formats.format import PART, Format, Given, load, starts_with
 from skinfluence._audit.stored_text import CHUNK, Column
 from skinfluence._audit.table import AuditError, Table, listed, shorten
-from skinfluence._extras import need
 
 DUCK = slice(8, 12)  # where the mark of a DuckDB file is
 
@@ -139,7 +138,7 @@ class DuckDB:
 
     def connect(self, path: Path, *, read_only: bool) -> Any:
         """Open a database."""
-        return _duckdb().connect(str(path), read_only=read_only)
+        return load("duckdb", "files", "reading DuckDB").connect(str(path), read_only=read_only)
 
     def copy(self, source: Path, target: Path) -> None:
         """Copy a database, with changes that wait in another file."""
@@ -163,14 +162,6 @@ class DuckDB:
     def drop_triggers(self, base: Any, table: str) -> list[str]:
         """DuckDB has no triggers."""
         return []
-
-
-def _duckdb() -> Any:
-    try:
-        import duckdb
-    except ImportError as error:
-        raise AuditError(str(need("files", "reading DuckDB needs duckdb"))) from error
-    return duckdb
 
 
 def read_database(engine: Any, given: Given) -> Table:

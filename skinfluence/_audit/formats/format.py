@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from skinfluence import _extras
 from skinfluence._audit.options import Options
 from skinfluence._audit.table import AuditError, Source, Table, shorten
 
@@ -173,6 +175,14 @@ def told(what: str) -> Iterator[None]:
             raise  # of the file system
         why = " ".join(str(error).split()) or type(error).__name__
         raise AuditError(f"{what}: {shorten(why)}.") from error
+
+
+def load(package: str, extra: str, user: str) -> Any:
+    """Import a package that `user` needs; AuditError says which extra to install."""
+    try:
+        return _extras.load(package, extra, user)
+    except ImportError as error:
+        raise AuditError(str(error)) from error
 
 
 def starts_with(*magic: bytes) -> Callable[[bytes], bool]:

@@ -16,9 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from skinfluence._audit.formats.format import PART, Given, told
+from skinfluence._audit.formats.format import PART, Given, load, told
 from skinfluence._audit.table import AuditError, Source, listed
-from skinfluence._extras import need
 
 MAX_UNPACKED = 8_000_000_000  # bytes; a small file may unpack to more than any memory holds
 
@@ -81,11 +80,7 @@ def _gzip_writer(file: IO[bytes]) -> Any:
 
 
 def _zstandard() -> Any:
-    try:
-        import zstandard
-    except ImportError as error:
-        raise AuditError(str(need("audit", "reading zst needs zstandard"))) from error
-    return zstandard
+    return load("zstandard", "audit", "reading zst")
 
 
 COMPRESSIONS = (

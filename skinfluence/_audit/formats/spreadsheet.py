@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from skinfluence._audit.formats.delimited import table_from_columns
-from skinfluence._audit.formats.format import Format, Given, starts_with
+from skinfluence._audit.formats.format import Format, Given, load, starts_with
 from skinfluence._audit.formats.header import header_notes, numbered_names, title_note, title_rows
 from skinfluence._audit.formats.packed import ZIP_MAGIC, zip_members
 from skinfluence._audit.formats.workbook_edit import remove_rows, set_cell
 from skinfluence._audit.options import Options
 from skinfluence._audit.table import AuditError, Table, listed, shorten
-from skinfluence._extras import need
 
 FIRST = 100  # rows by which a sheet is known to be filled
 
@@ -125,13 +124,8 @@ def read_old(given: Given, options: Options) -> Table:
     data = given.read()
     if data.startswith(OLE_MAGIC):
         _refuse_other_ole(data, given)
-    try:
-        import python_calamine
-    except ImportError as error:
-        raise AuditError(
-            str(need("files", f"reading {given.suffix or 'xls'} needs python-calamine"))
-        ) from error
-    book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
+    calamine = load("python_calamine", "files", f"reading {given.suffix or 'xls'}")
+    book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
 
     def rows_of(name: str, end: int | None = None) -> list[list[Any]]:
         return book.get_sheet_by_name(name).to_python(skip_empty_area=False, nrows=end)
@@ -150,11 +144,7 @@ def _table(names: list[str], rows: list[list[str]], source: Any, notes: list[str
 
 
 def _openpyxl() -> Any:
-    try:
-        import openpyxl
-    except ImportError as error:
-        raise AuditError(str(need("audit", "Excel needs openpyxl"))) from error
-    return openpyxl
+    return load("openpyxl", "audit", "Excel")
 
 
 def _refuse_other_ole(data: bytes, given: Given) -> None:
