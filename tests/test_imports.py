@@ -67,7 +67,7 @@ INSIDE = {
     ],
     "_label_noise": [{"noise_model"}, {"fold_net"}, {"label_scores"}],
     "_audit": [
-        {"spelling_key", "stored_text"},
+        {"one_column", "spelling_key", "stored_text"},
         {"streams", "table"},
         {"options", "output_folder"},
         {"config"},

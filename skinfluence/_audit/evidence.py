@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
 from scipy.stats import spearmanr
-from sklearn.tree import DecisionTreeClassifier
+
+from skinfluence._audit.one_column import SURE, as_numbers, tree_skill
 
 STATES = WRONG, UNCLEAR, RIGHT = ("wrong", "unclear", "right")
 
@@ -139,21 +139,11 @@ def _count_tied(scores: np.ndarray) -> int:
 
 
 def _sole_columns(frame: pd.DataFrame, given: np.ndarray, most: int = 20_000) -> list[str]:
-    """Columns from which half of the rows learn the labels of the other half almost perfectly."""
+    """Columns from which the labels of held-out rows follow almost perfectly."""
     rows = np.linspace(0, len(given) - 1, min(len(given), most)).astype(int)
-    rows = np.random.RandomState(0).permutation(rows)
-    learn, check = rows[::2], rows[1::2]
-    n_leaves = max(2, 2 * (int(given.max()) + 1))
-    found = []
-    for name in frame:
-        values = frame[name]
-        if not is_numeric_dtype(values):
-            values = pd.Series(pd.factorize(values)[0])
-            n_leaves_here = max(n_leaves, 2 * min(int(values.max()) + 1, 50))
-        else:
-            n_leaves_here = n_leaves
-        X = values.to_numpy(np.float64).reshape(-1, 1)
-        tree = DecisionTreeClassifier(max_leaf_nodes=n_leaves_here, random_state=0)
-        if tree.fit(X[learn], given[learn]).score(X[check], given[check]) >= 0.99:
-            found.append(str(name))
-    return found
+
+    def skill(name: str) -> float:
+        column = as_numbers(frame[name].iloc[rows])
+        return tree_skill(column[:, None], given[rows], is_regression=False, n_folds=2)
+
+    return [name for name in map(str, frame) if skill(name) >= SURE]

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
-from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skinfluence._audit.issues.context import Context, Issue
+from skinfluence._audit.one_column import SURE, as_numbers, skill_of, tree_skill
 from skinfluence._audit.spelling_key import spelling_key
 from skinfluence._audit.table import count
 
 SAMPLED = 5_000  # rows on which trees are trained
 COPY = 0.8  # agreement beyond chance of a column that spells the label
-SURE = 0.98  # skill of a column that gives the label away
 STATUS = 0.7  # skill of a category that does so alone, and far better than the other columns
-MAX_LEAVES = 128
 
 
 class Leakage:
@@ -92,13 +88,17 @@ def _predictors(context: Context, skip: set[int]) -> list[tuple[int, str, float,
     y = context.labels[context.problem.rows[rows]]
     if not context.is_regression:
         y = pd.factorize(y)[0]
-    columns = {p: _numbers(context, p, rows) for p in _columns_of(context) if p not in skip}
+    columns = {
+        p: as_numbers(context.prepared.frame[str(p)].iloc[rows])
+        for p in _columns_of(context)
+        if p not in skip
+    }
     lines = []
     for position, column in columns.items():
         X = column[:, None]
-        if _skill(X, y, context.is_regression, n_folds=2) < STATUS - 0.1:
+        if tree_skill(X, y, context.is_regression, n_folds=2) < STATUS - 0.1:
             continue
-        skill = _skill(X, y, context.is_regression)
+        skill = tree_skill(X, y, context.is_regression)
         if context.is_regression:
             skill = max(skill, _same_order(column, y))
         if skill >= SURE:
@@ -123,47 +123,11 @@ def _is_far_better(
 ) -> bool:
     """Whether a column is as good as the audit with all columns, and the others are not."""
     is_regression = context.is_regression
-    if skill < _skill_of(context.suggested, context.problem.given, is_regression) - 0.02:
+    if skill < skill_of(context.suggested, context.problem.given, is_regression) - 0.02:
         return False
-    return not others or _skill(np.column_stack(others), y, is_regression) <= skill / 2
+    return not others or tree_skill(np.column_stack(others), y, is_regression) <= skill / 2
 
 
 def _columns_of(context: Context, *kinds: str) -> list[int]:
     given = context.prepared.kinds
     return [p for p in context.used if given[str(p)] in (kinds or ("number", "date", "category"))]
-
-
-def _numbers(context: Context, position: int, sample: np.ndarray) -> np.ndarray:
-    """A column as numbers for a tree: categories as codes, missing values as -1 below them."""
-    values = context.prepared.frame[str(position)].iloc[sample]
-    if context.prepared.kinds[str(position)] == "category":
-        return pd.factorize(values, sort=True)[0].astype(np.float64)
-    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    lowest = np.nanmin(numbers) if not np.isnan(numbers).all() else 0.0
-    return np.nan_to_num(numbers, nan=lowest - 1.0)
-
-
-def _skill(X: np.ndarray, y: np.ndarray, is_regression: bool, n_folds: int = 5) -> float:
-    """Out-of-sample skill of a shallow tree: 0 for a constant prediction, 1 for a perfect one."""
-    model = DecisionTreeRegressor if is_regression else DecisionTreeClassifier
-    tree = model(max_leaf_nodes=MAX_LEAVES, min_samples_leaf=2, random_state=0)
-    # StratifiedKFold refuses classes that all have fewer rows than there are folds.
-    is_stratified = not is_regression and np.bincount(y).max() >= n_folds
-    folds = StratifiedKFold if is_stratified else KFold
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class")
-        cv = folds(n_folds, shuffle=True, random_state=0)
-        predicted = cross_val_predict(tree, X, y, cv=cv)
-    return _skill_of(predicted, y, is_regression)
-
-
-def _skill_of(predicted: np.ndarray, y: np.ndarray, is_regression: bool) -> float:
-    """Share of the errors of a constant prediction that a prediction avoids."""
-    if is_regression:
-        error, constant = np.mean((predicted - y) ** 2), np.var(y)
-    else:
-        error, constant = (
-            np.mean(predicted != y),
-            1 - pd.Series(y).value_counts(normalize=True).max(),
-        )
-    return float(1 - error / constant) if constant > 0 else 0.0
