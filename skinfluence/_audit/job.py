@@ -70,7 +70,7 @@ def audit_table(table: Any, label: str | None = None, **options: Any) -> Audit:
         if isinstance(table, str | PathLike):
             given = replace(given, table=str(table))
             return _judged(given, _read_input(given))
-        return _judged(given, _read_input(given, table))
+        return _judged(given, _read_frame(given, table))
     except AuditError as error:
         raise ValueError(str(error)) from error
 
@@ -164,23 +164,29 @@ class _Input:
     is_planted: Any = None
 
 
-def _read_input(options: Options, frame: Any = None) -> _Input:
+def _read_input(options: Options) -> _Input:
     from skinfluence._audit import demo
-    from skinfluence._audit.formats import file_of, frames, read_table
+    from skinfluence._audit.formats import file_of, read_table
 
-    if frame is not None:
-        table, index = frames.table_of(frame)
-        name = "DataFrame"
-    elif options.table is None:
+    if options.table is None:
         table, is_planted = demo.planted_table(options.seed)
         label = table.find_column(demo.LABEL)
         return _Input(demo.NAME, table, label, is_planted=is_planted)
-    else:
-        table, index = read_table(options.table, options), None
-        name = "standard input" if file_of(options.table) is None else Path(options.table).name
+    name = "standard input" if file_of(options.table) is None else Path(options.table).name
+    table = read_table(options.table, options)
+    return _Input(name, _with_images(table, options), _label_of(table, options))
+
+
+def _read_frame(options: Options, frame: Any) -> _Input:
+    from skinfluence._audit.formats.frames import table_of
+
+    table, index = table_of(frame)
+    return _Input("DataFrame", _with_images(table, options), _label_of(table, options), index)
+
+
+def _label_of(table: Table, options: Options) -> int:
     with table.explained():
-        label = table.default_label if options.label is None else table.find_column(options.label)
-    return _Input(name, _with_images(table, options), label, index)
+        return table.default_label if options.label is None else table.find_column(options.label)
 
 
 def _with_images(table: Table, options: Options) -> Table:

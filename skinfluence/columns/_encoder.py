@@ -103,6 +103,8 @@ class ColumnEncoder(TransformerMixin, Estimator):
     ['price', 'price is missing', 'color_red']
     """
 
+    _last_fitted_attribute = "transformer_"
+
     def __init__(
         self,
         *,
@@ -158,8 +160,8 @@ class ColumnEncoder(TransformerMixin, Estimator):
         """Fit to X and transform it; see `fit` and `transform`."""
         return fit_and_read(self, X)[1]
 
-    def _fit_readers(self, X: Any) -> Typed:
-        """Find out what the columns hold; return the typed columns."""
+    def _fit_readers(self, X: Any) -> tuple[Typed, dict[str, list[str]]]:
+        """Find out what the columns hold; return the typed columns, and their names by kind."""
         columns = columns_of(X)
         kinds = self._known_kinds(list(columns))
         self.feature_names_in_ = np.array(list(columns), dtype=object)
@@ -186,8 +188,7 @@ class ColumnEncoder(TransformerMixin, Estimator):
             raise ValueError(f"no column can be used ({words}).")
         self.kinds_ = {name: reader.kind for name, reader in self.readers_.items()}
         self.notes_ = [f"{n}: {r.note}" for n, r in self.readers_.items() if r.note]
-        self.transformer_ = self._transformer(groups, len(next(iter(typed.values()))))
-        return typed
+        return typed, groups
 
     def transform(self, X: Any) -> np.ndarray:
         """Turn rows into numbers.
@@ -265,6 +266,7 @@ class ColumnEncoder(TransformerMixin, Estimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        tags.target_tags.required = False
         tags.input_tags.allow_nan = True
         tags.input_tags.string = True
         tags.input_tags.categorical = True
@@ -273,8 +275,12 @@ class ColumnEncoder(TransformerMixin, Estimator):
 
 def fit_and_read(encoder: ColumnEncoder, X: Any) -> tuple[Typed, np.ndarray]:
     """Fit an encoder; return the typed columns, by their names, and the rows as numbers."""
-    typed = encoder._fit_readers(X)
-    return typed, _as_rows(encoder.transformer_.fit_transform(frame_of(typed)))
+    encoder._forget_fit()
+    typed, groups = encoder._fit_readers(X)
+    transformer = encoder._transformer(groups, len(next(iter(typed.values()))))
+    rows = _as_rows(transformer.fit_transform(frame_of(typed)))
+    encoder.transformer_ = transformer
+    return typed, rows
 
 
 def read_and_encode(encoder: ColumnEncoder, X: Any) -> tuple[Typed, np.ndarray]:

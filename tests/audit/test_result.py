@@ -87,6 +87,7 @@ def test_it_shows_itself_in_a_notebook(quick, frame):
     ("table", "options", "error", "message"),
     [
         ([1, 2], {}, ValueError, "the table is of type list; expected a DataFrame"),
+        (None, {}, ValueError, "the table is of type NoneType; expected a DataFrame"),
         (pd.DataFrame({"a": []}), {}, ValueError, r"the table has the shape \(0, 1\)"),
         ("missing.csv", {}, ValueError, "the file 'missing.csv' does not exist"),
         (

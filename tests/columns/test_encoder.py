@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -119,6 +120,17 @@ def test_bad_tables_are_refused(frame):
         ColumnEncoder().fit(frame[:0])
     with pytest.raises(ValueError, match="X lacks columns that were there in fit: 'name'"):
         ColumnEncoder().fit(frame).transform(frame.drop(columns="name"))
+
+
+def test_an_encoder_that_is_not_fitted_is_refused(frame):
+    encoder = ColumnEncoder()
+    with pytest.raises(NotFittedError):
+        encoder.transform(frame)
+    encoder.fit(frame)
+    with pytest.raises(ValueError, match="no column can be used"):
+        encoder.fit(frame[["id"]])
+    with pytest.raises(NotFittedError):  # the columns of a fit that failed are forgotten
+        encoder.transform(frame)
 
 
 def test_what_was_read_as_missing_is_said(frame):
